@@ -1,0 +1,324 @@
+"""The contract of a data set: one TOML file that infrastructure, steps, docs and tests read."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from croniter import croniter
+
+from catalog.records import JobColumn, JobContract, LakeTable, TableColumn
+from catalog.runs import Run
+from catalog.slots import Calendar, Unit
+
+DATASETS = Path(__file__).parent / "datasets"
+
+
+class ContractError(ValueError):
+    """A contract that cannot be kept: names the file, the facet and the way out."""
+
+
+class Kind(StrEnum):
+    """How a source publishes; decides a row's slot and which parts count."""
+
+    FULL_EXPORT = "full_export"
+    DAILY_DROP = "daily_drop"
+    INCREMENTS = "increments"
+    SNAPSHOT = "snapshot"
+    STREAM = "stream"
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the newest run of a slot counts alone, instead of all of them."""
+        return self not in (Kind.SNAPSHOT, Kind.STREAM)
+
+    @property
+    def by_run(self) -> bool:
+        """Whether a row's slot is that of its run, not of its time column."""
+        return self in (Kind.DAILY_DROP, Kind.SNAPSHOT)
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the contract: an unknown key is an error, never ignored."""
+
+
+class Url(_Strict, frozen=True, kw_only=True):
+    """One way to fetch the data set: the files of one run, tried in the contract's order.
+
+    `{slot}` in a URL stands for the slot that was asked for.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    files: tuple[str, ...] = ()
+
+
+class Shape(_Strict, frozen=True, kw_only=True):
+    """Where a JSON document keeps its records: array at `array`, fields below `record`."""
+
+    name: str
+    array: str = ""
+    record: str = ""
+
+
+class Source(_Strict, frozen=True, kw_only=True):
+    """Where the data comes from and what forms it may take."""
+
+    hosts: tuple[str, ...]
+    fetch: tuple[Url, ...]
+    encodings: tuple[str, ...] = ("utf-8",)
+    separator: str = ";"
+    shapes: tuple[Shape, ...] = ()
+    past_slots: bool = False
+    """Whether the URL names the slot, so that a past one can be fetched again."""
+
+
+class Bounds(_Strict, frozen=True, kw_only=True):
+    """What a run must keep to, else it is refused."""
+
+    bytes_max: int
+    bytes_min: int = 1
+    rows_max: int
+    rows_min: int = 1
+    rejected_share: float = 0.05
+    """Largest share of rejected rows in a run, and in a slot."""
+    field_bytes_max: int = 131_072
+    ratio_max: float = 200.0
+    """Largest ratio of decoded to sent bytes."""
+    drop_max: float | None = None
+    """Largest relative fall in rows against the run before; None for no bound."""
+
+
+class Column(_Strict, frozen=True, kw_only=True):
+    """A column: its canonical name and every other name it has had.
+
+    An alias may be a path: `point.lat` is a key of an object, `point#0` an item of a list or of a
+    text separated by commas, `Name@2` the second column of that name. Case, accents, blanks and
+    punctuation of a name do not matter.
+    """
+
+    name: str
+    type: str
+    description: str
+    aliases: tuple[str, ...] = ()
+    unit: str = ""
+    required: bool = False
+    """The header must have it."""
+    nullable: bool = True
+    """Whether a row may leave it empty."""
+    allowed: tuple[str, ...] = ()
+    pattern: str | None = None
+    minimum: float | str | None = None
+    maximum: float | str | None = None
+    personal: bool = False
+
+
+class Table(_Strict, frozen=True, kw_only=True):
+    """A table of the lake; `slot_start` is added to its columns."""
+
+    name: str
+    description: str
+    columns: tuple[TableColumn, ...]
+    base: bool = False
+    partition: str = "MONTH"
+    cluster: tuple[str, ...] = ()
+
+
+class Contract(_Strict, frozen=True, kw_only=True, dict=True):
+    """Everything that is agreed about a data set."""
+
+    dataset: str
+    title: str
+    description: str
+    publisher: str
+    homepage: str
+    licence: str
+    licence_url: str
+    attribution: str
+    system: str
+    kind: Kind
+    zone: str
+    slot_unit: Unit
+    schedule: str
+    """Unix cron, read in UTC, off the hour."""
+    freshness_hours: float
+    """The objective: how old the last good fetch may be."""
+    source: Source
+    bounds: Bounds
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    tables: tuple[Table, ...]
+    time_column: str | None = None
+    late_until_hours: float | None = None
+    grace_minutes: float = 0
+    lookback: int = 0
+    ignored: tuple[str, ...] = ()
+    """Names of columns that are known and not wanted."""
+    personal_retention_days: int | None = None
+    suppress_below: int | None = None
+    """Smallest group that a report may show, where a column is personal."""
+    retired: bool = False
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """How the data set cuts time."""
+        return Calendar(self.slot_unit, ZoneInfo(self.zone))
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the whole contract, 16 hex digits."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+    @property
+    def base(self) -> Table:
+        """The table whose rows reconcile with the rows that came in."""
+        return next(table for table in self.tables if table.base)
+
+    @property
+    def refetchable(self) -> bool:
+        """Whether a message may name a past run or slot."""
+        return self.kind.replaced and (self.kind is not Kind.DAILY_DROP or self.source.past_slots)
+
+    def lake_tables(self) -> tuple[LakeTable, ...]:
+        """The data set's tables as a manifest tells them, the one of its rejects included."""
+        start = TableColumn(
+            name="slot_start",
+            type=self.calendar.slot_start_type,
+            description=f"Start of the slot, a {self.slot_unit} in {self.zone}",
+            mode="REQUIRED",
+        )
+        made = [
+            LakeTable(
+                name=table.name,
+                dataset=self.dataset,
+                base=table.base,
+                columns=(start, *table.columns),
+            )
+            for table in self.tables
+        ]
+        rejects = LakeTable(
+            name=f"{self.dataset}_rejects",
+            dataset=self.dataset,
+            base=False,
+            columns=(start, *REJECT_COLUMNS),
+        )
+        return (*made, rejects)
+
+    def for_job(self) -> JobContract:
+        """What a Spark job is told of the contract."""
+        columns = tuple(
+            JobColumn(name=c.name, type=c.type, required=not c.nullable) for c in self.columns
+        )
+        return JobContract(
+            zone=self.zone,
+            slot_unit=self.slot_unit,
+            kind=self.kind,
+            columns=columns,
+            key=self.key,
+            hash=self.hash,
+        )
+
+    def closed(self, slot: str, now: datetime) -> bool:
+        """Whether `slot` may be worked on at the instant `now`."""
+        if self.kind.replaced:
+            return True
+        return self.calendar.end(slot) + timedelta(minutes=self.grace_minutes) <= now
+
+    def too_late(self, slot: str, run: Run) -> bool:
+        """Whether a row of `slot` comes after `late_until`; never for full exports or asked slots."""
+        if self.late_until_hours is None or self.kind is Kind.FULL_EXPORT or run.asked:
+            return False
+        return run.time > self.calendar.end(slot) + timedelta(hours=self.late_until_hours)
+
+
+REJECT_COLUMNS = (
+    TableColumn(name="run", type="STRING", description="Run that the row came with"),
+    TableColumn(name="line", type="INT64", description="Line of the row in its file, from 1"),
+    TableColumn(name="reason", type="STRING", description="Why the row was rejected"),
+    TableColumn(name="row", type="STRING", description="The row as JSON text"),
+)
+
+TYPES = ("text", "code", "integer", "float", "boolean", "timestamp", "date")
+"""Types of a column. A `code` is text that a spreadsheet may have turned into `75001.0`."""
+
+
+def load(path: Path) -> Contract:
+    """The contract in the TOML file at `path`; raises ContractError naming file and facet."""
+    try:
+        contract = msgspec.toml.decode(path.read_bytes(), type=Contract)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ContractError(f"{path.name}: {error}") from error
+    faults = list(_faults(contract, path))
+    if faults:
+        raise ContractError(f"{path.name}: " + "; ".join(faults))
+    return contract
+
+
+def load_all(folder: Path = DATASETS) -> dict[str, Contract]:
+    """Every contract of a folder by data set, in order of name."""
+    contracts = {path.stem: load(path) for path in sorted(folder.glob("*.toml"))}
+    owners: dict[str, str] = {}
+    for contract in contracts.values():
+        for table in contract.lake_tables():
+            other = owners.setdefault(table.name, contract.dataset)
+            if other != contract.dataset:
+                raise ContractError(
+                    f"{contract.dataset}.toml: lake table {table.name} belongs to {other}: "
+                    "name it otherwise"
+                )
+    return contracts
+
+
+def systems(contracts: dict[str, Contract]) -> dict[str, tuple[Contract, ...]]:
+    """The contracts that are not retired, by system."""
+    found: dict[str, list[Contract]] = {}
+    for contract in contracts.values():
+        if not contract.retired:
+            found.setdefault(contract.system, []).append(contract)
+    return {system: tuple(members) for system, members in sorted(found.items())}
+
+
+def _faults(contract: Contract, path: Path) -> list[str]:
+    """What no type can say of a contract, each as a sentence."""
+    names = [column.name for column in contract.columns]
+    faults = [f"key {name!r} is not a column" for name in contract.key if name not in names]
+    faults += [f"column {n!r} is declared twice" for n in sorted(set(names)) if names.count(n) > 1]
+    faults += [
+        f"column {c.name}: type {c.type!r} is not one of {', '.join(TYPES)}"
+        for c in contract.columns
+        if c.type not in TYPES
+    ]
+    if contract.dataset != path.stem:
+        faults.append(f"dataset is {contract.dataset!r}: the file must bear its name")
+    if sum(table.base for table in contract.tables) != 1:
+        faults.append("exactly one table must have base = true")
+    if not contract.kind.by_run and contract.time_column not in names:
+        faults.append(f"a {contract.kind} needs time_column, the name of a column")
+    if contract.personal_retention_days is None and any(c.personal for c in contract.columns):
+        faults.append("a personal column needs personal_retention_days and suppress_below")
+    faults += _schedule_faults(contract)
+    return faults
+
+
+def _schedule_faults(contract: Contract) -> list[str]:
+    """What is wrong with schedule, zone and hosts."""
+    faults = []
+    if not croniter.is_valid(contract.schedule):
+        faults.append(f"schedule {contract.schedule!r} is not unix cron")
+    elif contract.schedule.split()[0] in ("0", "*"):
+        faults.append("schedule fires on the hour, when platforms fire twice: choose a minute")
+    try:
+        contract.calendar  # noqa: B018 - building it is the check
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        faults.append(str(error))
+    for fetch in contract.source.fetch:
+        for url in fetch.urls:
+            host = url.removeprefix("https://").partition("/")[0]
+            if not url.startswith("https://") or host not in contract.source.hosts:
+                faults.append(f"{url}: https only, and the host must stand in source.hosts")
+    return faults

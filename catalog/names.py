@@ -1,0 +1,135 @@
+"""Names of objects: where every zone keeps what, and how to read a name back.
+
+One bucket per zone, so that nothing can trigger itself: `raw`, `landing`, `lake`, `quarantine`,
+`code`. Names are relative to their bucket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from catalog.runs import Run
+
+
+def raw_data(dataset: str, run: Run, attempt: str, file: str) -> str:
+    """raw: the bytes of one file of one try of a run."""
+    return f"data/{dataset}/{run.name}/{attempt}/{file}"
+
+
+def claim(dataset: str, run: Run) -> str:
+    """raw: the claim of a run, created only if absent."""
+    return f"runs/{dataset}/{run.name}.json"
+
+
+def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
+    """landing: the rows of one run in one slot, as one try of `split` wrote them."""
+    return f"parts/{dataset}/slot={slot}/{key}.{attempt}.parquet"
+
+
+def marker(dataset: str, slot: str, key: SplitKey) -> str:
+    """landing: says that a split changed a slot, until `seal` has taken it."""
+    return f"dirty/{dataset}/{slot}/{key}"
+
+
+def replay_marker(dataset: str, slot: str, replay: int) -> str:
+    """landing: says that a replay asked for a slot, whatever its revision."""
+    return f"dirty/{dataset}/{slot}/replay-{replay:014d}"
+
+
+def split_record(dataset: str, key: SplitKey) -> str:
+    """landing: the record of a split, created only if absent, written last."""
+    return f"splits/{dataset}/{key}.json"
+
+
+def rejects(dataset: str, key: SplitKey, attempt: str) -> str:
+    """quarantine: the rejected rows of a split, one JSON line each."""
+    return f"rows/{dataset}/{key}.{attempt}.jsonl"
+
+
+def manifest(system: str, manifest_id: str) -> str:
+    """landing: what one Spark batch works on, created only if absent."""
+    return f"manifests/{system}/{manifest_id}.json"
+
+
+def receipt(system: str, manifest_id: str) -> str:
+    """lake: what a batch wrote, created only if absent, written last."""
+    return f"receipts/{system}/{manifest_id}.json"
+
+
+def lake_prefix(table: str, manifest_id: str, attempt: int) -> str:
+    """lake: the folder of one attempt's files of a table; below it `slot=<slot>/`."""
+    return f"{table}/{manifest_id}-a{attempt}/"
+
+
+def staging_table(table: str, manifest_id: str) -> str:
+    """staging: the table into which a receipt's files are loaded."""
+    return f"{table}_{manifest_id.replace('-', '_')}"
+
+
+def batch_id(manifest_id: str, attempt: int) -> str:
+    """Dataproc: the id of one attempt at a manifest."""
+    return f"{manifest_id}-a{attempt}"
+
+
+@dataclass(frozen=True, order=True)
+class SplitKey:
+    """Which split of which run: the first one, or that of a replay request (milliseconds)."""
+
+    run: Run
+    replay: int = 0
+
+    def __str__(self) -> str:
+        """`<run>` or `<run>.r<replay>`; the letter keeps a replay apart from a slot."""
+        return f"{self.run.name}.r{self.replay:014d}" if self.replay else self.run.name
+
+    @classmethod
+    def parse(cls, text: str) -> SplitKey:
+        """The key whose text is `text`; raises ValueError when it is not one."""
+        head, dot, tail = text.rpartition(".")
+        if dot and tail[:1] == "r" and tail[1:].isdigit() and len(tail) == 15:
+            return cls(Run(head), int(tail[1:]))
+        return cls(Run(text))
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A marker's name read back: its data set, its slot, and what wrote it."""
+
+    dataset: str
+    slot: str
+    name: str
+    split: SplitKey | None
+    replay: int
+
+    @classmethod
+    def parse(cls, name: str) -> Marker:
+        """The marker that an object of `dirty/` stands for."""
+        _, dataset, slot, tail = name.split("/")
+        if tail.startswith("replay-"):
+            return cls(dataset, slot, name, None, int(tail.removeprefix("replay-")))
+        return cls(dataset, slot, name, SplitKey.parse(tail), 0)
+
+
+def claim_of(name: str) -> tuple[str, Run]:
+    """The data set and run of a claim's object name."""
+    _, dataset, file = name.split("/")
+    return dataset, Run(file.removesuffix(".json"))
+
+
+def split_of(name: str) -> tuple[str, SplitKey]:
+    """The data set and key of a split record's object name."""
+    _, dataset, file = name.split("/")
+    return dataset, SplitKey.parse(file.removesuffix(".json"))
+
+
+def part_of(name: str) -> tuple[str, str, SplitKey]:
+    """The data set, slot and key of a part's object name."""
+    _, dataset, folder, file = name.split("/")
+    key = file.removesuffix(".parquet").rpartition(".")[0]
+    return dataset, folder.removeprefix("slot="), SplitKey.parse(key)
+
+
+def system_and_id(name: str) -> tuple[str, str]:
+    """The system and manifest id of a manifest's or a receipt's object name."""
+    _, system, file = name.split("/")
+    return system, file.removesuffix(".json")

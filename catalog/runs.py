@@ -1,0 +1,57 @@
+"""Runs: one fetch, named by a UTC time, and by the slot or slice that was asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from croniter import croniter
+
+_NAME = re.compile(r"(\d{8}T\d{6}Z)(?:\.([0-9A-Za-z_-]+))?")
+_FORM = "%Y%m%dT%H%M%SZ"
+
+TICK_TOLERANCE = timedelta(seconds=30)
+"""How much earlier than its tick a message may have been published and still belong to it."""
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """A fetch by its name. Runs order by name."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is not a run's."""
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{self.name!r} does not name a run: expected 20250605T021000Z or "
+                "20250605T021000Z.<slot>"
+            )
+
+    @classmethod
+    def at(cls, instant: datetime, asked: str | None = None) -> Run:
+        """The run of an instant, to the second, for the slot or slice `asked`."""
+        name = instant.astimezone(UTC).strftime(_FORM)
+        return cls(f"{name}.{asked}" if asked else name)
+
+    @property
+    def time(self) -> datetime:
+        """The UTC time that names the run."""
+        return datetime.strptime(self.name.partition(".")[0], _FORM).replace(tzinfo=UTC)
+
+    @property
+    def asked(self) -> str | None:
+        """The slot or slice that was asked for, if one was."""
+        return self.name.partition(".")[2] or None
+
+
+def tick(schedule: str, published: datetime) -> datetime:
+    """The schedule's tick, in UTC, at or before `published` plus the tolerance.
+
+    `schedule` is unix cron, read in UTC: a schedule's message carries no time of its own.
+    """
+    moment = published.astimezone(UTC) + TICK_TOLERANCE
+    after = moment.replace(microsecond=0) + timedelta(seconds=1)
+    previous = croniter(schedule, after).get_prev(datetime)
+    return previous.astimezone(UTC)

@@ -1,0 +1,103 @@
+"""Contracts: every one loads, and a broken one says what is wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from catalog.contract import DATASETS, ContractError, Kind, load, load_all, systems
+from catalog.records import Claim, NewerFormat, Origin, Outcome
+from catalog.runs import Run
+
+SITES = (DATASETS / "paris_wifi_sites.toml").read_text(encoding="utf-8")
+
+
+def write(folder: Path, text: str, name: str = "paris_wifi_sites") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_contract_loads_and_belongs_to_a_system() -> None:
+    contracts = load_all()
+    assert {"paris_wifi_sites", "paris_wifi_usage"} <= set(contracts)
+    assert sum(len(members) for members in systems(contracts).values()) == len(contracts)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('licence = "ODbL-1.0"\n', ""), "licence"),
+        (('kind = "daily_drop"', 'kind = "daily"'), "daily"),
+        (('schedule = "17 4 * * *"', 'schedule = "0 4 * * *"'), "on the hour"),
+        (('schedule = "17 4 * * *"', 'schedule = "at noon"'), "not unix cron"),
+        (('zone = "Europe/Paris"', 'zone = "Europe/Lutetia"'), "Lutetia"),
+        (('slot_unit = "day"', 'slot_unit = "hour"'), "use UTC"),
+        (('key = ["site_code"', 'key = ["code"'), "key 'code' is not a column"),
+        (('type = "code"', 'type = "zip"'), "type 'zip' is not one of"),
+        (("required = true", "requierd = true"), "requierd"),
+        (("base = true", "base = false"), "exactly one table must have base"),
+        (("https://opendata.paris.fr/api", "http://opendata.paris.fr/api"), "https only"),
+        (("https://opendata.paris.fr/api", "https://elsewhere.fr/api"), "source.hosts"),
+        (('dataset = "paris_wifi_sites"', 'dataset = "sites"'), "must bear its name"),
+        (('kind = "daily_drop"', 'kind = "full_export"'), "needs time_column"),
+        (
+            ('description = "Name of the site"\n', 'description = "Name"\npersonal = true\n'),
+            "retention",
+        ),
+    ],
+)
+def test_a_broken_contract_names_the_facet(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    assert change[0] in SITES
+    with pytest.raises(ContractError, match=said) as caught:
+        load(write(tmp_path, SITES.replace(*change, 1)))
+    assert "paris_wifi_sites.toml" in str(caught.value)
+
+
+def test_one_lake_table_has_one_owner(tmp_path: Path) -> None:
+    write(tmp_path, SITES)
+    write(tmp_path, SITES.replace('"paris_wifi_sites"', '"twin"'), "twin")
+    with pytest.raises(ContractError, match="wifi_sites belongs to paris_wifi_sites"):
+        load_all(tmp_path)
+
+
+def test_which_kinds_may_be_fetched_again(tmp_path: Path) -> None:
+    drop = load(write(tmp_path, SITES))
+    named = load(write(tmp_path, SITES.replace("[source]", "[source]\npast_slots = true")))
+    assert not drop.refetchable
+    assert named.refetchable
+    assert not Kind.SNAPSHOT.replaced
+    assert not Kind.STREAM.replaced
+
+
+def test_late_rows_and_what_is_exempt(tmp_path: Path) -> None:
+    contract = load(write(tmp_path, SITES))
+    assert contract.too_late("2025-06-01", Run("20250605T041700Z"))
+    assert not contract.too_late("2025-06-03", Run("20250605T041700Z"))
+    assert not contract.too_late("2025-06-01", Run("20250605T041700Z.2025-06-01"))
+
+
+def test_a_snapshots_slot_closes_after_its_grace(tmp_path: Path) -> None:
+    text = SITES.replace('kind = "daily_drop"', 'kind = "snapshot"\ngrace_minutes = 10')
+    contract = load(write(tmp_path, text))
+    assert not contract.closed("2025-06-05", datetime(2025, 6, 5, 22, 9, tzinfo=UTC))
+    assert contract.closed("2025-06-05", datetime(2025, 6, 5, 22, 10, tzinfo=UTC))
+
+
+def test_a_newer_record_is_refused_and_one_of_ours_reads_back() -> None:
+    claim = Claim(
+        dataset="d",
+        run="20250605T041700Z",
+        outcome=Outcome.REFUSED,
+        origin=Origin.SAMPLE,
+        source="s",
+        fetched_at="2025-06-05T04:17:00+00:00",
+        reason="empty body",
+    )
+    assert Claim.decode(claim.encode()) == claim
+    with pytest.raises(NewerFormat, match="claim: format 2 is newer than 1"):
+        Claim.decode(claim.encode().replace(b'"format":1', b'"format":2'))

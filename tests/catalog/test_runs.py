@@ -1,0 +1,124 @@
+"""Runs, their ticks, and versions that order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog import names
+from catalog.runs import Run, tick
+from catalog.versions import Version, manifest_id, revision
+
+RUNS = st.builds(
+    lambda instant, asked: Run.at(instant, asked).name,
+    st.datetimes(datetime(2019, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.sampled_from([None, "2024-05", "2024-05-06", "2025-06-05T02"]),
+)
+VERSIONS = st.builds(Version, RUNS, st.integers(1, 999_999), st.integers(0, 10**13))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "published", "expected"),
+    [
+        ("17 4 * * *", "2025-06-05T04:17:02+00:00", "2025-06-05T04:17:00"),
+        ("17 4 * * *", "2025-06-05T04:16:31+00:00", "2025-06-05T04:17:00"),
+        ("17 4 * * *", "2025-06-05T04:16:29+00:00", "2025-06-04T04:17:00"),
+        ("17 4 * * *", "2025-06-05T06:17:02+02:00", "2025-06-05T04:17:00"),
+        ("3-53/10 * * * *", "2025-06-05T02:13:00.4+00:00", "2025-06-05T02:13:00"),
+        ("3-53/10 * * * *", "2025-06-05T02:22:59+00:00", "2025-06-05T02:23:00"),
+    ],
+)
+def test_a_message_belongs_to_its_tick(schedule: str, published: str, expected: str) -> None:
+    found = tick(schedule, datetime.fromisoformat(published))
+    assert found == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+def test_two_publishes_of_one_tick_are_one_run() -> None:
+    one, other = (
+        Run.at(tick("17 4 * * *", datetime(2025, 6, 5, 4, 17, second, tzinfo=UTC)))
+        for second in (0, 55)
+    )
+    assert one == other == Run("20250605T041700Z")
+
+
+@pytest.mark.parametrize("name", ["2025-06-05", "20250605T021000", "20250605T021000Z.", "../x", ""])
+def test_what_names_no_run_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="does not name a run"):
+        Run(name)
+
+
+@given(VERSIONS, VERSIONS)
+def test_a_versions_text_orders_as_the_version(one: Version, other: Version) -> None:
+    assert (str(one) < str(other)) == (one < other)
+    assert Version.parse(str(one)) == one
+
+
+@given(RUNS, st.integers(0, 10**13))
+def test_split_keys_read_back(run: str, replay: int) -> None:
+    key = names.SplitKey(Run(run), replay)
+    assert names.SplitKey.parse(str(key)) == key
+    part = names.part("d", "2024-05", key, "0a1b2c3d")
+    assert names.part_of(part) == ("d", "2024-05", key)
+    assert names.split_of(names.split_record("d", key)) == ("d", key)
+    marker = names.Marker.parse(names.marker("d", "2024-05", key))
+    assert (marker.slot, marker.split, marker.replay) == ("2024-05", key, 0)
+
+
+def test_replay_markers_read_back() -> None:
+    marker = names.Marker.parse(names.replay_marker("d", "2024-05", 1_700_000_000_000))
+    assert (marker.dataset, marker.split, marker.replay) == ("d", None, 1_700_000_000_000)
+
+
+def test_equal_neighbours_count_once_and_returns_do_not() -> None:
+    assert revision(["a", "a", "b"]) == revision(["a", "b"])
+    assert revision(["a", "b", "a"]) != revision(["a", "b"])
+    assert revision([]) != revision(["a"])
+
+
+def test_a_manifests_id_leaves_room_for_an_attempt() -> None:
+    made = manifest_id("a_system_with_a_very_long_name_indeed", [("d", "2024-05", "v")])
+    assert len(made) <= 50
+    assert len(names.batch_id(made, 99)) <= 63
+    assert made != manifest_id("a_system_with_a_very_long_name_indeed", [("d", "2024-05", "w")])
+
+
+def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
+    """Anchors §4.3, invariant 4: over every name that steps write, by zone."""
+    run, key = Run("20250605T021000Z"), names.SplitKey(Run("20250605T021000Z"))
+    written = {
+        "download": [
+            ("raw", names.raw_data("d", run, "try", "f.csv")),
+            ("raw", names.claim("d", run)),
+        ],
+        "split": [
+            ("landing", names.part("d", "2024-05", key, "try")),
+            ("landing", names.marker("d", "2024-05", key)),
+            ("landing", names.split_record("d", key)),
+            ("quarantine", names.rejects("d", key, "try")),
+        ],
+        "seal": [
+            ("landing", names.manifest("s", "id")),
+            ("landing", names.replay_marker("d", "2024", 1)),
+        ],
+        "job": [
+            ("lake", names.lake_prefix("t", "id", 1) + "slot=2024/x"),
+            ("lake", names.receipt("s", "id")),
+        ],
+    }
+    triggers = {
+        "split": [("raw", "runs/"), ("raw", "streams/")],
+        "submit": [("landing", "manifests/")],
+        "load": [("lake", "receipts/")],
+    }
+    fed = {
+        (writer, reader)
+        for writer, objects in written.items()
+        for reader, prefixes in triggers.items()
+        for zone, name in objects
+        for bucket, prefix in prefixes
+        if zone == bucket and name.startswith(prefix)
+    }
+    assert fed == {("download", "split"), ("seal", "submit"), ("job", "load")}
