@@ -87,11 +87,25 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     rows_min: int = 1
     rejected_share: float = 0.05
     """Largest share of rejected rows in a run, and in a slot."""
+    rejected_free: int = 20
+    """So many rejected rows are borne whatever their share, but never more than half."""
     field_bytes_max: int = 131_072
     ratio_max: float = 200.0
     """Largest ratio of decoded to sent bytes."""
     drop_max: float | None = None
     """Largest relative fall in rows against the run before; None for no bound."""
+    drop_from: int = 1000
+    """How many rows the run before must have had for a fall to count."""
+
+    def bears(self, rejected: int, rows: int) -> bool:
+        """Whether so many rejected among so many rows are within the contract's share."""
+        return rejected <= max(self.rejected_share * rows, min(self.rejected_free, rows / 2))
+
+    def fell(self, rows: int, before: int) -> bool:
+        """Whether a run of `rows` after one of `before` rows fell further than it may."""
+        if self.drop_max is None or before < self.drop_from:
+            return False
+        return rows < before * (1 - self.drop_max)
 
 
 class Column(_Strict, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.contract import DATASETS, ContractError, Kind, load, load_all, systems
+from catalog.contract import DATASETS, Bounds, ContractError, Kind, load, load_all, systems
 from catalog.records import Claim, NewerFormat, Origin, Outcome
 from catalog.runs import Run
 
@@ -101,3 +101,30 @@ def test_a_newer_record_is_refused_and_one_of_ours_reads_back() -> None:
     assert Claim.decode(claim.encode()) == claim
     with pytest.raises(NewerFormat, match="claim: format 2 is newer than 1"):
         Claim.decode(claim.encode().replace(b'"format":1', b'"format":2'))
+
+
+@pytest.mark.parametrize(
+    ("rejected", "rows", "borne"),
+    [
+        (0, 0, True),
+        (1, 10, True),
+        (5, 10, True),
+        (6, 10, False),
+        (20, 100, True),
+        (21, 100, False),
+        (50, 1000, True),
+        (51, 1000, False),
+        (1, 1, False),
+    ],
+)
+def test_a_share_is_strict_for_many_rows_and_mild_for_few(
+    rejected: int, rows: int, borne: bool
+) -> None:
+    assert Bounds(bytes_max=1, rows_max=1).bears(rejected, rows) is borne
+
+
+def test_a_fall_counts_from_enough_rows_on() -> None:
+    bounds = Bounds(bytes_max=1, rows_max=1, drop_max=0.5)
+    assert bounds.fell(499, 1000)
+    assert not bounds.fell(500, 1000)
+    assert not bounds.fell(8, 277)

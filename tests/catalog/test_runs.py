@@ -14,7 +14,7 @@ from catalog.versions import Version, manifest_id, revision
 
 RUNS = st.builds(
     lambda instant, asked: Run.at(instant, asked).name,
-    st.datetimes(datetime(2019, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.datetimes(datetime(2019, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
     st.sampled_from([None, "2024-05", "2024-05-06", "2025-06-05T02"]),
 )
 VERSIONS = st.builds(Version, RUNS, st.integers(1, 999_999), st.integers(0, 10**13))
