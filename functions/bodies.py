@@ -1,0 +1,170 @@
+"""The bytes of a raw file as text: unpacked, its encoding found, its form told.
+
+Streamed: a megabyte is looked at before the first text is given, no more than a chunk is held.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+
+from catalog.contract import Bounds, Contract
+from functions.columns import RunRefused
+
+ESCAPED = re.compile("[\ud800-\udfff]")
+"""What bytes that are not of the encoding have become."""
+
+_HEAD_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
+_GZIP = b"\x1f\x8b"
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_HTML = re.compile(r"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+
+
+class Form(StrEnum):
+    """What a file is, by its first letter."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class Body:
+    """A file as text. Bytes that are not of the encoding are lone surrogates in it."""
+
+    form: Form
+    encoding: str
+    texts: Iterator[str]
+
+
+def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
+    """The text in the bytes of a file.
+
+    Raises RunRefused for an empty file, a page instead of data, an encoding that the contract does
+    not name, and, while the text is read, for gzip that is cut or is a bomb.
+    """
+    pieces = unpacked(chunks, contract.bounds, where)
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= _HEAD_BYTES:
+            break
+    if not head.strip():
+        raise RunRefused(f"{where}: the file is empty; ask the publisher, or wait for the next run")
+    encoding = _encoding(head, contract, where)
+    texts = _texts(chain((head,), pieces), encoding)
+    first = next(texts, "")
+    return Body(_form(first, contract, where), encoding, chain((first,), texts))
+
+
+def is_page(head: bytes) -> bool:
+    """Whether the first bytes of a file are an HTML page's."""
+    return bool(_HTML.match(head.decode("utf-8-sig", "replace").lstrip()))
+
+
+def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[bytes]:
+    """The bytes of a file; of a gzip file what it holds, within the contract's bounds.
+
+    Raises RunRefused over the bounds on bytes and ratio, and for gzip without its end.
+    """
+    first = next(chunks, b"")
+    whole = chain((first,), chunks)
+    pieces = _gunzipped(whole, bounds, where) if first.startswith(_GZIP) else whole
+    given = 0
+    for piece in pieces:
+        given += len(piece)
+        if given > bounds.bytes_max:
+            raise RunRefused(
+                f"{where}: the file is over the {bounds.bytes_max} bytes of the contract; raise "
+                "bounds.bytes_max if the data set has grown"
+            )
+        yield piece
+
+
+def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(wbits=31)
+    taken = given = 0
+    for chunk in chunks:
+        taken += len(chunk)
+        data = chunk
+        while data:
+            if decoder.eof:  # a further member, or the zeros some writers pad with
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                decoder = zlib.decompressobj(wbits=31)
+            try:
+                piece = decoder.decompress(data, _PIECE_BYTES)
+            except zlib.error as error:
+                raise RunRefused(f"{where}: gzip is broken after {given} bytes: {error}") from error
+            data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+            given += len(piece)
+            if given > max(_HEAD_BYTES, taken * bounds.ratio_max):
+                raise RunRefused(
+                    f"{where}: {taken} bytes of gzip hold {given} and more, over the ratio of "
+                    f"{bounds.ratio_max:g}; look at the file before you raise bounds.ratio_max"
+                )
+            yield piece
+    if not decoder.eof:
+        raise RunRefused(f"{where}: gzip is cut, it has no end after {given} bytes; fetch it again")
+
+
+def _encoding(head: bytes, contract: Contract, where: str) -> str:
+    """The encoding of a file by its first bytes, as Python names it."""
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return name
+    if head[:200:2].count(0) > 50 or head[1:200:2].count(0) > 50:
+        raise RunRefused(
+            f"{where}: the file looks like UTF-16 without a byte order mark; ask the publisher for "
+            "UTF-8"
+        )
+    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(head)
+    invalid = len(ESCAPED.findall(text))
+    valid = sum(1 for letter in text if letter > "\x7f") - invalid if invalid else 0
+    if invalid <= valid or not invalid:
+        return "utf-8"
+    others = [name for name in contract.source.encodings if name != "utf-8"]
+    if others:
+        return others[0]
+    raise RunRefused(
+        f"{where}: the file is not UTF-8 ({invalid} bytes of the first megabyte); add its encoding "
+        "to source.encodings of the contract"
+    )
+
+
+def _texts(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
+    errors = "replace" if encoding == "utf-16" else "surrogateescape"
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    for chunk in chunks:
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            text = decoder.decode(chunk[start : start + _PIECE_BYTES])
+            if text:
+                yield text
+    rest = decoder.decode(b"", final=True)
+    if rest:
+        yield rest
+
+
+def _form(text: str, contract: Contract, where: str) -> Form:
+    head = text.lstrip()
+    if _HTML.match(head):
+        title = re.search(r"<title[^>]*>([^<]{1,120})", head, re.IGNORECASE)
+        seen = f' ("{title[1].strip()}")' if title else ""
+        raise RunRefused(
+            f"{where}: the publisher answered with an HTML page{seen} instead of data; open the "
+            "URL in a browser, and correct it in the contract if the data set has moved"
+        )
+    if head[:1] not in ("{", "["):
+        return Form.CSV
+    if not contract.source.shapes:
+        raise RunRefused(
+            f"{where}: the file is JSON, and the contract names no shape of JSON: it begins "
+            f"{head[:120]!r}"
+        )
+    return Form.JSON

@@ -1,0 +1,116 @@
+"""The one boundary: an event in, an acknowledgement or a raise out, one log line either way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from cloudevents.http import CloudEvent
+
+from catalog.records import Event
+from functions import store
+from functions.clients import Clients
+from functions.errors import Permanent
+from functions.messages import Message, from_cloud_event
+from functions.settings import Settings, settings
+
+Step = Callable[[Message, Clients, Settings], Iterable[Event]]
+"""A step: works on one message and tells what it did, an event per slot or run."""
+
+_CLIENTS: list[Clients] = []
+
+
+def clients() -> Clients:
+    """The clients of this process, made when first asked for."""
+    if not _CLIENTS:
+        _CLIENTS.append(Clients(settings()))
+    return _CLIENTS[0]
+
+
+def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
+    """Run a step on an event.
+
+    `Permanent` is acknowledged, kept in quarantine and logged at ERROR; any other error is logged
+    and raised, so that the message comes again and in the end is dead-lettered.
+    """
+    begin = time.monotonic()
+    message: Message | None = None
+    try:
+        message = from_cloud_event(cloud_event)
+        for event in step(message, clients(), settings()):
+            _tell(event)
+    except Permanent as error:
+        _keep(name, cloud_event, error)
+        _tell(_failed(name, message, "refused", "ERROR", str(error), begin))
+    except Exception as error:  # the boundary: logged, then raised to be delivered again
+        text = f"{type(error).__name__}: {error}"
+        _log(_failed(name, message, "failed", "WARNING", text, begin))
+        raise
+
+
+def event(
+    step: str,
+    message: Message,
+    outcome: str,
+    /,
+    *,
+    subject: str = "",
+    **facts: str | int | float | None,
+) -> Event:
+    """An event of a step; the same message, subject and outcome give the same `event_id`."""
+    identity = "\n".join((step, message.id, subject, outcome))
+    return Event(
+        event_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
+        at=message.published.isoformat(),
+        step=step,
+        outcome=outcome,
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def _failed(
+    name: str, message: Message | None, outcome: str, severity: str, text: str, begin: float
+) -> Event:
+    """The event of a step that ended in an error."""
+    base = message or Message(
+        data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
+    )
+    return event(
+        name,
+        base,
+        outcome,
+        severity=severity,
+        message=text,
+        object=base.object,
+        seconds=round(time.monotonic() - begin, 3),
+    )
+
+
+def _tell(told: Event) -> None:
+    """Log an event and publish it to topic `events`."""
+    _log(told)
+    body = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
+    body.pop("format")
+    clients().publish("events", json.dumps(body).encode(), {"step": told.step})
+
+
+def _log(told: Event) -> None:
+    """One JSON line on standard output, as Cloud Logging reads it."""
+    line = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
+    line["message"] = told.message or f"{told.step}: {told.outcome}"
+    print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)
+
+
+def _keep(name: str, cloud_event: CloudEvent, error: Permanent) -> None:
+    """Keep a message that cannot be worked on, with the reason, in quarantine."""
+    bucket = clients().storage.bucket(settings().quarantine)
+    body = {"step": name, "reason": str(error), "event": cloud_event.data}
+    store.create(
+        bucket,
+        f"messages/{name}/{cloud_event['id']}.json",
+        json.dumps(body, ensure_ascii=False, default=str).encode(),
+    )

@@ -1,0 +1,166 @@
+"""Which column of a file is which of the contract: aliases, unknown and missing columns.
+
+A name of the contract may be a path: `point.lat` a key of an object, `point#0` an item of a list or
+of a text separated by commas, `Name@2` the second column of that name. Exact names come first, then
+names that differ in case, accents, blanks and punctuation only.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+from catalog.contract import Column, Contract
+
+_ALIAS = re.compile(r"(?P<name>.*?)(?:@(?P<nth>\d+))?(?:#(?P<item>\d+))?", re.DOTALL)
+_SHOWN = 1_000
+
+
+class RunRefused(Exception):
+    """The run cannot be taken: the sentence names the thing, the place and the way out."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a column's value stands: a field of the row, and an item of its text if not None."""
+
+    index: int
+    item: int | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one header met the contract; `places` has one entry for each column of the contract."""
+
+    places: tuple[Place | None, ...]
+    aliases: dict[str, str]
+    unknown: dict[str, int]
+    """Name seen that the contract does not know → its place."""
+    missing: tuple[Column, ...]
+
+
+def layout(contract: Contract, header: Sequence[str]) -> Layout:
+    """How the columns of a header met those of the contract, required or not.
+
+    Raises RunRefused for a name that comes twice where the contract does not tell the two apart.
+    """
+    names = numbered(header)
+    _refuse_doubles(contract, names)
+    index = _Index(names)
+    used: dict[int, int | None] = {}
+    places: list[Place | None] = []
+    aliases: dict[str, str] = {}
+    for column in contract.columns:
+        place = index.place(column, used)
+        places.append(place)
+        if place is not None:
+            used[place.index] = place.item
+            if names[place.index] != column.name:
+                aliases[column.name] = names[place.index]
+    ignored = frozenset(map(normal, contract.ignored))
+    unknown = {
+        name: at for at, name in enumerate(names) if at not in used and normal(name) not in ignored
+    }
+    missing = tuple(c for c, p in zip(contract.columns, places, strict=True) if p is None)
+    return Layout(tuple(places), aliases, unknown, missing)
+
+
+def refuse_missing(missing: Iterable[Column], header: Sequence[str], where: str) -> None:
+    """Raise RunRefused for the first of the missing columns that the contract requires."""
+    for column in missing:
+        if column.required:
+            label = column.aliases[0] if column.aliases else column.name
+            raise RunRefused(
+                f'{where}: column "{label}" ({column.name}) is missing; the header has '
+                f"{len(header)} columns: {shown(header)}; add an alias to the contract if it was "
+                "renamed"
+            )
+
+
+def shown(names: Iterable[str]) -> str:
+    """Names for a sentence, cut when they are many."""
+    text = ", ".join(names)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+
+
+def numbered(header: Sequence[str]) -> list[str]:
+    """The names of a header, the second of a name as `name@2`, one without a name by its place."""
+    seen: dict[str, int] = {}
+    names = []
+    for at, raw in enumerate(header, start=1):
+        name = raw.strip() or f"column {at}"
+        seen[name] = seen.get(name, 0) + 1
+        names.append(f"{name}@{seen[name]}" if seen[name] > 1 else name)
+    return names
+
+
+@cache
+def normal(name: str) -> str:
+    """A name without case, accents, blanks and punctuation; `@2` and `#0` stay."""
+    base, nth, item = parsed(name)
+    plain = unicodedata.normalize("NFKD", base).casefold()
+    kept = "".join(letter for letter in plain if letter.isalnum())
+    return kept + (f"@{nth}" if nth else "") + ("" if item is None else f"#{item}")
+
+
+@cache
+def parsed(alias: str) -> tuple[str, int | None, int | None]:
+    """The name, the number among columns of that name, and the item of an alias."""
+    found = _ALIAS.fullmatch(alias)
+    assert found is not None  # noqa: S101 - the pattern takes every text
+    nth, item = found["nth"], found["item"]
+    return found["name"], int(nth) if nth else None, int(item) if item else None
+
+
+def names_of(column: Column) -> Iterator[str]:
+    """Every name of a column, the canonical one first."""
+    yield column.name
+    yield from column.aliases
+
+
+class _Index:
+    """The names of a header, to be asked for by alias."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._exact = {name: at for at, name in reversed(list(enumerate(names)))}
+        self._normal = {normal(name): at for at, name in reversed(list(enumerate(names)))}
+
+    def place(self, column: Column, used: dict[int, int | None]) -> Place | None:
+        """Where a column stands; a field is shared only by items of it."""
+        for loosely, alias in product((False, True), names_of(column)):
+            found = self._find(alias, loosely=loosely)
+            if found is None:
+                continue
+            shared = used.get(found.index) is not None and found.item is not None
+            if found.index not in used or shared:
+                return found
+        return None
+
+    def _find(self, alias: str, *, loosely: bool) -> Place | None:
+        table = self._normal if loosely else self._exact
+        key = normal(alias) if loosely else alias
+        if key in table:
+            return Place(table[key])
+        name, nth, item = parsed(alias)
+        if item is None:
+            return None
+        whole = f"{name}@{nth}" if nth else name
+        at = table.get(normal(whole) if loosely else whole)
+        return None if at is None else Place(at, item)
+
+
+def _refuse_doubles(contract: Contract, names: Sequence[str]) -> None:
+    """Raise RunRefused for a second column of a name that the contract does not tell apart."""
+    told = {normal(name) for column in contract.columns for name in names_of(column)}
+    told.update(map(normal, contract.ignored))
+    doubles = [name for name in names if (parsed(name)[1] or 1) > 1 and normal(name) not in told]
+    if doubles:
+        listed = ", ".join(f'"{parsed(name)[0]}"' for name in doubles)
+        raise RunRefused(
+            f"the header names {listed} more than once, and the contract does not say which is "
+            f'meant: add the alias or ignored name "{doubles[0]}"'
+        )

@@ -1,0 +1,168 @@
+"""A batch of records cut into slots: every row checked, its slot found, or rejected by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from catalog.contract import Contract
+from catalog.runs import Run
+from functions.reading import Batch
+from functions.rows import ColumnCheck, checks, instant
+
+_QUARTER_SECONDS = 900
+_KEPT_SLOTS = 100_000
+_OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that is not taken; `slot` is None where it has none."""
+
+    line: int
+    reason: str
+    slot: str | None
+    text: str
+
+
+@dataclass
+class Cut:
+    """A batch by slot: tables of text columns and `line`, and the newest event time of each."""
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    newest: dict[str, str] = field(default_factory=dict)
+    """Slot → ISO UTC."""
+    rejects: list[Reject] = field(default_factory=list)
+    """In order of line."""
+
+
+class Cutter:
+    """Cuts the batches of one run."""
+
+    def __init__(self, contract: Contract, run: Run) -> None:
+        """`run` gives the slot of kinds whose rows have that of their run, and what is too late."""
+        self._contract = contract
+        self._run = run
+        self._checks = checks(contract, run)
+        names = [column.name for column in contract.columns]
+        self._names = names
+        self._time = names.index(contract.time_column) if contract.time_column else None
+        self._own = _own_slot(contract, run)
+        self._asked = run.asked if _is_slot(contract, run.asked) else None
+        self._slots: dict[int, str] = {}
+        self._slot_faults: dict[str, str | None] = {}
+
+    def cut(self, batch: Batch) -> Cut:
+        """The rows of a batch by slot, and its rejects."""
+        columns = [c.clean(v) for c, v in zip(self._checks, batch.columns, strict=True)]
+        faults, untimed = _faults(self._checks, columns, self._time)
+        instants = self._instants(columns, untimed)
+        rejects = [Reject(b.line, b.reason, self._own, b.text) for b in batch.broken]
+        rows: dict[str, list[int]] = {}
+        newest: dict[str, float] = {}
+        for at, line in enumerate(batch.lines):
+            second = instants[at]
+            slot = self._own or (None if second is None else self._slot(second))
+            fault = faults.get(at) if faults else None
+            if slot is None:
+                fault = fault or "no slot"
+            elif late := self._slot_fault(slot):
+                fault, slot = fault or late, None
+            if fault is not None:
+                rejects.append(Reject(line, fault, slot, batch.texts[at]))
+                continue
+            assert slot is not None  # noqa: S101 - else it has a fault
+            rows.setdefault(slot, []).append(at)
+            if second is not None and second > newest.get(slot, float("-inf")):
+                newest[slot] = second
+        rejects.sort(key=lambda reject: reject.line)
+        return Cut(
+            tables=self._tables(columns, batch.lines, rows),
+            newest={slot: _iso(second) for slot, second in newest.items()},
+            rejects=rejects,
+        )
+
+    def _instants(self, columns: list[list[str | None]], untimed: set[int]) -> list[float | None]:
+        """Seconds since 1970 of each row's event, None where it has none or a wrong one."""
+        count = len(columns[0]) if columns else 0
+        if self._time is None:
+            return [None] * count
+        zone = self._contract.calendar.zone
+        found: list[float | None] = []
+        for at, text in enumerate(columns[self._time]):
+            moment = instant(text, zone) if text is not None and at not in untimed else None
+            found.append(None if moment is None else moment.timestamp())
+        return found
+
+    def _slot(self, second: float) -> str:
+        """The slot of an instant, remembered by quarter of an hour, which no offset cuts."""
+        moment = datetime.fromtimestamp(second, UTC)
+        if second < _OFFSETS_ARE_QUARTERS:
+            return self._contract.calendar.slot(moment)
+        quarter = int(second // _QUARTER_SECONDS)
+        found = self._slots.get(quarter)
+        if found is None:
+            if len(self._slots) >= _KEPT_SLOTS:
+                self._slots.clear()
+            found = self._slots[quarter] = self._contract.calendar.slot(moment)
+        return found
+
+    def _slot_fault(self, slot: str) -> str | None:
+        """Why no row of a slot may come with this run."""
+        if slot not in self._slot_faults:
+            fault = None
+            if self._asked is not None and slot != self._asked:
+                fault = "outside the asked slot"
+            elif self._contract.too_late(slot, self._run):
+                fault = "later than late_until"
+            self._slot_faults[slot] = fault
+        return self._slot_faults[slot]
+
+    def _tables(
+        self, columns: list[list[str | None]], lines: list[int], rows: dict[str, list[int]]
+    ) -> dict[str, pa.Table]:
+        texts = [pa.array(values, pa.string()) for values in columns]
+        whole = pa.table([*texts, pa.array(lines, pa.int64())], names=[*self._names, "line"])
+        if len(rows) == 1 and len(next(iter(rows.values()))) == len(lines):
+            return dict.fromkeys(rows, whole)
+        return {slot: whole.take(pa.array(at, pa.int64())) for slot, at in rows.items()}
+
+
+def _faults(
+    column_checks: tuple[ColumnCheck, ...], columns: list[list[str | None]], time: int | None
+) -> tuple[dict[int, str], set[int]]:
+    """Row → its first fault by column, and the rows whose time is not one."""
+    faults: dict[int, str] = {}
+    untimed: set[int] = set()
+    for at, (check, values) in enumerate(zip(column_checks, columns, strict=True)):
+        found = check.faults(values)
+        if at == time:
+            untimed.update(found)
+        for row, fault in found.items():
+            faults.setdefault(row, fault)
+    return faults, untimed
+
+
+def _own_slot(contract: Contract, run: Run) -> str | None:
+    """The slot of a run, for kinds whose rows all have that of their run."""
+    if not contract.kind.by_run:
+        return None
+    if run.asked and _is_slot(contract, run.asked):
+        return run.asked
+    return contract.calendar.slot(run.time)
+
+
+def _is_slot(contract: Contract, text: str | None) -> bool:
+    if text is None:
+        return False
+    try:
+        contract.calendar.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _iso(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()

@@ -1,0 +1,100 @@
+"""Earlier runs of a data set, newest first, by the names of their objects alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+from google.cloud.storage import Bucket
+
+from catalog import names
+from catalog.names import SplitKey
+from catalog.records import Claim, Outcome, SplitRecord
+from catalog.runs import Run
+from functions import store
+
+T = TypeVar("T")
+
+MONTHS = 24
+"""How far back an earlier run is looked for."""
+READS = 60
+"""How many records are read to find one; further back a run counts as the first."""
+
+
+def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | None:
+    """The newest accepted split among the runs before `run` that asked for nothing special."""
+    for key in islice(_keys(landing, dataset, run), READS):
+        record = read_split(landing, dataset, key)
+        if record is not None and record.outcome is Outcome.ACCEPTED and not key.run.asked:
+            return record
+    return None
+
+
+def standing_claim(raw: Bucket, landing: Bucket, dataset: str, run: Run) -> Claim | None:
+    """The claim whose bytes stand in the lake, as far as runs before `run` say.
+
+    The newest one that was accepted and whose split was. None where there is none, or where a
+    newer accepted claim waits for its split: what stands is then not settled.
+    """
+    for earlier in islice(_claims(raw, dataset, run), READS):
+        if earlier.asked:
+            continue
+        body = store.read(raw, names.claim(dataset, earlier))
+        claim = Claim.decode(body) if body else None
+        if claim is None or claim.outcome is not Outcome.ACCEPTED:
+            continue
+        outcome = _split_outcome(landing, dataset, earlier)
+        if outcome is None:
+            return None
+        if outcome is Outcome.ACCEPTED:
+            return claim
+    return None
+
+
+def read_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord | None:
+    """The record of a split; None where there is none."""
+    body = store.read(landing, names.split_record(dataset, key))
+    return SplitRecord.decode(body) if body else None
+
+
+def _split_outcome(landing: Bucket, dataset: str, run: Run) -> Outcome | None:
+    """What became of a run: accepted if any of its splits was, None before the first."""
+    prefix = f"splits/{dataset}/{run.name}"
+    found = [names.split_of(name)[1] for name in store.names(landing, prefix)]
+    outcomes = {
+        record.outcome
+        for key in found
+        if key.run == run and (record := read_split(landing, dataset, key))
+    }
+    if Outcome.ACCEPTED in outcomes:
+        return Outcome.ACCEPTED
+    return Outcome.REFUSED if outcomes else None
+
+
+def _claims(raw: Bucket, dataset: str, run: Run) -> Iterator[Run]:
+    found = _newest(raw, f"runs/{dataset}/", run, lambda name: names.claim_of(name)[1])
+    return (earlier for earlier in found if earlier < run)
+
+
+def _keys(landing: Bucket, dataset: str, run: Run) -> Iterator[SplitKey]:
+    found = _newest(landing, f"splits/{dataset}/", run, lambda name: names.split_of(name)[1])
+    return (key for key in found if key.run < run)
+
+
+def _newest(bucket: Bucket, prefix: str, run: Run, read: Callable[[str], T]) -> Iterator[T]:
+    """What the names below a prefix stand for, newest first: by day, then by month."""
+    days = [run.time, run.time - timedelta(days=1)]
+    seen: set[str] = set()
+    for span in [day.strftime("%Y%m%d") for day in days] + _months(run.time):
+        for name in sorted(store.names(bucket, prefix + span), reverse=True):
+            if name[: len(prefix) + 8] not in seen:
+                yield read(name)
+        if len(span) == 8:
+            seen.add(prefix + span)
+
+
+def _months(instant: datetime) -> list[str]:
+    month = instant.year * 12 + instant.month - 1
+    return [f"{at // 12:04d}{at % 12 + 1:02d}" for at in range(month, month - MONTHS, -1)]

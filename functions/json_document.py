@@ -1,0 +1,123 @@
+"""A JSON document walked without being built: the records of its array, one at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_BLANK = re.compile(r"[ \t\n\r]*")
+
+
+class BadJson(ValueError):
+    """The document is not whole JSON: says where and what."""
+
+
+class Document:
+    """A JSON document as text."""
+
+    def __init__(self, text: str) -> None:
+        """Nothing is read yet."""
+        self.array: str | None = None
+        """Path of the array whose records were given; None where there was none."""
+        self.envelope: dict[str, str] = {}
+        """The texts and numbers around the array."""
+        self._text = text
+        self._at = 0
+        self._decoder = json.JSONDecoder(
+            parse_float=str, parse_int=str, parse_constant=str, strict=False
+        )
+
+    def records(self, arrays: frozenset[str]) -> Iterator[tuple[str, Any]]:
+        """Every record of the first array whose path is among `arrays`, with its text.
+
+        The path of an array that is the document is empty. Raises BadJson at the place where the
+        document is cut or is not JSON, when it comes there.
+        """
+        letter = self._peek()
+        if letter == "[" and "" in arrays:
+            yield from self._elements("")
+        elif letter == "{":
+            yield from self._members("", arrays)
+        else:
+            self._value()
+        if self._peek():
+            raise self._bad("something follows its end")
+
+    def _members(self, prefix: str, arrays: frozenset[str]) -> Iterator[tuple[str, Any]]:
+        self._expect("{")
+        if self._skip("}"):
+            return
+        while True:
+            path = prefix + str(self._key())
+            letter = self._peek()
+            if letter == "[" and path in arrays and self.array is None:
+                yield from self._elements(path)
+            elif letter == "{" and any(array.startswith(path + ".") for array in arrays):
+                yield from self._members(path + ".", arrays)
+            else:
+                value = self._value()
+                if isinstance(value, str) and len(self.envelope) < 20:
+                    self.envelope[path] = value[:200]
+            if self._skip("}"):
+                return
+            self._expect(",")
+
+    def _elements(self, path: str) -> Iterator[tuple[str, Any]]:
+        self.array = path
+        self._expect("[")
+        if self._skip("]"):
+            return
+        while True:
+            self._peek()
+            start = self._at
+            value = self._value()
+            yield self._text[start : self._at], value
+            if self._skip("]"):
+                return
+            self._expect(",")
+
+    def _key(self) -> Any:
+        if self._peek() != '"':
+            raise self._bad("a name is expected")
+        key = self._value()
+        self._expect(":")
+        return key
+
+    def _value(self) -> Any:
+        self._peek()
+        try:
+            value, self._at = self._decoder.raw_decode(self._text, self._at)
+        except json.JSONDecodeError as error:
+            self._at = error.pos
+            raise self._bad(error.msg) from error
+        except RecursionError as error:
+            raise self._bad("it is nested too deeply") from error
+        return value
+
+    def _peek(self) -> str:
+        """The next letter that is not blank; empty at the end."""
+        found = _BLANK.match(self._text, self._at)
+        self._at = found.end() if found else self._at
+        return self._text[self._at : self._at + 1]
+
+    def _skip(self, letter: str) -> bool:
+        if self._peek() != letter:
+            return False
+        self._at += 1
+        return True
+
+    def _expect(self, letter: str) -> None:
+        if not self._skip(letter):
+            raise self._bad(f"{letter!r} is expected")
+
+    def _bad(self, what: str) -> BadJson:
+        if self._at >= len(self._text):
+            return BadJson(
+                f"the JSON is cut at character {len(self._text)}: {what}; fetch it again"
+            )
+        return BadJson(
+            f"the JSON is broken or cut at character {self._at} of {len(self._text)}: {what}; "
+            "fetch it again"
+        )

@@ -1,0 +1,223 @@
+"""The parts of a run: rows gathered by slot, written as they grow, hashed on the way.
+
+Memory is bounded by the rows that wait (`_WAITING_BYTES`) and a chunk of upload for each slot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.cloud.storage import Bucket
+
+from catalog import names
+from catalog.names import SplitKey
+from catalog.records import Part
+from functions.uploads import Upload
+
+_SLOT_BYTES = 2 << 20
+_SLOT_ROWS = 16_384
+_WAITING_BYTES = 32 << 20
+_REJECT_CHARACTERS = 2_000
+
+
+class Parts:
+    """The parts of one try at a split, in the bucket `landing`."""
+
+    def __init__(
+        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[str]
+    ) -> None:
+        """`columns` are the canonical names; `run` and `line` are added."""
+        self.slots: dict[str, SlotPart] = {}
+        self._bucket = bucket
+        self._dataset = dataset
+        self._key = key
+        self._attempt = attempt
+        self._schema = pa.schema(
+            [(name, pa.string()) for name in columns] + [("run", pa.string()), ("line", pa.int64())]
+        )
+
+    def add(self, slot: str, rows: pa.Table, newest: str | None) -> None:
+        """Add rows to a slot, in order: text columns and `line`."""
+        self._slot(slot).add(rows, newest)
+        if sum(part.waiting_bytes for part in self.slots.values()) > _WAITING_BYTES:
+            for part in self.slots.values():
+                part.flush()
+
+    def reject(self, slot: str, reason: str, text: str) -> None:
+        """Count a rejected row of a slot."""
+        self._slot(slot).reject(reason, text)
+
+    def finish(self, share: float) -> tuple[Part, ...]:
+        """Write what waits; the parts in order of slot, held above a share of rejected rows."""
+        return tuple(self.slots[slot].finish(share) for slot in sorted(self.slots))
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        for part in self.slots.values():
+            part.upload.abandon()
+
+    def _slot(self, slot: str) -> SlotPart:
+        found = self.slots.get(slot)
+        if found is None:
+            name = names.part(self._dataset, slot, self._key, self._attempt)
+            upload = Upload(self._bucket, name, "application/vnd.apache.parquet")
+            found = SlotPart(slot, self._key.run.name, upload, self._schema)
+            self.slots[slot] = found
+        return found
+
+
+@dataclass
+class SlotPart:
+    """One part while it grows."""
+
+    slot: str
+    run: str
+    upload: Upload
+    schema: pa.Schema
+    rows: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    newest: str | None = None
+    waiting_bytes: int = 0
+    _waiting: list[pa.Table] = field(default_factory=list)
+    _waiting_rows: int = 0
+    _writer: pq.ParquetWriter | None = None
+
+    def __post_init__(self) -> None:
+        """Begin the hash."""
+        self._hash = _RowsHash(self.schema.names[:-2])
+
+    def add(self, rows: pa.Table, newest: str | None) -> None:
+        """Add rows; writes a row group when enough wait."""
+        self._hash.add(rows)
+        self.rows += rows.num_rows
+        self._waiting.append(rows)
+        self._waiting_rows += rows.num_rows
+        self.waiting_bytes += rows.nbytes
+        if newest is not None and (self.newest is None or newest > self.newest):
+            self.newest = newest
+        if self._waiting_rows >= _SLOT_ROWS or self.waiting_bytes >= _SLOT_BYTES:
+            self.flush()
+
+    def reject(self, reason: str, text: str) -> None:
+        """Count a rejected row."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        self._hash.reject(reason, text)
+
+    def flush(self) -> None:
+        """Write the rows that wait as a row group."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                cast("IO[bytes]", self.upload), self.schema, compression="zstd"
+            )
+        if self._waiting:
+            rows = pa.concat_tables(self._waiting)
+            run = pa.array([self.run] * rows.num_rows, pa.string())
+            rows = rows.add_column(rows.num_columns - 1, "run", run)
+            self._writer.write_table(rows.combine_chunks())
+        self._waiting, self._waiting_rows, self.waiting_bytes = [], 0, 0
+
+    def finish(self, share: float) -> Part:
+        """Make the object; the part is held when more than `share` of its rows were rejected."""
+        self.flush()
+        assert self._writer is not None  # noqa: S101 - flush made it
+        self._writer.close()
+        generation = self.upload.finish()
+        bad = sum(self.rejected.values())
+        return Part(
+            slot=self.slot,
+            object=self.upload.name,
+            generation=generation,
+            rows=self.rows,
+            bytes=self.upload.size,
+            hash=self._hash.hexdigest(),
+            rejected=dict(sorted(self.rejected.items())),
+            held=bad > share * (self.rows + bad),
+            newest=self.newest,
+        )
+
+
+class Rejects:
+    """The rejected rows of one try at a split, in the bucket `quarantine`, one JSON line each."""
+
+    def __init__(self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str) -> None:
+        """No object is made before a row is rejected."""
+        name = names.rejects(dataset, key, attempt)
+        self.count = 0
+        self.reasons: dict[str, int] = {}
+        self._upload = Upload(bucket, name, "application/x-ndjson")
+
+    def add(self, line: int, reason: str, slot: str | None, text: str, file: str) -> None:
+        """Keep a row with its line and reason; its text is cut at 2,000 characters."""
+        self.count += 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        body = {
+            "line": line, "reason": reason, "slot": slot, "file": file,
+            "row": text[:_REJECT_CHARACTERS].rstrip("\r\n"),
+        }  # fmt: skip
+        told = json.dumps(body, ensure_ascii=False) + "\n"
+        self._upload.write(told.encode("utf-8", "backslashreplace"))
+
+    def finish(self) -> str | None:
+        """Make the object; its name, or None where no row was rejected."""
+        if not self.count:
+            return None
+        self._upload.finish()
+        return self._upload.name
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._upload.abandon()
+
+
+class _RowsHash:
+    """Hash of rows in order, the same however they are cut into batches.
+
+    A column that is null in every row does not count: a column that joins the contract changes no
+    hash before it has a value.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._texts = {name: hashlib.sha256() for name in columns}
+        self._lengths = {name: hashlib.sha256() for name in columns}
+        self._filled: set[str] = set()
+        self._rejects = hashlib.sha256()
+        self._rows = 0
+
+    def add(self, rows: pa.Table) -> None:
+        self._rows += rows.num_rows
+        for name, text in self._texts.items():
+            for chunk in rows.column(name).chunks:
+                lengths, data = _buffers(chunk)
+                self._lengths[name].update(lengths)
+                text.update(data)
+                if chunk.null_count < len(chunk):
+                    self._filled.add(name)
+
+    def reject(self, reason: str, text: str) -> None:
+        self._rejects.update(f"{reason}\0{text}\0".encode("utf-8", "surrogatepass"))
+
+    def hexdigest(self) -> str:
+        whole = hashlib.sha256(f"{self._rows}\n".encode())
+        for name in sorted(self._filled):
+            whole.update(name.encode() + b"\0")
+            whole.update(self._lengths[name].digest() + self._texts[name].digest())
+        whole.update(self._rejects.digest())
+        return whole.hexdigest()
+
+
+def _buffers(chunk: pa.Array[Any]) -> tuple[bytes, bytes]:
+    """The lengths of an array's texts, -1 for null, and its texts end to end."""
+    _, offsets, data = chunk.buffers()
+    assert offsets is not None  # noqa: S101 - text has offsets
+    bounds = np.frombuffer(offsets, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    lengths = np.diff(bounds).astype("<i4")
+    lengths[chunk.is_null().to_numpy(zero_copy_only=False)] = -1
+    start, end = (int(bounds[0]), int(bounds[-1])) if len(bounds) else (0, 0)
+    return lengths.tobytes(), bytes(data[start:end]) if data is not None else b""

@@ -1,0 +1,58 @@
+"""What readers give: batches of records, and what they saw of the header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+BATCH_ROWS = 8_192
+BATCH_CHARACTERS = 8 << 20
+SAMPLE_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A record that is no row: the line it begins on, why, and its text."""
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass
+class Batch:
+    """Records in the order of the file; `columns` has one list for each of the contract."""
+
+    lines: list[int]
+    columns: list[list[str]]
+    texts: list[str]
+    broken: list[Broken] = field(default_factory=list)
+
+
+@dataclass
+class Seen:
+    """How the header met the contract, filled while the file is read."""
+
+    shape: str = ""
+    header: list[str] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Name seen → the first value that is not empty, cut."""
+    missing: list[str] = field(default_factory=list)
+
+
+class Reader(Protocol):
+    """Reads one file."""
+
+    seen: Seen
+
+    def batches(self, texts: Iterator[str]) -> Iterator[Batch]:
+        """The records in a text; raises RunRefused where the file cannot be taken."""
+        ...
+
+
+def item_of(text: str, item: int) -> str:
+    """An item of a text separated by commas; empty where there is none."""
+    pieces = text.split(",")
+    return pieces[item].strip() if item < len(pieces) else ""

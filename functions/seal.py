@@ -1,0 +1,343 @@
+"""Seal: gathers the slots of a system that changed into one manifest, which a batch works on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+from google.cloud.storage import Bucket
+
+from catalog import names
+from catalog.contract import Contract, load_all
+from catalog.names import Marker
+from catalog.records import Event, Manifest, SlotParts
+from catalog.versions import Version, manifest_id
+from functions import ledger, slot_parts, store
+from functions.boundary import event
+from functions.clients import Clients
+from functions.errors import Permanent
+from functions.ledger import Ledger, Loaded
+from functions.manifests import read_manifest
+from functions.messages import Message
+from functions.settings import Settings
+from functions.slot_parts import Content
+
+MOST_SLOTS = 1000
+"""Most slots that one call looks at; a further message takes the rest."""
+_THREADS = 8
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message to `seal`: the system alone, or which slots of it to work on again.
+
+    A replay names `slots` or a `range` (first and last slot) of a data set, or a `manifest`.
+    """
+
+    system: str
+    dataset: str | None = None
+    slots: tuple[str, ...] = ()
+    range: tuple[str, str] | None = None
+    manifest: str | None = None
+    replay: bool | int = True
+
+
+def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
+    """Write a manifest of the system's closed slots that changed, up to the bound of bytes.
+
+    Reads markers, then the ledger, then parts and records: what comes later than a marker's listing
+    keeps its own marker. Raises Permanent for a system or a replay that cannot be.
+    """
+    request = message.body(Request)
+    contracts = _contracts(request.system)
+    landing = clients.storage.bucket(settings.landing)
+    if request.dataset or request.manifest:
+        asked = _ask(request, message, landing, contracts)
+        yield event("seal", message, "replay asked", system=request.system, rows=asked)
+    ready = _ready(landing, contracts, message)
+    if not ready:
+        yield event("seal", message, "nothing marked", system=request.system)
+        return
+    candidates = _candidates(landing, contracts, ready[:MOST_SLOTS], message, clients)
+    unchanged = [one for one in candidates if one.verdict is Verdict.UNCHANGED]
+    raised = _raise_versions(request.system, unchanged, message, clients)
+    work = [one for one in candidates if one.verdict is Verdict.CHANGED or one in unchanged]
+    taken = _within(settings.manifest_bytes, [one for one in work if one not in raised])
+    manifest = _write(landing, request.system, contracts, taken, message, settings)
+    waiting = [one for one in work if one not in raised and one not in taken]
+    done = [one for one in candidates if one not in waiting]
+    _drop(landing, [name for one in done for name in one.marked.markers])
+    if waiting or len(ready) > MOST_SLOTS:
+        clients.publish("seal", json.dumps({"system": request.system}).encode(), {})
+    yield from (_told(one, one in raised, manifest, message) for one in done)
+
+
+class Verdict(StrEnum):
+    """What a marked slot comes to, against what is loaded of it."""
+
+    CHANGED = "sealed"
+    UNCHANGED = "unchanged"
+    CURRENT = "current"
+    REFUSED = "refused"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A slot and the markers of it that can be taken."""
+
+    contract: Contract
+    slot: str
+    markers: tuple[str, ...]
+    replay: int
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Oldest slot first."""
+        return self.contract.calendar.slot_start(self.slot), self.contract.dataset
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A marked slot with what counts in it."""
+
+    marked: _Marked
+    content: Content | None
+    verdict: Verdict
+
+    @property
+    def parts(self) -> SlotParts:
+        """What a manifest would tell of the slot; raises ValueError where nothing counts."""
+        return self.counted.parts
+
+    @property
+    def counted(self) -> Content:
+        """What counts in the slot; raises ValueError where nothing does."""
+        if self.content is None:
+            raise ValueError(f"{self.marked.contract.dataset} {self.marked.slot} has no parts")
+        return self.content
+
+
+def verdict(content: SlotParts | None, loaded: Loaded | None, replay: int) -> Verdict:
+    """What to do about a slot whose parts are `content` when the ledger says `loaded`.
+
+    `replay` is the number of the newest request to work on it whatever its revision, or 0.
+    """
+    if content is None:
+        return Verdict.REFUSED if loaded else Verdict.EMPTY
+    if loaded is None:
+        return Verdict.CHANGED
+    version = Version.parse(content.version)
+    if (version.run, version.parts) < (loaded.version.run, loaded.version.parts):
+        return Verdict.REFUSED
+    same = (content.revision, content.origin) == (loaded.revision, loaded.origin)
+    if same and version <= loaded.version:
+        return Verdict.CURRENT
+    return Verdict.UNCHANGED if same and not replay else Verdict.CHANGED
+
+
+def _contracts(system: str) -> dict[str, Contract]:
+    """The system's data sets that are not retired; raises Permanent where there is no such system."""
+    every = load_all()
+    if system not in {contract.system for contract in every.values()}:
+        known = ", ".join(sorted({contract.system for contract in every.values()}))
+        raise Permanent(f"seal: no contract names the system {system!r}; known are {known}")
+    return {d: c for d, c in every.items() if c.system == system and not c.retired}
+
+
+def _ask(
+    request: Request, message: Message, landing: Bucket, contracts: dict[str, Contract]
+) -> int:
+    """Write the markers of a replay request; how many slots it named."""
+    if request.replay is False:
+        raise Permanent("seal: a message that names slots is a replay: leave out replay = false")
+    number = message.milliseconds if request.replay is True else request.replay
+    slots = _asked_slots(request, landing, contracts)
+    for dataset, slot in slots:
+        store.create(landing, names.replay_marker(dataset, slot, number), b"", "text/plain")
+    return len(slots)
+
+
+def _asked_slots(
+    request: Request, landing: Bucket, contracts: dict[str, Contract]
+) -> list[tuple[str, str]]:
+    """The (data set, slot) pairs that a replay request names."""
+    if request.manifest:
+        manifest = read_manifest(landing, request.system, request.manifest)
+        return [
+            (each.dataset, each.slot)
+            for each in manifest.slots
+            if request.dataset in (None, each.dataset) and each.dataset in contracts
+        ]
+    contract = contracts.get(request.dataset or "")
+    if contract is None:
+        known = ", ".join(contracts) or "none"
+        raise Permanent(
+            f"seal: {request.dataset!r} is not a data set of {request.system}; known are {known}"
+        )
+    try:
+        for slot in (*request.slots, *(request.range or ())):
+            contract.calendar.parse(slot)
+    except ValueError as error:
+        raise Permanent(f"seal: {contract.dataset}: {error}") from error
+    found = list(request.slots)
+    if request.range:
+        first, last = request.range
+        folders = store.folders(landing, f"parts/{contract.dataset}/")
+        slots = (folder.removeprefix("slot=") for folder in folders)
+        found += [slot for slot in slots if first <= slot <= last]
+    if not found:
+        raise Permanent(
+            f"seal: {contract.dataset}: the request names no slot that has parts: give slots, "
+            "a range or a manifest"
+        )
+    return [(contract.dataset, slot) for slot in found]
+
+
+def _ready(landing: Bucket, contracts: dict[str, Contract], message: Message) -> list[_Marked]:
+    """The marked slots that are closed, oldest first, with the markers whose record is there."""
+    found: list[_Marked] = []
+    for contract in contracts.values():
+        listed = [Marker.parse(n) for n in store.names(landing, f"dirty/{contract.dataset}/")]
+        runs = {marker.split.run for marker in listed if marker.split}
+        records = slot_parts.recorded(landing, contract.dataset, runs)
+        slots: dict[str, list[Marker]] = {}
+        for marker in listed:
+            if marker.split is None or marker.split in records:
+                slots.setdefault(marker.slot, []).append(marker)
+        found += [
+            _Marked(contract, slot, tuple(m.name for m in some), max(m.replay for m in some))
+            for slot, some in slots.items()
+            if contract.closed(slot, message.published)
+        ]
+    return sorted(found, key=lambda marked: marked.order)
+
+
+def _candidates(
+    landing: Bucket,
+    contracts: dict[str, Contract],
+    ready: Sequence[_Marked],
+    message: Message,
+    clients: Clients,
+) -> list[_Candidate]:
+    """What counts in each marked slot and what to do about it, in the order given."""
+    loaded = ledger.read(clients, next(iter(contracts.values())).system)
+    found: dict[tuple[str, str], Content | None] = {}
+    for dataset, contract in contracts.items():
+        replays = {one.slot: one.replay for one in ready if one.contract is contract}
+        for slot, content in slot_parts.contents(landing, contract, replays).items():
+            found[dataset, slot] = content
+    return [
+        _candidate(one, found[one.contract.dataset, one.slot], loaded, message) for one in ready
+    ]
+
+
+def _candidate(
+    marked: _Marked, content: Content | None, loaded: Ledger, message: Message
+) -> _Candidate:
+    """A marked slot judged; other rows under a loaded version's name get this message's replay."""
+    known = loaded.get((marked.contract.dataset, marked.slot))
+    judged = verdict(content.parts if content else None, known, marked.replay)
+    if content and known and judged is Verdict.CHANGED:
+        version = Version.parse(content.parts.version)
+        if version <= known.version:
+            newer = Version(version.run, version.parts, message.milliseconds)
+            parts = msgspec.structs.replace(content.parts, version=str(newer))
+            content = Content(parts, content.bytes)
+    return _Candidate(marked, content, judged)
+
+
+def _raise_versions(
+    system: str, unchanged: list[_Candidate], message: Message, clients: Clients
+) -> list[_Candidate]:
+    """Raise the versions of unchanged slots; those that the ledger now holds."""
+    if not unchanged:
+        return []
+    slots = [one.parts for one in unchanged]
+    holder = f"seal {message.id}"
+    after = ledger.raise_versions(clients, system, slots, holder, message.published)
+    return [
+        one
+        for one in unchanged
+        if ledger.current(after.get((one.parts.dataset, one.parts.slot)), one.parts.version)
+    ]
+
+
+def _within(bound: int, work: list[_Candidate]) -> list[_Candidate]:
+    """The first slots whose bytes stay within the bound, at least one."""
+    taken: list[_Candidate] = []
+    total = 0
+    for one in work:
+        total += one.counted.bytes
+        if taken and total > bound:
+            break
+        taken.append(one)
+    return taken
+
+
+def _write(
+    landing: Bucket,
+    system: str,
+    contracts: dict[str, Contract],
+    taken: list[_Candidate],
+    message: Message,
+    settings: Settings,
+) -> str | None:
+    """Create the manifest of the slots taken, only if absent; its object's name."""
+    if not taken:
+        return None
+    slots = tuple(one.parts for one in sorted(taken, key=lambda one: one.marked.order))
+    identity = manifest_id(system, ((s.dataset, s.slot, s.version) for s in slots))
+    used = {s.dataset: contracts[s.dataset] for s in slots}
+    manifest = Manifest(
+        id=identity,
+        system=system,
+        sealed_at=message.published.isoformat(),
+        lake=f"gs://{settings.lake}",
+        bytes=sum(one.counted.bytes for one in taken),
+        slots=slots,
+        tables=tuple(table for contract in used.values() for table in contract.lake_tables()),
+        contracts={dataset: contract.for_job() for dataset, contract in used.items()},
+    )
+    name = names.manifest(system, identity)
+    store.create(landing, name, manifest.encode())
+    return name
+
+
+def _drop(landing: Bucket, markers: Iterable[str]) -> None:
+    """Delete exactly these markers."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda name: store.delete(landing, name), markers))
+
+
+_SEVERITY = {Verdict.REFUSED: "ERROR", Verdict.EMPTY: "WARNING"}
+
+
+def _told(one: _Candidate, raised: bool, manifest: str | None, message: Message) -> Event:
+    """The event of one slot."""
+    sealed = one.verdict in (Verdict.CHANGED, Verdict.UNCHANGED) and not raised
+    dataset, slot = one.marked.contract.dataset, one.marked.slot
+    texts = {
+        Verdict.REFUSED: "fewer parts count than are loaded: the loaded ones stand; look for held "
+        "or refused splits and deleted parts",
+        Verdict.EMPTY: "no part of it counts: held, refused or gone",
+    }
+    text = texts.get(one.verdict)
+    return event(
+        "seal",
+        message,
+        Verdict.CHANGED if sealed else one.verdict,
+        subject=f"{dataset} {slot}",
+        severity=_SEVERITY.get(one.verdict, "INFO"),
+        message=f"{dataset} {slot}: {text}" if text else "",
+        system=one.marked.contract.system,
+        dataset=dataset,
+        slot=slot,
+        version=one.content.parts.version if one.content else None,
+        rows=one.content.parts.rows_in if one.content else None,
+        bytes=one.content.bytes if one.content else None,
+        object=manifest if sealed else None,
+    )

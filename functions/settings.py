@@ -1,0 +1,87 @@
+"""What a function is told by its environment, read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+
+import msgspec
+
+from catalog.records import Origin
+
+
+class MissingSetting(RuntimeError):
+    """The environment lacks a setting: the deployment is at fault, not the message."""
+
+
+class JobFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The files of one system's Spark job, as gs:// URIs."""
+
+    main: str
+    python_files: tuple[str, ...] = ()
+
+
+class Spark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How batches are submitted; one JSON document in the environment."""
+
+    jobs: dict[str, JobFiles]
+    """System → its job."""
+    service_account: str
+    subnetwork: str
+    version: str = "2.3"
+    ttl_seconds: int = 3600
+    max_batches: int = 2
+    """Batches of one system that may run at once."""
+    max_attempts: int = 3
+    properties: dict[str, str] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """A function's configuration."""
+
+    project: str
+    region: str
+    raw: str
+    landing: str
+    lake: str
+    quarantine: str
+    origins: dict[str, Origin] = {}
+    """Data set → origin of its rows, where it is not the publisher; `*` stands for all."""
+    spark: Spark | None = None
+    manifest_bytes: int = 8_000_000_000
+    """How many bytes of parts a manifest takes; always at least one slot."""
+    download_seconds: float = 400.0
+
+    def origin(self, dataset: str) -> Origin:
+        """Where the rows of a data set come from."""
+        return self.origins.get(dataset, self.origins.get("*", Origin.PUBLISHER))
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`; raises MissingSetting naming the first that lacks."""
+
+    def need(name: str) -> str:
+        if not environment.get(name):
+            raise MissingSetting(f"environment variable {name} is not set: see infra_pulumi")
+        return environment[name]
+
+    spark = environment.get("SPARK")
+    return Settings(
+        project=need("PROJECT"),
+        region=need("REGION"),
+        raw=need("RAW_BUCKET"),
+        landing=need("LANDING_BUCKET"),
+        lake=need("LAKE_BUCKET"),
+        quarantine=need("QUARANTINE_BUCKET"),
+        origins=msgspec.json.decode(environment.get("ORIGINS", "{}"), type=dict[str, Origin]),
+        spark=msgspec.json.decode(spark, type=Spark) if spark else None,
+        manifest_bytes=int(environment.get("MANIFEST_BYTES", "8000000000")),
+        download_seconds=float(environment.get("DOWNLOAD_SECONDS", "400")),
+    )
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    return from_environment(os.environ)

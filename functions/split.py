@@ -1,0 +1,335 @@
+"""The step `split`: a run's files cut into parts, a slot each; the record is written last.
+
+A part that no record names does not count, so a try that dies half-way leaves nothing that does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from google.api_core.exceptions import NotFound
+from google.cloud.storage import Bucket
+
+from catalog import names
+from catalog.contract import Contract
+from catalog.names import SplitKey
+from catalog.records import Claim, Event, FileReport, Outcome, Part, RawFile, SplitRecord
+from catalog.runs import Run
+from functions import history, store
+from functions.boundary import event
+from functions.clients import Clients
+from functions.columns import RunRefused
+from functions.contracts import contract_of
+from functions.cut import Cutter
+from functions.errors import Permanent
+from functions.messages import Message
+from functions.parts import Parts, Rejects
+from functions.readers import File
+from functions.settings import Settings
+
+_READ_BYTES = 1 << 20
+_REASONS = 5
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """A request to split a run again: `replay` is true, or the milliseconds of the request."""
+
+    dataset: str
+    run: str
+    replay: Literal[True] | int = True
+
+
+def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Event]:
+    """Split the run whose claim the message tells of, or that a replay names.
+
+    Raises Permanent for a run that cannot be split; a run that is refused is no error: its record
+    says why, and an event at ERROR.
+    """
+    begin = time.monotonic()
+    dataset, key = _asked(message)
+    contract = contract_of(dataset)
+    if contract.retired:
+        yield _event(message, "retired", contract, key)
+        return
+    zones = Zones.of(clients, settings)
+    claim = _claim(zones.raw, dataset, key)
+    if claim.outcome is not Outcome.ACCEPTED:
+        yield _event(message, str(claim.outcome), contract, key, message=claim.reason or "")
+        return
+    record = history.read_split(zones.landing, dataset, key)
+    again = record is not None
+    if record is None:
+        record = Try(contract, claim, key, zones).record()
+    if record.outcome is Outcome.ACCEPTED and contract.kind.replaced:
+        body = json.dumps({"system": contract.system}).encode()
+        clients.publish("seal", body, {"system": contract.system})
+    yield from _told(message, contract, key, record, again, time.monotonic() - begin)
+
+
+@dataclass(frozen=True)
+class Zones:
+    """The buckets that a split reads and writes."""
+
+    raw: Bucket
+    landing: Bucket
+    quarantine: Bucket
+
+    @classmethod
+    def of(cls, clients: Clients, settings: Settings) -> Zones:
+        """The buckets that the settings name."""
+        bucket = clients.storage.bucket
+        return cls(bucket(settings.raw), bucket(settings.landing), bucket(settings.quarantine))
+
+
+class Try:
+    """One try at splitting a run."""
+
+    def __init__(self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones) -> None:
+        """Nothing is read yet."""
+        self._contract = contract
+        self._claim = claim
+        self._key = key
+        self._zones = zones
+        attempt = uuid.uuid4().hex[:12]
+        columns = [column.name for column in contract.columns]
+        self._parts = Parts(zones.landing, contract.dataset, key, attempt, columns)
+        self._rejects = Rejects(zones.quarantine, contract.dataset, key, attempt)
+        self._reports: list[FileReport] = []
+        self._no_slot: dict[str, int] = {}
+        self._rows = 0
+
+    def record(self) -> SplitRecord:
+        """The record that now stands: this try's, or that of another which was first."""
+        with ExitStack() as undo:
+            undo.callback(self._parts.abandon)
+            undo.callback(self._rejects.abandon)
+            made = self._made()
+            if made.outcome is Outcome.ACCEPTED:
+                self._mark(made.parts)
+            name = names.split_record(self._contract.dataset, self._key)
+            standing = store.create(self._zones.landing, name, made.encode())
+            if standing != made.encode():
+                return SplitRecord.decode(standing)
+            undo.pop_all()
+            if made.outcome is not Outcome.ACCEPTED:
+                self._parts.abandon()
+            return made
+
+    def _made(self) -> SplitRecord:
+        """The record of this try: every part written, or none and a reason."""
+        reason = None
+        parts: tuple[Part, ...] = ()
+        try:
+            for file in self._claim.files:
+                self._read(file)
+            self._keep_bounds()
+            parts = self._parts.finish(self._contract.bounds.rejected_share)
+        except RunRefused as refused:
+            reason = str(refused)
+        return SplitRecord(
+            dataset=self._contract.dataset,
+            run=self._key.run.name,
+            replay=self._key.replay,
+            outcome=Outcome.REFUSED if reason else Outcome.ACCEPTED,
+            origin=self._claim.origin,
+            contract=self._contract.hash,
+            rows_in=self._rows,
+            files=tuple(self._reports),
+            parts=parts,
+            no_slot=dict(sorted(self._no_slot.items())),
+            quarantine=self._rejects.finish(),
+            reason=reason,
+        )
+
+    def _read(self, raw: RawFile) -> None:
+        """Cut one file into the parts."""
+        name = raw.object.rpartition("/")[2]
+        file = File(
+            raw.object, f"{self._contract.dataset} {self._key.run.name} {name}", self._contract
+        )
+        cutter = Cutter(self._contract, self._key.run)
+        try:
+            for batch in file.batches(_chunks(self._zones.raw, raw, file.where)):
+                self._rows += len(batch.lines) + len(batch.broken)
+                self._keep_rows_max(file.where)
+                found = cutter.cut(batch)
+                for slot, table in found.tables.items():
+                    self._parts.add(slot, table, found.newest.get(slot))
+                for reject in found.rejects:
+                    self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
+                    if reject.slot is not None:
+                        self._parts.reject(reject.slot, reject.reason, reject.text)
+                    else:
+                        count = self._no_slot.get(reject.reason, 0)
+                        self._no_slot[reject.reason] = count + 1
+        finally:
+            report = file.report()
+            if report is not None:
+                self._reports.append(report)
+
+    def _keep_rows_max(self, where: str) -> None:
+        most = self._contract.bounds.rows_max
+        if self._rows > most:
+            raise RunRefused(
+                f"{where}: more than the {most} rows of the contract; raise bounds.rows_max if the "
+                "data set has grown"
+            )
+
+    def _keep_bounds(self) -> None:
+        """Raise RunRefused when the run as a whole breaks a bound of the contract."""
+        bounds = self._contract.bounds
+        where = self._where
+        if self._rows < bounds.rows_min:
+            raise RunRefused(
+                f"{where}: {self._rows} rows below the header, the contract expects at least "
+                f"{bounds.rows_min}; wait for the next run, or ask the publisher"
+            )
+        bad = self._rejects.count
+        if bad > bounds.rejected_share * self._rows:
+            worst = sorted(self._rejects.reasons.items(), key=lambda item: -item[1])[:_REASONS]
+            told = ", ".join(f"{reason} ({count})" for reason, count in worst)
+            raise RunRefused(
+                f"{where}: {bad} of {self._rows} rows are rejected, more than the share of "
+                f"{bounds.rejected_share:g} in the contract: {told}; see the rows in quarantine, "
+                "correct the contract and replay the run"
+            )
+        self._keep_drop()
+
+    def _keep_drop(self) -> None:
+        """Raise RunRefused when the run has far fewer rows than the accepted one before it."""
+        most = self._contract.bounds.drop_max
+        run = self._key.run
+        if most is None or run.asked:
+            return
+        before = history.accepted_split(self._zones.landing, self._contract.dataset, run)
+        if before is not None and self._rows < (1 - most) * before.rows_in:
+            raise RunRefused(
+                f"{self._where}: {self._rows} rows after {before.rows_in} in {before.run}, a fall "
+                f"of more than {most:.0%}; raise bounds.drop_max if it is right, and replay the run"
+            )
+
+    @property
+    def _where(self) -> str:
+        files = ", ".join(file.object.rpartition("/")[2] for file in self._claim.files)
+        return f"{self._contract.dataset} {self._key.run.name} {files}"
+
+    def _mark(self, parts: tuple[Part, ...]) -> None:
+        """Mark the slots that changed, and those after them whose work reads them."""
+        calendar = self._contract.calendar
+        reach = range(self._contract.lookback + 1)
+        slots = {calendar.shift(p.slot, step) for p in parts if not p.held for step in reach}
+        for slot in sorted(slots):
+            name = names.marker(self._contract.dataset, slot, self._key)
+            store.create(self._zones.landing, name, b"{}")
+
+
+def _asked(message: Message) -> tuple[str, SplitKey]:
+    """The data set and split that a message asks for."""
+    if message.object is not None:
+        if not message.object.startswith("runs/"):
+            raise Permanent(f"{message.object} is no claim of a run: split reads runs/ only")
+        try:
+            dataset, found = names.claim_of(message.object)
+        except ValueError as error:
+            raise Permanent(f"{message.object} is no claim of a run: {error}") from error
+        return dataset, SplitKey(found)
+    request = message.body(Replay)
+    replay = message.milliseconds if request.replay is True else int(request.replay)
+    try:
+        return request.dataset, SplitKey(Run(request.run), replay)
+    except ValueError as error:
+        raise Permanent(f"{request.dataset}: {error}") from error
+
+
+def _claim(raw: Bucket, dataset: str, key: SplitKey) -> Claim:
+    """The claim of the run to split; raises Permanent where there is nothing to split."""
+    body = store.read(raw, names.claim(dataset, key.run))
+    if body is None:
+        raise Permanent(f"{dataset} {key.run.name}: there is no such run in raw; fetch it first")
+    claim = Claim.decode(body)
+    if key.replay and claim.outcome is not Outcome.ACCEPTED:
+        instead = f": replay {claim.same_as}, whose bytes these are" if claim.same_as else ""
+        raise Permanent(
+            f"{dataset} {key.run.name}: a run that is {claim.outcome} cannot be replayed{instead}"
+        )
+    return claim
+
+
+def _chunks(raw: Bucket, file: RawFile, where: str) -> Iterator[bytes]:
+    """The bytes of a raw file as they were claimed; raises Permanent where they are gone."""
+    digest = hashlib.sha256()
+    blob = raw.blob(file.object, generation=file.generation)
+    try:
+        with blob.open("rb", chunk_size=4 * _READ_BYTES) as source:
+            while chunk := source.read(_READ_BYTES):
+                digest.update(chunk)
+                yield chunk
+    except NotFound as error:
+        raise Permanent(
+            f"{where}: {file.object} of generation {file.generation} is gone from raw; "
+            "fetch the run again"
+        ) from error
+    if digest.hexdigest() != file.sha256:
+        raise OSError(f"{where}: {file.object} was not read as it was written; it is tried again")
+
+
+def _event(
+    message: Message, outcome: str, contract: Contract, key: SplitKey, /, **facts: str
+) -> Event:
+    return event(
+        "split", message, outcome, subject=str(key), dataset=contract.dataset,
+        system=contract.system, run=key.run.name, object=message.object, **facts,
+    )  # fmt: skip
+
+
+def _told(
+    message: Message, contract: Contract, key: SplitKey, record: SplitRecord, again: bool,
+    seconds: float,
+) -> Iterator[Event]:  # fmt: skip
+    """The events of a split: one for the run, one for each slot that is held, one for drift."""
+    base = {"dataset": contract.dataset, "system": contract.system, "run": record.run}
+    held = [part for part in record.parts if part.held]
+    refused = record.outcome is Outcome.REFUSED
+    yield event(
+        "split", message, "done already" if again else str(record.outcome), subject=str(key),
+        severity="ERROR" if refused and not again else "INFO",
+        message=record.reason or "", rows=sum(part.rows for part in record.parts),
+        bytes=sum(part.bytes for part in record.parts), seconds=round(seconds, 3),
+        object=names.split_record(contract.dataset, key), detail=_detail(record), **base,
+    )  # fmt: skip
+    if again:
+        return
+    for part in held:
+        yield event(
+            "split", message, "held", subject=f"{key} {part.slot}", severity="ERROR",
+            slot=part.slot, object=record.quarantine, rows=part.rows,
+            message=f"{contract.dataset} {record.run} {part.slot}: "
+            f"{sum(part.rejected.values())} rows rejected beside {part.rows}: the slot is held; "
+            "correct the contract and replay the run", **base,
+        )  # fmt: skip
+    for report in record.files:
+        if report.unknown_columns:
+            yield event(
+                "split", message, "drift", subject=f"{key} {report.object}", severity="WARNING",
+                object=report.object, detail=json.dumps(report.unknown_columns, ensure_ascii=False),
+                message=f"{contract.dataset} {record.run}: columns that the contract does not know "
+                f"are kept out: {', '.join(report.unknown_columns)}; add them to the contract as "
+                "columns, aliases or ignored", **base,
+            )  # fmt: skip
+
+
+def _detail(record: SplitRecord) -> str:
+    """Rows by slot, as JSON text."""
+    slots = {
+        part.slot: {"rows": part.rows, "rejected": part.rejected, "held": part.held}
+        for part in record.parts
+    }
+    return json.dumps({"rows_in": record.rows_in, "slots": slots, "none": record.no_slot})

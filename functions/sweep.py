@@ -1,0 +1,219 @@
+"""Sweep: finds work that has no successor and publishes the step's own message again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from google.cloud.dataproc_v1 import Batch
+from google.cloud.storage import Bucket
+
+from catalog import names
+from catalog.contract import Contract, load_all, systems
+from catalog.names import Marker
+from catalog.records import Claim, Event, Manifest, Outcome
+from catalog.runs import Run
+from functions import batches, ledger, slot_parts, store
+from functions.boundary import event
+from functions.clients import Clients
+from functions.ledger import Ledger
+from functions.messages import Message
+from functions.settings import Settings, Spark
+
+PATIENCE = timedelta(minutes=10)
+"""How long a step's own message has before its work is looked for."""
+HORIZON = timedelta(days=14)
+"""How old a run may be and still be looked for."""
+MOST_MANIFESTS = 100
+"""How many of a system's newest manifests are looked at."""
+TOLD = timedelta(hours=1)
+"""How long a batch's state is told; each state has one event id."""
+_THREADS = 8
+
+
+def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
+    """Publish again whatever has no successor, and tell the states of batches.
+
+    Ages are the differences of publish times, so that they hold on any clock. Work that is being
+    done, or done already, is published again at worst: each step reads that and does nothing.
+    """
+    for system, contracts in systems(load_all()).items():
+        for lost in _lost(system, contracts, message, clients, settings):
+            clients.publish(lost.topic, lost.data, lost.attributes)
+            subject = f"{lost.topic} {lost.name}"
+            yield event(
+                "sweep",
+                message,
+                f"sent to {lost.topic}",
+                subject=subject,
+                severity="WARNING",
+                message=f"{lost.name} has no successor",
+                system=system,
+                object=lost.name,
+            )
+        yield from _states(system, message, clients, settings)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Work without a successor, and the message that its step is called with."""
+
+    topic: str
+    name: str
+    attributes: dict[str, str]
+    data: bytes = b"{}"
+
+
+def _lost(
+    system: str,
+    contracts: Iterable[Contract],
+    message: Message,
+    clients: Clients,
+    settings: Settings,
+) -> Iterator[Lost]:
+    """What a system has begun and not gone on with."""
+    raw = clients.storage.bucket(settings.raw)
+    landing = clients.storage.bucket(settings.landing)
+    for contract in contracts:
+        yield from _claims(raw, landing, contract.dataset, message.published)
+    if any(_marked(landing, contract, message.published) for contract in contracts):
+        data = json.dumps({"system": system}).encode()
+        yield Lost("seal", f"dirty/ of {system}", {}, data)
+    yield from _manifests(system, message.published, clients, settings)
+
+
+def _claims(raw: Bucket, landing: Bucket, dataset: str, now: datetime) -> Iterator[Lost]:
+    """Accepted runs of the horizon that no split has recorded."""
+    folder, oldest = f"runs/{dataset}/", Run.at(now - HORIZON)
+    listed = raw.list_blobs(
+        prefix=folder,
+        start_offset=folder + oldest.name,
+        fields="items(name,generation),nextPageToken",
+    )
+    claims = {names.claim_of(blob.name)[1]: int(blob.generation) for blob in listed}
+    done = {key.run for key in slot_parts.recorded(landing, dataset, claims)}
+    left = {names.claim(dataset, run): claims[run] for run in sorted(claims.keys() - done)}
+    for name, body in zip(left, _bodies(raw, left), strict=True):
+        claim = Claim.decode(body) if body else None
+        if claim is None or claim.outcome is not Outcome.ACCEPTED:
+            continue
+        if now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE:
+            yield _finalized("split", raw.name, name, left[name])
+
+
+def _bodies(bucket: Bucket, objects: Iterable[str]) -> list[bytes | None]:
+    """The bytes of many objects, in order; None where one is gone."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(lambda name: store.read(bucket, name), objects))
+
+
+def _marked(landing: Bucket, contract: Contract, now: datetime) -> bool:
+    """Whether a closed slot of a data set has a marker."""
+    markers = map(Marker.parse, store.names(landing, f"dirty/{contract.dataset}/"))
+    return any(contract.closed(marker.slot, now) for marker in markers)
+
+
+def _manifests(system: str, now: datetime, clients: Clients, settings: Settings) -> Iterator[Lost]:
+    """Manifests whose slots the ledger lacks: with a receipt to load, without one to submit."""
+    landing = clients.storage.bucket(settings.landing)
+    lake = clients.storage.bucket(settings.lake)
+    loaded = ledger.read(clients, system)
+    spark = settings.spark
+    free = spark.max_batches - batches.unfinished(clients, settings, system) if spark else 0
+    for manifest, generation in _open(landing, system, loaded, now):
+        receipt = lake.get_blob(names.receipt(system, manifest.id))
+        if receipt:
+            yield _finalized("load", lake.name, receipt.name or "", int(receipt.generation or 0))
+        elif spark and free > 0 and _forsaken(clients, settings, spark, manifest):
+            free -= 1
+            name = names.manifest(system, manifest.id)
+            yield _finalized("submit", landing.name, name, generation)
+
+
+def _open(
+    landing: Bucket, system: str, loaded: Ledger, now: datetime
+) -> list[tuple[Manifest, int]]:
+    """The newest manifests of a system that are not loaded, oldest first, with generations.
+
+    A manifest that the ledger names is done: its swap decided all its slots at once.
+    """
+    listed = list(
+        landing.list_blobs(
+            prefix=f"manifests/{system}/",
+            fields="items(name,generation,timeCreated),nextPageToken",
+        )
+    )
+    done = {each.manifest for each in loaded.values()}
+    newest = sorted(listed, key=lambda blob: blob.time_created)[-MOST_MANIFESTS:]
+    blobs = [blob for blob in newest if names.system_and_id(blob.name)[1] not in done]
+    bodies = _bodies(landing, [blob.name for blob in blobs])
+    found = [
+        (Manifest.decode(body), int(blob.generation))
+        for blob, body in zip(blobs, bodies, strict=True)
+        if body
+    ]
+    return [
+        (manifest, generation)
+        for manifest, generation in found
+        if PATIENCE <= now - datetime.fromisoformat(manifest.sealed_at) <= HORIZON
+        and not all(
+            ledger.current(loaded.get((s.dataset, s.slot)), s.version) for s in manifest.slots
+        )
+    ]
+
+
+def _forsaken(clients: Clients, settings: Settings, spark: Spark, manifest: Manifest) -> bool:
+    """Whether nobody is at work on a manifest and an attempt is left."""
+    made = batches.attempts(clients, settings, manifest.id)
+    if made and not made[-1].failed and not made[-1].succeeded:
+        return False
+    return sum(attempt.counts for attempt in made) < spark.max_attempts
+
+
+def _finalized(topic: str, bucket: str, name: str, generation: int) -> Lost:
+    """The message of an object that was made, as the bucket's notification sends it."""
+    attributes = {
+        "bucketId": bucket,
+        "objectId": name,
+        "objectGeneration": str(generation),
+        "eventType": "OBJECT_FINALIZE",
+    }
+    return Lost(topic, name, attributes)
+
+
+def _states(system: str, message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
+    """An event per batch and state that was reached in the last hour, its id the same each time."""
+    for batch in batches.newest(clients, settings, system):
+        if message.published - _instant(batch.create_time) > HORIZON:
+            return
+        if message.published - _instant(batch.state_time) <= TOLD:
+            yield _state(system, batch, message)
+
+
+def _state(system: str, batch: Batch, message: Message) -> Event:
+    """A batch's state with its duration in seconds and its DCU."""
+    identity = batch.name.rpartition("/")[2]
+    state = batch.state.name.lower()
+    usage = batch.runtime_info.approximate_usage
+    detail = {"milli_dcu_seconds": usage.milli_dcu_seconds, "message": batch.state_message[:500]}
+    return Event(
+        event_id=hashlib.sha256(f"batch\n{identity}\n{state}".encode()).hexdigest()[:32],
+        at=message.published.isoformat(),
+        step="batch",
+        outcome=state,
+        severity="ERROR" if batch.state == Batch.State.FAILED else "INFO",
+        message=f"{identity} {state}",
+        system=system,
+        object=identity,
+        seconds=(_instant(batch.state_time) - _instant(batch.create_time)).total_seconds(),
+        detail=json.dumps(detail, ensure_ascii=False),
+    )
+
+
+def _instant(moment: datetime) -> datetime:
+    """A batch's time as a plain aware datetime."""
+    return datetime.fromtimestamp(moment.timestamp(), tz=moment.tzinfo)

@@ -1,0 +1,66 @@
+"""The functions' source archive: the same content always gives the same name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MODE = 0o100644 << 16
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip and the hash of what is in it, file by file."""
+
+    path: Path
+    hash: str
+
+
+def build_archive(repository: Path, contracts: Iterable[Path], folder: Path) -> Archive:
+    """Write the archive into `folder`, named by its content.
+
+    `main.py` and `requirements.txt` stand at its root, beside the packages `functions` and
+    `catalog`; the contracts of all roots go to `catalog/datasets`. Raises FileNotFoundError naming
+    a file that is missing.
+    """
+    files = dict(sorted(_content(repository, contracts).items()))
+    digest = hashlib.sha256()
+    for name, body in files.items():
+        digest.update(f"{name}\n{len(body)}\n".encode() + body)
+    archive = Archive(folder / f"functions-{digest.hexdigest()[:16]}.zip", digest.hexdigest())
+    if not archive.path.exists():
+        _write(archive.path, files)
+    return archive
+
+
+def _content(repository: Path, contracts: Iterable[Path]) -> dict[str, bytes]:
+    """Every file of the archive, by its name there."""
+    functions = repository / "functions"
+    files = {
+        "main.py": (functions / "main.py").read_bytes(),
+        "requirements.txt": (functions / "requirements.txt").read_bytes(),
+    }
+    for package in ("functions", "catalog"):
+        for path in sorted((repository / package).rglob("*")):
+            if path.suffix in (".py", ".sql"):
+                files[path.relative_to(repository).as_posix()] = path.read_bytes()
+    files |= {f"catalog/datasets/{path.name}": path.read_bytes() for path in contracts}
+    return files
+
+
+def _write(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write the zip at once or not at all: two programs may build the same one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as target, zipfile.ZipFile(target, "w") as made:
+        for file, body in files.items():
+            info = zipfile.ZipInfo(file, _EPOCH)
+            info.external_attr = _MODE
+            made.writestr(info, body, zipfile.ZIP_DEFLATED)
+    Path(name).replace(path)

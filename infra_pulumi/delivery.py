@@ -1,0 +1,128 @@
+"""Every arrow of the pipeline: bucket events to topics, topics to functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.accounts import PUSH, Accounts
+from infra_pulumi.functions import Functions
+from infra_pulumi.messaging import DEAD_LETTERS, NEVER, Messaging
+from infra_pulumi.steps import STEPS
+from infra_pulumi.zones import Zones
+
+NOTIFICATIONS = (
+    ("raw", "runs/", "split"),
+    ("raw", "streams/", "split"),
+    ("landing", "manifests/", "submit"),
+    ("lake", "receipts/", "load"),
+)
+"""Zone, prefix of the object's name, topic."""
+
+_SNAPSHOT = 'attributes.kind = "snapshot"'
+
+
+@dataclass(frozen=True)
+class Push:
+    """A push subscription: a function may have several, told apart by filters."""
+
+    name: str
+    step: str
+    topic: str
+    filter: str | None = None
+    retention: str = "604800s"
+
+
+PUSHES = (
+    Push("download", "download", "ingest", f"NOT {_SNAPSHOT}"),
+    # A late tick of a snapshot must not fetch today's state.
+    Push("download-snapshot", "download", "ingest", _SNAPSHOT, "600s"),
+    *(Push(step.name, step.name, step.topic) for step in STEPS if step.name != "download"),
+)
+
+
+@dataclass(frozen=True)
+class DeliveryArgs:
+    """What the arrows join."""
+
+    zones: Zones
+    messaging: Messaging
+    functions: Functions
+    accounts: Accounts
+
+
+class Delivery(pulumi.ComponentResource):
+    """Notifications and push subscriptions."""
+
+    def __init__(
+        self, name: str, args: DeliveryArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the arrows, each after the grant that it needs."""
+        super().__init__("citypulse:infra:Delivery", name, None, opts)
+        self._args = args
+        agent = gcp.storage.get_project_service_account_output()
+        grants = {topic: self._may_notify(topic, agent) for topic in ("split", "submit", "load")}
+        for push in PUSHES:
+            self._subscribe(push)
+        for zone, prefix, topic in NOTIFICATIONS:
+            gcp.storage.Notification(
+                f"{zone}-{prefix.strip('/')}",
+                bucket=args.zones.name(zone),
+                object_name_prefix=prefix,
+                topic=args.messaging.topics[topic].id,
+                event_types=["OBJECT_FINALIZE"],
+                payload_format="JSON_API_V1",
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[grants[topic]]),
+            )
+        self.register_outputs({})
+
+    def _may_notify(
+        self,
+        topic: str,
+        agent: pulumi.Output[gcp.storage.GetProjectServiceAccountResult],
+    ) -> pulumi.Resource:
+        return gcp.pubsub.TopicIAMMember(
+            f"storage-publishes-{topic}",
+            topic=self._args.messaging.topics[topic].name,
+            role="roles/pubsub.publisher",
+            member=agent.member,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _subscribe(self, push: Push) -> None:
+        args = self._args
+        url = args.functions.url(push.step)
+        made = gcp.pubsub.Subscription(
+            push.name,
+            name=push.name,
+            topic=args.messaging.topics[push.topic].id,
+            filter=push.filter,
+            ack_deadline_seconds=600,
+            message_retention_duration=push.retention,
+            expiration_policy=NEVER,
+            push_config=gcp.pubsub.SubscriptionPushConfigArgs(
+                push_endpoint=url,
+                oidc_token=gcp.pubsub.SubscriptionPushConfigOidcTokenArgs(
+                    service_account_email=args.accounts.email(PUSH), audience=url
+                ),
+            ),
+            retry_policy=gcp.pubsub.SubscriptionRetryPolicyArgs(
+                minimum_backoff="10s", maximum_backoff="600s"
+            ),
+            dead_letter_policy=gcp.pubsub.SubscriptionDeadLetterPolicyArgs(
+                dead_letter_topic=args.messaging.topics[DEAD_LETTERS].id, max_delivery_attempts=50
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.functions.invokers[push.step], args.messaging.dead_letter_grant],
+            ),
+        )
+        gcp.pubsub.SubscriptionIAMMember(
+            f"agent-acknowledges-{push.name}",
+            subscription=made.name,
+            role="roles/pubsub.subscriber",
+            member=args.messaging.agent,
+            opts=pulumi.ResourceOptions(parent=self),
+        )

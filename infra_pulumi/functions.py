@@ -1,0 +1,117 @@
+"""The Cloud Functions: all from one archive, each with its own account and size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.accounts import BUILD, PUSH, Accounts, function_account
+from infra_pulumi.archive import Archive
+from infra_pulumi.config import StackConfig
+from infra_pulumi.spark import Spark
+from infra_pulumi.steps import STEPS, Step
+from infra_pulumi.zones import Zones
+
+RUNTIME = "python313"
+SECONDS = 540
+
+
+@dataclass(frozen=True)
+class FunctionsArgs:
+    """What the functions are made of."""
+
+    config: StackConfig
+    archive: Archive
+    zones: Zones
+    accounts: Accounts
+    spark: Spark
+
+
+class Functions(pulumi.ComponentResource):
+    """The functions by step, and their URLs, which only the push account may call."""
+
+    def __init__(
+        self, name: str, args: FunctionsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Upload the archive, make the functions and let the push account call them."""
+        super().__init__("citypulse:infra:Functions", name, None, opts)
+        own = pulumi.ResourceOptions(parent=self)
+        self._args = args
+        self._source = gcp.storage.BucketObject(
+            "functions-archive",
+            bucket=args.zones.name("code"),
+            name=f"functions/{args.archive.hash[:16]}.zip",
+            source=pulumi.FileAsset(str(args.archive.path)),
+            opts=own,
+        )
+        builder = gcp.projects.IAMMember(
+            "builds",
+            project=args.config.project,
+            role="roles/cloudbuild.builds.builder",
+            member=args.accounts.member(BUILD),
+            opts=own,
+        )
+        self.by_step = {step.name: self._function(step, builder) for step in STEPS}
+        self.invokers = {step.name: self._invoker(step) for step in STEPS}
+        self.register_outputs({})
+
+    def url(self, step: str) -> pulumi.Output[str]:
+        """The run.app URL of a step's function."""
+        return self.by_step[step].service_config.apply(lambda made: (made and made.uri) or "")
+
+    def _function(self, step: Step, builder: pulumi.Resource) -> gcp.cloudfunctionsv2.Function:
+        args = self._args
+        return gcp.cloudfunctionsv2.Function(
+            step.name,
+            name=step.name,
+            location=args.config.region,
+            description=f"citypulse: {step.purpose}",
+            build_config=gcp.cloudfunctionsv2.FunctionBuildConfigArgs(
+                runtime=RUNTIME,
+                entry_point=step.name,
+                service_account=args.accounts.by_id[BUILD].id,
+                source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceArgs(
+                    storage_source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceStorageSourceArgs(
+                        bucket=self._source.bucket, object=self._source.name
+                    )
+                ),
+            ),
+            service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
+                available_memory=step.memory,
+                timeout_seconds=SECONDS,
+                max_instance_count=step.max_instances,
+                max_instance_request_concurrency=step.concurrency,
+                ingress_settings="ALLOW_INTERNAL_ONLY",
+                service_account_email=args.accounts.email(function_account(step.name)),
+                environment_variables=self._environment(step),
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[builder]),
+        )
+
+    def _environment(self, step: Step) -> dict[str, pulumi.Input[str]]:
+        args = self._args
+        told: dict[str, pulumi.Input[str]] = {
+            "PROJECT": args.config.project,
+            "REGION": args.config.region,
+            "RAW_BUCKET": args.zones.name("raw"),
+            "LANDING_BUCKET": args.zones.name("landing"),
+            "LAKE_BUCKET": args.zones.name("lake"),
+            "QUARANTINE_BUCKET": args.zones.name("quarantine"),
+            "ORIGINS": json.dumps(args.config.origins, sort_keys=True),
+            "MANIFEST_BYTES": str(args.config.manifest_bytes),
+            "DOWNLOAD_SECONDS": str(args.config.download_seconds),
+        }
+        return told | {"SPARK": args.spark.settings} if step.spark else told
+
+    def _invoker(self, step: Step) -> gcp.cloudrunv2.ServiceIamMember:
+        return gcp.cloudrunv2.ServiceIamMember(
+            f"push-calls-{step.name}",
+            name=self.by_step[step.name].name,
+            location=self._args.config.region,
+            role="roles/run.invoker",
+            member=self._args.accounts.member(PUSH),
+            opts=pulumi.ResourceOptions(parent=self),
+        )

@@ -1,0 +1,110 @@
+"""Who may do what: roles on a bucket, topic or data set; on the project only where no other is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.accounts import BATCH, Accounts, function_account, query_account
+from infra_pulumi.config import StackConfig
+from infra_pulumi.messaging import Messaging
+from infra_pulumi.steps import EDIT, QUERY, READ, STEPS, WRITE, Step
+from infra_pulumi.warehouse import Warehouse
+from infra_pulumi.zones import Zones
+
+
+@dataclass(frozen=True)
+class GrantsArgs:
+    """Whom and what the grants join."""
+
+    config: StackConfig
+    accounts: Accounts
+    zones: Zones
+    messaging: Messaging
+    warehouse: Warehouse
+    queried_systems: tuple[str, ...]
+
+
+class Grants(pulumi.ComponentResource):
+    """One member for each grant: never a binding that takes others' grants away."""
+
+    def __init__(
+        self, name: str, args: GrantsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the grants."""
+        super().__init__("citypulse:infra:Grants", name, None, opts)
+        self._args = args
+        for step in STEPS:
+            self._step(step)
+        self._batches()
+        for system in args.queried_systems:
+            self._query(system)
+        self.register_outputs({})
+
+    def _step(self, step: Step) -> None:
+        account = function_account(step.name)
+        for zone, role in {**step.buckets, "quarantine": WRITE}.items():
+            self._bucket(account, zone, role)
+        for dataset, role in step.datasets.items():
+            self._dataset(account, dataset, role)
+        for topic in ("events", *step.publishes):
+            gcp.pubsub.TopicIAMMember(
+                f"{account}-publishes-{topic}",
+                topic=self._args.messaging.topics[topic].name,
+                role="roles/pubsub.publisher",
+                member=self._args.accounts.member(account),
+                opts=self._own(),
+            )
+        for role in step.project_roles:
+            self._project(account, role)
+
+    def _batches(self) -> None:
+        """The batch account's own grants, and that `submit` may run batches as it."""
+        for zone, role in {"code": READ, "landing": READ, "lake": WRITE}.items():
+            self._bucket(BATCH, zone, role)
+        self._project(BATCH, "roles/dataproc.worker")
+        gcp.serviceaccount.IAMMember(
+            "submit-acts-as-batch",
+            service_account_id=self._args.accounts.by_id[BATCH].name,
+            role="roles/iam.serviceAccountUser",
+            member=self._args.accounts.member(function_account("submit")),
+            opts=self._own(),
+        )
+
+    def _query(self, system: str) -> None:
+        account = query_account(system)
+        for dataset, role in {"lake": QUERY, "ops": EDIT, "reports": EDIT}.items():
+            self._dataset(account, dataset, role)
+        self._project(account, "roles/bigquery.jobUser")
+
+    def _bucket(self, account: str, zone: str, role: str) -> None:
+        gcp.storage.BucketIAMMember(
+            f"{account}-{zone}",
+            bucket=self._args.zones.name(zone),
+            role=role,
+            member=self._args.accounts.member(account),
+            opts=self._own(),
+        )
+
+    def _dataset(self, account: str, dataset: str, role: str) -> None:
+        gcp.bigquery.DatasetIamMember(
+            f"{account}-{dataset}",
+            dataset_id=self._args.warehouse.datasets[dataset].dataset_id,
+            role=role,
+            member=self._args.accounts.member(account),
+            opts=self._own(),
+        )
+
+    def _project(self, account: str, role: str) -> None:
+        gcp.projects.IAMMember(
+            f"{account}-{role.rpartition('/')[2]}",
+            project=self._args.config.project,
+            role=role,
+            member=self._args.accounts.member(account),
+            opts=self._own(),
+        )
+
+    def _own(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self)

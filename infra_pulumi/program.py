@@ -1,0 +1,77 @@
+"""The stack: its components in the order they need each other."""
+
+from __future__ import annotations
+
+import pulumi
+
+from infra_pulumi.accounts import (
+    BATCH,
+    BUILD,
+    PUSH,
+    Accounts,
+    AccountsArgs,
+    function_account,
+    query_account,
+)
+from infra_pulumi.archive import build_archive
+from infra_pulumi.config import StackConfig
+from infra_pulumi.delivery import Delivery, DeliveryArgs
+from infra_pulumi.functions import Functions, FunctionsArgs
+from infra_pulumi.grants import Grants, GrantsArgs
+from infra_pulumi.messaging import Messaging, MessagingArgs
+from infra_pulumi.reports import Reports, ReportsArgs
+from infra_pulumi.schedules import Schedules, SchedulesArgs
+from infra_pulumi.services import Services, ServicesArgs
+from infra_pulumi.sources import Sources, read_sources
+from infra_pulumi.spark import Spark, SparkArgs
+from infra_pulumi.steps import STEPS
+from infra_pulumi.warehouse import Warehouse, WarehouseArgs
+from infra_pulumi.zones import Zones, ZonesArgs
+
+
+def build(config: StackConfig) -> None:
+    """Register everything of a stack; raises ConfigError where its sources are not whole."""
+    sources = read_sources(config)
+    archive = build_archive(config.repository, sources.contract_files, config.build)
+    services = Services("services", ServicesArgs())
+    after = pulumi.ResourceOptions(depends_on=[services])
+
+    accounts = Accounts("accounts", AccountsArgs(_purposes(sources)), after)
+    zones = Zones("zones", ZonesArgs(config, _lake_prefixes(sources)), after)
+    warehouse = Warehouse("warehouse", WarehouseArgs(config, sources.contracts), after)
+    messaging = Messaging("messaging", MessagingArgs(config, warehouse), after)
+    grants = Grants(
+        "grants",
+        GrantsArgs(config, accounts, zones, messaging, warehouse, tuple(sources.sql)),
+        after,
+    )
+    spark = Spark("spark", SparkArgs(config, sources.jobs, zones, accounts), after)
+    functions = Functions(
+        "functions", FunctionsArgs(config, archive, zones, accounts, spark), after
+    )
+    Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts))
+    Reports("reports", ReportsArgs(config, sources.sql, accounts, grants))
+    Schedules(
+        "schedules",
+        SchedulesArgs(config, sources.contracts, tuple(sources.systems), messaging),
+    )
+
+
+def _purposes(sources: Sources) -> dict[str, str]:
+    """Every service account's id and what it is for."""
+    purposes = {
+        BUILD: "builds the functions",
+        PUSH: "calls the functions for Pub/Sub",
+        BATCH: "runs the Spark batches",
+    }
+    purposes |= {function_account(step.name): step.purpose for step in STEPS}
+    return purposes | {query_account(s): f"runs the reports of {s}" for s in sources.sql}
+
+
+def _lake_prefixes(sources: Sources) -> tuple[str, ...]:
+    """The lake's folders of table files."""
+    return tuple(
+        f"{table.name}/"
+        for contract in sources.contracts.values()
+        for table in contract.lake_tables()
+    )

@@ -1,0 +1,84 @@
+"""Cloud Scheduler: a tick for every data set, and those that seal and sweep. All in UTC."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from catalog.contract import Contract
+from infra_pulumi.config import StackConfig
+from infra_pulumi.messaging import Messaging
+
+SEAL = "3-59/10 * * * *"
+SWEEP = "8-59/10 * * * *"
+
+
+@dataclass(frozen=True)
+class SchedulesArgs:
+    """What is to be ticked."""
+
+    config: StackConfig
+    contracts: Mapping[str, Contract]
+    systems: tuple[str, ...]
+    messaging: Messaging
+
+
+class Schedules(pulumi.ComponentResource):
+    """The jobs. A retired data set has none."""
+
+    def __init__(
+        self, name: str, args: SchedulesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the jobs."""
+        super().__init__("citypulse:infra:Schedules", name, None, opts)
+        self._args = args
+        for contract in args.contracts.values():
+            if not contract.retired:
+                self._ingest(contract)
+        for system in args.systems:
+            self._job(f"seal-{system}", SEAL, "seal", {"system": system})
+        self._job("sweep", SWEEP, "sweep", {})
+        self.register_outputs({})
+
+    def _ingest(self, contract: Contract) -> None:
+        attributes = {
+            "dataset": contract.dataset,
+            "system": contract.system,
+            "kind": str(contract.kind),
+        }
+        self._job(
+            f"ingest-{contract.dataset}",
+            contract.schedule,
+            "ingest",
+            {"dataset": contract.dataset},
+            attributes,
+        )
+
+    def _job(
+        self,
+        name: str,
+        schedule: str,
+        topic: str,
+        data: dict[str, str],
+        attributes: dict[str, str] | None = None,
+    ) -> None:
+        """One job. An attempt deadline on a Pub/Sub target is a difference that never ends."""
+        gcp.cloudscheduler.Job(
+            name,
+            name=name.replace("_", "-"),
+            region=self._args.config.region,
+            schedule=schedule,
+            time_zone="Etc/UTC",
+            pubsub_target=gcp.cloudscheduler.JobPubsubTargetArgs(
+                topic_name=self._args.messaging.topics[topic].id,
+                data=base64.b64encode(json.dumps(data).encode()).decode(),
+                attributes=attributes,
+            ),
+            retry_config=gcp.cloudscheduler.JobRetryConfigArgs(retry_count=5),
+            opts=pulumi.ResourceOptions(parent=self),
+        )

@@ -1,0 +1,88 @@
+"""What the stack is built from: contracts, Spark jobs and SQL of the repository and other roots."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.contract import Contract, load_all, systems
+from infra_pulumi.config import ConfigError, StackConfig
+
+FRAME = "batch.py"
+"""The file that every job's main file imports."""
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """The files of one system's Spark job, and a hash of what they hold."""
+
+    main: Path
+    frame: Path
+    hash: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that data sets bring with them."""
+
+    contracts: dict[str, Contract]
+    contract_files: tuple[Path, ...]
+    jobs: dict[str, JobSource]
+    """System → its Spark job."""
+    sql: dict[str, Path]
+    """System → its folder of SQL, where it has one."""
+
+    @property
+    def systems(self) -> dict[str, tuple[Contract, ...]]:
+        """The contracts that are not retired, by system."""
+        return systems(self.contracts)
+
+
+def read_sources(config: StackConfig) -> Sources:
+    """Read all roots; raises ConfigError naming what is missing or there twice."""
+    roots = (config.repository, *config.roots)
+    contracts: dict[str, Contract] = {}
+    files: list[Path] = []
+    for root in roots:
+        folder = root / "catalog" / "datasets"
+        declared = load_all(folder)
+        for name in sorted(contracts.keys() & declared.keys()):
+            raise ConfigError(f"data set {name} is declared in two roots: rename the one in {root}")
+        contracts |= declared
+        files += [folder / f"{name}.toml" for name in declared]
+    _refuse_shared_tables(contracts)
+    frame = config.repository / "dataproc_jobs" / FRAME
+    names = sorted(systems(contracts))
+    return Sources(
+        contracts=contracts,
+        contract_files=tuple(files),
+        jobs={system: _job(system, roots, frame) for system in names},
+        sql={s: found for s in names if (found := _first(roots, f"bq_sql/{s}", Path.is_dir))},
+    )
+
+
+def _job(system: str, roots: tuple[Path, ...], frame: Path) -> JobSource:
+    main = _first(roots, f"dataproc_jobs/{system}.py", Path.is_file)
+    if main is None or not frame.is_file():
+        missing = frame.name if main else f"{system}.py"
+        raise ConfigError(f"system {system}: dataproc_jobs/{missing} is missing: write the job")
+    digest = hashlib.sha256(main.read_bytes() + b"\n" + frame.read_bytes()).hexdigest()
+    return JobSource(main, frame, digest[:16])
+
+
+def _first(roots: tuple[Path, ...], place: str, there: Callable[[Path], bool]) -> Path | None:
+    return next((root / place for root in roots if there(root / place)), None)
+
+
+def _refuse_shared_tables(contracts: dict[str, Contract]) -> None:
+    owners: dict[str, str] = {}
+    for contract in contracts.values():
+        for table in contract.lake_tables():
+            owner = owners.setdefault(table.name, contract.dataset)
+            if owner != contract.dataset:
+                raise ConfigError(
+                    f"lake table {table.name} belongs to {owner} and to {contract.dataset}: "
+                    "rename one"
+                )

@@ -1,0 +1,106 @@
+"""Spark: the job files, the network and what a function is told to submit a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.accounts import BATCH, Accounts
+from infra_pulumi.config import StackConfig
+from infra_pulumi.sources import JobSource
+from infra_pulumi.zones import Zones
+
+CIDR = "10.10.0.0/24"
+VERSION = "2.3"
+PROPERTIES = {
+    "spark.driver.cores": "4",
+    "spark.executor.cores": "4",
+    "spark.executor.instances": "2",
+    "spark.dynamicAllocation.enabled": "true",
+    "spark.dynamicAllocation.maxExecutors": "4",
+    "spark.dataproc.driver.disk.size": "250g",
+    "spark.dataproc.executor.disk.size": "250g",
+}
+"""The smallest batch that the service takes, and a cap on its growth."""
+
+
+@dataclass(frozen=True)
+class SparkArgs:
+    """What batches are made of."""
+
+    config: StackConfig
+    jobs: Mapping[str, JobSource]
+    zones: Zones
+    accounts: Accounts
+
+
+class Spark(pulumi.ComponentResource):
+    """Job files in `code`, named by content; `settings` is the JSON that functions read."""
+
+    settings: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: SparkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Upload the jobs and make the network they run in."""
+        super().__init__("citypulse:infra:Spark", name, None, opts)
+        self._zones = args.zones
+        jobs = {system: self._job(job) for system, job in args.jobs.items()}
+        subnetwork = self._subnetwork(args.config)
+        self.settings = pulumi.Output.json_dumps(
+            {
+                "jobs": jobs,
+                "service_account": args.accounts.email(BATCH),
+                "subnetwork": subnetwork.id,
+                "version": VERSION,
+                "ttl_seconds": args.config.batch_ttl_seconds,
+                "max_batches": args.config.max_batches,
+                "properties": PROPERTIES,
+            }
+        )
+        self.register_outputs({})
+
+    def _job(self, job: JobSource) -> dict[str, object]:
+        main, frame = (self._upload(job, path.name) for path in (job.main, job.frame))
+        return {"main": main, "python_files": [frame]}
+
+    def _upload(self, job: JobSource, file: str) -> pulumi.Output[str]:
+        path = job.main if file == job.main.name else job.frame
+        made = gcp.storage.BucketObject(
+            f"{job.main.stem}-{file}",
+            bucket=self._zones.name("code"),
+            name=f"jobs/{job.hash}/{file}",
+            source=pulumi.FileAsset(str(path)),
+            content_type="text/x-python",
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+        return pulumi.Output.concat("gs://", made.bucket, "/", made.name)
+
+    def _subnetwork(self, config: StackConfig) -> gcp.compute.Subnetwork:
+        """A private subnetwork whose members may talk to each other, and to Google alone."""
+        own = pulumi.ResourceOptions(parent=self)
+        network = gcp.compute.Network(
+            "spark", name="spark", auto_create_subnetworks=False, opts=own
+        )
+        subnetwork = gcp.compute.Subnetwork(
+            "spark",
+            name="spark",
+            network=network.id,
+            region=config.region,
+            ip_cidr_range=CIDR,
+            private_ip_google_access=True,
+            opts=own,
+        )
+        gcp.compute.Firewall(
+            "spark-inside",
+            name="spark-inside",
+            network=network.id,
+            direction="INGRESS",
+            source_ranges=[CIDR],
+            allows=[gcp.compute.FirewallAllowArgs(protocol="all")],
+            opts=own,
+        )
+        return subnetwork

@@ -1,0 +1,91 @@
+"""The steps that are functions: what feeds each, how large it is, what it may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+READ = "roles/storage.objectViewer"
+WRITE = "roles/storage.objectUser"
+"""Create, read, list and delete objects: a claim that loses its race deletes its own bytes."""
+QUERY = "roles/bigquery.dataViewer"
+EDIT = "roles/bigquery.dataEditor"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One function. `name` is its entry point; one request at a time unless said otherwise."""
+
+    name: str
+    topic: str
+    purpose: str
+    memory: str = "512Mi"
+    max_instances: int = 5
+    concurrency: int = 1
+    spark: bool = False
+    """Whether it is told how batches are submitted."""
+    buckets: dict[str, str] = field(default_factory=dict)
+    """Zone → role; quarantine is written by all."""
+    datasets: dict[str, str] = field(default_factory=dict)
+    """BigQuery data set → role."""
+    publishes: tuple[str, ...] = ()
+    """Topics beside `events`."""
+    project_roles: tuple[str, ...] = ()
+
+
+_JOBS = "roles/bigquery.jobUser"
+
+STEPS = (
+    Step(
+        "download",
+        "ingest",
+        "fetches a run from its publisher",
+        max_instances=10,
+        buckets={"raw": WRITE, "landing": READ},
+        publishes=("ingest",),
+    ),
+    Step(
+        "split",
+        "split",
+        "cuts a run into parts",
+        memory="1Gi",
+        max_instances=10,
+        buckets={"raw": READ, "landing": WRITE},
+        publishes=("seal",),
+    ),
+    Step(
+        "seal",
+        "seal",
+        "gathers changed slots into manifests",
+        buckets={"landing": WRITE},
+        datasets={"ops": EDIT},
+        publishes=("seal",),
+        project_roles=(_JOBS,),
+    ),
+    Step(
+        "submit",
+        "submit",
+        "submits Spark batches",
+        spark=True,
+        buckets={"landing": READ, "lake": READ},
+        project_roles=("roles/dataproc.editor",),
+    ),
+    Step(
+        "load",
+        "load",
+        "loads and swaps what a batch wrote",
+        buckets={"landing": READ, "lake": READ},
+        datasets={"ops": EDIT, "lake": EDIT, "staging": EDIT},
+        project_roles=(_JOBS,),
+    ),
+    Step(
+        "sweep",
+        "sweep",
+        "sends lost work's messages again",
+        max_instances=1,
+        spark=True,
+        buckets={"raw": READ, "landing": READ, "lake": READ},
+        datasets={"ops": QUERY},
+        publishes=("split", "seal", "submit", "load"),
+        project_roles=(_JOBS, "roles/dataproc.viewer"),
+    ),
+)

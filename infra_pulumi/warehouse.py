@@ -1,0 +1,117 @@
+"""The warehouse: data sets, the tables of `lake` from the contracts, those of `ops` from records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+
+from catalog.contract import Contract
+from infra_pulumi.config import StackConfig
+from infra_pulumi.ops_tables import OPS_TABLES
+
+DATASETS = {
+    "lake": "Typed facts, a partition per slot",
+    "reports": "Small tables that pages and exports read",
+    "ops": "Ledger, locks, telemetry: what ran and what is loaded",
+    "staging": "What load jobs leave for the swap; expires",
+}
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class WarehouseArgs:
+    """What the warehouse is made of."""
+
+    config: StackConfig
+    contracts: Mapping[str, Contract]
+
+
+class Warehouse(pulumi.ComponentResource):
+    """The data sets and the tables that SQL does not make itself."""
+
+    def __init__(
+        self, name: str, args: WarehouseArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the data sets, then the tables."""
+        super().__init__("citypulse:infra:Warehouse", name, None, opts)
+        self._disposable = args.config.disposable
+        self.datasets = {
+            dataset: self._dataset(dataset, text, args.config) for dataset, text in DATASETS.items()
+        }
+        self.ops = {
+            table.name: self._table(
+                "ops",
+                table.name,
+                table.description,
+                table.fields(),
+                table.cluster,
+                (table.partition, table.partition_field) if table.partition_field else None,
+            )
+            for table in OPS_TABLES
+        }
+        self.lake = {
+            name: table
+            for contract in args.contracts.values()
+            for name, table in self._lake_tables(contract)
+        }
+        self.register_outputs({})
+
+    def _dataset(self, name: str, text: str, config: StackConfig) -> gcp.bigquery.Dataset:
+        return gcp.bigquery.Dataset(
+            name,
+            dataset_id=name,
+            location=config.region,
+            description=text,
+            default_table_expiration_ms=_DAY_MS if name == "staging" else None,
+            delete_contents_on_destroy=config.disposable,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _lake_tables(self, contract: Contract) -> Iterable[tuple[str, gcp.bigquery.Table]]:
+        declared = {table.name: table for table in contract.tables}
+        for told in contract.lake_tables():
+            table = declared.get(told.name)
+            text = table.description if table else f"Rows of {contract.dataset} that were rejected"
+            fields = [
+                {
+                    "name": c.name,
+                    "type": c.type,
+                    "mode": c.mode,
+                    "description": f"{c.description} [{c.unit}]" if c.unit else c.description,
+                }
+                for c in told.columns
+            ]
+            partition = (table.partition if table else "MONTH", "slot_start")
+            cluster = table.cluster if table else ()
+            yield told.name, self._table("lake", told.name, text, fields, cluster, partition)
+
+    def _table(
+        self,
+        dataset: str,
+        name: str,
+        description: str,
+        fields: list[dict[str, Any]],
+        cluster: tuple[str, ...],
+        partition: tuple[str, str] | None,
+    ) -> gcp.bigquery.Table:
+        partitioning = partition and gcp.bigquery.TableTimePartitioningArgs(
+            type=partition[0], field=partition[1]
+        )
+        return gcp.bigquery.Table(
+            f"{dataset}.{name}",
+            dataset_id=self.datasets[dataset].dataset_id,
+            table_id=name,
+            description=description,
+            schema=json.dumps(fields),
+            clusterings=list(cluster) or None,
+            time_partitioning=partitioning,
+            require_partition_filter=dataset == "lake",
+            deletion_protection=not self._disposable,
+            opts=pulumi.ResourceOptions(parent=self),
+        )

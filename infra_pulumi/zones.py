@@ -1,0 +1,68 @@
+"""The zones: one bucket each, so that nothing can trigger itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.config import StackConfig
+
+RAW, LANDING, LAKE, QUARANTINE, CODE = ZONES = ("raw", "landing", "lake", "quarantine", "code")
+
+Rule = gcp.storage.BucketLifecycleRuleArgs
+Action = gcp.storage.BucketLifecycleRuleActionArgs
+Condition = gcp.storage.BucketLifecycleRuleConditionArgs
+
+
+@dataclass(frozen=True)
+class ZonesArgs:
+    """What the zones need to know."""
+
+    config: StackConfig
+    lake_prefixes: tuple[str, ...] = field(default_factory=tuple)
+    """Folders of the lake whose files go once they are long loaded; never the receipts."""
+
+
+class Zones(pulumi.ComponentResource):
+    """The five buckets by zone."""
+
+    def __init__(
+        self, name: str, args: ZonesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the buckets."""
+        super().__init__("citypulse:infra:Zones", name, None, opts)
+        self.buckets = {zone: self._bucket(zone, args) for zone in ZONES}
+        self.register_outputs({})
+
+    def name(self, zone: str) -> pulumi.Output[str]:
+        """The name of a zone's bucket."""
+        return self.buckets[zone].name
+
+    def _bucket(self, zone: str, args: ZonesArgs) -> gcp.storage.Bucket:
+        return gcp.storage.Bucket(
+            zone,
+            name=args.config.bucket(zone),
+            location=args.config.region,
+            uniform_bucket_level_access=True,
+            public_access_prevention="enforced",
+            force_destroy=args.config.disposable,
+            lifecycle_rules=_lifecycle(zone, args),
+            opts=pulumi.ResourceOptions(parent=self, protect=not args.config.disposable),
+        )
+
+
+def _lifecycle(zone: str, args: ZonesArgs) -> list[Rule]:
+    """Half-finished uploads go everywhere; raw and parts never expire, some cannot come again."""
+    rules = [Rule(action=Action(type="AbortIncompleteMultipartUpload"), condition=Condition(age=7))]
+    if zone == QUARANTINE:
+        rules.append(Rule(action=Action(type="Delete"), condition=Condition(age=400)))
+    if zone == LAKE and args.lake_prefixes:
+        rules.append(
+            Rule(
+                action=Action(type="Delete"),
+                condition=Condition(age=30, matches_prefixes=list(args.lake_prefixes)),
+            )
+        )
+    return rules

@@ -1,0 +1,76 @@
+"""`python -m local_cloud demo` and `python -m local_cloud try DATASET FILE…`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+
+from catalog.contract import load_all
+from local_cloud import demo, trial
+from local_cloud.cloud import REPOSITORY, LocalCloud
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _demo_options(commands.add_parser("demo", help="the pipeline from publisher to report"))
+    _try_options(commands.add_parser("try", help="your own files through the real steps"))
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `demo`."""
+    parser.add_argument("--serve", action="store_true", help="keep the local cloud up at the end")
+    parser.add_argument("--live", metavar="DATASET", help="fetch from the real publisher instead")
+    parser.set_defaults(run=lambda options: demo.run(serve=options.serve, live=options.live))
+
+
+def _try_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `try`."""
+    parser.add_argument("dataset", help="name of a contract in catalog/datasets")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="files in the order served; A+B is one run of two, FILE@2017-05-31 sets the run's time",
+    )  # fmt: skip
+    parser.add_argument("--query", action="append", default=[], help="SQL to run at the end")
+    parser.add_argument("--root", action="append", default=[], type=Path, help="a further folder")
+    parser.set_defaults(run=_try)
+
+
+def _try(options: argparse.Namespace) -> int:
+    """Run `try`: one JSON document on standard output, everything else on standard error."""
+    with redirect_stdout(sys.stderr):
+        try:
+            document = _tried(options)
+        except trial.TrialError as error:
+            print(f"try: {error}", file=sys.stderr)
+            return 2
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=str)
+    sys.stdout.write("\n")
+    return 0
+
+
+def _tried(options: argparse.Namespace) -> dict[str, object]:
+    """The document of `try`."""
+    roots = tuple(root.resolve() for root in options.root)
+    folders = [root / "catalog" / "datasets" for root in (REPOSITORY, *roots)]
+    contracts = {name: made for folder in folders for name, made in load_all(folder).items()}
+    if options.dataset not in contracts:
+        raise trial.TrialError(
+            f"{options.dataset!r} is no data set; there are: {', '.join(sorted(contracts))}"
+        )
+    runs = trial.timed([trial.parse(text) for text in options.files], datetime.now(UTC))
+    start = min(served.time for served in runs if served.time)
+    with LocalCloud(start=start, roots=roots) as cloud:
+        return trial.try_files(cloud, contracts[options.dataset], runs, options.query)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

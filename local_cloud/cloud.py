@@ -1,0 +1,284 @@
+"""The whole local cloud: services started, the stack made in them, moved by a virtual clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import google.oauth2.credentials
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
+
+from catalog import names
+from catalog.runs import Run
+from functions import store
+from local_cloud.accounts import Accounts, access_token
+from local_cloud.bigquery import BigQueryServer
+from local_cloud.clock import VirtualClock
+from local_cloud.dataproc import Dataproc
+from local_cloud.functions import FunctionHost, FunctionProcesses
+from local_cloud.gate import Gate
+from local_cloud.in_process import InProcessFunctions
+from local_cloud.ports import free_port
+from local_cloud.processes import Supervisor, cache_dir
+from local_cloud.program import Setting, run_program
+from local_cloud.provision import Provisioner, StandIns
+from local_cloud.publishers import Publishers
+from local_cloud.pubsub import PubSub
+from local_cloud.scheduler import Scheduler
+from local_cloud.spark import SparkServer
+from local_cloud.storage import EVENTS_TOPIC, NotificationRouter, StorageServer
+
+PROJECT = "demo"
+REGION = "europe-west1"
+BATCH_ACCOUNT = f"spark-batch@{PROJECT}.iam.gserviceaccount.com"
+REPOSITORY = Path(__file__).resolve().parents[1]
+START = datetime(2025, 6, 5, tzinfo=UTC)
+
+
+class LocalCloud:
+    """A context manager: everything runs inside it, and nothing is left after it.
+
+    It begins at the virtual time `start`. `roots` are further folders with data sets; `origins`
+    says what stands behind the publishers' names (data set, or `*` for all); `live` fetches from
+    the real publishers instead. `in_process` runs the steps in this process, for tests of crashes.
+    `settings` are further keys of the stack's configuration. `storage` and `bigquery` are clients
+    for looking on: they go past the gate.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: datetime = START,
+        roots: Sequence[Path] = (),
+        origins: Mapping[str, str] | None = None,
+        live: bool = False,
+        in_process: bool = False,
+        settings: Mapping[str, str] | None = None,
+        settle_seconds: float = 120.0,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="citypulse-")
+        self.folder = Path(self._temporary.name)
+        self.seconds: dict[str, float] = {}
+        self.live = live
+        self.clock = VirtualClock(start)
+        self.supervisor = Supervisor(self.folder)
+        self._in_process = in_process
+        self._settle_seconds = settle_seconds
+        self._settings: dict[str, Setting] = {
+            "citypulse:roots": [str(root) for root in roots if root.resolve() != REPOSITORY],
+            "citypulse:origins": {} if live else dict(origins or {"*": "sample"}),
+            **(settings or {}),
+        }
+        self._begin()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:  # whatever ends the start, its children must not stay
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the services, make the stack in them, and wait until every function answers."""
+        begin = time.monotonic()
+        self.gate.start()
+        self.pubsub.start()
+        self.publishers.start()
+        self._storage.start()
+        self.spark.start()
+        self._bigquery.start()
+        self._storage.wait_ready()
+        self.seconds["storage"] = time.monotonic() - begin
+        self._provision()
+        self.seconds["stack"] = time.monotonic() - begin
+        self.functions.wait_ready()
+        self.spark.wait_ready()
+        self.seconds["ready"] = time.monotonic() - begin
+
+    def settle(self, timeout: float | None = None) -> None:
+        """Wait until no message is outstanding and no batch unfinished; TimeoutError after a while."""
+        until = time.monotonic() + (timeout or self._settle_seconds)
+        while True:
+            self.pubsub.wait_idle(max(0.1, until - time.monotonic()))
+            if not self.dataproc.busy():
+                return
+            if not self.dataproc.wait_idle(max(0.1, until - time.monotonic())):
+                raise TimeoutError("Dataproc: a batch is pending or running still")
+
+    def stop(self) -> None:
+        """End everything, in whatever state it is."""
+        self.dataproc.close()
+        self.pubsub.stop()
+        self.functions.stop()
+        self.supervisor.stop(0.5)
+        self.spark.stop()
+        self.gate.stop()
+        self.publishers.stop()
+        self._temporary.cleanup()
+
+    def describe(self) -> str:
+        """Where everything is, in one line."""
+        resources = len(self.stand_ins.recorded) + self.stand_ins.made
+        return (
+            f"{resources} resources, {len(self.scheduler.names)} schedules; storage, BigQuery and "
+            f"Dataproc at {self.gate.url}, Pub/Sub at {self.pubsub.endpoint}, "
+            f"publishers behind {self.publishers.proxy_url}, files in {self.folder}"
+        )
+
+    def bucket(self, zone: str) -> storage.Bucket:
+        """A zone's bucket, to look on."""
+        return self.storage.bucket(f"{PROJECT}-{zone}")
+
+    def read(self, zone: str, name: str) -> bytes | None:
+        """The bytes of an object of a zone; None where there is none."""
+        return store.read(self.bucket(zone), name)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a query, to look on."""
+        return [dict(row.items()) for row in self.bigquery.query_and_wait(sql)]
+
+    def dead_letter_reason(self, dataset: str, run: str) -> str | None:
+        """Why no step would have a run's claim: the reason kept in quarantine, None where none is."""
+        claim = names.claim(dataset, Run(run))
+        bucket = self.bucket("quarantine")
+        for name in store.names(bucket, "messages/split/"):
+            kept = json.loads(store.read(bucket, name) or b"{}")
+            message = kept.get("event", {}).get("message", {})
+            if message.get("attributes", {}).get("objectId") == claim:
+                return str(kept["reason"])
+        return None
+
+    def environment(self, account: str) -> dict[str, str]:
+        """The settings that point a function's clients at the stand-ins, as `account`."""
+        return {
+            **self.gate.environment(),
+            **(_own_way_out() if self.live else self.publishers.env),
+            "PUBSUB_EMULATOR_HOST": self.pubsub.endpoint,
+            "DATAPROC_API_ENDPOINT": self.gate.url,
+            "GOOGLE_APPLICATION_CREDENTIALS": str(self.accounts.key_file(account)),
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+        }
+
+    def _provision(self) -> None:
+        """Make the stack, by its own Pulumi program."""
+        settings: dict[str, Setting] = {
+            "gcp:project": PROJECT,
+            "gcp:region": REGION,
+            "citypulse:build": str(self.folder / "build"),
+            "citypulse:disposable": "true",
+            **self._settings,
+        }
+        program = REPOSITORY / "infra_pulumi" / "__main__.py"
+        run_program(program, settings, Provisioner(self.stand_ins))
+
+    def _begin(self) -> None:
+        """Make every part; nothing listens yet."""
+        ports = [free_port() for _ in range(5)]
+        self.gate = Gate(
+            ports[0], storage=("127.0.0.1", ports[1]), bigquery=("127.0.0.1", ports[2])
+        )
+        self.accounts = Accounts(self.folder / "accounts", f"{self.gate.url}/token", PROJECT)
+        self._storage = StorageServer(
+            self.supervisor,
+            ports[1],
+            gate_url=self.gate.url,
+            pubsub_endpoint=f"127.0.0.1:{ports[4]}",
+            project=PROJECT,
+        )
+        data = self.folder / "bigquery"
+        self._bigquery = BigQueryServer(
+            self.supervisor, ports[2], ports[3], self.gate.url, data, project=PROJECT
+        )
+        self.bigquery = self._bigquery.client()
+        self.storage = storage.Client(
+            project=PROJECT,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options={"api_endpoint": self._storage.url},
+        )
+        self._begin_messages(ports[4])
+        self._begin_work()
+
+    def _begin_messages(self, port: int) -> None:
+        self.pubsub = PubSub(
+            port,
+            self.clock,
+            project=PROJECT,
+            write_rows=self._write_rows,
+            table_schema=self._table_schema,
+        )
+        self.pubsub.create_topic(EVENTS_TOPIC)
+        self.router = NotificationRouter(self.pubsub)
+        self.publishers = Publishers(free_port())
+        self.scheduler = Scheduler(self.clock, self.pubsub, self._run_query, self.settle)
+
+    def _begin_work(self) -> None:
+        self.spark = SparkServer(
+            self.gate.url,
+            self.folder / "spark",
+            cache_dir(),
+            keyfile=self.accounts.key_file(BATCH_ACCOUNT),
+            project=PROJECT,
+        )
+        self.dataproc = Dataproc(self.spark, self.clock, region=REGION)
+        self.gate.dataproc = self.dataproc
+        self.functions: FunctionHost = (
+            InProcessFunctions(self.environment)
+            if self._in_process
+            else FunctionProcesses(self.supervisor, self.environment)
+        )
+        self.stand_ins = StandIns(
+            project=PROJECT,
+            folder=self.folder / "archives",
+            buckets=self._storage,
+            storage=self.storage,
+            router=self.router,
+            pubsub=self.pubsub,
+            bigquery=self.bigquery,
+            wait_for_bigquery=lambda: self._bigquery.wait_ready(60),
+            accounts=self.accounts,
+            functions=self.functions,
+            scheduler=self.scheduler,
+        )
+
+    def _write_rows(self, table: str, rows: list[dict[str, Any]]) -> list[str]:
+        return [str(fault) for fault in self.bigquery.insert_rows_json(table, rows)]
+
+    def _table_schema(self, table: str) -> list[tuple[str, str, str]]:
+        schema = self.bigquery.get_table(table).schema
+        return [(column.name, column.field_type, column.mode) for column in schema]
+
+    def _run_query(self, script: str, run_time: datetime, account: str) -> None:
+        """Run a scheduled query as its service account, with the one parameter it gets."""
+        client = bigquery.Client(
+            project=PROJECT,
+            credentials=_credentials(account),
+            client_options={"api_endpoint": self.gate.url},
+        )
+        parameter = bigquery.ScalarQueryParameter("run_time", "TIMESTAMP", run_time)
+        job = bigquery.QueryJobConfig(query_parameters=[parameter])
+        client.query_and_wait(script, job_config=job)
+
+
+def _credentials(account: str) -> google.oauth2.credentials.Credentials:
+    """Credentials of an account without a call to anybody."""
+    made: Callable[..., Any] = google.oauth2.credentials.Credentials
+    credentials: google.oauth2.credentials.Credentials = made(access_token(account))
+    return credentials
+
+
+def _own_way_out() -> dict[str, str]:
+    """How this process reaches the publishers: its own proxy and authorities."""
+    names = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
+    found = {name: os.environ[name] for name in names if os.environ.get(name)}
+    return {"HTTPS_PROXY": "", **found}

@@ -1,0 +1,205 @@
+"""`demo`: four days of the schedule on the local cloud, from publishers to reports, and its summary.
+
+Day one fetches everything, day two finds nothing new, on day three one month of one data set has
+changed, on day four a publisher answers with an error page. Every check that must hold is printed
+with what was seen; the exit code is 0 only if all of them held.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from catalog.contract import load_all, systems
+from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.publishers import Answer
+from local_cloud.pubsub import ReceivedMessage
+from local_cloud.synthetic import usage_export
+
+START = datetime(2024, 9, 9, tzinfo=UTC)
+SYSTEM = "paris_wifi"
+_SAMPLES = REPOSITORY / "tests" / "data" / "wifi"
+_ERROR_PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>503</body></html>"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that must hold at the end, with what was seen."""
+
+    says: str
+    held: bool
+    seen: str
+
+
+def run(*, serve: bool = False, live: str | None = None) -> int:
+    """Run the demo; gives 0 when every check held, else 1."""
+    begin = time.monotonic()
+    if live:
+        return _live(live)
+    origins = {"paris_wifi_usage": "synthetic", "*": "sample"}
+    with LocalCloud(start=START, origins=origins) as cloud:
+        _say(f"the local cloud is up after {time.monotonic() - begin:.1f} s: {cloud.describe()}")
+        cloud.pubsub.on_publish("events", _progress)
+        for day, title in enumerate(("first fetch", "nothing new", "one month changed", "broken")):
+            _say(f"\n== day {day + 1}, {START + timedelta(days=day):%Y-%m-%d}: {title}")
+            _publish(cloud, day)
+            _fire(cloud, day)
+        checks = _summary(cloud)
+        _say(f"\n{time.monotonic() - begin:.0f} s in all")
+        if serve:
+            _stay(cloud)
+    return 0 if all(check.held for check in checks) else 1
+
+
+def _publish(cloud: LocalCloud, day: int) -> None:
+    """What the publishers serve on a day."""
+    contracts = load_all()
+    usage = contracts["paris_wifi_usage"].source.fetch[0].urls[0]
+    sites = contracts["paris_wifi_sites"].source.fetch[0].urls[0]
+    first = datetime(2024, 4, 1, tzinfo=UTC)
+    export = usage_export(6_000, first, 150, seed=1, bad_share=0.002)
+    if day == 2:
+        export += usage_export(40, datetime(2024, 6, 5, tzinfo=UTC), 20, seed=2).partition(b"\r\n")[2]
+    body = _ERROR_PAGE if day == 3 else export
+    cloud.publishers.serve(usage, Answer(body))
+    era = "sites_2017-05_juuljul_v1_records.json" if day == 2 else "sites_2023-05_simonejw.geojson"
+    cloud.publishers.serve(sites, Answer(_SAMPLES / era))
+    if day == 3:
+        cloud.publishers.serve(sites, Answer(b'{"error_code": "ODSQLError", "message": "no"}'))
+
+
+def _fire(cloud: LocalCloud, day: int) -> None:
+    """Let the schedule fire over the hour and a half in which this day's jobs lie."""
+    midnight = START + timedelta(days=day)
+    cloud.scheduler.jump_to(midnight + timedelta(hours=3, minutes=30))
+    cloud.scheduler.run_until(midnight + timedelta(hours=4, minutes=45))
+
+
+def _progress(message: ReceivedMessage) -> None:
+    """One line a step, as its event says."""
+    event = json.loads(message.data)
+    if event["outcome"] in ("idle", "nothing", "claimed"):
+        return
+    rows = f"{event['rows']:,} rows" if event.get("rows") is not None else ""
+    seconds = f"{event['seconds']:.2f} s" if event.get("seconds") is not None else ""
+    subject = event.get("dataset") or event.get("system") or ""
+    place = event.get("slot") or event.get("run") or ""
+    _say(
+        f"{event['at'][11:19]}  {event['step']:<8} {subject:<17} {place:<22} "
+        f"{event['outcome']:<10} {rows:>12} {seconds:>8}"
+    )
+
+
+def _summary(cloud: LocalCloud) -> list[Check]:
+    """Print the ledger, the batches, the loads and the reports; gives the checks."""
+    ledger = cloud.rows("SELECT * FROM ops.loads ORDER BY dataset, slot")
+    _say("\n== slots: rows in = out + rejected + duplicates")
+    for row in ledger:
+        _say(
+            f"{row['dataset']:<17} {row['slot']:<11} {row['rows_in']:>6,} = {row['rows_out']:>6,}"
+            f" + {row['rejected']:>3,} + {row['duplicates']:>3,}   {row['origin']:<10} {row['run']}"
+        )
+    batches = cloud.dataproc.batches()
+    states = [batch.state.name for batch in batches]
+    _say(f"\n{len(batches)} batches: {', '.join(states)}")
+    runs = cloud.rows("SELECT * FROM ops.report_runs ORDER BY run_time")
+    _say(f"{len(runs)} report runs: {', '.join(row['outcome'] for row in runs)}")
+    refused = _refused(cloud)
+    reports = _reports(cloud)
+    checks = _checks(ledger, states, runs, reports, refused)
+    _say("\n== checks")
+    for check in checks:
+        _say(f"{'held  ' if check.held else 'FAILED'}  {check.says}: {check.seen}")
+    return checks
+
+
+def _reports(cloud: LocalCloud) -> dict[str, int]:
+    """Print each report table's first rows; gives their sizes."""
+    sizes = {}
+    for table in cloud.bigquery.list_tables("reports"):
+        rows = cloud.rows(f"SELECT * FROM reports.{table.table_id} LIMIT 3")  # noqa: S608
+        count = cloud.rows(f"SELECT COUNT(*) AS n FROM reports.{table.table_id}")[0]["n"]  # noqa: S608
+        sizes[table.table_id] = count
+        _say(f"\nreports.{table.table_id}: {count:,} rows")
+        for row in rows:
+            _say("  " + ", ".join(f"{k}={v}" for k, v in row.items() if v is not None))
+    return sizes
+
+
+def _refused(cloud: LocalCloud) -> list[dict[str, Any]]:
+    """Print why runs were refused, as `ops.events` has it."""
+    rows = cloud.rows(
+        "SELECT DISTINCT dataset, run, message FROM ops.events WHERE outcome = 'refused' "
+        "AND at >= TIMESTAMP '2024-01-01' ORDER BY dataset, run"
+    )
+    for row in rows:
+        _say(f"refused: {row['message']}")
+    return rows
+
+
+def _checks(
+    ledger: Sequence[dict[str, Any]], states: Sequence[str], runs: Sequence[dict[str, Any]],
+    reports: dict[str, int], refused: Sequence[dict[str, Any]],
+) -> list[Check]:  # fmt: skip
+    """Everything that must hold at the end."""
+    off = [
+        f"{row['dataset']} {row['slot']}" for row in ledger
+        if row["rows_in"] != row["rows_out"] + row["rejected"] + row["duplicates"]
+    ]  # fmt: skip
+    months = {row["slot"]: row["run"] for row in ledger if row["dataset"] == "paris_wifi_usage"}
+    third = (START + timedelta(days=2)).strftime("%Y%m%d")
+    moved = sorted(slot for slot, run in months.items() if run.startswith(third))
+    batches_done = states and all(state == "SUCCEEDED" for state in states)
+    fourth = (START + timedelta(days=3)).strftime("%Y%m%d")
+    said = sorted({str(row["dataset"]) for row in refused if str(row["run"]).startswith(fourth)})
+    return [
+        Check("every slot reconciles", bool(ledger) and not off, f"{len(ledger)} slots, off: {off}"),
+        Check("every batch succeeded", bool(batches_done), f"{len(states)} batches"),
+        Check("months are loaded", len(months) >= 5, ", ".join(sorted(months))),
+        Check("the changed month moved", "2024-06" in moved, f"newest run is day three's: {moved}"),
+        Check("the broken day was refused", said == sorted(_DEMO_SETS), ", ".join(said)),
+        Check("every report has rows", bool(reports) and all(reports.values()), str(reports)),
+        Check(
+            "reports were published, none failed",
+            bool(runs) and all(row["outcome"] == "published" for row in runs),
+            f"{len(runs)} runs, data as of {runs[-1]['data_as_of'] if runs else None}",
+        ),
+    ]
+
+
+_DEMO_SETS = ("paris_wifi_sites", "paris_wifi_usage")
+
+
+def _live(dataset: str) -> int:
+    """One fetch from the real publisher, through to the ledger."""
+    contract = load_all()[dataset]
+    now = datetime.now(UTC)
+    with LocalCloud(start=now, live=True) as cloud:
+        cloud.pubsub.on_publish("events", _progress)
+        body = json.dumps({"dataset": dataset}).encode()
+        cloud.pubsub.publish("ingest", body, {"dataset": dataset, "kind": contract.kind})
+        cloud.settle(600)
+        rows = cloud.rows("SELECT * FROM ops.loads ORDER BY dataset, slot")
+        for row in rows:
+            _say(f"{row['dataset']} {row['slot']}: {row['rows_in']} rows in, {row['rows_out']} out")
+    return 0 if rows else 1
+
+
+def _stay(cloud: LocalCloud) -> None:
+    """Keep the local cloud up until Ctrl-C."""
+    _say(f"up until Ctrl-C: {cloud.describe()}; systems {', '.join(systems(load_all()))}")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        _say("going down")
+
+
+def _say(line: str) -> None:
+    """Print at once, so that progress is seen as it happens."""
+    print(line, flush=True, file=sys.stdout)

@@ -1,0 +1,95 @@
+"""The Cloud Functions on a laptop: functions-framework on the unpacked archive, a process each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from local_cloud.ports import free_port
+from local_cloud.processes import Child, Supervisor
+
+type Environment = Callable[[str], Mapping[str, str]]
+"""A service account's e-mail → the settings that point Google's clients at the stand-ins."""
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """One function as its resource tells it."""
+
+    name: str
+    entry_point: str
+    folder: Path
+    """Where its source archive is unpacked."""
+    env: Mapping[str, str]
+    account: str
+    concurrency: int
+
+
+class FunctionHost(Protocol):
+    """What runs the functions: processes, or this process in tests of crashes."""
+
+    def create(self, spec: FunctionSpec) -> str:
+        """Begin to start a function and give its URL."""
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until all answer."""
+
+    def concurrency(self, url: str) -> int:
+        """How many requests the function at `url` takes at once."""
+
+    def stop(self) -> None:
+        """Take no more requests."""
+
+
+class FunctionProcesses:
+    """Each function in its own gunicorn, started again with back-off when it ends.
+
+    It cannot show: 429 from a busy function (gunicorn queues), instances beyond one, memory limits,
+    OIDC on push, and the build of the archive's requirements.
+    """
+
+    def __init__(self, supervisor: Supervisor, environment: Environment) -> None:
+        self._supervisor = supervisor
+        self._environment = environment
+        self._children: dict[str, Child] = {}
+        self._concurrency: dict[str, int] = {}
+
+    def create(self, spec: FunctionSpec) -> str:
+        """Begin to start a function and give its URL; nothing but its archive is on its path."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        command = [
+            sys.executable, "-P", "-m", "functions_framework",
+            "--target", spec.entry_point, "--source", "main.py",
+            "--host", "127.0.0.1", "--port", str(port),
+        ]  # fmt: skip
+        env = {
+            **self._environment(spec.account),
+            **spec.env,
+            "WORKERS": "1",
+            "THREADS": str(spec.concurrency),
+        }
+        self._concurrency[url] = spec.concurrency
+        self._children[url] = self._supervisor.start(
+            f"function-{spec.name}", command, env=env, cwd=spec.folder, restart=True
+        )
+        return url
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until all answer; raises `ChildFailedError` with the log of one that does not."""
+        for url, child in list(self._children.items()):
+            child.wait_ready(url, timeout)
+
+    def concurrency(self, url: str) -> int:
+        """How many requests the function at `url` takes at once."""
+        return self._concurrency[url]
+
+    def child(self, name: str) -> Child:
+        """The process of a function, to look at its log or to kill it."""
+        return next(c for c in self._children.values() if c.spec.name == f"function-{name}")
+
+    def stop(self) -> None:
+        """Nothing: the supervisor ends the processes."""

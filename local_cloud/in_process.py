@@ -1,0 +1,138 @@
+"""The Cloud Functions in this process, for tests that crash a step at a chosen call.
+
+Faster to start, but all share one environment, modules and clients: one account for all.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from cloudevents.http import CloudEvent
+
+from local_cloud.functions import Environment, FunctionSpec
+from local_cloud.ports import free_port
+
+ACCOUNT = "in-process@demo.iam.gserviceaccount.com"
+
+
+class InProcessFunctions:
+    """Serves pushes by calling the entry points of `functions.main` as it is imported here.
+
+    The environment of this process is changed from `create` to `stop`. Contracts are those of the
+    repository: data sets of other roots are not seen.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._before: dict[str, str | None] = {}
+        self._server: http.server.ThreadingHTTPServer | None = None
+        self._url = f"http://127.0.0.1:{free_port()}"
+        self._lock = threading.Lock()
+
+    def create(self, spec: FunctionSpec) -> str:
+        """Take over a function's settings and give the URL of its entry point."""
+        with self._lock:
+            if self._server is None:
+                self._set(self._environment(ACCOUNT))
+                self._server = _serve(int(self._url.rpartition(":")[2]))
+            self._set(spec.env)
+        return f"{self._url}/{spec.entry_point}"
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Forget clients and settings that were made from another environment."""
+        del timeout  # nothing is waited for
+        self._forget()
+
+    def concurrency(self, url: str) -> int:
+        """One request at a time for each subscription, as most functions have it."""
+        del url
+        return 1
+
+    def stop(self) -> None:
+        """Stop serving and put the environment back."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
+        self._forget()
+
+    def _set(self, env: Any) -> None:
+        for name, value in env.items():
+            self._before.setdefault(name, os.environ.get(name))
+            os.environ[name] = value
+
+    def _forget(self) -> None:
+        from functions import boundary
+        from functions.settings import settings
+
+        settings.cache_clear()
+        boundary._CLIENTS.clear()
+
+
+def _serve(port: int) -> http.server.ThreadingHTTPServer:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Push)
+    server.daemon_threads = True
+    threading.Thread(
+        target=server.serve_forever, args=(0.1,), name="functions", daemon=True
+    ).start()
+    return server
+
+
+class _Push(http.server.BaseHTTPRequestHandler):
+    """A push request: 204 when the entry point returns, 500 when it raises."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        """Call the entry point that the path names."""
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        try:
+            _entry_point(self.path.strip("/"))(_event(body))
+            status = 204
+        except Exception:  # noqa: BLE001 - the framework's boundary: what a function raises is a 500
+            traceback.print_exc(file=sys.stderr)
+            status = 500
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(
+        self,
+        format: str,  # noqa: A002
+        *args: object,
+    ) -> None:
+        """Say nothing: deliveries are recorded by Pub/Sub."""
+
+
+def _entry_point(name: str) -> Callable[[CloudEvent], None]:
+    from functions import main
+
+    found: Callable[[CloudEvent], None] = getattr(main, name)
+    return found
+
+
+def _event(body: dict[str, Any]) -> CloudEvent:
+    """The CloudEvent that functions-framework makes of a push."""
+    message = body["message"]
+    attributes = {
+        "id": message["messageId"],
+        "source": "//pubsub.googleapis.com/",
+        "type": "google.cloud.pubsub.topic.v1.messagePublished",
+        "time": message["publishTime"],
+    }
+    return CloudEvent(attributes, {"message": message})

@@ -1,0 +1,237 @@
+"""`try`: a user's own files through the real steps, as if the publisher had served them.
+
+Split, seal, Spark and load are the shipped ones; only the fetch is left out, because the files are
+here already. Gives one document that says of every file whether it was taken, and why not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from google.cloud import storage  # type: ignore[attr-defined,unused-ignore]
+
+from catalog import names
+from catalog.contract import Contract
+from catalog.records import Claim, Origin, Outcome, Part, RawFile, SplitRecord
+from catalog.runs import Run
+from local_cloud.cloud import LocalCloud
+
+
+class TrialError(ValueError):
+    """The call itself is wrong: an unknown data set, a file that is not there."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The files of one run, and its time where the user named one."""
+
+    paths: tuple[Path, ...]
+    time: datetime | None = None
+
+
+def parse(argument: str) -> Served:
+    """One argument of `try`: `FILE`, `A+B` for one run of two files, `FILE@2017-05-31[T04:17]`.
+
+    A name that is a file as it stands is taken so. Raises TrialError naming what is missing.
+    """
+    if Path(argument).is_file():
+        return Served((Path(argument),))
+    head, at, tail = argument.rpartition("@")
+    time = _time(tail) if at else None
+    text = head if time else argument
+    paths = (Path(text),) if Path(text).is_file() else tuple(Path(p) for p in text.split("+"))
+    for path in paths:
+        if not path.is_file():
+            raise TrialError(f"{path}: no such file; give FILE, A+B or FILE@2017-05-31")
+    return Served(paths, time)
+
+
+def _time(text: str) -> datetime | None:
+    """The UTC instant in `text`, noon for a date alone; None when it is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if len(text) <= len("2017-05-31"):
+        moment = moment.replace(hour=12)
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+def timed(runs: Sequence[Served], now: datetime) -> list[Served]:
+    """The runs with their times: those without one follow a day after the one before.
+
+    Where no run names a time the last one is `now`.
+    """
+    first = now - timedelta(days=len(runs) - 1)
+    last: datetime | None = None
+    made = []
+    for served in runs:
+        time = served.time or (last + timedelta(days=1) if last else first)
+        made.append(replace(served, time=time.replace(microsecond=0)))
+        last = time
+    return made
+
+
+def try_files(
+    cloud: LocalCloud, contract: Contract, runs: Sequence[Served], queries: Sequence[str]
+) -> dict[str, Any]:
+    """Serve the runs one after the other; gives the document that `try` prints."""
+    bucket = cloud.bucket("raw")
+    told = []
+    for served in runs:
+        run = Run.at(served.time or cloud.clock.now())
+        cloud.clock.advance_to(max(cloud.clock.now(), run.time))
+        _offer(bucket, contract, run, served, _taken(cloud, contract))
+        cloud.settle()
+        told.append((served, run))
+    _close(cloud, contract)
+    cloud.scheduler.run_queries()
+    return {
+        "files": [_file(cloud, contract, served, run) for served, run in told],
+        "tables": dict(_tables(cloud, contract)),
+        "queries": [_query(cloud, sql) for sql in queries],
+    }
+
+
+def _offer(
+    bucket: storage.Bucket, contract: Contract, run: Run, served: Served, taken: dict[str, str]
+) -> None:
+    """Put a run's files and its claim where `download` would have put them."""
+    files = []
+    for path in served.paths:
+        blob = bucket.blob(names.raw_data(contract.dataset, run, "try", path.name))
+        blob.upload_from_filename(str(path), content_type="application/octet-stream")
+        body = path.read_bytes()
+        files.append(
+            RawFile(
+                object=blob.name, generation=int(blob.generation), url=path.name, status=200,
+                bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), headers={},
+            )
+        )  # fmt: skip
+    same = taken.get(_digest(files)) if contract.kind.replaced else None
+    claim = Claim(
+        dataset=contract.dataset, run=run.name, origin=Origin.SAMPLE, source="try", attempt="try",
+        outcome=Outcome.UNCHANGED if same else Outcome.ACCEPTED, same_as=same,
+        fetched_at=run.time.isoformat(), files=tuple(files),
+    )  # fmt: skip
+    bucket.blob(names.claim(contract.dataset, run)).upload_from_string(
+        claim.encode(), content_type="application/json"
+    )
+
+
+def _digest(files: Sequence[RawFile]) -> str:
+    """What the files of a run are compared by."""
+    return " ".join(file.sha256 for file in files)
+
+
+def _taken(cloud: LocalCloud, contract: Contract) -> dict[str, str]:
+    """The digest of the newest run whose split was accepted, with its name; empty for none."""
+    for run in sorted(_runs(cloud, contract), reverse=True):
+        record = _record(cloud, contract, run)
+        if record and record.outcome is Outcome.ACCEPTED:
+            body = cloud.read("raw", names.claim(contract.dataset, run))
+            return {_digest(Claim.decode(body or b"").files): run.name}
+    return {}
+
+
+def _runs(cloud: LocalCloud, contract: Contract) -> Iterator[Run]:
+    """The runs that have a claim."""
+    for blob in cloud.bucket("raw").list_blobs(prefix=f"runs/{contract.dataset}/"):
+        yield names.claim_of(blob.name)[1]
+
+
+def _close(cloud: LocalCloud, contract: Contract) -> None:
+    """Where slots close by the clock, let them end and seal them."""
+    if contract.kind.replaced:
+        return
+    later = timedelta(days=32, minutes=contract.grace_minutes)
+    cloud.clock.advance_to(cloud.clock.now() + later)
+    cloud.pubsub.publish("seal", json.dumps({"system": contract.system}).encode(), {})
+    cloud.settle()
+
+
+def _record(cloud: LocalCloud, contract: Contract, run: Run) -> SplitRecord | None:
+    """What the split of a run wrote down."""
+    body = cloud.read("landing", names.split_record(contract.dataset, names.SplitKey(run)))
+    return SplitRecord.decode(body) if body else None
+
+
+def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> dict[str, Any]:
+    """What became of one run."""
+    claim = Claim.decode(cloud.read("raw", names.claim(contract.dataset, run)) or b"")
+    record = _record(cloud, contract, run)
+    outcome, reason = claim.outcome, claim.reason
+    if record:
+        outcome, reason = record.outcome, record.reason
+    elif outcome is Outcome.ACCEPTED:
+        outcome, reason = Outcome.REFUSED, cloud.dead_letter_reason(contract.dataset, run.name)
+    reports = record.files if record else ()
+    return {
+        "files": [str(path) for path in served.paths],
+        "run": run.name,
+        "outcome": str(outcome),
+        "reason": f"the same bytes as run {claim.same_as}" if claim.same_as else reason,
+        "encoding": ", ".join(dict.fromkeys(report.encoding for report in reports)) or None,
+        "header": list(reports[0].header) if reports else [],
+        "aliases": {k: v for report in reports for k, v in report.aliases.items()},
+        "unknown_columns": {k: v for report in reports for k, v in report.unknown_columns.items()},
+        "slots": _slots(cloud, contract, record) if record else {},
+    }
+
+
+def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[str, Any]:
+    """Where the rows of a run went, by slot; `none` for rows without one."""
+    if record.outcome is Outcome.REFUSED:
+        return {}
+    ledger = {
+        row["slot"]: row
+        for row in cloud.rows(f"SELECT * FROM ops.loads WHERE dataset = '{contract.dataset}'")
+    }
+    told = {part.slot: _slot(part, ledger.get(part.slot)) for part in record.parts}
+    if record.no_slot:
+        told["none"] = {
+            "rows_in": sum(record.no_slot.values()), "rows_out": 0,
+            "rejected": record.no_slot, "duplicates": 0,
+        }  # fmt: skip
+    return told
+
+
+def _slot(part: Part, loaded: dict[str, Any] | None) -> dict[str, Any]:
+    """The counts of one slot: as loaded, or as held back."""
+    if part.held or loaded is None:
+        reason = "slot held: too many rejected rows" if part.held else "not loaded"
+        return {
+            "rows_in": part.rows + sum(part.rejected.values()), "rows_out": 0,
+            "rejected": part.rejected | ({reason: part.rows} if part.rows else {}),
+            "duplicates": 0,
+        }  # fmt: skip
+    return {
+        "rows_in": loaded["rows_in"], "rows_out": loaded["rows_out"],
+        "rejected": json.loads(loaded["rejects"] or "{}"), "duplicates": loaded["duplicates"],
+    }  # fmt: skip
+
+
+def _tables(cloud: LocalCloud, contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The lake tables of the data set and every report table, with rows and schema."""
+    wanted = [f"lake.{table.name}" for table in contract.lake_tables()]
+    wanted += [f"reports.{table.table_id}" for table in cloud.bigquery.list_tables("reports")]
+    for name in wanted:
+        count = cloud.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"]  # noqa: S608 - our own names
+        schema = cloud.bigquery.get_table(name).schema
+        yield name, {
+            "rows": count,
+            "schema": [{"name": f.name, "type": f.field_type, "mode": f.mode} for f in schema],
+        }
+
+
+def _query(cloud: LocalCloud, sql: str) -> dict[str, Any]:
+    """A user's query with its columns and rows, or the error that BigQuery gave."""
+    found = cloud.bigquery.query(sql).result()
+    columns = [field.name for field in found.schema]
+    return {"sql": sql, "columns": columns, "rows": [list(row.values()) for row in found]}

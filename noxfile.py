@@ -1,0 +1,108 @@
+"""What people and CI run: `nox -s demo`, `nox -s tests`, `nox -s try -- DATASET FILE…`, lint, types."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def _install(session: nox.Session, group: str) -> None:
+    """Install exactly what `uv.lock` holds for a dependency group."""
+    session.run_install(
+        "uv",
+        "sync",
+        "--quiet",
+        "--frozen",
+        "--only-group",
+        group,
+        "--python",
+        session.virtualenv.location,
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+        silent=False,
+    )
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the pipeline from publisher to report on a local cloud and print what it did."""
+    _install(session, "local")
+    session.run("python", "-m", "local_cloud", "demo", *session.posargs)
+
+
+@nox.session(name="try")
+def try_files(session: nox.Session) -> None:
+    """Run your own files through the real steps: `nox -s try -- DATASET FILE…`."""
+    _install(session, "local")
+    session.run("python", "-m", "local_cloud", "try", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test that needs no cloud."""
+    _install(session, "tests")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    _install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict over everything that ships."""
+    _install(session, "lint")
+    session.run("mypy")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of the locked dependencies; needs the network."""
+    _install(session, "lint")
+    session.run(
+        "uv",
+        "export",
+        "--quiet",
+        "--frozen",
+        "--all-groups",
+        "--no-emit-project",
+        "--format",
+        "requirements-txt",
+        "--output-file",
+        f"{session.create_tmp()}/locked.txt",
+        external=True,
+    )
+    session.run(
+        "pip-audit",
+        "--require-hashes",
+        "--disable-pip",
+        "--requirement",
+        f"{session.create_tmp()}/locked.txt",
+    )
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Renew `uv.lock` and the archive's `functions/requirements.txt` from it."""
+    session.run("uv", "lock", external=True)
+    session.run(
+        "uv",
+        "export",
+        "--quiet",
+        "--frozen",
+        "--only-group",
+        "functions",
+        "--no-emit-project",
+        "--format",
+        "requirements-txt",
+        "--no-header",
+        "--output-file",
+        "functions/requirements.txt",
+        external=True,
+    )

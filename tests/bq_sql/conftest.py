@@ -1,0 +1,72 @@
+"""A warehouse with the tables of the program, once for all tests of SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from google.cloud import bigquery
+
+from catalog.contract import load_all
+from infra_pulumi.ops_tables import LOADS, REPORT_RUNS
+from local_cloud.bigquery import BigQueryServer
+from local_cloud.ports import free_port
+from local_cloud.processes import Supervisor
+
+
+class Warehouse:
+    """Runs SQL, fills tables."""
+
+    def __init__(self, client: bigquery.Client) -> None:
+        self.client = client
+
+    def run(self, text: str, run_time: datetime | None = None) -> list[dict[str, Any]]:
+        """Run a script as the scheduled query does; the rows of its last statement."""
+        parameter = bigquery.ScalarQueryParameter("run_time", "TIMESTAMP", run_time)
+        configuration = bigquery.QueryJobConfig(query_parameters=[parameter] if run_time else [])
+        return [dict(row) for row in self.client.query(text, configuration).result()]
+
+    def fill(self, table: str, *rows: dict[str, Any]) -> None:
+        """Put rows into a table."""
+        assert self.client.insert_rows_json(table, list(rows)) == []
+
+    def empty(self) -> None:
+        """Make every table anew, and no report."""
+        tables = {f"ops.{table.name}": table.fields() for table in (LOADS, REPORT_RUNS)}
+        for contract in load_all().values():
+            for table in contract.lake_tables():
+                fields = [{"name": c.name, "type": c.type, "mode": c.mode} for c in table.columns]
+                tables[f"lake.{table.name}"] = fields
+        for name, fields in tables.items():
+            self.client.delete_table(name, not_found_ok=True)
+            schema = [bigquery.SchemaField.from_api_repr(field) for field in fields]
+            self.client.create_table(bigquery.Table(f"{self.client.project}.{name}", schema=schema))
+        for published in self.client.list_tables("reports"):
+            self.client.delete_table(published)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client]:
+    """A client of a running stand-in that holds empty data sets."""
+    folder = tmp_path_factory.mktemp("bigquery")
+    supervisor = Supervisor(folder)
+    server = BigQueryServer(
+        supervisor, free_port(), free_port(), "http://127.0.0.1:9", folder / "d"
+    )
+    server.start()
+    server.wait_ready(60)
+    client = server.client()
+    for dataset in ("lake", "ops", "reports", "staging"):
+        client.create_dataset(dataset)
+    yield client
+    supervisor.stop()
+
+
+@pytest.fixture
+def warehouse(server: bigquery.Client) -> Warehouse:
+    """The warehouse with empty tables."""
+    made = Warehouse(server)
+    made.empty()
+    return made

@@ -1,0 +1,126 @@
+"""What `split` accepts, the job reads, and as the same value: two sets of rules, one table."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import batch
+import pytest
+from pyspark.sql import SparkSession
+
+from catalog.contract import load_all
+from catalog.runs import Run
+from functions import rows
+
+PARIS = ZoneInfo("Europe/Paris")
+CONTRACT = load_all()["paris_wifi_usage"]
+RUN = Run("20300101T000000Z")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+CASES: list[tuple[str, str | None, object, str | None]] = [
+    # type, text, value, fault
+    ("text", "Français", "Français", None),
+    ("text", " a ", " a ", None),
+    ("text", "-", "-", None),
+    ("text", "", None, None),
+    ("text", " \u00a0", None, None),
+    ("text", None, None, None),
+    ("code", "75001.0", "75001", None),
+    ("code", "75001", "75001", None),
+    ("code", "PW01.0", "PW01.0", None),
+    ("code", "01.00", "01", None),
+    ("integer", "2.0", 2, None),
+    ("integer", "-3", -3, None),
+    ("integer", "+3.", 3, None),
+    ("integer", " 7 ", 7, None),
+    ("integer", "2.5", None, "not an integer"),
+    ("integer", "1e3", None, "not an integer"),
+    ("integer", "9223372036854775807", 9223372036854775807, None),
+    ("integer", "-", None, "not an integer"),
+    ("float", "120.683333", 120.683333, None),
+    ("float", ".5", 0.5, None),
+    ("float", "1e3", 1000.0, None),
+    ("float", "NaN", None, "not a number"),
+    ("float", "Infinity", None, "not a number"),
+    ("float", "1e999", None, "not a number"),
+    ("float", "1,5", None, "not a number"),
+    ("float", "1d", None, "not a number"),
+    ("boolean", "OUI", True, None),
+    ("boolean", "non", False, None),
+    ("boolean", "1", True, None),
+    ("boolean", "yes", None, "not a boolean"),
+    ("date", "2025-06-05", date(2025, 6, 5), None),
+    ("date", "2025-02-30", None, "not a date"),
+    ("date", "2025-06-05T10:00", None, "not a date"),
+    ("date", "-", None, None),
+    ("timestamp", "2019-09-05T15:59:00+02:00", at("2019-09-05T13:59:00Z"), None),
+    ("timestamp", "2019-09-05T15:59:00+0200", at("2019-09-05T13:59:00Z"), None),
+    ("timestamp", "2019-09-05T15:59:00+02", at("2019-09-05T13:59:00Z"), None),
+    ("timestamp", "2019-09-05 15:59:00 +02:00", at("2019-09-05T13:59:00Z"), None),
+    ("timestamp", "2019-09-05T15:59Z", at("2019-09-05T15:59:00Z"), None),
+    ("timestamp", "2019-09-05t15:59Z", None, "not a timestamp"),
+    ("timestamp", "2019-09-05T15:59:00.1234567z", at("2019-09-05T15:59:00.123456Z"), None),
+    ("timestamp", "2019-09-05T15:59:00", at("2019-09-05T13:59:00Z"), None),
+    ("timestamp", "2019-09-05 15:59", at("2019-09-05T13:59:00Z"), None),
+    ("timestamp", "2019-09-05", at("2019-09-04T22:00:00Z"), None),
+    ("timestamp", "2025-10-26T02:30:00", at("2025-10-26T00:30:00Z"), None),
+    ("timestamp", "2025-03-30T02:30:00", None, "not a timestamp"),
+    ("timestamp", "1559740000", at("2019-06-05T13:06:40Z"), None),
+    ("timestamp", "2019", None, "not a timestamp"),
+    ("timestamp", "10:00", None, "not a timestamp"),
+    ("timestamp", "2019-13-05T10:00:00Z", None, "not a timestamp"),
+    ("timestamp", "2019-09-05T25:00:00Z", None, "not a timestamp"),
+    ("timestamp", "05/09/2019 10:00", None, "not a timestamp"),
+    ("timestamp", "-", None, None),
+    ("timestamp", "", None, None),
+]
+
+
+def _frame(spark: SparkSession, kind: str, texts: list[str | None], *, required: bool = False):  # type: ignore[no-untyped-def]
+    given = spark.createDataFrame(list(enumerate(texts)), "at INT, v STRING")
+    column = {"name": "v", "type": kind, "required": required}
+    return batch.typed(given, {"zone": "Europe/Paris", "columns": [column]}).orderBy("at")
+
+
+@pytest.fixture(scope="module")
+def read(spark: SparkSession) -> dict[tuple[str, str | None], tuple[object, str | None]]:
+    """Every case as the job reads it."""
+    found: dict[tuple[str, str | None], tuple[object, str | None]] = {}
+    for kind in dict.fromkeys(case[0] for case in CASES):
+        texts = [case[1] for case in CASES if case[0] == kind]
+        for text, row in zip(texts, _frame(spark, kind, texts).collect(), strict=True):
+            value = row["v"]
+            if isinstance(value, datetime):  # naive, in this process's zone
+                value = value.astimezone(UTC)
+            found[kind, text] = (value, row["_reason"])
+    return found
+
+
+@pytest.mark.parametrize(("kind", "text", "value", "fault"), CASES)
+def test_value(read, kind, text, value, fault) -> None:  # type: ignore[no-untyped-def]
+    assert read[kind, text] == (value, f"v: {fault}" if fault else None)
+
+
+@pytest.mark.parametrize(("kind", "text", "value", "fault"), CASES)
+def test_split_judges_the_same(kind, text, value, fault) -> None:  # type: ignore[no-untyped-def]
+    column = type(CONTRACT.columns[0])(name="v", type=kind, description="")
+    check = rows.ColumnCheck(column, CONTRACT, RUN)
+    cleaned = check.clean([text or ""])
+    assert check.faults(cleaned) == ({0: f"v: {fault}"} if fault else {})
+    if fault is None:
+        assert (cleaned[0] is None) == (value is None)
+    if kind == "timestamp" and value is not None:
+        told = rows.instant(cleaned[0] or "", PARIS)
+        assert told is not None
+        assert told.astimezone(UTC) == value
+
+
+def test_a_required_value_that_is_empty_rejects_the_row(spark: SparkSession) -> None:
+    (good, bad) = _frame(spark, "text", ["x", " "], required=True).collect()
+    assert (good["_reason"], good["_row"]) == (None, None)
+    assert (bad["_reason"], bad["_row"]) == ("v: empty", '{"v":" "}')

@@ -1,0 +1,29 @@
+"""Fixtures of the steps' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.functions.split_cloud import desk, storage_server  # noqa: F401
+from tests.functions.step_cloud import Servers, Toy, serve
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Storage, BigQuery and the gate, once for all tests."""
+    yield from serve(tmp_path_factory.mktemp("steps"))
+
+
+@pytest.fixture
+def toy(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """A toy system of the test's own."""
+    return Toy(servers, monkeypatch)
+
+
+@pytest.fixture
+def tabled(toy: Toy) -> Toy:
+    """A toy system whose lake has its tables."""
+    toy.make_tables()
+    return toy

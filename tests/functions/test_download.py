@@ -1,0 +1,271 @@
+"""Runs fetched from the publishers' servers by the step `download`, on the real storage server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from catalog import names
+from catalog.contract import DATASETS, Contract, Kind, load
+from catalog.records import Claim, Event, Outcome
+from catalog.runs import Run
+from functions import download
+from functions.errors import Later, Permanent
+from functions.messages import Message
+from local_cloud.publishers import Answer, Fault, Publishers
+from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, use
+
+USAGE_CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
+SITES_CONTRACT = load(DATASETS / "paris_wifi_sites.toml")
+USAGE_URL = USAGE_CONTRACT.source.fetch[0].urls[0]
+SITES_URL, FALLBACK_URL = (source.urls[0] for source in SITES_CONTRACT.source.fetch)
+SITES = (WIFI / "sites_2024-09_sio_v21_records.json").read_bytes()
+CSV = USAGE.read_bytes()
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Publishers]:
+    with Publishers() as started:
+        yield started
+
+
+@pytest.fixture
+def publishers(servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> Publishers:
+    for name, value in servers.env.items():
+        monkeypatch.setenv(name, value)
+    servers.requests.clear()
+    return servers
+
+
+def ingest(desk: Desk, at: datetime = NOW, **body: Any) -> list[Event]:
+    data = json.dumps({"dataset": "paris_wifi_usage"} | body).encode()
+    message = Message(data=data, attributes={}, published=at, id=at.isoformat())
+    return list(download.run(message, desk.clients, desk.settings))
+
+
+def claim(desk: Desk, contract: Contract, run: str) -> Claim:
+    blob = desk.zones.raw.blob(names.claim(contract.dataset, Run(run)))
+    return Claim.decode(blob.download_as_bytes())
+
+
+def fetched_and_split(desk: Desk, at: datetime) -> Claim:
+    [event] = ingest(desk, at)
+    assert event.run is not None
+    found = claim(desk, USAGE_CONTRACT, event.run)
+    if found.outcome is Outcome.ACCEPTED:
+        desk.split(USAGE_CONTRACT, Run(event.run))
+    return found
+
+
+def test_a_run_is_claimed_and_stored(desk: Desk, publishers: Publishers) -> None:
+    publishers.serve(USAGE_URL, Answer(CSV))
+    [event] = ingest(desk)
+    assert (event.outcome, event.run) == ("accepted", "20250605T033700Z")
+    found = claim(desk, USAGE_CONTRACT, "20250605T033700Z")
+    [file] = found.files
+    assert (file.url, file.status, file.bytes) == (USAGE_URL, 200, len(CSV))
+    assert file.headers["etag"]
+    blob = desk.zones.raw.blob(file.object, generation=file.generation)
+    assert blob.download_as_bytes() == CSV
+    assert found.origin == "publisher"
+
+
+def test_a_claimed_run_fetches_nothing(desk: Desk, publishers: Publishers) -> None:
+    publishers.serve(USAGE_URL, Answer(CSV))
+    ingest(desk)
+    before = desk.names("raw")
+    [event] = ingest(desk, NOW + timedelta(minutes=1))
+    assert event.outcome == "claimed"
+    assert len(publishers.requests) == 1
+    assert desk.names("raw") == before
+
+
+def test_a_large_body_goes_in_chunks(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.download._CHUNK_BYTES", 256 << 10)
+    body = CSV + b"x" * 3_000_000
+    publishers.serve(USAGE_URL, Answer(body))
+    ingest(desk)
+    [file] = claim(desk, USAGE_CONTRACT, "20250605T033700Z").files
+    assert desk.zones.raw.blob(file.object).download_as_bytes() == body
+
+
+def test_unchanged_then_changed_then_back(desk: Desk, publishers: Publishers) -> None:
+    other = CSV.replace(b"7241", b"7242")
+    seen = []
+    for day, body in enumerate([CSV, CSV, other, other, CSV]):
+        publishers.serve(USAGE_URL, Answer(body, etag=day != 3))
+        seen.append(fetched_and_split(desk, NOW + day * DAY))
+    assert [c.outcome.value for c in seen] == [
+        "accepted", "unchanged", "accepted", "unchanged", "accepted",
+    ]  # fmt: skip
+    assert (seen[1].same_as, seen[3].same_as) == (seen[0].run, seen[2].run)
+    stored = {name.split("/")[2] for name in desk.names("raw", "data/")}
+    assert stored == {seen[at].run for at in (0, 2, 4)}
+
+
+def test_back_while_the_change_waits_is_fetched(desk: Desk, publishers: Publishers) -> None:
+    publishers.serve(USAGE_URL, Answer(CSV))
+    fetched_and_split(desk, NOW)
+    publishers.serve(USAGE_URL, Answer(CSV.replace(b"7241", b"7242")))
+    ingest(desk, NOW + DAY)
+    publishers.serve(USAGE_URL, Answer(CSV))
+    [event] = ingest(desk, NOW + 2 * DAY)
+    assert event.outcome == "accepted"
+
+
+def test_back_after_a_refused_change_is_unchanged(desk: Desk, publishers: Publishers) -> None:
+    outcomes = []
+    for day, body in enumerate([CSV, b"<html>sorry</html>", CSV]):
+        publishers.serve(USAGE_URL, Answer(body))
+        outcomes.append(fetched_and_split(desk, NOW + day * DAY).outcome.value)
+    assert outcomes == ["accepted", "accepted", "unchanged"]
+
+
+def test_a_snapshot_is_never_unchanged(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, changed(USAGE_CONTRACT, kind=Kind.SNAPSHOT))
+    publishers.serve(USAGE_URL, Answer(CSV))
+    for day in range(2):
+        assert fetched_and_split(desk, NOW + day * DAY).outcome is Outcome.ACCEPTED
+
+
+REFUSED = [
+    ("empty", Answer(b""), "the body has 0 bytes, the contract expects at least 1"),
+    ("not found", Answer(b"", status=404), "answered 404"),
+    ("forbidden", Answer(b"", status=403), "answered 403"),
+    ("too large", Answer(b"x" * 10_001), "over the 10000 bytes allowed"),
+    ("other host", Answer(status=302, headers={"Location": "https://evil.example/x"}),
+     "host evil.example is not among the contract's hosts"),
+    ("private", Answer(status=302, headers={"Location": "https://10.0.0.1/x"}), "public internet"),
+    ("http", Answer(status=302, headers={"Location": "http://www.data.gouv.fr/x"}), "only https"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "said"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
+def test_refused_at_the_claim(
+    desk: Desk,
+    publishers: Publishers,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    said: str,
+) -> None:
+    use(monkeypatch, changed(USAGE_CONTRACT, bounds__bytes_max=10_000))
+    publishers.serve(USAGE_URL, answer)
+    [event] = ingest(desk)
+    assert (event.outcome, event.severity) == ("refused", "ERROR")
+    assert event.message.startswith("paris_wifi_usage 20250605T033700Z")
+    assert said in event.message
+    assert desk.names("raw", "data/") == []
+    assert claim(desk, USAGE_CONTRACT, "20250605T033700Z").outcome is Outcome.REFUSED
+    [told] = desk.split(USAGE_CONTRACT, Run("20250605T033700Z"))
+    assert told.outcome == "refused"
+    assert desk.names("landing") == []
+
+
+AGAIN = [
+    ("429", Answer(b"", status=429, headers={"Retry-After": "5"}), "answered 429"),
+    ("500", Answer(b"", status=500), "answered 500"),
+    ("reset", Answer(CSV, fault=Fault.reset(100)), "tried again"),
+    ("cut", Answer(CSV, fault=Fault.cut(100)), "tried again"),
+    ("drip", Answer(CSV, fault=Fault.drip(20)), "not finished within"),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), [c[1:] for c in AGAIN], ids=[c[0] for c in AGAIN])
+def test_tried_again(desk: Desk, publishers: Publishers, answer: Answer, said: str) -> None:
+    desk.settings = desk.settings.__class__(**{**_fields(desk), "download_seconds": 1.0})
+    publishers.serve(USAGE_URL, answer)
+    with pytest.raises(Later, match=said):
+        ingest(desk)
+    assert desk.names("raw") == []
+    publishers.serve(USAGE_URL, Answer(CSV))
+    [event] = ingest(desk)
+    assert event.outcome == "accepted"
+
+
+def _fields(desk: Desk) -> dict[str, Any]:
+    return {name: getattr(desk.settings, name) for name in desk.settings.__struct_fields__}
+
+
+FALLBACKS = [
+    ("page", Answer(b"<html>"), Answer(SITES), "accepted", "data.gouv"),
+    ("gone", Answer(b"", status=404), Answer(SITES), "accepted", "data.gouv"),
+    ("down", Answer(b"", status=503), Answer(SITES), "accepted", "data.gouv"),
+    ("first is good", Answer(SITES), Answer(b"", status=500), "accepted", "export"),
+    ("both gone", Answer(b"", status=404), Answer(b"", status=410), "refused", ""),
+    ("both pages", Answer(b"<html>"), Answer(b"<html>"), "accepted", "data.gouv"),
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome", "source"), [c[1:] for c in FALLBACKS],
+    ids=[c[0] for c in FALLBACKS],
+)  # fmt: skip
+def test_sources_in_order(
+    desk: Desk, publishers: Publishers, first: Answer, second: Answer, outcome: str, source: str
+) -> None:
+    publishers.serve(SITES_URL, first)
+    publishers.serve(FALLBACK_URL, second)
+    [event] = ingest(desk, dataset="paris_wifi_sites")
+    assert (event.outcome, event.detail) == (outcome, source)
+    assert len(desk.names("raw", "data/")) == (1 if outcome == "accepted" else 0)
+
+
+def test_a_try_that_loses_the_claim_deletes_its_own(desk: Desk, publishers: Publishers) -> None:
+    publishers.serve(USAGE_URL, Answer(CSV))
+    message = Message(data=b"", attributes={}, published=NOW, id="1")
+    run = Run.at(NOW)
+    tries = [
+        download.Try(USAGE_CONTRACT, run, message, desk.zones, desk.settings) for _ in range(2)
+    ]
+    (first, won), (second, lost) = [each.claim() for each in tries]
+    assert (won, lost) == (True, False)
+    assert first == second
+    assert desk.names("raw", "data/") == [first.files[0].object]
+
+
+def test_what_may_not_be_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop = changed(SITES_CONTRACT, dataset="drop")
+    use(monkeypatch, USAGE_CONTRACT, drop)
+    cases = [
+        ({"dataset": "drop", "run": "20250601T000000Z"}, "cannot be fetched again"),
+        ({"dataset": "drop", "slot": "2025-06-01"}, "cannot be fetched again"),
+        ({"slot": "2025-06"}, "URLs name no slot"),
+        ({"run": "yesterday"}, "does not name a run"),
+    ]
+    for body, said in cases:
+        with pytest.raises(Permanent, match=said):
+            ingest(desk, **body)
+    assert desk.names("raw") == []
+
+
+def test_a_slot_that_the_url_names(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [source] = USAGE_CONTRACT.source.fetch
+    url = "https://opendata.paris.fr/usage/{slot}.csv"
+    named = source.__class__(name=source.name, urls=(url,), files=source.files)
+    contract = changed(USAGE_CONTRACT, source__fetch=(named,), source__past_slots=True)
+    use(monkeypatch, contract)
+    publishers.serve(url.replace("{slot}", "2019-09"), Answer(CSV))
+    [event] = ingest(desk, slot="2019-09", run="20250605T020000Z")
+    assert (event.outcome, event.run) == ("accepted", "20250605T020000Z.2019-09")
+    with pytest.raises(Permanent, match="not a slot of a month"):
+        ingest(desk, slot="2019")
+
+
+def test_a_retired_data_set_is_acknowledged(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, changed(USAGE_CONTRACT, retired=True))
+    [event] = ingest(desk)
+    assert event.outcome == "retired"
+    assert publishers.requests == []

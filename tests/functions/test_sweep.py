@@ -1,0 +1,120 @@
+"""Sweep: what has no successor gets its message again, what has one does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from catalog import names
+from catalog.records import Claim, Origin, Outcome
+from catalog.runs import Run
+from tests.functions.step_cloud import NOW, Toy
+
+RUN, SLOT = "20250605T020700Z", "2024-05"
+pytestmark = pytest.mark.cloud
+
+
+def sent(toy: Toy, after: timedelta = timedelta(minutes=20)) -> list[tuple[str, str | None]]:
+    """Call sweep; the (topic, object) of each message it published."""
+    toy.clients.published.clear()
+    toy.sweep(after)
+    return [(topic, about.get("objectId")) for topic, _, about in toy.clients.published]
+
+
+def claim(toy: Toy, outcome: Outcome = Outcome.ACCEPTED, run: str = RUN) -> str:
+    """Leave a claim in raw; its object's name."""
+    made = Claim(
+        dataset=toy.full.dataset, run=run, outcome=outcome, origin=Origin.PUBLISHER,
+        source="it", fetched_at=NOW.isoformat(),
+    )  # fmt: skip
+    name = names.claim(toy.full.dataset, Run(run))
+    toy.raw.blob(name).upload_from_string(made.encode())
+    return name
+
+
+def test_nothing_lost_nothing_sent(tabled: Toy) -> None:
+    claim(tabled)
+    tabled.split(tabled.full, RUN, {SLOT: [("a", 1)]})
+    tabled.through()
+    assert sent(tabled) == []
+
+
+def test_a_claim_without_split(toy: Toy) -> None:
+    name = claim(toy)
+    claim(toy, Outcome.REFUSED, "20250605T020800Z")
+    claim(toy, Outcome.UNCHANGED, "20250605T020900Z")
+    assert sent(toy, timedelta(minutes=9)) == []
+    assert sent(toy) == [("split", name)]
+    _, _, attributes = toy.clients.published[0]
+    assert attributes["bucketId"] == toy.raw.name
+    assert attributes["eventType"] == "OBJECT_FINALIZE"
+    assert attributes["objectGeneration"].isdigit()
+    toy.split(toy.full, RUN, {}, outcome=Outcome.REFUSED)
+    assert sent(toy) == []
+
+
+def test_a_claim_of_long_ago_is_left_alone(toy: Toy) -> None:
+    claim(toy)
+    assert sent(toy, timedelta(days=15)) == []
+
+
+def test_a_marked_slot(toy: Toy) -> None:
+    toy.split(toy.full, RUN, {SLOT: [("a", 1)]})
+    assert sent(toy) == [("seal", None)]
+    assert toy.clients.published[0][1] == f'{{"system": "{toy.system}"}}'.encode()
+
+
+def test_an_open_slot_waits(toy: Toy) -> None:
+    toy.split(toy.ticks, "20250605T021000Z", {"2025-06-05T02": [("a", 1)]})
+    assert sent(toy) == []
+    assert sent(toy, timedelta(hours=1)) == [("seal", None)]
+
+
+def test_the_whole_chain_by_sweep_alone(tabled: Toy) -> None:
+    tabled.split(tabled.full, RUN, {SLOT: [("a", 1)]})
+    manifest = tabled.sealed()
+    assert sent(tabled, timedelta(minutes=5)) == []
+    assert sent(tabled) == [("submit", manifest)]
+    receipt = tabled.job(manifest)
+    assert sent(tabled) == [("load", receipt)]
+    tabled.load(receipt)
+    assert sent(tabled) == []
+
+
+def test_a_failed_batch_is_sent_again_until_its_attempts_are_used_up(toy: Toy) -> None:
+    toy.split(toy.full, RUN, {SLOT: [("a", 1)]})
+    manifest = toy.sealed()
+    toy.runner.states = [("FAILED", "boom")] * 3
+    for _ in range(3):
+        assert sent(toy) == [("submit", manifest)]
+        toy.submit(manifest)
+    assert sent(toy) == []
+
+
+def test_no_more_is_submitted_than_may_run(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 5):
+        toy.split(toy.full, RUN, {f"2024-0{number}": [("a", 1)]})
+        toy.seal()
+    assert len(toy.manifests()) == 4
+    assert [topic for topic, _ in sent(toy)] == ["submit", "submit"]
+    monkeypatch.setattr("functions.batches.unfinished", lambda *_: 2)
+    assert sent(toy) == []
+
+
+def test_a_superseded_manifest_is_done(tabled: Toy) -> None:
+    tabled.split(tabled.full, RUN, {SLOT: [("a", 1)]})
+    tabled.sealed()
+    tabled.split(tabled.full, "20250605T020800Z", {SLOT: [("a", 2)]})
+    tabled.through()
+    assert sent(tabled) == []
+
+
+def test_a_batchs_state_is_told_under_one_id(toy: Toy) -> None:
+    toy.split(toy.full, RUN, {SLOT: [("a", 1)]})
+    toy.submit(toy.sealed())
+    told = [[e for e in toy.sweep() if e.step == "batch"] for _ in range(2)]
+    assert [e.outcome for e in told[0]] == ["succeeded"]
+    assert told[0][0].event_id == told[1][0].event_id
+    assert "milli_dcu_seconds" in (told[0][0].detail or "")
+    assert [e for e in toy.sweep(timedelta(hours=2)) if e.step == "batch"] == []
