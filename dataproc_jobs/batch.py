@@ -316,28 +316,20 @@ def typed(frame: DataFrame, contract: dict[str, Any]) -> DataFrame:
     The rules are those of `split`, which has checked every value: what fails here is a fault of
     either. `_row` keeps the row as text, as JSON.
     """
-    names = [column["name"] for column in contract["columns"]]
-    values = {
-        column["name"]: _value(F.col(column["name"]), column["type"], contract["zone"])
-        for column in contract["columns"]
-    }
-    faults = []
-    for column in contract["columns"]:
-        given = _given(F.col(column["name"]), column["type"])
-        faults.append(
-            F.when(
-                given.isNotNull() & values[column["name"]].isNull(),
-                F.lit(f"{column['name']}: {_FAULTS.get(column['type'])}"),
-            )
-        )
-        if column.get("required"):
-            faults.append(F.when(given.isNull(), F.lit(f"{column['name']}: empty")))
-    rest = [name for name in frame.columns if name not in names]
-    return frame.select(
-        *(value.alias(name) for name, value in values.items()),
-        *rest,
-        F.coalesce(*faults).alias("_reason"),
-        F.when(F.coalesce(*faults).isNotNull(), F.to_json(F.struct(*names))).alias("_row"),
+    columns = contract["columns"]
+    names = [column["name"] for column in columns]
+    kinds = {column["name"]: column["type"] for column in columns}
+    # Step by step: each is reckoned once, where one nested expression would be reckoned anew.
+    given = frame.withColumns({f"_given_{n}": _given(F.col(n), k) for n, k in kinds.items()})
+    valued = given.withColumns(
+        {f"_{n}": _value(F.col(f"_given_{n}"), k, contract["zone"]) for n, k in kinds.items()}
+    )
+    judged = valued.withColumn("_reason", F.coalesce(*_column_faults(columns), F.lit(None)))
+    return judged.select(
+        *(F.col(f"_{name}").alias(name) for name in names),
+        *(name for name in frame.columns if name not in names),
+        "_reason",
+        F.when(F.col("_reason").isNotNull(), F.to_json(F.struct(*names))).alias("_row"),
     )
 
 
@@ -413,9 +405,19 @@ def _given(text: Column, kind: str) -> Column:
     return F.when(trimmed != "", trimmed if kind in _FAULTS else text)
 
 
-def _value(text: Column, kind: str, zone: str) -> Column:
-    """A column of text in a type of the contract; null where it does not read as one."""
-    given = _given(text, kind)
+def _column_faults(columns: list[dict[str, Any]]) -> Iterator[Column]:
+    """For each column what is wrong with its value, as `<column>: <reason>`; null if nothing."""
+    for name, kind, required in ((c["name"], c["type"], c.get("required")) for c in columns):
+        given = F.col(f"_given_{name}")
+        if kind in _FAULTS:
+            unread = given.isNotNull() & F.col(f"_{name}").isNull()
+            yield F.when(unread, F.lit(f"{name}: {_FAULTS[kind]}"))
+        if required:
+            yield F.when(given.isNull(), F.lit(f"{name}: empty"))
+
+
+def _value(given: Column, kind: str, zone: str) -> Column:
+    """A value's text in a type of the contract; null where it does not read as one."""
     if kind == "integer":
         whole = F.regexp_replace(given, r"\.0*$", "")
         return F.when(given.rlike(_INTEGER), whole.cast("bigint"))

@@ -116,12 +116,14 @@ class Try:
         """
         with ExitStack() as undo:
             made = self._made(undo)
-            name = names.claim(self._contract.dataset, self._run)
-            standing = store.create(self._zones.raw, name, made.encode())
-            won = standing == made.encode()
-            if won and made.outcome is Outcome.ACCEPTED:
-                undo.pop_all()
-            return Claim.decode(standing), won
+            # From here on an error may hide a claim that stands and names what was written.
+            written = undo.pop_all()
+        name = names.claim(self._contract.dataset, self._run)
+        standing = store.create(self._zones.raw, name, made.encode())
+        won = standing == made.encode()
+        if not won or made.outcome is not Outcome.ACCEPTED:
+            written.close()
+        return Claim.decode(standing), won
 
     def _made(self, undo: ExitStack) -> Claim:
         """The claim of this try, by the first source that gives data."""

@@ -114,14 +114,15 @@ class Try:
             made = self._made()
             if made.outcome is Outcome.ACCEPTED:
                 self._mark(made.parts)
-            name = names.split_record(self._contract.dataset, self._key)
-            standing = store.create(self._zones.landing, name, made.encode())
-            if standing != made.encode():
-                return SplitRecord.decode(standing)
-            undo.pop_all()
-            if made.outcome is not Outcome.ACCEPTED:
+            else:
                 self._parts.abandon()
-            return made
+            # From here on an error may hide a record that stands and names what was written.
+            written = undo.pop_all()
+        name = names.split_record(self._contract.dataset, self._key)
+        standing = store.create(self._zones.landing, name, made.encode())
+        if standing != made.encode():
+            written.close()
+        return SplitRecord.decode(standing)
 
     def _made(self) -> SplitRecord:
         """The record of this try: every part written, or none and a reason."""

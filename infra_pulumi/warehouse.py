@@ -111,7 +111,6 @@ class Warehouse(pulumi.ComponentResource):
             schema=json.dumps(fields),
             clusterings=list(cluster) or None,
             time_partitioning=partitioning,
-            require_partition_filter=dataset == "lake",
             deletion_protection=not self._disposable,
             opts=pulumi.ResourceOptions(parent=self),
         )

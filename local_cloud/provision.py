@@ -168,7 +168,6 @@ class Provisioner:
         if "timePartitioning" in told:
             kind, column = (told["timePartitioning"][key] for key in ("type", "field"))
             made.time_partitioning = bigquery.TimePartitioning(type_=kind, field=column)
-            made.require_partition_filter = told.get("requirePartitionFilter", False)
         if told.get("clusterings"):
             made.clustering_fields = told["clusterings"]
         self._in.bigquery.create_table(made, exists_ok=True)

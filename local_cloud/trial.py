@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import storage  # type: ignore[attr-defined,unused-ignore]
 
 from catalog import names
@@ -232,6 +233,9 @@ def _tables(cloud: LocalCloud, contract: Contract) -> Iterator[tuple[str, dict[s
 
 def _query(cloud: LocalCloud, sql: str) -> dict[str, Any]:
     """A user's query with its columns and rows, or the error that BigQuery gave."""
-    found = cloud.bigquery.query(sql).result()
+    try:
+        found = cloud.bigquery.query(sql).result()
+    except GoogleAPICallError as error:
+        return {"sql": sql, "columns": [], "rows": [], "error": str(error)}
     columns = [field.name for field in found.schema]
     return {"sql": sql, "columns": columns, "rows": [list(row.values()) for row in found]}

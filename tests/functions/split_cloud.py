@@ -23,7 +23,7 @@ from catalog.contract import Contract
 from catalog.names import SplitKey
 from catalog.records import Claim, Event, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
-from functions import split
+from functions import split, store
 from functions.clients import Clients
 from functions.messages import Message
 from functions.settings import Settings
@@ -143,6 +143,19 @@ def use(monkeypatch: pytest.MonkeyPatch, *given: Contract) -> None:
     known = {contract.dataset: contract for contract in given}
     for module in ("functions.split", "functions.download"):
         monkeypatch.setattr(f"{module}.contract_of", lambda dataset: known[dataset])
+
+
+def lose_reply(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """Make the creation of an object below a prefix have its effect and raise."""
+    create = store.create
+
+    def lossy(bucket: Any, name: str, body: bytes, *rest: str) -> bytes:
+        made = create(bucket, name, body, *rest)
+        if name.startswith(prefix):
+            raise ConnectionError("the reply was lost")
+        return made
+
+    monkeypatch.setattr(store, "create", lossy)
 
 
 @pytest.fixture(scope="session")

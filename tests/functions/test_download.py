@@ -17,7 +17,7 @@ from functions import download
 from functions.errors import Later, Permanent
 from functions.messages import Message
 from local_cloud.publishers import Answer, Fault, Publishers
-from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, use
+from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
 USAGE_CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
 SITES_CONTRACT = load(DATASETS / "paris_wifi_sites.toml")
@@ -269,3 +269,16 @@ def test_a_retired_data_set_is_acknowledged(
     [event] = ingest(desk)
     assert event.outcome == "retired"
     assert publishers.requests == []
+
+
+def test_a_lost_reply_deletes_nothing_that_the_claim_names(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishers.serve(USAGE_URL, Answer(CSV))
+    lose_reply(monkeypatch, "runs/")
+    with pytest.raises(ConnectionError):
+        ingest(desk)
+    [event] = ingest(desk)
+    assert event.outcome == "claimed"
+    [file] = claim(desk, USAGE_CONTRACT, "20250605T033700Z").files
+    assert desk.zones.raw.blob(file.object).download_as_bytes() == CSV

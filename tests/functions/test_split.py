@@ -14,7 +14,7 @@ from catalog.records import Outcome
 from catalog.runs import Run
 from functions import split
 from functions.errors import Permanent
-from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, use
+from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
 USAGE_CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
 SITES_CONTRACT = load(DATASETS / "paris_wifi_sites.toml")
@@ -397,3 +397,33 @@ def test_memory_is_bounded_by_a_chunk(desk: Desk, monkeypatch: pytest.MonkeyPatc
 
     small, large = peak(60, NOW), peak(300, NOW + timedelta(days=1))
     assert large < small * 1.5
+
+
+def test_a_lost_reply_deletes_nothing_that_the_record_names(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    run = Run.at(NOW)
+    desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
+    lose_reply(monkeypatch, "splits/")
+    with pytest.raises(ConnectionError):
+        desk.split(USAGE_CONTRACT, run)
+    monkeypatch.undo()
+    [told] = desk.split(USAGE_CONTRACT, run)
+    assert told.outcome == "done already"
+    record = desk.record(USAGE_CONTRACT, run)
+    assert sum(len(desk.rows(part)) for part in record.parts) == 40
+
+
+def test_a_crash_before_the_record_leaves_nothing_that_counts(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    run = Run.at(NOW)
+    desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
+    lose_reply(monkeypatch, "dirty/")
+    with pytest.raises(ConnectionError):
+        desk.split(USAGE_CONTRACT, run)
+    assert desk.names("landing", "parts/") == desk.names("landing", "splits/") == []
+    monkeypatch.undo()
+    desk.split(USAGE_CONTRACT, run)
+    parts = desk.record(USAGE_CONTRACT, run).parts
+    assert sorted(p.object for p in parts) == sorted(desk.names("landing", "parts/"))

@@ -1,0 +1,268 @@
+"""The form of the stack: what every bucket, subscription, function, job and grant must have."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from croniter import croniter
+
+from catalog.contract import load_all, systems
+from functions.settings import from_environment
+from infra_pulumi.config import ConfigError
+from infra_pulumi.zones import ZONES
+from local_cloud.program import Resource
+from tests.infra_pulumi.conftest import REPOSITORY, Register
+
+PROJECT_ROLES = {
+    "roles/bigquery.jobUser",
+    "roles/cloudbuild.builds.builder",
+    "roles/dataproc.editor",
+    "roles/dataproc.viewer",
+    "roles/dataproc.worker",
+}
+"""Roles that no bucket, topic or data set can give."""
+
+
+def of(stack: list[Resource], kind: str) -> dict[str, dict[str, Any]]:
+    """The inputs of all resources of a kind, by name."""
+    return {r.name: dict(r.inputs) for r in stack if r.type.endswith(f":{kind}")}
+
+
+def test_buckets_are_closed_and_hold_what_cannot_be_fetched_again(stack: list[Resource]) -> None:
+    buckets = of(stack, "Bucket")
+    assert set(buckets) == set(ZONES)
+    for zone, told in buckets.items():
+        assert told["uniformBucketLevelAccess"] is True
+        assert told["publicAccessPrevention"] == "enforced"
+        assert not told.get("forceDestroy")
+        deleting = [r for r in told["lifecycleRules"] if r["action"]["type"] == "Delete"]
+        if zone in ("raw", "landing", "code"):
+            assert not deleting, f"{zone} must not expire"
+        for rule in deleting:
+            assert zone == "quarantine" or rule["condition"]["matchesPrefixes"]
+            assert "receipts/" not in rule["condition"].get("matchesPrefixes", [])
+
+
+def test_only_a_disposable_stack_can_lose_its_data(register: Register) -> None:
+    stack = register({"citypulse:disposable": "true"})
+    assert all(told["forceDestroy"] for told in of(stack, "Bucket").values())
+    assert not any(told["deletionProtection"] for told in of(stack, "Table").values())
+
+
+def test_push_subscriptions_retry_for_hours_and_name_their_caller(stack: list[Resource]) -> None:
+    pushes = {n: s for n, s in of(stack, "Subscription").items() if "pushConfig" in s}
+    topics = {f"projects/demo/topics/{name}" for name in of(stack, "Topic")}
+    acknowledging = {grant["subscription"] for grant in of(stack, "SubscriptionIAMMember").values()}
+    assert set(pushes) >= {"download", "download-snapshot", "split", "seal", "submit", "load"}
+    for name, told in pushes.items():
+        assert told["ackDeadlineSeconds"] == 600
+        assert told["retryPolicy"] == {"minimumBackoff": "10s", "maximumBackoff": "600s"}
+        assert told["deadLetterPolicy"]["maxDeliveryAttempts"] == 50
+        assert told["deadLetterPolicy"]["deadLetterTopic"] == "projects/demo/topics/dead-letters"
+        assert told["expirationPolicy"] == {"ttl": ""}
+        push = told["pushConfig"]
+        assert push["oidcToken"]["audience"] == push["pushEndpoint"]
+        assert push["pushEndpoint"].startswith("https://")
+        assert told["topic"] in topics
+        assert name in acknowledging
+
+
+def test_a_late_tick_of_a_snapshot_is_dropped(stack: list[Resource]) -> None:
+    subscriptions = of(stack, "Subscription")
+    snapshot, other = subscriptions["download-snapshot"], subscriptions["download"]
+    assert snapshot["filter"] == 'attributes.kind = "snapshot"'
+    assert other["filter"] == f"NOT {snapshot['filter']}"
+    assert snapshot["messageRetentionDuration"] == "600s"
+    assert snapshot["pushConfig"] == other["pushConfig"]
+
+
+def test_every_topic_is_read(stack: list[Resource]) -> None:
+    read = {told["topic"].rpartition("/")[2] for told in of(stack, "Subscription").values()}
+    assert read == set(of(stack, "Topic"))
+
+
+def test_notifications_lead_from_each_zone_to_another_step(stack: list[Resource]) -> None:
+    arrows = {
+        (told["bucket"], told["objectNamePrefix"], told["topic"].rpartition("/")[2])
+        for told in of(stack, "Notification").values()
+    }
+    assert arrows == {
+        ("demo-raw", "runs/", "split"),
+        ("demo-raw", "streams/", "split"),
+        ("demo-landing", "manifests/", "submit"),
+        ("demo-lake", "receipts/", "load"),
+    }
+    for told in of(stack, "Notification").values():
+        assert told["eventTypes"] == ["OBJECT_FINALIZE"]
+    granted = {
+        grant["topic"]
+        for name, grant in of(stack, "TopicIAMMember").items()
+        if name.startswith("storage-publishes-")
+    }
+    assert granted == {topic for _, _, topic in arrows}
+
+
+def test_functions_run_as_themselves_from_one_archive(stack: list[Resource]) -> None:
+    functions = of(stack, "Function")
+    accounts = [told["serviceConfig"]["serviceAccountEmail"] for told in functions.values()]
+    assert len(set(accounts)) == len(functions) == 6
+    archive = of(stack, "BucketObject")["functions-archive"]["name"]
+    for name, told in functions.items():
+        assert told["buildConfig"]["runtime"] == "python313"
+        assert told["buildConfig"]["entryPoint"] == name
+        assert told["buildConfig"]["source"]["storageSource"]["object"] == archive
+        assert told["serviceConfig"]["timeoutSeconds"] <= 540
+        assert told["serviceConfig"]["ingressSettings"] == "ALLOW_INTERNAL_ONLY"
+
+
+def test_functions_read_the_environment_they_are_given(stack: list[Resource]) -> None:
+    wanted = systems(load_all())
+    for name, told in of(stack, "Function").items():
+        settings = from_environment(told["serviceConfig"]["environmentVariables"])
+        assert (settings.raw, settings.lake) == ("demo-raw", "demo-lake")
+        assert (settings.spark is not None) == (name in ("submit", "sweep"))
+        if settings.spark:
+            assert set(settings.spark.jobs) == set(wanted)
+            for job in settings.spark.jobs.values():
+                assert all(
+                    f.startswith("gs://demo-code/jobs/") for f in (job.main, *job.python_files)
+                )
+
+
+def test_a_data_set_is_ticked_off_the_hour_in_utc(stack: list[Resource]) -> None:
+    jobs = of(stack, "Job")
+    for name, told in jobs.items():
+        assert croniter.is_valid(told["schedule"]), name
+        assert told["timeZone"] == "Etc/UTC"
+        assert told["schedule"].split()[0] not in ("0", "*", "*/10"), name
+        assert "attemptDeadline" not in told, "a Pub/Sub target shows a difference for ever"
+    for dataset, contract in load_all().items():
+        target = jobs[f"ingest-{dataset}"]["pubsubTarget"]
+        assert json.loads(base64.b64decode(target["data"])) == {"dataset": dataset}
+        assert target["attributes"] == {
+            "dataset": dataset, "system": contract.system, "kind": contract.kind.value
+        }  # fmt: skip
+
+
+def test_grants_are_members_of_ours_on_one_thing(stack: list[Resource]) -> None:
+    grants = [r for r in stack if "iam" in r.type.lower()]
+    assert grants
+    for grant in grants:
+        kind = grant.type.rpartition(":")[2]
+        assert kind.lower().endswith("iammember"), f"{kind} takes others' grants away"
+        assert grant.inputs["member"].startswith("serviceAccount:"), grant.name
+        assert grant.inputs["role"] not in ("roles/owner", "roles/editor", "roles/viewer")
+        if grant.type.startswith("gcp:projects/"):
+            assert grant.inputs["role"] in PROJECT_ROLES, grant.name
+    doubled = Counter(
+        (g.type, g.inputs["role"], g.inputs["member"], str(sorted(g.inputs.items())))
+        for g in grants
+    )
+    assert max(doubled.values()) == 1
+
+
+def test_names_fit_their_services(stack: list[Resource]) -> None:
+    for told in of(stack, "Account").values():
+        assert 6 <= len(told["accountId"]) <= 30, told["accountId"]
+    for told in of(stack, "Job").values():
+        assert "_" not in told["name"]
+
+
+def test_lake_tables_are_those_of_the_contracts(stack: list[Resource]) -> None:
+    tables = {
+        told["tableId"]: told for told in of(stack, "Table").values() if told["datasetId"] == "lake"
+    }
+    wanted = {t.name: t for c in load_all().values() for t in c.lake_tables()}
+    assert set(tables) == set(wanted)
+    for name, told in tables.items():
+        fields = json.loads(told["schema"])
+        assert [f["name"] for f in fields] == [c.name for c in wanted[name].columns]
+        assert all(f["description"] for f in fields)
+        assert told["timePartitioning"]["field"] == "slot_start"
+        assert told["timePartitioning"]["type"] in ("DAY", "MONTH")
+        assert told["deletionProtection"] is True
+
+
+def test_staging_expires_and_nothing_else_does(stack: list[Resource]) -> None:
+    expiring = {
+        name: told["defaultTableExpirationMs"]
+        for name, told in of(stack, "Dataset").items()
+        if told.get("defaultTableExpirationMs")
+    }
+    assert expiring == {"staging": 24 * 3600 * 1000}
+
+
+def test_scheduled_queries_run_as_their_own_account_where_the_data_is(
+    stack: list[Resource],
+) -> None:
+    for told in of(stack, "DataTransferConfig").values():
+        assert told["location"] == "europe-west1"
+        assert told["serviceAccountName"].startswith("sql-")
+        assert set(told["params"]) == {"query"}, "scripts take neither template nor disposition"
+        assert "destinationDatasetId" not in told
+
+
+def test_another_root_brings_a_data_set(register: Register, toy: Any) -> None:
+    stack = register({"citypulse:roots": [str(toy("toys", retired=False))]})
+    assert "ingest-toys" in of(stack, "Job")
+    assert "lake.toys_base" in of(stack, "Table")
+    assert "toy_system-toy_system.py" in of(stack, "BucketObject")
+
+
+def test_a_retired_data_set_keeps_its_tables_alone(register: Register, toy: Any) -> None:
+    stack = register({"citypulse:roots": [str(toy("toys", retired=True))]})
+    assert "ingest-toys" not in of(stack, "Job")
+    assert "lake.toys_base" in of(stack, "Table")
+    assert "lake.toys_rejects" in of(stack, "Table")
+
+
+def test_a_data_set_in_two_roots_is_refused(register: Register, toy: Any) -> None:
+    with pytest.raises(ConfigError, match="paris_wifi_sites is declared in two roots"):
+        register({"citypulse:roots": [str(toy("paris_wifi_sites", retired=False))]})
+
+
+BAD_SETTINGS = {
+    "gcp:project": ("My Project", "gcp:project is 'My Project'"),
+    "gcp:region": ("Paris", "gcp:region is 'Paris'"),
+    "citypulse:max_batches": ("many", "citypulse:max_batches is 'many'"),
+    "citypulse:batch_ttl_seconds": ("60", "it must lie in 600 to"),
+    "citypulse:download_seconds": ("500", "it must lie in 1 to 400"),
+    "citypulse:origins": ('{"*": "heaven"}', "citypulse:origins is"),
+    "citypulse:roots": ('["/nowhere/at/all"]', "which is not a folder"),
+    "citypulse:disposable": ("perhaps", "citypulse:disposable is 'perhaps'"),
+}
+
+
+@pytest.mark.parametrize("key", BAD_SETTINGS)
+def test_a_bad_setting_is_named(register: Register, key: str) -> None:
+    value, said = BAD_SETTINGS[key]
+    with pytest.raises(ConfigError) as raised:
+        register({key: value})
+    assert said in str(raised.value)
+
+
+@pytest.fixture
+def toy(tmp_path: Any) -> Any:
+    """Makes a root with one small data set."""
+    pattern = (REPOSITORY / "catalog" / "datasets" / "paris_wifi_sites.toml").read_text()
+
+    def make(dataset: str, *, retired: bool) -> Any:
+        folder = tmp_path / "catalog" / "datasets"
+        folder.mkdir(parents=True)
+        text = pattern.replace("paris_wifi_sites", dataset).replace(
+            '"wifi_sites"', f'"{dataset}_base"'
+        )
+        text = text.replace('system = "paris_wifi"', 'system = "toy_system"')
+        top, rest = text.split("\n[source]", 1)
+        retirement = "retired = true\n" if retired else ""
+        (folder / f"{dataset}.toml").write_text(f"{top}\n{retirement}\n[source]{rest}")
+        jobs = tmp_path / "dataproc_jobs"
+        jobs.mkdir()
+        (jobs / "toy_system.py").write_text("print('toy')\n")
+        return tmp_path
+
+    return make
