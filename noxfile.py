@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests"]
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "citypulse"
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
+"""Keeps compiled modules of the big packages: without it each start compiles them anew."""
 
 
 def _install(session: nox.Session, group: str) -> None:
@@ -29,21 +36,21 @@ def _install(session: nox.Session, group: str) -> None:
 def demo(session: nox.Session) -> None:
     """Run the pipeline from publisher to report on a local cloud and print what it did."""
     _install(session, "local")
-    session.run("python", "-m", "local_cloud", "demo", *session.posargs)
+    session.run("python", "-m", "local_cloud", "demo", *session.posargs, env=BYTECODE)
 
 
 @nox.session(name="try")
 def try_files(session: nox.Session) -> None:
     """Run your own files through the real steps: `nox -s try -- DATASET FILE…`."""
     _install(session, "local")
-    session.run("python", "-m", "local_cloud", "try", *session.posargs)
+    session.run("python", "-m", "local_cloud", "try", *session.posargs, env=BYTECODE)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Every test that needs no cloud."""
     _install(session, "tests")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs, env=BYTECODE)
 
 
 @nox.session

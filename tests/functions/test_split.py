@@ -214,15 +214,14 @@ def test_unknown_column_is_reported(desk: Desk):
 
 def test_quoted_line_breaks_keep_the_first_line(desk: Desk):
     lines = usage(40)
-    lines[3] = lines[3].replace("PONT NOTRE DAME-BERGES RD", '"PONT;\r\nNOTRE\nDAME"', 1)
-    lines[4] = lines[4].replace("MVAC", "MVAC 2")
+    fields = lines[3].split(";")
+    lines[3] = ";".join([*fields[:5], '"PONT;\r\nNOTRE ""DAME""\nX\rY"', *fields[6:]])
     lines.append(lines[0].replace("PW0134", ""))
     record = desk.taken(USAGE_CONTRACT, body(lines))
     rows = {row["line"]: row for part in record.parts for row in desk.rows(part)}
-    broken = [row for row in rows.values() if "\n" in (row["site_name"] or "")]
-    found = [line for line, row in rows.items() if row["duration_s"] == "5"]
-    assert [r["line"] for r in desk.rejects(record)] == [42 + 2 * len(broken)]
-    assert found == ([7 + 2 * len(broken)] if found else [])
+    assert rows[5]["site_name"] == 'PONT;\r\nNOTRE "DAME"\nX\rY'
+    assert sorted(rows) == [2, 3, 4, 5, *range(9, 45)]
+    assert [(r["line"], r["reason"]) for r in desk.rejects(record)] == [(45, "site_code: empty")]
 
 
 def test_slots_of_the_clock_changes(desk: Desk):
