@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
+from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig, ScalarQueryParameter
 
 from catalog.records import SlotParts
 from catalog.versions import Version
@@ -17,6 +17,8 @@ from functions.clients import Clients
 QUERY_BYTES = 20_000_000_000
 """Most bytes that a query of the ledger may be billed for."""
 QUERY_SECONDS = 120.0
+RETRY = DEFAULT_RETRY.with_timeout(60.0)
+"""How long a call that makes a job is tried again; the library's own ten minutes are too long."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def query(
     Raises GoogleAPICallError when it fails and TimeoutError when it takes over `seconds`.
     """
     config = QueryJobConfig(query_parameters=parameters, maximum_bytes_billed=cap)
-    job = clients.bigquery.query(sql, job_config=config, job_retry=None)
+    job = clients.bigquery.query(sql, job_config=config, retry=RETRY, timeout=60.0, job_retry=None)
     rows: Iterable[Any] = job.result(timeout=seconds, job_retry=None)
     return rows
 

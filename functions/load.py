@@ -175,7 +175,12 @@ def _load_job(clients: Clients, settings: Settings, receipt: Receipt, table: _Ta
         job_id = f"load-{table.lake.name}-{receipt.id}-a{receipt.attempt}-{number}"
         try:
             return clients.bigquery.load_table_from_uri(
-                list(table.files), destination, job_id=job_id, job_config=config
+                list(table.files),
+                destination,
+                job_id=job_id,
+                job_config=config,
+                retry=ledger.RETRY,
+                timeout=60.0,
             )
         except Conflict:
             job = clients.bigquery.get_job(job_id)

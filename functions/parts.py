@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from google.cloud.storage import Bucket
 
 from catalog import names
+from catalog.contract import Bounds
 from catalog.names import SplitKey
 from catalog.records import Part
 from functions.uploads import Upload
@@ -54,9 +55,9 @@ class Parts:
         """Count a rejected row of a slot."""
         self._slot(slot).reject(reason, text)
 
-    def finish(self, share: float) -> tuple[Part, ...]:
-        """Write what waits; the parts in order of slot, held above a share of rejected rows."""
-        return tuple(self.slots[slot].finish(share) for slot in sorted(self.slots))
+    def finish(self, bounds: Bounds) -> tuple[Part, ...]:
+        """Write what waits; the parts in order of slot, held where too many rows were rejected."""
+        return tuple(self.slots[slot].finish(bounds) for slot in sorted(self.slots))
 
     def abandon(self) -> None:
         """Leave nothing behind."""
@@ -123,8 +124,8 @@ class SlotPart:
             self._writer.write_table(rows.combine_chunks())
         self._waiting, self._waiting_rows, self.waiting_bytes = [], 0, 0
 
-    def finish(self, share: float) -> Part:
-        """Make the object; the part is held when more than `share` of its rows were rejected."""
+    def finish(self, bounds: Bounds) -> Part:
+        """Make the object; the part is held when it has more rejected rows than the bounds bear."""
         self.flush()
         assert self._writer is not None  # noqa: S101 - flush made it
         self._writer.close()
@@ -138,7 +139,7 @@ class SlotPart:
             bytes=self.upload.size,
             hash=self._hash.hexdigest(),
             rejected=dict(sorted(self.rejected.items())),
-            held=bad > share * (self.rows + bad),
+            held=not bounds.bears(bad, self.rows + bad),
             newest=self.newest,
         )
 

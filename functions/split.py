@@ -132,7 +132,7 @@ class Try:
             for file in self._claim.files:
                 self._read(file)
             self._keep_bounds()
-            parts = self._parts.finish(self._contract.bounds.rejected_share)
+            parts = self._parts.finish(self._contract.bounds)
         except RunRefused as refused:
             reason = str(refused)
         return SplitRecord(
@@ -194,27 +194,27 @@ class Try:
                 f"{bounds.rows_min}; wait for the next run, or ask the publisher"
             )
         bad = self._rejects.count
-        if bad > bounds.rejected_share * self._rows:
+        if not bounds.bears(bad, self._rows):
             worst = sorted(self._rejects.reasons.items(), key=lambda item: -item[1])[:_REASONS]
             told = ", ".join(f"{reason} ({count})" for reason, count in worst)
             raise RunRefused(
-                f"{where}: {bad} of {self._rows} rows are rejected, more than the share of "
-                f"{bounds.rejected_share:g} in the contract: {told}; see the rows in quarantine, "
+                f"{where}: {bad} of {self._rows} rows are rejected, more than the contract bears "
+                f"(a share of {bounds.rejected_share:g}): {told}; see the rows in quarantine, "
                 "correct the contract and replay the run"
             )
         self._keep_drop()
 
     def _keep_drop(self) -> None:
         """Raise RunRefused when the run has far fewer rows than the accepted one before it."""
-        most = self._contract.bounds.drop_max
+        bounds = self._contract.bounds
         run = self._key.run
-        if most is None or run.asked:
+        if bounds.drop_max is None or run.asked:
             return
         before = history.accepted_split(self._zones.landing, self._contract.dataset, run)
-        if before is not None and self._rows < (1 - most) * before.rows_in:
+        if before is not None and bounds.fell(self._rows, before.rows_in):
             raise RunRefused(
                 f"{self._where}: {self._rows} rows after {before.rows_in} in {before.run}, a fall "
-                f"of more than {most:.0%}; raise bounds.drop_max if it is right, and replay the run"
+                f"of more than {bounds.drop_max:.0%}; raise bounds.drop_max if it is right, and replay the run"
             )
 
     @property

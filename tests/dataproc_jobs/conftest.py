@@ -23,17 +23,17 @@ def spark() -> Iterator[SparkSession]:
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
+    import batch
+
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.driver.memory", "1g")
         .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+        .config(map=batch.SETTINGS)
         .getOrCreate()
     )
-    import batch
-
-    batch._configure(session)
     yield session
     session.stop()
 

@@ -101,10 +101,10 @@ class Zone:
             )
         )
 
-    def run(self, transform: batch.Transform, attempt: int = 1) -> None:
-        """Seal the manifest and run the batch."""
+    def manifest(self) -> Manifest:
+        """The manifest of the slots taken."""
         used = [CONTRACTS[d] for d in dict.fromkeys(s.dataset for s in self.slots)]
-        manifest = Manifest(
+        return Manifest(
             id="m1",
             system="paris_wifi",
             sealed_at="2025-06-05T02:10:00Z",
@@ -114,8 +114,11 @@ class Zone:
             tables=tuple(table for contract in used for table in contract.lake_tables()),
             contracts={contract.dataset: contract.for_job() for contract in used},
         )
+
+    def run(self, transform: batch.Transform, attempt: int = 1) -> None:
+        """Seal the manifest and run the batch."""
         path = self.folder / "m1.json"
-        path.write_bytes(manifest.encode())
+        path.write_bytes(self.manifest().encode())
         asked = ["--manifest", f"file://{path}", "--attempt", str(attempt)]
         batch.run(transform, [*asked, "--batch", f"m1-a{attempt}"])
 

@@ -240,8 +240,8 @@ def test_slots_of_the_clock_changes(desk: Desk):
 def test_held_slot_lets_the_others_go(desk: Desk):
     lines = usage(100)
     lines[1] = lines[1].replace(";75012;", ";75012;;", 1)
-    lines = [*lines, *(ROWS[0].replace("2019-09-05", "2020-01-01") for _ in range(3)),
-             ROWS[0].replace("2019-09-05", "2020-01-01").replace("844603314", "x")]  # fmt: skip
+    bad = ROWS[0].replace("2019-09-05", "2020-01-01").replace("844603314", "x")
+    lines = [*lines, ROWS[0].replace("2019-09-05", "2020-01-01"), bad, bad]
     run = Run.at(NOW)
     desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(lines))])
     events = desk.split(USAGE_CONTRACT, run)
@@ -295,9 +295,10 @@ def test_replay_makes_a_record_of_its_own(desk: Desk):
 
 
 def test_fall_in_rows_is_refused(desk: Desk):
-    desk.taken(USAGE_CONTRACT, body(GOOD))
-    desk.taken(USAGE_CONTRACT, b"<html>", at=NOW + timedelta(days=1))
-    record = desk.taken(USAGE_CONTRACT, body(GOOD[:10]), at=NOW + timedelta(days=40))
+    contract = changed(USAGE_CONTRACT, bounds__drop_from=30)
+    desk.taken(contract, body(GOOD))
+    desk.taken(contract, b"<html>", at=NOW + timedelta(days=1))
+    record = desk.taken(contract, body(GOOD[:10]), at=NOW + timedelta(days=40))
     assert record.outcome is Outcome.REFUSED
     assert record.reason is not None
     assert "10 rows after 40 in 20250605T041700Z" in record.reason
