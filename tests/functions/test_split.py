@@ -294,8 +294,9 @@ def test_replay_makes_a_record_of_its_own(desk: Desk):
     assert {p.object for p in replayed.parts}.isdisjoint(p.object for p in plain.parts)
 
 
-def test_fall_in_rows_is_refused(desk: Desk):
+def test_fall_in_rows_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     contract = changed(USAGE_CONTRACT, bounds__drop_from=30)
+    use(monkeypatch, contract)
     desk.taken(contract, body(GOOD))
     desk.taken(contract, b"<html>", at=NOW + timedelta(days=1))
     record = desk.taken(contract, body(GOOD[:10]), at=NOW + timedelta(days=40))
