@@ -11,6 +11,9 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests"]
 
+PYTHON = (Path(__file__).parent / ".python-version").read_text(encoding="utf-8").strip()
+"""The one interpreter; uv fetches it where it is missing."""
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "citypulse"
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
 """Keeps compiled modules of the big packages: without it each start compiles them anew."""
@@ -32,28 +35,28 @@ def _install(session: nox.Session, group: str) -> None:
     )
 
 
-@nox.session
+@nox.session(python=PYTHON)
 def demo(session: nox.Session) -> None:
     """Run the pipeline from publisher to report on a local cloud and print what it did."""
     _install(session, "local")
     session.run("python", "-m", "local_cloud", "demo", *session.posargs, env=BYTECODE)
 
 
-@nox.session(name="try")
+@nox.session(python=PYTHON, name="try")
 def try_files(session: nox.Session) -> None:
     """Run your own files through the real steps: `nox -s try -- DATASET FILE…`."""
     _install(session, "local")
     session.run("python", "-m", "local_cloud", "try", *session.posargs, env=BYTECODE)
 
 
-@nox.session
+@nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
     """Every test that needs no cloud."""
     _install(session, "tests")
     session.run("python", "-m", "pytest", *session.posargs, env=BYTECODE)
 
 
-@nox.session
+@nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Style and format."""
     _install(session, "lint")
@@ -61,14 +64,14 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session
+@nox.session(python=PYTHON)
 def types(session: nox.Session) -> None:
     """mypy --strict over everything that ships."""
     _install(session, "lint")
     session.run("mypy")
 
 
-@nox.session
+@nox.session(python=PYTHON)
 def audit(session: nox.Session) -> None:
     """Known vulnerabilities of the locked dependencies; needs the network."""
     _install(session, "lint")
@@ -94,7 +97,7 @@ def audit(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@nox.session(python=PYTHON)
 def lock(session: nox.Session) -> None:
     """Renew `uv.lock` and the archive's `functions/requirements.txt` from it."""
     session.run("uv", "lock", external=True)

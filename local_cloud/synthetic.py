@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-HEADER = (
+_LABELS = (
     "Code Site;Date heure début;Date heure fin;Temps de session en secondes;"
     "Temps de sessions en minutes;Nom du site;Code postal;Type d'appareil;Constructeur appareil;"
     "Version système exploitation;Version navigateur;Donnée entrante (Octet);"
     "Donnée entrante (MégaOctet);Donnée sortante (Octet);Donnée sortante (MégaOctet);"
     "Paquets entrants;Paquets sortants;Langue utilisateur;geo_shape;geo_point_2d;Etat du site;"
     "Nom du site;Adresse;Nombre de bornes;Code postal"
-).split(";")
+)
+HEADER = tuple(_LABELS.split(";"))
+"""The publisher's labels; two of them stand twice."""
 
 _PARIS = ZoneInfo("Europe/Paris")
 _SITES = (

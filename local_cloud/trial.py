@@ -190,10 +190,8 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
     """Where the rows of a run went, by slot; `none` for rows without one."""
     if record.outcome is Outcome.REFUSED:
         return {}
-    ledger = {
-        row["slot"]: row
-        for row in cloud.rows(f"SELECT * FROM ops.loads WHERE dataset = '{contract.dataset}'")
-    }
+    rows = cloud.rows("SELECT * FROM ops.loads")
+    ledger = {row["slot"]: row for row in rows if row["dataset"] == contract.dataset}
     told = {part.slot: _slot(part, ledger.get(part.slot)) for part in record.parts}
     if record.no_slot:
         told["none"] = {

@@ -183,6 +183,7 @@ def test_the_same_run_twice_is_one_row(filled: Warehouse) -> None:
 def test_a_failed_check_leaves_yesterdays_table(filled: Warehouse) -> None:
     publish(filled)
     before = usage(filled)
+    filled.run("UPDATE lake.wifi_sessions SET duration_s = 60 WHERE slot_start = '2019-09-01'")
     filled.run("UPDATE ops.loads SET rows_out = 6, version = 'v2' WHERE slot = '2019-09'")
     later = NOON + timedelta(minutes=30)
     with pytest.raises(BadRequest, match="the sum of sessions is not the rows loaded"):
@@ -195,6 +196,7 @@ def test_a_failed_check_leaves_yesterdays_table(filled: Warehouse) -> None:
     filled.run("UPDATE ops.loads SET rows_out = 5 WHERE slot = '2019-09'")
     publish(filled, at=later)
     assert runs(filled) == [(NOON, "published"), (later, "published")]
+    assert [row["minutes"] for row in usage(filled)] == [3.0, 1.0, 1.0]
 
 
 def test_a_report_that_cannot_be_built_is_told(filled: Warehouse) -> None:
