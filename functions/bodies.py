@@ -23,7 +23,17 @@ _HEAD_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_HTML = re.compile(r"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_PAGE = re.compile(r"<(!doctype\s+html|html|head|body|\?xml)\b", re.IGNORECASE)
+_PACKED = (
+    (re.compile(rb"PK\x03\x04"), "a ZIP archive or a spreadsheet (xlsx, ods)"),
+    (re.compile(rb"\xd0\xcf\x11\xe0"), "an old spreadsheet (xls)"),
+    (re.compile(rb"PAR1"), "Parquet"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "packed with bzip2"),
+    (re.compile(rb"\xfd7zXZ\x00"), "packed with xz"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "packed with zstd"),
+    (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive"),
+    (re.compile(rb"%PDF-"), "a PDF"),
+)
 
 
 class Form(StrEnum):
@@ -45,8 +55,9 @@ class Body:
 def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
     """The text in the bytes of a file.
 
-    Raises RunRefused for an empty file, a page instead of data, an encoding that the contract does
-    not name, and, while the text is read, for gzip that is cut or is a bomb.
+    Raises RunRefused for an empty file, a page instead of data, an archive other than gzip, an
+    encoding that the contract does not name, and, while the text is read, for gzip that is cut or
+    is a bomb.
     """
     pieces = unpacked(chunks, contract.bounds, where)
     head = b""
@@ -56,6 +67,7 @@ def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
             break
     if not head.strip():
         raise RunRefused(f"{where}: the file is empty; ask the publisher, or wait for the next run")
+    _refuse_packed(head, where)
     encoding = _encoding(head, contract, where)
     texts = _texts(chain((head,), pieces), encoding)
     first = next(texts, "")
@@ -63,8 +75,8 @@ def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
 
 
 def is_page(head: bytes) -> bool:
-    """Whether the first bytes of a file are an HTML page's."""
-    return bool(_HTML.match(head.decode("utf-8-sig", "replace").lstrip()))
+    """Whether the first bytes of a file are those of an HTML page, or of XML, not of data."""
+    return bool(_PAGE.match(head.decode("utf-8-sig", "replace").lstrip()))
 
 
 def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[bytes]:
@@ -114,12 +126,28 @@ def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[
         raise RunRefused(f"{where}: gzip is cut, it has no end after {given} bytes; fetch it again")
 
 
+def _refuse_packed(head: bytes, where: str) -> None:
+    """Raise RunRefused for a file whose first bytes say that it is no text."""
+    for magic, told in _PACKED:
+        if magic.match(head):
+            raise RunRefused(
+                f"{where}: the file is {told}; only text is read, plain or gzipped: name the CSV or "
+                "JSON export in the contract, or unpack the file"
+            )
+
+
 def _encoding(head: bytes, contract: Contract, where: str) -> str:
     """The encoding of a file by its first bytes, as Python names it."""
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
-    if head[:200:2].count(0) > 50 or head[1:200:2].count(0) > 50:
+    even, odd = head[:200:2].count(0) > 50, head[1:200:2].count(0) > 50
+    if even and odd:
+        raise RunRefused(
+            f"{where}: the file begins with NUL bytes, the publisher's copy is damaged; fetch it "
+            "again, or ask the publisher"
+        )
+    if even or odd:
         raise RunRefused(
             f"{where}: the file looks like UTF-16 without a byte order mark; ask the publisher for "
             "UTF-8"
@@ -153,11 +181,12 @@ def _texts(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
 
 def _form(text: str, contract: Contract, where: str) -> Form:
     head = text.lstrip()
-    if _HTML.match(head):
-        title = re.search(r"<title[^>]*>([^<]{1,120})", head, re.IGNORECASE)
+    if _PAGE.match(head):
+        title = re.search(r"<(?:title|message)[^>]*>([^<]{1,120})", head, re.IGNORECASE)
         seen = f' ("{title[1].strip()}")' if title else ""
+        what = "XML" if head.startswith("<?xml") else "an HTML page"
         raise RunRefused(
-            f"{where}: the publisher answered with an HTML page{seen} instead of data; open the "
+            f"{where}: the publisher answered with {what}{seen} instead of data; open the "
             "URL in a browser, and correct it in the contract if the data set has moved"
         )
     if head[:1] not in ("{", "["):

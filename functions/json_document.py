@@ -1,4 +1,4 @@
-"""A JSON document walked without being built: the records of its array, one at a time."""
+"""A JSON document walked without being built: its records one at a time, of an array or of lines."""
 
 from __future__ import annotations
 
@@ -32,18 +32,40 @@ class Document:
     def records(self, arrays: frozenset[str]) -> Iterator[tuple[str, Any]]:
         """Every record of the first array whose path is among `arrays`, with its text.
 
-        The path of an array that is the document is empty. Raises BadJson at the place where the
-        document is cut or is not JSON, when it comes there.
+        The path of an array that is the document is empty; JSON Lines, an object a line, are read
+        as one. Raises BadJson at the place where the document is cut or is not JSON, when it comes
+        there.
         """
         letter = self._peek()
         if letter == "[" and "" in arrays:
             yield from self._elements("")
+        elif letter == "{" and "" in arrays and self._is_lines():
+            yield from self._lines()
         elif letter == "{":
             yield from self._members("", arrays)
         else:
             self._value()
         if self._peek():
             raise self._bad("something follows its end")
+
+    def _is_lines(self) -> bool:
+        """Whether the first line is an object and the next line begins another."""
+        end = self._text.find("\n", self._at)
+        following = _BLANK.match(self._text, end) if end >= 0 else None
+        if following is None or not self._text.startswith("{", following.end()):
+            return False
+        line = self._text[self._at : end].rstrip()
+        try:
+            return self._decoder.raw_decode(line)[1] == len(line)
+        except (json.JSONDecodeError, RecursionError):
+            return False
+
+    def _lines(self) -> Iterator[tuple[str, Any]]:
+        self.array = ""
+        while self._peek():
+            start = self._at
+            value = self._value()
+            yield self._text[start : self._at], value
 
     def _members(self, prefix: str, arrays: frozenset[str]) -> Iterator[tuple[str, Any]]:
         self._expect("{")

@@ -1,4 +1,4 @@
-"""JSON as publishers write it: an array of records, alone or in an envelope, record by record.
+"""JSON as publishers write it: records in an array, in an envelope or a line each, one by one.
 
 The text of a document is held, its records are not: a document has a bound of its own.
 Numbers stay the text that the publisher wrote.

@@ -190,7 +190,7 @@ class Try:
         where = self._where
         if self._rows < bounds.rows_min:
             raise RunRefused(
-                f"{where}: {self._rows} rows below the header, the contract expects at least "
+                f"{where}: the file has {self._rows} rows of data, the contract expects at least "
                 f"{bounds.rows_min}; wait for the next run, or ask the publisher"
             )
         bad = self._rejects.count

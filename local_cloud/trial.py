@@ -67,16 +67,28 @@ def _time(text: str) -> datetime | None:
 def timed(runs: Sequence[Served], now: datetime) -> list[Served]:
     """The runs with their times: those without one follow a day after the one before.
 
-    Where no run names a time the last one is `now`.
+    Where no run names a time the last one is `now`. Raises TrialError for two of the same time,
+    which would be one run.
     """
     first = now - timedelta(days=len(runs) - 1)
     last: datetime | None = None
-    made = []
+    made: list[Served] = []
     for served in runs:
-        time = served.time or (last + timedelta(days=1) if last else first)
-        made.append(replace(served, time=time.replace(microsecond=0)))
+        time = (served.time or (last + timedelta(days=1) if last else first)).replace(microsecond=0)
+        for other in made:
+            if other.time == time:
+                raise TrialError(
+                    f"{_paths(other)} and {_paths(served)} are both served at {time.isoformat()}: "
+                    "give A+B for one run of both, or another time for one of them"
+                )
+        made.append(replace(served, time=time))
         last = time
     return made
+
+
+def _paths(served: Served) -> str:
+    """The files of a run as the user names them."""
+    return "+".join(map(str, served.paths))
 
 
 def try_files(
@@ -84,17 +96,22 @@ def try_files(
 ) -> dict[str, Any]:
     """Serve the runs one after the other; gives the document that `try` prints."""
     bucket = cloud.bucket("raw")
-    told = []
+    offered = []
+    files = []
     for served in runs:
         run = Run.at(served.time or cloud.clock.now())
         cloud.clock.advance_to(max(cloud.clock.now(), run.time))
         _offer(bucket, contract, run, served, _taken(cloud, contract))
         cloud.settle()
-        told.append((served, run))
-    _close(cloud, contract)
+        offered.append((served, run))
+        if contract.kind.replaced:  # told now: the next run may replace these slots
+            files.append(_file(cloud, contract, served, run))
+    if not contract.kind.replaced:
+        _close(cloud, contract)
+        files = [_file(cloud, contract, served, run) for served, run in offered]
     cloud.scheduler.run_queries()
     return {
-        "files": [_file(cloud, contract, served, run) for served, run in told],
+        "files": files,
         "tables": dict(_tables(cloud, contract)),
         "queries": [_query(cloud, sql) for sql in queries],
     }
@@ -105,8 +122,8 @@ def _offer(
 ) -> None:
     """Put a run's files and its claim where `download` would have put them."""
     files = []
-    for path in served.paths:
-        blob = bucket.blob(names.raw_data(contract.dataset, run, "try", path.name))
+    for path, name in zip(served.paths, _names(served.paths), strict=True):
+        blob = bucket.blob(names.raw_data(contract.dataset, run, "try", name))
         blob.upload_from_filename(str(path), content_type="application/octet-stream")
         body = path.read_bytes()
         files.append(
@@ -124,6 +141,14 @@ def _offer(
     bucket.blob(names.claim(contract.dataset, run)).upload_from_string(
         claim.encode(), content_type="application/json"
     )
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What the files of a run are called in raw: their names, with their place where two agree."""
+    given = [path.name for path in paths]
+    return [
+        f"{at}-{name}" if given.count(name) > 1 else name for at, name in enumerate(given, start=1)
+    ]
 
 
 def _digest(files: Sequence[RawFile]) -> str:
@@ -148,9 +173,7 @@ def _runs(cloud: LocalCloud, contract: Contract) -> Iterator[Run]:
 
 
 def _close(cloud: LocalCloud, contract: Contract) -> None:
-    """Where slots close by the clock, let them end and seal them."""
-    if contract.kind.replaced:
-        return
+    """Let slots that close by the clock end, and seal them."""
     later = timedelta(days=32, minutes=contract.grace_minutes)
     cloud.clock.advance_to(cloud.clock.now() + later)
     cloud.pubsub.publish("seal", json.dumps({"system": contract.system}).encode(), {})
@@ -192,7 +215,7 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
         return {}
     rows = cloud.rows("SELECT * FROM ops.loads")
     ledger = {row["slot"]: row for row in rows if row["dataset"] == contract.dataset}
-    told = {part.slot: _slot(part, ledger.get(part.slot)) for part in record.parts}
+    told = {part.slot: _slot(part, ledger.get(part.slot), record.run) for part in record.parts}
     if record.no_slot:
         told["none"] = {
             "rows_in": sum(record.no_slot.values()), "rows_out": 0,
@@ -201,10 +224,13 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
     return told
 
 
-def _slot(part: Part, loaded: dict[str, Any] | None) -> dict[str, Any]:
+def _slot(part: Part, loaded: dict[str, Any] | None, run: str) -> dict[str, Any]:
     """The counts of one slot: as loaded, or as held back."""
-    if part.held or loaded is None:
+    newer = loaded is not None and loaded["run"] > run
+    if part.held or loaded is None or newer:
         reason = "slot held: too many rejected rows" if part.held else "not loaded"
+        if loaded is not None and newer:
+            reason = f"a newer run counts: {loaded['run']}"
         return {
             "rows_in": part.rows + sum(part.rejected.values()), "rows_out": 0,
             "rejected": part.rejected | ({reason: part.rows} if part.rows else {}),

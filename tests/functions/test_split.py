@@ -99,8 +99,8 @@ BAD = [
     ("an HTML page", b"<!DOCTYPE html><html><title>Sorry</title></html>", "HTML page (\"Sorry\")"),
     ("a page after blanks", b"\r\n <html>", "HTML page"),
     ("blanks", b" \r\n", "is empty"),
-    ("header only", HEADER.encode(), "0 rows below the header"),
-    ("no header end", HEADER.rstrip().encode(), "0 rows below the header"),
+    ("header only", HEADER.encode(), "the file has 0 rows of data"),
+    ("no header end", HEADER.rstrip().encode(), "the file has 0 rows of data"),
     ("cut in a record", body(GOOD)[:-40], "is cut: line 41, its last, has"),
     ("cut in quotes", body([GOOD[0].partition("Français")[0] + '"Fran']), "quote that opens on line 2"),
     ("cut gzip", gzip.compress(body(GOOD))[:-20], "gzip is cut"),
@@ -337,7 +337,7 @@ SITES_BAD = [
     ("cut envelope", (WIFI / "sites_2024-09_sio_v21_records.json").read_bytes().rstrip()[:-1], "JSON is cut"),
     ("something after", b'[{"idpw":"a","nom_site":"b","cp":"75001"}] x', "something follows its end"),
     ("nested", b"[" * 100_000, "nested too deeply"),
-    ("empty array", b"[]", "0 rows below the header"),
+    ("empty array", b"[]", "the file has 0 rows of data"),
     ("renamed", b'[{"idpw":"a","nom":"b","cp":"75001"}]', 'column "nom_site" (name) is missing; the header has 3 columns: idpw, nom, cp'),
 ]  # fmt: skip
 

@@ -57,6 +57,10 @@ class Point:
         return f"{self.who} {self.action} {self.name} #{self.number}"
 
 
+type Crash = tuple[Point, Phase]
+"""Where a process dies: before the request has its effect, or after it, the reply being lost."""
+
+
 class Witness:
     """Sees every request that changes something and may let the process behind it die there.
 
@@ -66,12 +70,12 @@ class Witness:
 
     def __init__(self, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[Point] = []
-        self.happened = 0
+        self.left: set[Crash] = set()
+        self.lost = 0
         self.lose_replies = False
         self._cloud = cloud
-        self._crash: tuple[Point, Phase] | None = None
         self._dead: set[str] = set()
-        self._numbers: Counter[tuple[str, str, str]] = Counter()
+        self._numbers: dict[str, Counter[tuple[str, str, str]]] = {}
         self._asked: dict[int, Point] = {}
         self._lock = threading.Lock()
         cloud.gate.intercept = self._judge
@@ -79,24 +83,28 @@ class Witness:
         cloud.pubsub.intercept = self._notified
         self._work_in_processes(monkeypatch)
 
-    def begin(self, crash: tuple[Point, Phase] | None = None) -> None:
-        """Forget what was seen; from now on the process at `crash` dies, the first time."""
+    def begin(self, *crashes: Crash) -> None:
+        """Forget what was seen; from now on a process dies at each of `crashes`, once.
+
+        `left` are those that have not happened yet.
+        """
         with self._lock:
-            self.seen, self.happened, self._crash = [], 0, crash
-            self._numbers.clear()
+            self.seen, self.left, self.lost = [], set(crashes), 0
             self._asked.clear()
-            self._dead.clear()
+        self.revive()
 
     def revive(self) -> None:
         """Let the accounts that outlive a process, those of batches and queries, work again."""
-        self._dead.clear()
+        with self._lock:
+            self._numbers.clear()
+            self._dead.clear()
 
     def meet(self, point: Point, phase: Phase, account: str) -> bool:
         """Whether the process of `account` dies at this point."""
         with self._lock:
-            if self._crash != (point, phase) or self.happened:
+            if (point, phase) not in self.left:
                 return False
-            self.happened += 1
+            self.left.remove((point, phase))
             self._dead.add(account)
             return True
 
@@ -104,12 +112,13 @@ class Witness:
         """Whether a process has died."""
         return account in self._dead
 
-    def point(self, who: str, action: str, name: str) -> Point:
-        """The next point of this description."""
+    def point(self, account: str, action: str, name: str) -> Point:
+        """The next point of this description in a process."""
         with self._lock:
-            key = (who, action, masked(name))
-            self._numbers[key] += 1
-            made = Point(*key, self._numbers[key])
+            key = (_who(account), action, masked(name))
+            numbers = self._numbers.setdefault(account, Counter())
+            numbers[key] += 1
+            made = Point(*key, numbers[key])
             self.seen.append(made)
             return made
 
@@ -119,29 +128,29 @@ class Witness:
             return Verdict.PASS
         account = _email(call.account)
         if phase is Phase.BEFORE:
-            point = self.point(_who(account), f"{call.service} {call.action}", _name(call))
+            point = self.point(account, f"{call.service} {call.action}", _name(call))
             self._asked[threading.get_ident()] = point
         else:
             point = self._asked.pop(threading.get_ident())
         if self.meet(point, phase, account):
             return Verdict.REFUSE
         if self.lose_replies and phase is Phase.AFTER and point.number == 1 and point.who != BATCH:
-            self.happened += 1
+            self.lost += 1
             return Verdict.UNAVAILABLE
         return Verdict.PASS
 
     def _notified(self, info: PublishRequestInfo) -> None:
         """A bucket's notification on its way; one that is lost is never sent again."""
-        events = [attributes for _, attributes in info.messages]
-        if info.topic != EVENTS_TOPIC or not any(map(self._wanted, events)):
+        events = [attributes for _, attributes in info.messages if self._wanted(attributes)]
+        if info.topic != EVENTS_TOPIC or not events:
             return
-        name = "/".join(events[0][key] for key in ("bucketId", "objectId"))
+        name = " ".join(f"{event['bucketId']}/{event['objectId']}" for event in events)
         if info.phase == "before":
             point = self.point(NOTIFIER, "notify", name)
             self._asked[threading.get_ident()] = point
         else:
             point = self._asked.pop(threading.get_ident())
-        if self.meet(point, Phase(info.phase), "storage"):
+        if self.meet(point, Phase(info.phase), ""):
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
     def _wanted(self, event: Any) -> bool:
@@ -202,7 +211,7 @@ class ProcessClients(Clients):
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         if self._witness.dead(self._account):
             raise Died(f"{self._account} publishes nothing: it is dead")
-        point = self._witness.point(_who(self._account), f"publish {topic}", _told(data))
+        point = self._witness.point(self._account, f"publish {topic}", _told(data))
         for phase in (Phase.BEFORE, Phase.AFTER):
             if phase is Phase.AFTER:
                 self._shared.publish(topic, data, attributes)
@@ -221,13 +230,13 @@ def _email(account: str) -> str:
 
 def _who(account: str) -> str:
     """The step, or what else stands behind an account."""
-    return _ACCOUNTS.get(account) or account.rpartition("-")[0]
+    return _ACCOUNTS.get(account) or account.rpartition("-")[0] or account
 
 
 def _reads(call: Call) -> bool:
     """Whether a query only reads."""
     found = _STATEMENT.search(call.body_start)
-    return bool(found) and found[1].upper() == b"SELECT" if found else False
+    return found is not None and found[1].upper() == b"SELECT"
 
 
 def _name(call: Call) -> str:

@@ -34,6 +34,7 @@ _MASKS = (
     (re.compile(r"(?<=paris-wifi-)[0-9a-f]{20}|(?<=paris_wifi_)[0-9a-f]{20}"), "ID"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"(?<=[./])[0-9a-f]{12}(?=[./])"), "TRY"),
+    (re.compile(r"(?<=-ID-a)\d+(-\d+)?"), "N"),
     (re.compile(r"attempt_\d+_\d+_m_\d+_\d+"), "ATTEMPT"),
 )
 
@@ -158,13 +159,9 @@ class House:
         )
         return [(row["slot"], row["bytes_in"]) for row in rows]
 
-    def query(self) -> None:
-        """Run the scheduled queries until they end well, twice at most."""
-        ended = self.cloud.scheduler.run_queries()
-        if any(not run.ok for run in ended):
-            self.later(minutes=1)
-            ended = self.cloud.scheduler.run_queries()
-        assert all(run.ok for run in ended), ended
+    def query(self) -> bool:
+        """Run the scheduled queries; whether all ended well."""
+        return all(run.ok for run in self.cloud.scheduler.run_queries())
 
     def state(self) -> dict[str, list[str]]:
         """What must be the same however the messages came: warehouse and records, by content."""
