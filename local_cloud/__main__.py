@@ -13,6 +13,7 @@ from pathlib import Path
 from catalog.contract import load_all
 from local_cloud import demo, trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.pubsub import ReceivedMessage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +70,13 @@ def _tried(options: argparse.Namespace) -> dict[str, object]:
     runs = trial.timed([trial.parse(text) for text in options.files], datetime.now(UTC))
     start = min(served.time for served in runs if served.time)
     with LocalCloud(start=start, roots=roots) as cloud:
+        cloud.pubsub.on_publish("events", _log)
         return trial.try_files(cloud, contracts[options.dataset], runs, options.query)
+
+
+def _log(message: ReceivedMessage) -> None:
+    """Print what a step did, one JSON line each, on standard error."""
+    print(message.data.decode(), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catalog.contract import load_all, systems
+from catalog.records import Outcome, SplitRecord
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import ReceivedMessage
@@ -25,9 +26,12 @@ from local_cloud.synthetic import usage_export
 START = datetime(2024, 9, 9, tzinfo=UTC)
 SYSTEM = "paris_wifi"
 _HOURS = (
-    (timedelta(hours=3, minutes=36), timedelta(hours=3, minutes=44)),
-    (timedelta(hours=4, minutes=16), timedelta(hours=4, minutes=40)),
+    (timedelta(hours=3, minutes=26), timedelta(hours=3, minutes=28)),
+    (timedelta(hours=4, minutes=16), timedelta(hours=4, minutes=18)),
+    (timedelta(hours=4, minutes=32), timedelta(hours=4, minutes=38)),
 )
+"""Each day's hours in which the schedule fires: both fetches, then seal, reports and sweep."""
+
 _SAMPLES = REPOSITORY / "tests" / "data" / "wifi"
 _ERROR_PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>503</body></html>"
 
@@ -123,6 +127,8 @@ def _summary(cloud: LocalCloud) -> list[Check]:
             f"{row['dataset']:<17} {row['slot']:<11} {row['rows_in']:>6,} = {row['rows_out']:>6,}"
             f" + {row['rejected']:>3,} + {row['duplicates']:>3,}   {row['origin']:<10} {row['run']}"
         )
+    for line in _without_slot(cloud):
+        _say(line)
     batches = cloud.dataproc.batches()
     states = [batch.state.name for batch in batches]
     _say(f"\n{len(batches)} batches: {', '.join(states)}")
@@ -135,6 +141,22 @@ def _summary(cloud: LocalCloud) -> list[Check]:
     for check in checks:
         _say(f"{'held  ' if check.held else 'FAILED'}  {check.says}: {check.seen}")
     return checks
+
+
+def _without_slot(cloud: LocalCloud) -> list[str]:
+    """A line for each data set whose newest accepted run had rows without a slot."""
+    newest: dict[str, SplitRecord] = {}
+    for blob in cloud.bucket("landing").list_blobs(prefix="splits/"):
+        record = SplitRecord.decode(blob.download_as_bytes())
+        if record.outcome is Outcome.ACCEPTED:
+            newest[record.dataset] = record
+    return [
+        f"{dataset:<17} {'none':<11} {sum(record.no_slot.values()):>6,} = {0:>6,} + "
+        f"{sum(record.no_slot.values()):>3,} +   0   {record.origin:<10} {record.run}  "
+        f"{record.no_slot}"
+        for dataset, record in sorted(newest.items())
+        if record.no_slot
+    ]
 
 
 def _reports(cloud: LocalCloud) -> dict[str, int]:

@@ -26,17 +26,33 @@ HEADER = tuple(_LABELS.split(";"))
 
 _PARIS = ZoneInfo("Europe/Paris")
 _SITES = (
-    ("PW0134", "BIB CHARLOTTE DELBO", "75002", "2 PASSAGE DES PETITS PERES", 2.34043449, 48.86650758),
+    (
+        "PW0134",
+        "BIB CHARLOTTE DELBO",
+        "75002",
+        "2 PASSAGE DES PETITS PERES",
+        2.34043449,
+        48.86650758,
+    ),
     ("PW0030", "MVAC 12", "75012", "181 AVENUE DAUMESNIL", 2.39250677, 48.84048781),
     ("PW0181", "PONT NOTRE DAME-BERGES RD", "75004", "QUAI DE GESVRES 2", 2.34892300, 48.85668757),
     ("PW0111", "BIB BUFFON", "75005", "15 B RUE BUFFON", 2.36186824, 48.84254660),
-    ("PW0161", "ESPLANADE DES INVALIDES", "75007", "1 RUE PAUL ET JEAN LEROLLE", 2.31289426, 48.85818974),
+    (
+        "PW0161",
+        "ESPLANADE DES INVALIDES",
+        "75007",
+        "1 RUE PAUL ET JEAN LEROLLE",
+        2.31289426,
+        48.85818974,
+    ),
 )
 _DEVICES = (("Mobile", "Samsung", "Android 8.0.0"), ("Ordinateur", "Apple", "Mac OS X 10.14.3"))
 _LANGUAGES = ("Français", "Français", "Français", "Anglais", "Espagnol")
 
 
-def usage_export(rows: int, first: datetime, days: int, *, seed: int = 1, bad_share: float = 0.0) -> bytes:
+def usage_export(
+    rows: int, first: datetime, days: int, *, seed: int = 1, bad_share: float = 0.0
+) -> bytes:
     """The bytes of an export of `rows` sessions spread over `days` from the UTC instant `first`.
 
     A share of `bad_share` rows has a start that no one can parse. The same arguments give the same

@@ -249,10 +249,13 @@ def _tables(cloud: LocalCloud, contract: Contract) -> Iterator[tuple[str, dict[s
     for name in wanted:
         count = cloud.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"]  # noqa: S608 - our own names
         schema = cloud.bigquery.get_table(name).schema
-        yield name, {
-            "rows": count,
-            "schema": [{"name": f.name, "type": f.field_type, "mode": f.mode} for f in schema],
-        }
+        yield (
+            name,
+            {
+                "rows": count,
+                "schema": [{"name": f.name, "type": f.field_type, "mode": f.mode} for f in schema],
+            },
+        )
 
 
 def _query(cloud: LocalCloud, sql: str) -> dict[str, Any]:

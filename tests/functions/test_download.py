@@ -65,8 +65,8 @@ def fetched_and_split(desk: Desk, at: datetime) -> Claim:
 def test_a_run_is_claimed_and_stored(desk: Desk, publishers: Publishers) -> None:
     publishers.serve(USAGE_URL, Answer(CSV))
     [event] = ingest(desk)
-    assert (event.outcome, event.run) == ("accepted", "20250605T033700Z")
-    found = claim(desk, USAGE_CONTRACT, "20250605T033700Z")
+    assert (event.outcome, event.run) == ("accepted", "20250605T032700Z")
+    found = claim(desk, USAGE_CONTRACT, "20250605T032700Z")
     [file] = found.files
     assert (file.url, file.status, file.bytes) == (USAGE_URL, 200, len(CSV))
     assert file.headers["etag"]
@@ -92,7 +92,7 @@ def test_a_large_body_goes_in_chunks(
     body = CSV + b"x" * 3_000_000
     publishers.serve(USAGE_URL, Answer(body))
     ingest(desk)
-    [file] = claim(desk, USAGE_CONTRACT, "20250605T033700Z").files
+    [file] = claim(desk, USAGE_CONTRACT, "20250605T032700Z").files
     assert desk.zones.raw.blob(file.object).download_as_bytes() == body
 
 
@@ -161,11 +161,11 @@ def test_refused_at_the_claim(
     publishers.serve(USAGE_URL, answer)
     [event] = ingest(desk)
     assert (event.outcome, event.severity) == ("refused", "ERROR")
-    assert event.message.startswith("paris_wifi_usage 20250605T033700Z")
+    assert event.message.startswith("paris_wifi_usage 20250605T032700Z")
     assert said in event.message
     assert desk.names("raw", "data/") == []
-    assert claim(desk, USAGE_CONTRACT, "20250605T033700Z").outcome is Outcome.REFUSED
-    [told] = desk.split(USAGE_CONTRACT, Run("20250605T033700Z"))
+    assert claim(desk, USAGE_CONTRACT, "20250605T032700Z").outcome is Outcome.REFUSED
+    [told] = desk.split(USAGE_CONTRACT, Run("20250605T032700Z"))
     assert told.outcome == "refused"
     assert desk.names("landing") == []
 
@@ -280,5 +280,5 @@ def test_a_lost_reply_deletes_nothing_that_the_claim_names(
         ingest(desk)
     [event] = ingest(desk)
     assert event.outcome == "claimed"
-    [file] = claim(desk, USAGE_CONTRACT, "20250605T033700Z").files
+    [file] = claim(desk, USAGE_CONTRACT, "20250605T032700Z").files
     assert desk.zones.raw.blob(file.object).download_as_bytes() == CSV

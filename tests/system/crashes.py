@@ -220,7 +220,7 @@ class ProcessClients(Clients):
 
     def _credentials(self) -> Any:
         email = f"{self._account}@demo.iam.gserviceaccount.com"
-        return google.oauth2.credentials.Credentials(access_token(email))
+        return google.oauth2.credentials.Credentials(access_token(email))  # type: ignore[no-untyped-call]
 
 
 def _email(account: str) -> str:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pyarrow.parquet as pq
 from google.cloud.storage import Blob
 
 from catalog import names
-from catalog.contract import load_all, systems
+from catalog.contract import load_all
 from catalog.names import SplitKey
 from catalog.records import Manifest, Outcome, Receipt, SplitRecord
 from catalog.runs import Run
 from local_cloud.cloud import LocalCloud
 from local_cloud.publishers import Answer
+from local_cloud.pubsub import PublishRequestInfo, Refused
+from local_cloud.storage import EVENTS_TOPIC
 from local_cloud.synthetic import usage_export
 
 START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
@@ -66,12 +70,9 @@ class House:
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
-        self.on_step: Callable[[], None] | None = None
         self._url = load_all()[USAGE].source.fetch[0].urls[0]
         self._tables = [
-            table.name
-            for contract in load_all().values()
-            for table in contract.lake_tables()
+            table.name for contract in load_all().values() for table in contract.lake_tables()
         ]
         cloud.pubsub._backlog._backoff_scale = BACKOFF_SCALE
 
@@ -133,6 +134,21 @@ class House:
         }  # fmt: skip
         self.cloud.pubsub.publish(topic, b"{}", attributes)
 
+    @contextmanager
+    def losing(self, *prefixes: str) -> Iterator[None]:
+        """Lose every notification of objects below these prefixes."""
+
+        def lose(info: PublishRequestInfo) -> None:
+            names_of = [attributes.get("objectId", "") for _, attributes in info.messages]
+            if info.topic == EVENTS_TOPIC and any(name.startswith(prefixes) for name in names_of):
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
+
+        self.cloud.pubsub.intercept = lose
+        try:
+            yield
+        finally:
+            self.cloud.pubsub.intercept = None
+
     def objects(self, zone: str, prefix: str = "") -> list[str]:
         """Names of a zone's objects."""
         return [blob.name for blob in self.cloud.bucket(zone).list_blobs(prefix=prefix)]
@@ -176,7 +192,9 @@ class House:
 
     def _state_sql(self) -> str:
         reports = [f"reports.{t.table_id}" for t in self.cloud.bigquery.list_tables("reports")]
-        sources = [f"(SELECT * FROM lake.{name} WHERE slot_start >= '2012-01-01')" for name in self._tables]
+        sources = [
+            f"(SELECT * FROM lake.{name} WHERE slot_start >= '2012-01-01')" for name in self._tables
+        ]
         sources.append("(SELECT * EXCEPT (manifest, loaded_at) FROM ops.loads)")
         sources += [f"(SELECT * FROM {name})" for name in reports]
         labels = [*self._tables, "ledger", *reports]
@@ -227,14 +245,13 @@ class House:
             list(pool.map(lambda blob: blob.delete(), blobs))
 
     def _empty_tables(self) -> None:
-        script = "".join(f"DELETE FROM lake.{n} WHERE slot_start >= '0001-01-01';" for n in self._tables)
-        script += "".join(f"DELETE FROM ops.{n} WHERE TRUE;" for n in ("loads", "lock", "report_runs"))
+        script = "".join(
+            f"DELETE FROM lake.{n} WHERE slot_start >= '0001-01-01';" for n in self._tables
+        )
+        script += "".join(
+            f"DELETE FROM ops.{n} WHERE TRUE;" for n in ("loads", "lock", "report_runs")
+        )
         for dataset in ("reports", "staging"):
             for table in self.cloud.bigquery.list_tables(dataset):
                 script += f"DROP TABLE {dataset}.{table.table_id};"
         self.cloud.rows(script)
-
-
-def wifi_systems() -> list[str]:
-    """The systems that the repository's contracts name."""
-    return list(systems(load_all()))
