@@ -113,7 +113,10 @@ def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[
             try:
                 piece = decoder.decompress(data, _PIECE_BYTES)
             except zlib.error as error:
-                raise RunRefused(f"{where}: gzip is broken after {given} bytes: {error}") from error
+                raise RunRefused(
+                    f"{where}: gzip is broken after {given} bytes: {error}; fetch it again, or ask "
+                    "the publisher"
+                ) from error
             data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             given += len(piece)
             if given > max(_HEAD_BYTES, taken * bounds.ratio_max):

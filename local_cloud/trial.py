@@ -215,7 +215,8 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
         return {}
     rows = cloud.rows("SELECT * FROM ops.loads")
     ledger = {row["slot"]: row for row in rows if row["dataset"] == contract.dataset}
-    told = {part.slot: _slot(part, ledger.get(part.slot), record.run) for part in record.parts}
+    own = record.run if contract.kind.replaced else None
+    told = {part.slot: _slot(part, ledger.get(part.slot), own) for part in record.parts}
     if record.no_slot:
         told["none"] = {
             "rows_in": sum(record.no_slot.values()), "rows_out": 0,
@@ -224,9 +225,9 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
     return told
 
 
-def _slot(part: Part, loaded: dict[str, Any] | None, run: str) -> dict[str, Any]:
-    """The counts of one slot: as loaded, or as held back."""
-    newer = loaded is not None and loaded["run"] > run
+def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[str, Any]:
+    """The counts of one slot: as loaded, or as held back; `run` is None where all runs count."""
+    newer = loaded is not None and run is not None and loaded["run"] > run
     if part.held or loaded is None or newer:
         reason = "slot held: too many rejected rows" if part.held else "not loaded"
         if loaded is not None and newer:

@@ -171,7 +171,9 @@ def dependencies() -> set[str]:
 def explained() -> list[str]:
     """Names and patterns of the packages in the table of ADR 3; `-x` goes on from the first."""
     found: list[str] = []
-    for row in re.findall(r"^\| ([^|]+) \| [^|]+ \|$", text("docs/adr/0003-dependencies.md"), re.M):
+    for row in re.findall(
+        r"^\| ([^|]+) \| [^|]+ \|$", text("docs/adr/0003-dependencies.md"), re.MULTILINE
+    ):
         names = [name.strip() for name in row.split(",")]
         stem = names[0].rpartition("-")[0]
         found += [f"{stem}{name}" if name.startswith("-") else name for name in names]
@@ -191,11 +193,13 @@ def test_no_line_explains_what_nobody_asks_for() -> None:
 
 def test_no_shared_code_knows_a_data_set_by_its_name() -> None:
     contracts = load_all()
-    words = {name for name in (*contracts, *systems(contracts))}
+    words = {*contracts, *systems(contracts)}
     files = [
         path
         for place in SHARED
-        for path in ((REPOSITORY / place).rglob("*.py") if "." not in place else [REPOSITORY / place])
+        for path in (
+            (REPOSITORY / place).rglob("*.py") if "." not in place else [REPOSITORY / place]
+        )
     ]
     assert len(files) > 40
     knowing = [

@@ -50,7 +50,7 @@ class Taken:
 
 
 GOOD = export(APRIL, MAY)
-BOTH = {"2024-04": (10, 10, {}, 0), "2024-05": (10, 10, {}, 0)}
+BOTH: dict[str, Counts] = {"2024-04": (10, 10, {}, 0), "2024-05": (10, 10, {}, 0)}
 
 
 def rows(*months: bytes) -> list[list[str]]:
@@ -107,7 +107,7 @@ def faulty() -> bytes:
     return body + unclosed + table([good[23]])
 
 
-FAULTY = {
+FAULTY: dict[str, Counts] = {
     "2024-02": (45, 40, {"site_code: empty": 1, "bytes_in: not an integer": 1, "bytes_in: an integer above 64 bits": 1,
                          "duration_s: not a number": 1}, 1),
     "none": (10, 0, {
@@ -170,7 +170,9 @@ def api_document(first: datetime) -> bytes:
 def api_csv(first: datetime) -> bytes:
     """Eight sessions as the API exports them to CSV."""
     found = api_rows(first, 8)
-    return table([list(found[0]), *([str(v or "") for v in line.values()] for line in found)], end="\n")
+    return table(
+        [list(found[0]), *([str(v or "") for v in line.values()] for line in found)], end="\n"
+    )
 
 
 def json_lines(first: datetime) -> bytes:
@@ -215,7 +217,6 @@ REFUSED = [
 ]  # fmt: skip
 
 
-
 ACCEPTED = [
     Taken("as it is", GOOD, BOTH),
     Taken("BOM", b"\xef\xbb\xbf" + GOOD, BOTH, "utf-8-sig", same=True),
@@ -231,19 +232,22 @@ ACCEPTED = [
     Taken("missing column", by_column(lambda line: line[:17] + line[18:]), BOTH),
     Taken("doubled rows", export(APRIL, APRIL, MAY), {"2024-04": (20, 10, {}, 10), "2024-05": (10, 10, {}, 0)}),
     Taken("every fault once", faulty(), FAULTY),
+]  # fmt: skip
+
+TOGETHER = [
+    # Months of their own, so that one run of all these files says of each what became of it.
     Taken("clock changes", started(
         "2024-03-31T01:59:00+01:00", "2024-03-31T03:00:00+02:00", "2024-03-31T03:30:00",
         "2024-03-31T02:30:00", "2023-10-29T02:30:00+02:00", "2023-10-29T02:31:00+01:00",
         "2023-10-29T02:32:00", "2023-10-31T23:30:00Z"),
         {"2024-03": (3, 3, {}, 0), "2023-10": (3, 3, {}, 0), "2023-11": (1, 1, {}, 0),
          "none": (1, 0, {"started_at: not a timestamp": 1}, 0)}),
-    Taken("quoted", quoted(), {"2023-06": (4, 4, {}, 0)}),
-    Taken("floats", floats(), {"2023-07": (10, 10, {}, 0)}),
+    Taken("quoted", quoted(), {"2023-06": (4, 4, {}, 0)}, file="quoted.csv"),
+    Taken("floats", floats(), {"2023-07": (10, 10, {}, 0)}, file="floats.csv"),
     Taken("API as JSON", api_document(datetime(2023, 1, 2, tzinfo=UTC)), {"2023-01": (8, 8, {}, 0)}, file="usage.json"),
     Taken("API as CSV", api_csv(datetime(2023, 2, 2, tzinfo=UTC)), {"2023-02": (8, 8, {}, 0)}),
     Taken("JSON Lines", json_lines(datetime(2023, 3, 2, tzinfo=UTC)), {"2023-03": (8, 8, {}, 0)}, file="usage.jsonl"),
 ]  # fmt: skip
-
 
 SITE_LABELS = {
     "Nom du site": "nom_site", "Adresse": "arc_adresse", "Code postal": "cp",

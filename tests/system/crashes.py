@@ -71,7 +71,7 @@ class Witness:
     def __init__(self, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[Point] = []
         self.left: set[Crash] = set()
-        self.lost = 0
+        self.lost: set[Point] = set()
         self.lose_replies = False
         self._cloud = cloud
         self._dead: set[str] = set()
@@ -89,7 +89,7 @@ class Witness:
         `left` are those that have not happened yet.
         """
         with self._lock:
-            self.seen, self.left, self.lost = [], set(crashes), 0
+            self.seen, self.left, self.lost = [], set(crashes), set()
             self._asked.clear()
         self.revive()
 
@@ -134,9 +134,9 @@ class Witness:
             point = self._asked.pop(threading.get_ident())
         if self.meet(point, phase, account):
             return Verdict.REFUSE
-        if self.lose_replies and phase is Phase.AFTER and point.number == 1 and point.who != BATCH:
-            self.lost += 1
-            return Verdict.UNAVAILABLE
+        if self.lose_replies and phase is Phase.AFTER and point not in self.lost:
+            self.lost.add(point)
+            return Verdict.PASS if point.who in (BATCH, QUERY) else Verdict.UNAVAILABLE
         return Verdict.PASS
 
     def _notified(self, info: PublishRequestInfo) -> None:

@@ -71,9 +71,7 @@ class House:
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
         self._url = load_all()[USAGE].source.fetch[0].urls[0]
-        self._tables = [
-            table.name for contract in load_all().values() for table in contract.lake_tables()
-        ]
+        self._tables = [table.name for table in load_all()[USAGE].lake_tables()]
         cloud.pubsub._backlog._backoff_scale = BACKOFF_SCALE
 
     def fresh(self) -> None:

@@ -6,27 +6,52 @@ and what was loaded before a refused run stands after it.
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
+from catalog import names
 from catalog.contract import Contract, load_all
+from catalog.names import SplitKey
+from catalog.records import Claim, Outcome, SplitRecord
+from catalog.runs import Run, tick
+from functions.settings import settings
 from local_cloud import trial
 from local_cloud.cloud import LocalCloud
+from local_cloud.publishers import Answer, Fault, SeenRequest
+from local_cloud.synthetic import HEADER
 from local_cloud.trial import Served
 from tests.system import bad_files
-from tests.system.bad_files import ACCEPTED, REFUSED, Counts, Refused, Taken
-from tests.system.house import House
+from tests.system.bad_files import (
+    ACCEPTED,
+    GOOD,
+    REFUSED,
+    TOGETHER,
+    Counts,
+    Refused,
+    Taken,
+    rows,
+    table,
+)
+from tests.system.house import House, export, month
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
 
 USAGE = load_all()["paris_wifi_usage"]
 SITES = load_all()["paris_wifi_sites"]
+SITES_2017 = bad_files.SITES_2017.read_bytes()
+SITES_2023 = bad_files.SITES_2023.read_bytes()
+SITES_2024 = bad_files.SITES_2024.read_bytes()
 Document = dict[str, Any]
 
 
@@ -47,22 +72,24 @@ def standing(house: House) -> list[str]:
 def tried(
     house: House,
     contract: Contract,
-    files: Sequence[tuple[str, bytes]],
+    runs: Sequence[Sequence[tuple[str, bytes]]],
     folder: Path,
     *,
     step: timedelta,
     queries: Sequence[str] = (),
 ) -> Document:
-    """What `try` says of files (name, body) that are served one after the other."""
-    runs = []
+    """What `try` says of runs, each of files (name, body), served one after the other."""
+    served = []
     moment = house.cloud.clock.now().replace(microsecond=0)
-    for at, (name, body) in enumerate(files):
-        path = folder / str(at) / name
-        path.parent.mkdir()
-        path.write_bytes(body)
+    for run, files in enumerate(runs):
+        paths = []
+        for at, (name, body) in enumerate(files):
+            paths.append(folder / f"{run}" / f"{at}" / name)
+            paths[-1].parent.mkdir(parents=True)
+            paths[-1].write_bytes(body)
         moment += step
-        runs.append(Served((path,), moment))
-    return trial.try_files(house.cloud, contract, runs, queries)
+        served.append(Served(tuple(paths), moment))
+    return trial.try_files(house.cloud, contract, served, queries)
 
 
 def counts(file: Document) -> dict[str, Counts]:
@@ -75,17 +102,16 @@ def counts(file: Document) -> dict[str, Counts]:
 
 def by_name(cases: Sequence[Refused | Taken], document: Document) -> dict[str, Document]:
     """What `try` says of each case."""
-    told = [file for file in document["files"]]
-    assert len(told) == len(cases)
-    return {case.name: file for case, file in zip(cases, told, strict=True)}
+    return {case.name: file for case, file in zip(cases, document["files"], strict=False)}
 
 
 @pytest.fixture(scope="module")
 def taken(house: House, tmp_path_factory: pytest.TempPathFactory) -> Document:
-    """What `try` says of the good and of the odd files."""
-    files = [(case.file, case.body) for case in ACCEPTED]
+    """What `try` says of the good and of the odd files; those of `TOGETHER` are the last run."""
+    runs = [[(case.file, case.body)] for case in ACCEPTED]
+    runs.append([(case.file, case.body) for case in TOGETHER])
     folder = tmp_path_factory.mktemp("taken")
-    return tried(house, USAGE, files, folder, step=timedelta(minutes=11), queries=QUERIES)
+    return tried(house, USAGE, runs, folder, step=timedelta(minutes=11), queries=QUERIES)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +120,9 @@ def refused(
 ) -> tuple[Document, list[str], list[str]]:
     """What `try` says of the bad files, and the warehouse before and after them."""
     before = standing(house)
-    files = [(case.file, case.body) for case in REFUSED]
+    runs = [[(case.file, case.body)] for case in REFUSED]
     folder = tmp_path_factory.mktemp("refused")
-    document = tried(house, USAGE, files, folder, step=timedelta(minutes=11))
+    document = tried(house, USAGE, runs, folder, step=timedelta(minutes=11))
     return document, before, standing(house)
 
 
@@ -109,16 +135,32 @@ def test_what_is_odd_is_taken(taken: Document, case: Taken) -> None:
     assert tuple(file["unknown_columns"]) == case.unknown
 
 
+def test_files_of_one_run_are_told_apart(taken: Document) -> None:
+    file = taken["files"][-1]
+    assert (file["outcome"], file["reason"]) == ("accepted", None)
+    assert counts(file) == {slot: told for case in TOGETHER for slot, told in case.slots.items()}
+    assert file["unknown_columns"] == {}
+    assert file["aliases"]["started_at"] == "datetime"
+
+
 QUERIES = (
-    "SELECT DISTINCT site_name FROM lake.wifi_sessions WHERE slot_start = '2023-06-01'"
-    " AND STRPOS(site_name, 'PONT;') > 0",
-    "SELECT COUNT(*) FROM lake.wifi_sessions WHERE slot_start = '2023-07-01'"
-    " AND REGEXP_CONTAINS(postal_code, '^750[0-9]{2}$') AND district BETWEEN 1 AND 20",
-    "SELECT FORMAT_TIMESTAMP('%m-%d %H:%M', started_at), CAST(local_hour AS INT64)"
-    " FROM lake.wifi_sessions WHERE slot_start IN ('2024-03-01', '2023-10-01', '2023-11-01')"
-    " ORDER BY started_at",
-    "SELECT COUNT(*), COUNTIF(ended_at IS NULL) FROM lake.wifi_sessions"
-    " WHERE slot_start BETWEEN '2023-01-01' AND '2023-03-01'",
+    (
+        "SELECT DISTINCT site_name FROM lake.wifi_sessions WHERE slot_start = '2023-06-01'"
+        " AND STRPOS(site_name, 'PONT;') > 0"
+    ),
+    (
+        "SELECT COUNT(*) FROM lake.wifi_sessions WHERE slot_start = '2023-07-01'"
+        " AND REGEXP_CONTAINS(postal_code, '^750[0-9]{2}$') AND district BETWEEN 1 AND 20"
+    ),
+    (
+        "SELECT FORMAT_TIMESTAMP('%m-%d %H:%M', started_at), CAST(local_hour AS INT64)"
+        " FROM lake.wifi_sessions WHERE slot_start IN ('2024-03-01', '2023-10-01', '2023-11-01')"
+        " ORDER BY started_at"
+    ),
+    (
+        "SELECT COUNT(*), COUNTIF(ended_at IS NULL) FROM lake.wifi_sessions"
+        " WHERE slot_start BETWEEN '2023-01-01' AND '2023-03-01'"
+    ),
 )
 ANSWERS: tuple[list[list[Any]], ...] = (
     [['PONT;\r\nNOTRE "DAME"\nX\rY']],
@@ -135,9 +177,11 @@ def test_what_was_taken_says_what_it_said(taken: Document) -> None:
 
 def test_the_same_rows_in_another_form_load_nothing(house: House, taken: Document) -> None:
     """The manifests are those of the first run, and of the runs whose rows differ."""
-    runs = {file["run"]: case for case, file in zip(ACCEPTED, taken["files"], strict=True)}
-    batches = {runs[slot.run].name for m in house.manifests() for slot in m.slots}
-    assert batches == {case.name for case in ACCEPTED if not case.same}
+    batches = {slot.run for manifest in house.manifests() for slot in manifest.slots}
+    told = by_name(ACCEPTED, taken)
+    assert {name for name, file in told.items() if file["run"] in batches} == {
+        case.name for case in ACCEPTED if not case.same
+    }
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
@@ -166,3 +210,331 @@ def test_a_refused_run_leaves_everything_standing(
     _, before, after = refused
     assert len(before) > 100
     assert after == before
+
+
+SITE_RUNS = [
+    ("2017", [("a.json", SITES_2017)], "accepted"),
+    ("2017 again", [("b.json", SITES_2017)], "unchanged"),
+    ("2023", [("b.geojson", SITES_2023)], "accepted"),
+    ("2017 after 2023", [("a.json", SITES_2017)], "accepted"),
+    ("2023 and 2024", [("sites.json", SITES_2023), ("sites.json", SITES_2024)], "accepted"),
+    ("labels", [("sites.csv", bad_files.label_export())], "accepted"),
+    ("labels with floats", [("sites.csv.gz", gzip.compress(bad_files.label_export(codes="{}.0")))], "accepted"),
+    ("lines", [("sites.jsonl", bad_files.sites_lines())], "accepted"),
+    ("few codes spoilt", [("sites.json", bad_files.sites_without_codes(20))], "accepted"),
+    ("many codes spoilt", [("sites.json", bad_files.sites_without_codes(21))], "refused"),
+    ("one of two bad", [("sites.json", SITES_2023), ("more.json", b"[]x")], "refused"),
+    ("cut", [("sites.geojson", SITES_2023[:5_000])], "refused"),
+    ("empty array", [("sites.json", b"[]")], "refused"),
+    ("error", [("sites.json", b'{"error_code": "ODSQLError", "message": "no"}')], "refused"),
+    ("renamed", [("sites.json", SITES_2024.replace(b'"nom_site"', b'"nom"'))], "refused"),
+]  # fmt: skip
+SITE_REASONS = {
+    "2017 again": "the same bytes as run",
+    "many codes spoilt": "21 of 277 rows are rejected, more than the contract bears (a share of 0.05): postal_code: not of the pattern (21); see the rows in quarantine",
+    "one of two bad": "more.json: the JSON is broken or cut at character 2 of 3: something follows its end; fetch it again",
+    "cut": "sites.geojson: the JSON is cut at character 5000",
+    "empty array": "sites.json: the file has 0 rows of data, the contract expects at least 1; wait",
+    "error": "an object without records (error_code: ODSQLError; message: no)",
+    "renamed": 'column "nom_site" (name) is missing; the header has',
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sites(house: House, tmp_path_factory: pytest.TempPathFactory) -> Document:
+    """What `try` says of the listings of sites, a day each."""
+    folder = tmp_path_factory.mktemp("sites")
+    runs = [files for _, files, _ in SITE_RUNS]
+    return tried(house, SITES, runs, folder, step=timedelta(days=1), queries=SITE_QUERIES)
+
+
+SITE_QUERIES = (
+    (
+        "SELECT slot_start, COUNT(*), COUNT(DISTINCT postal_code), COUNTIF(district IS NOT NULL),"
+        " COUNT(latitude), SUM(access_points) FROM lake.wifi_sites"
+        " WHERE slot_start >= '2012-01-01' GROUP BY slot_start ORDER BY slot_start"
+    ),
+    "SELECT listed_on, SUM(sites) FROM reports.wifi_sites_by_district GROUP BY listed_on",
+)
+
+
+@pytest.mark.parametrize(
+    ("at", "name", "outcome"),
+    [(i, r[0], r[2]) for i, r in enumerate(SITE_RUNS)],
+    ids=lambda v: str(v),
+)
+def test_listings_of_sites(sites: Document, at: int, name: str, outcome: str) -> None:
+    file = sites["files"][at]
+    assert file["outcome"] == outcome, file["reason"]
+    assert SITE_REASONS.get(name, "") in (file["reason"] or "")
+    if outcome == "refused":
+        assert_says(file["reason"], f"paris_wifi_sites {file['run']} ", SITE_REASONS[name])
+    if outcome == "accepted":
+        assert len(file["slots"]) == 1
+        [told] = counts(file).values()
+        assert told == SITE_COUNTS[name]
+
+
+SITE_COUNTS: dict[str, Counts] = {
+    "2017": (316, 316, {}, 0), "2023": (277, 277, {}, 0), "2017 after 2023": (316, 316, {}, 0),
+    "2023 and 2024": (285, 277, {}, 8), "labels": (277, 277, {}, 0),
+    "labels with floats": (277, 277, {}, 0), "lines": (277, 277, {}, 0),
+    "few codes spoilt": (277, 257, {"postal_code: not of the pattern": 20}, 0),
+}  # fmt: skip
+
+
+def test_sites_say_the_same_in_every_form(sites: Document) -> None:
+    days = sites["queries"][0]["rows"]
+    assert [row[1] for row in days] == [told[1] for told in SITE_COUNTS.values()]
+    whole = [row[2:] for row in days]
+    assert whole[1] == whole[3] == whole[4] == whole[5] == whole[6]
+    [[_, listed]] = sites["queries"][1]["rows"]
+    assert listed == 257
+
+
+ELSEWHERE = {"Location": "https://example.org/usage.csv"}
+METADATA = {"Location": "https://169.254.169.254/computeMetadata/v1/"}
+PLAIN = {"Location": "http://www.data.gouv.fr/usage.csv"}
+GZIPPED = {"Content-Encoding": "gzip"}
+BOMB = gzip.compress(bytes(40_000_000), 9)
+ANSWERED = [
+    ("another host", Answer(status=302, headers=ELSEWHERE), "host example.org is not among the contract's hosts"),
+    ("a private address", Answer(status=301, headers=METADATA), "169.254.169.254 is not an address of the public internet"),
+    ("to http", Answer(status=307, headers=PLAIN), "only https is fetched; ask the publisher"),
+    ("nowhere", Answer(status=302), "redirects without saying where to; look at"),
+    ("304 unasked", Answer(status=304), "the publisher answered 304; open the publisher's page"),
+    ("403", Answer(b"no", status=403), "the publisher answered 403; open the publisher's page"),
+    ("404", Answer(b"no", status=404), "the publisher answered 404; open the publisher's page"),
+    ("ten times the bound", Answer(GOOD, fault=Fault.wrong_length(8_000_000_000)), "is over the 800000000 bytes allowed; raise the bound"),
+    ("a gzip bomb", Answer(BOMB, headers=GZIPPED), "over the ratio of 200; look at the file"),
+    ("a gzip bomb in the body", Answer(BOMB), "over the ratio of 200; look at the file"),
+    ("not gzip", Answer(GOOD, headers=GZIPPED), "says Content-Encoding gzip and is not gzip"),
+    ("brotli", Answer(GOOD, headers={"Content-Encoding": "br"}), "Content-Encoding 'br' was not asked for"),
+    ("nothing", Answer(b""), "the body has 0 bytes, the contract expects at least 1; wait"),
+    ("a page", Answer(b"<html><title>Busy</title>"), 'an HTML page ("Busy") instead of data; open'),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The runs of `ANSWERED`, and the warehouse before and after them."""
+
+    runs: Mapping[str, Run]
+    before: list[str]
+    after: list[str]
+
+
+@pytest.fixture(scope="module")
+def fetched(house: House, taken: Document) -> Fetched:
+    """Every bad answer fetched once, the warehouse looked at before and after."""
+    assert taken["files"]
+    before = standing(house)
+    runs = {}
+    for name, answer, _ in ANSWERED:
+        house.serve(answer)
+        runs[name] = house.ingest()
+        house.cloud.settle()
+    return Fetched(runs, before, standing(house))
+
+
+@pytest.mark.parametrize(("name", "said"), [(n, s) for n, _, s in ANSWERED])
+def test_a_bad_answer_is_refused_in_one_sentence(
+    house: House, fetched: Fetched, name: str, said: str
+) -> None:
+    run = fetched.runs[name]
+    claim = claim_of(house, USAGE, run)
+    assert claim is not None
+    reason = claim.reason
+    if claim.outcome is Outcome.ACCEPTED:
+        key = SplitKey(run)
+        body = house.cloud.read("landing", names.split_record(USAGE.dataset, key))
+        record = SplitRecord.decode(body or b"")
+        assert record.outcome is Outcome.REFUSED
+        reason = record.reason
+    else:
+        assert house.objects("raw", f"data/{USAGE.dataset}/{run.name}/") == []
+    assert_says(reason or "", f"paris_wifi_usage {run.name}", said)
+
+
+def claim_of(house: House, contract: Contract, run: Run) -> Claim | None:
+    """The claim of a run, None where there is none."""
+    body = house.cloud.read("raw", names.claim(contract.dataset, run))
+    return Claim.decode(body) if body else None
+
+
+def test_bad_answers_leave_everything_standing(fetched: Fetched) -> None:
+    assert fetched.after == fetched.before
+
+
+def test_ten_times_the_bound_for_real(house: House) -> None:
+    """Fifty megabytes where the contract allows five, at both of the data set's sources."""
+    large = Answer(bytes(10 * SITES.bounds.bytes_max), framing="chunked", etag=False)
+    for source in SITES.source.fetch:
+        house.cloud.publishers.serve(source.urls[0], large)
+    run = Run.at(tick(SITES.schedule, house.later(days=1)))
+    body = json.dumps({"dataset": SITES.dataset}).encode()
+    house.cloud.pubsub.publish("ingest", body, {"dataset": SITES.dataset, "kind": "daily_drop"})
+    house.cloud.settle()
+    claim = claim_of(house, SITES, run)
+    assert claim is not None
+    assert claim.outcome is Outcome.REFUSED
+    assert (claim.reason or "").count("the body is over the 5000000 bytes allowed") == 2
+    assert house.objects("raw", f"data/{SITES.dataset}/{run.name}/") == []
+
+
+PASSING = [
+    ("429", Answer(b"slow", status=429), "answered 429; it is tried again"),
+    ("429 with Retry-After", Answer(status=429, headers={"Retry-After": "2"}), "answered 429"),
+    ("500", Answer(b"oops", status=500), "answered 500"),
+    ("503", Answer(status=503, headers={"Retry-After": "Sat, 01 Jun 2024 06:00:00 GMT"}), "answered 503"),
+    ("reset in mid-body", Answer(GOOD, fault=Fault.reset(900)), "it is tried again"),
+    ("cut in mid-body", Answer(GOOD, fault=Fault.cut(900)), "before its end; it is tried again"),
+    ("cut without a length", Answer(GOOD, fault=Fault.cut(900), framing="close"), "it is tried again"),
+    ("cut gzip", Answer(gzip.compress(GOOD)[:-9], headers=GZIPPED), "gzip without its end"),
+    ("a byte a second", Answer(GOOD, fault=Fault.drip(1)), "not finished within 2 s"),
+    ("headers a byte a second", Answer(fault=Fault.drip_headers(1)), "not finished within 2 s"),
+]  # fmt: skip
+
+
+def test_what_passes_is_tried_again_until_it_loads(
+    house: House, taken: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message: each try fails in another way and claims nothing, the last one loads."""
+    assert taken["files"]
+    monkeypatch.setenv("DOWNLOAD_SECONDS", "2")
+    settings.cache_clear()
+    told: list[str] = []
+    claims: list[Claim | None] = []
+    house.cloud.pubsub.on_publish("events", lambda m: told.append(m.data.decode()))
+    good = export(month(datetime(2022, 5, 2, tzinfo=UTC), 10, seed=22))
+    house.serve(*(answer for _, answer, _ in PASSING), Answer(good))
+    answer = house.cloud.publishers.answer
+    run = Run.at(house.cloud.clock.now() + timedelta(minutes=1))
+
+    def witnessed(seen: SeenRequest) -> Answer | None:
+        claims.append(claim_of(house, USAGE, run))
+        return answer(seen)
+
+    monkeypatch.setattr(house.cloud.publishers, "answer", witnessed)
+    assert house.ingest() == run
+    house.cloud.settle()
+    settings.cache_clear()
+    failed = [event["message"] for event in map(json.loads, told) if event["outcome"] == "failed"]
+    for (name, _, said), message in zip(PASSING, failed, strict=True):
+        assert said in message, name
+        assert f"paris_wifi_usage {run.name}: https://www.data.gouv.fr/" in message, name
+    assert claims == [None] * (len(PASSING) + 1)
+    claim = claim_of(house, USAGE, run)
+    assert claim is not None
+    assert claim.outcome is Outcome.ACCEPTED
+    assert house.objects("raw", f"data/{USAGE.dataset}/{run.name}/") == [claim.files[0].object]
+    loaded = house.ledger()["2022-05"]
+    assert (loaded["run"], loaded["rows_out"]) == (run.name, 10)
+    assert_unchanged_after(house, run)
+
+
+def assert_unchanged_after(house: House, run: Run) -> None:
+    """The publisher is asked with what it said of the run, and answers 304."""
+    again = house.ingest()
+    house.cloud.settle()
+    claim = claim_of(house, USAGE, again)
+    assert claim is not None
+    assert (claim.outcome, claim.same_as) == (Outcome.UNCHANGED, run.name)
+    assert "if-none-match" in house.cloud.publishers.requests[-1].headers
+
+
+FAULTS: dict[str, tuple[int, str, bool]] = {
+    "site_code: empty": (0, "", True),
+    "bytes_in: not an integer": (11, "many", True),
+    "access_points: not an integer": (23, "2,5", True),
+    "ended_at: before 2012-01-01": (2, "1999-01-01", True),
+    "started_at: not a timestamp": (1, "yesterday", False),
+    "started_at: in the future": (1, "2031-01-01T00:00:00Z", False),
+    "a NUL byte": (5, "a\0b", False),
+    "wrong number of fields": (24, "75001;75002", False),
+}
+"""Reason → column, value, and whether the row still has a slot."""
+
+MONTH = st.tuples(
+    st.integers(1, 6),
+    st.lists(st.integers(0, 5), max_size=4),
+    st.lists(st.sampled_from(sorted(FAULTS)), max_size=6),
+)
+"""A month of a file: good rows, which of them come again, and faults, no more than good rows."""
+
+
+@hypothesis.settings(
+    max_examples=4, derandomize=True, deadline=None, database=None, phases=[hypothesis.Phase.generate],
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)  # fmt: skip
+@hypothesis.given(
+    months=st.lists(MONTH, min_size=1, max_size=3), order=st.randoms(use_true_random=False)
+)
+def test_every_row_is_loaded_duplicate_or_quarantined(
+    house: House, months: list[tuple[int, list[int], list[str]]], order: random.Random
+) -> None:
+    lines, reasons = a_file(months, order, house.cloud.clock.now())
+    run = house.fetch(table([HEADER]) + b"".join(lines))
+    claim = claim_of(house, USAGE, run)
+    assert claim is not None
+    record = SplitRecord.decode(
+        house.cloud.read("landing", names.split_record(USAGE.dataset, SplitKey(run))) or b""
+    )
+    assert record.outcome is Outcome.ACCEPTED, record.reason
+    ledger = {slot: row for slot, row in house.ledger().items() if row["run"] == run.name}
+    for slot, row in ledger.items():
+        rejected = sum(json.loads(row["rejects"]).values())
+        assert row["rejected"] == rejected
+        assert row["rows_in"] == row["rows_out"] + rejected + row["duplicates"], slot
+    without = sum(record.no_slot.values())
+    assert sum(row["rows_in"] for row in ledger.values()) + without == len(lines)
+    kept = quarantined(house, record)
+    assert kept == reasons
+    loaded = lines_of(house, "wifi_sessions", run)
+    assert len(loaded) == sum(row["rows_out"] for row in ledger.values())
+    assert not loaded & kept.keys()
+    lost = set(range(2, len(lines) + 2)) - loaded - kept.keys()
+    assert len(lost) == sum(row["duplicates"] for row in ledger.values())
+    assert {lines[at - 2] for at in lost} <= {lines[at - 2] for at in loaded}
+
+
+def a_file(
+    months: list[tuple[int, list[int], list[str]]], order: random.Random, salt: datetime
+) -> tuple[list[bytes], dict[int, str]]:
+    """The lines of a file below its header, and why those that are bad are so, by line."""
+    made: list[tuple[bytes, str]] = []
+    for at, (count, again, faults) in enumerate(months):
+        good = rows(month(datetime(2021, 1 + at, 2, tzinfo=UTC), 6, seed=int(salt.timestamp())))
+        lines = [table([line]) for line in good[:count]]
+        made += [(line, "") for line in lines]
+        made += [(lines[which % count], "") for which in again]
+        for which, reason in enumerate(faults[:count]):
+            column, value, _ = FAULTS[reason]
+            cells = list(good[which])
+            cells[column] = value
+            text = table([cells]).replace(b'"75001;75002"', b"75001;75002")
+            made.append((text, reason))
+    order.shuffle(made)
+    reasons = {at: reason for at, (_, reason) in enumerate(made, start=2) if reason}
+    return [line for line, _ in made], reasons
+
+
+def quarantined(house: House, record: SplitRecord) -> dict[int, str]:
+    """Line → reason of every row of a run that was kept back, by `split` or by Spark."""
+    body = house.cloud.read("quarantine", record.quarantine) if record.quarantine else b""
+    kept = {row["line"]: row["reason"] for row in map(json.loads, (body or b"").splitlines())}
+    found = house.cloud.rows(
+        "SELECT line, reason FROM lake.paris_wifi_usage_rejects"
+        f" WHERE slot_start >= '2012-01-01' AND run = '{record.run}'"
+    )
+    return kept | {row["line"]: row["reason"] for row in found}
+
+
+def lines_of(house: House, table_name: str, run: Run) -> set[int]:
+    """The lines of a run that a lake table has."""
+    found = house.cloud.rows(
+        f"SELECT line FROM lake.{table_name}"
+        f" WHERE slot_start >= '2012-01-01' AND run = '{run.name}'"
+    )
+    assert len({row["line"] for row in found}) == len(found)
+    return {row["line"] for row in found}

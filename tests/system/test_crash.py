@@ -130,5 +130,5 @@ def test_every_reply_may_be_lost_once(
         assert replay(house, witness) == 0
     finally:
         witness.lose_replies = False
-    assert witness.lost > 10
+    assert len(witness.lost) > 20
     assert house.state() == undisturbed.state

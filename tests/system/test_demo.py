@@ -40,15 +40,17 @@ def printed() -> str:
 
 @pytest.mark.cloud
 def test_every_check_is_printed_and_held(printed: str) -> None:
-    found = re.findall(r"^(held|FAILED) +([^:\n]+): ", printed.partition("== checks")[2], re.M)
+    found = re.findall(
+        r"^(held|FAILED) +([^:\n]+): ", printed.partition("== checks")[2], re.MULTILINE
+    )
     assert found == [("held", check) for check in CHECKS]
 
 
 @pytest.mark.cloud
 def test_each_day_and_each_step_is_told(printed: str) -> None:
-    days = re.findall(r"^== day (\d), (\S+): (.+)$", printed, re.M)
+    days = re.findall(r"^== day (\d), (\S+): (.+)$", printed, re.MULTILINE)
     assert [day for day, _, _ in days] == ["1", "2", "3", "4"]
-    steps = set(re.findall(r"^\d\d:\d\d:\d\d  (\w+)", printed, re.M))
+    steps = set(re.findall(r"^\d\d:\d\d:\d\d  (\w+)", printed, re.MULTILINE))
     assert {"download", "split", "seal", "submit", "load"} <= steps
     assert "synthetic" in printed
 

@@ -47,7 +47,8 @@ def test_a_swap_touches_the_partitions_of_its_manifest_alone() -> None:
     )  # fmt: skip
     counts = [Counts(dataset=USAGE, slot=s.slot, rows_in=0, rows_out=0) for s in slots]
     script = swap_script(manifest, counts, frozenset(), datetime(2024, 7, 1, tzinfo=UTC))
-    admitted = {p.name: p.value for p in script.parameters if p.name.startswith(("first", "last"))}
+    values = {str(parameter.name): parameter.value for parameter in script.parameters}
+    admitted = {n: value for n, value in values.items() if n.startswith(("first", "last"))}
     assert len(admitted) == 2 * len(manifest.tables)
     assert {v for name, v in admitted.items() if name.startswith("first")} == {date(2024, 4, 1)}
     assert {v for name, v in admitted.items() if name.startswith("last")} == {date(2024, 6, 1)}
