@@ -173,9 +173,6 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     lookback: int = 0
     ignored: tuple[str, ...] = ()
     """Names of columns that are known and not wanted."""
-    personal_retention_days: int | None = None
-    suppress_below: int | None = None
-    """Smallest group that a report may show, where a column is personal."""
     retired: bool = False
 
     @cached_property
@@ -276,6 +273,12 @@ def load(path: Path) -> Contract:
 def load_all(folder: Path = DATASETS) -> dict[str, Contract]:
     """Every contract of a folder by data set, in order of name."""
     contracts = {path.stem: load(path) for path in sorted(folder.glob("*.toml"))}
+    refuse_shared_tables(contracts)
+    return contracts
+
+
+def refuse_shared_tables(contracts: dict[str, Contract]) -> None:
+    """Raise ContractError where two data sets write one lake table."""
     owners: dict[str, str] = {}
     for contract in contracts.values():
         for table in contract.lake_tables():
@@ -285,7 +288,6 @@ def load_all(folder: Path = DATASETS) -> dict[str, Contract]:
                     f"{contract.dataset}.toml: lake table {table.name} belongs to {other}: "
                     "name it otherwise"
                 )
-    return contracts
 
 
 def systems(contracts: dict[str, Contract]) -> dict[str, tuple[Contract, ...]]:
@@ -313,8 +315,10 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         faults.append("exactly one table must have base = true")
     if not contract.kind.by_run and contract.time_column not in names:
         faults.append(f"a {contract.kind} needs time_column, the name of a column")
-    if contract.personal_retention_days is None and any(c.personal for c in contract.columns):
-        faults.append("a personal column needs personal_retention_days and suppress_below")
+    if any(c.personal for c in contract.columns):
+        faults.append("a personal column needs retention and suppression, which no step keeps yet")
+    if contract.kind is Kind.STREAM:
+        faults.append("kind stream has no reader yet: collect the events into files, as increments")
     faults += _schedule_faults(contract)
     return faults
 
@@ -324,7 +328,7 @@ def _schedule_faults(contract: Contract) -> list[str]:
     faults = []
     if not croniter.is_valid(contract.schedule):
         faults.append(f"schedule {contract.schedule!r} is not unix cron")
-    elif contract.schedule.split()[0] in ("0", "*"):
+    elif {0, "*"} & set(croniter.expand(contract.schedule)[0][0]):
         faults.append("schedule fires on the hour, when platforms fire twice: choose a minute")
     try:
         contract.calendar  # noqa: B018 - building it is the check

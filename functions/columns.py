@@ -46,10 +46,10 @@ class Layout:
 def layout(contract: Contract, header: Sequence[str]) -> Layout:
     """How the columns of a header met those of the contract, required or not.
 
-    Raises RunRefused for a name that comes twice where the contract does not tell the two apart.
+    Raises RunRefused for a name that comes twice where the contract does not tell the two apart,
+    unless a required column is missing, which says more.
     """
     names = numbered(header)
-    _refuse_doubles(contract, names)
     index = _Index(names)
     used: dict[int, int | None] = {}
     places: list[Place | None] = []
@@ -66,6 +66,8 @@ def layout(contract: Contract, header: Sequence[str]) -> Layout:
         name: at for at, name in enumerate(names) if at not in used and normal(name) not in ignored
     }
     missing = tuple(c for c, p in zip(contract.columns, places, strict=True) if p is None)
+    if not any(column.required for column in missing):
+        _refuse_doubles(contract, names)
     return Layout(tuple(places), aliases, unknown, missing)
 
 

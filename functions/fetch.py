@@ -632,7 +632,7 @@ def _body(
         raise FetchRefused(
             "encoding",
             f"{target.place}: Content-Encoding {encoding[:40]!r} was not asked for; "
-            "only gzip and identity are read",
+            "only gzip and identity are read: ask the publisher, or name another URL in the contract",
         )
     length = raw.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limits.max_bytes:

@@ -112,8 +112,10 @@ class Document:
         try:
             value, self._at = self._decoder.raw_decode(self._text, self._at)
         except json.JSONDecodeError as error:
-            self._at = error.pos
-            raise self._bad(error.msg) from error
+            # A string without its end goes on to the end of the document.
+            unended = error.msg.startswith("Unterminated string")
+            self._at = len(self._text) if unended else error.pos
+            raise self._bad("a text has no end" if unended else error.msg) from error
         except RecursionError as error:
             raise self._bad("it is nested too deeply") from error
         return value

@@ -66,7 +66,7 @@ class Messaging(pulumi.ComponentResource):
         policy = gcp.pubsub.SubscriptionDeadLetterPolicyArgs(
             dead_letter_topic=self.topics[DEAD_LETTERS].id, max_delivery_attempts=50
         )
-        gcp.pubsub.Subscription(
+        made = gcp.pubsub.Subscription(
             f"{topic}-to-bigquery",
             name=f"{topic}-to-bigquery",
             topic=self.topics[topic].id,
@@ -82,3 +82,11 @@ class Messaging(pulumi.ComponentResource):
             expiration_policy=NEVER,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[grant, self.dead_letter_grant]),
         )
+        if by_schema:  # what is dead-lettered must first be acknowledged
+            gcp.pubsub.SubscriptionIAMMember(
+                f"agent-acknowledges-{topic}-to-bigquery",
+                subscription=made.name,
+                role="roles/pubsub.subscriber",
+                member=self.agent,
+                opts=pulumi.ResourceOptions(parent=self),
+            )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.contract import Contract, load_all, systems
+from catalog.contract import Contract, load_all, refuse_shared_tables, systems
 from infra_pulumi.config import ConfigError, StackConfig
 
 FRAME = "batch.py"
@@ -52,7 +52,7 @@ def read_sources(config: StackConfig) -> Sources:
             raise ConfigError(f"data set {name} is declared in two roots: rename the one in {root}")
         contracts |= declared
         files += [folder / f"{name}.toml" for name in declared]
-    _refuse_shared_tables(contracts)
+    refuse_shared_tables(contracts)
     frame = config.repository / "dataproc_jobs" / FRAME
     names = sorted(systems(contracts))
     return Sources(
@@ -74,15 +74,3 @@ def _job(system: str, roots: tuple[Path, ...], frame: Path) -> JobSource:
 
 def _first(roots: tuple[Path, ...], place: str, there: Callable[[Path], bool]) -> Path | None:
     return next((root / place for root in roots if there(root / place)), None)
-
-
-def _refuse_shared_tables(contracts: dict[str, Contract]) -> None:
-    owners: dict[str, str] = {}
-    for contract in contracts.values():
-        for table in contract.lake_tables():
-            owner = owners.setdefault(table.name, contract.dataset)
-            if owner != contract.dataset:
-                raise ConfigError(
-                    f"lake table {table.name} belongs to {owner} and to {contract.dataset}: "
-                    "rename one"
-                )

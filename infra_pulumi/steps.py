@@ -41,7 +41,6 @@ STEPS = (
         "fetches a run from its publisher",
         max_instances=10,
         buckets={"raw": WRITE, "landing": READ},
-        publishes=("ingest",),
     ),
     Step(
         "split",

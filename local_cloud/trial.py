@@ -24,6 +24,10 @@ from catalog.runs import Run
 from local_cloud.cloud import LocalCloud
 
 
+_LATE_SECONDS = 2.0
+_UNTOLD = "split failed on every try, which is a fault of ours: see the log, and report it"
+
+
 class TrialError(ValueError):
     """The call itself is wrong: an unknown data set, a file that is not there."""
 
@@ -102,7 +106,7 @@ def try_files(
         run = Run.at(served.time or cloud.clock.now())
         cloud.clock.advance_to(max(cloud.clock.now(), run.time))
         _offer(bucket, contract, run, served, _taken(cloud, contract))
-        cloud.settle()
+        _settle(cloud, contract, run)
         offered.append((served, run))
         if contract.kind.replaced:  # told now: the next run may replace these slots
             files.append(_file(cloud, contract, served, run))
@@ -115,6 +119,29 @@ def try_files(
         "tables": dict(_tables(cloud, contract)),
         "queries": [_query(cloud, sql) for sql in queries],
     }
+
+
+def _settle(cloud: LocalCloud, contract: Contract, run: Run) -> None:
+    """Wait until a run has come as far as it can."""
+    cloud.settle()
+    if not _is_home(cloud, contract, run):  # a busy storage server tells of its objects late
+        cloud.pubsub.wait_idle(_LATE_SECONDS * 10, quiet=_LATE_SECONDS)
+        cloud.settle()
+
+
+def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
+    """Whether nothing more is to come of a run: it is not taken, or its slots are loaded."""
+    claim = Claim.decode(cloud.read("raw", names.claim(contract.dataset, run)) or b"")
+    if claim.outcome is not Outcome.ACCEPTED:
+        return True
+    record = _record(cloud, contract, run)
+    if record is None:
+        return cloud.dead_letter_reason(contract.dataset, run.name) is not None
+    if record.outcome is not Outcome.ACCEPTED or not contract.kind.replaced:
+        return True
+    ledger = _ledger(cloud, contract)
+    taken = [part.slot for part in record.parts if not part.held]
+    return all(slot in ledger and ledger[slot]["run"] >= run.name for slot in taken)
 
 
 def _offer(
@@ -194,7 +221,8 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
     if record:
         outcome, reason = record.outcome, record.reason
     elif outcome is Outcome.ACCEPTED:
-        outcome, reason = Outcome.REFUSED, cloud.dead_letter_reason(contract.dataset, run.name)
+        outcome = Outcome.REFUSED
+        reason = cloud.dead_letter_reason(contract.dataset, run.name) or _UNTOLD
     reports = record.files if record else ()
     return {
         "files": [str(path) for path in served.paths],
@@ -213,8 +241,7 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
     """Where the rows of a run went, by slot; `none` for rows without one."""
     if record.outcome is Outcome.REFUSED:
         return {}
-    rows = cloud.rows("SELECT * FROM ops.loads")
-    ledger = {row["slot"]: row for row in rows if row["dataset"] == contract.dataset}
+    ledger = _ledger(cloud, contract)
     own = record.run if contract.kind.replaced else None
     told = {part.slot: _slot(part, ledger.get(part.slot), own) for part in record.parts}
     if record.no_slot:
@@ -223,6 +250,12 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
             "rejected": record.no_slot, "duplicates": 0,
         }  # fmt: skip
     return told
+
+
+def _ledger(cloud: LocalCloud, contract: Contract) -> dict[str, dict[str, Any]]:
+    """The ledger's rows of the data set, by slot."""
+    rows = cloud.rows("SELECT * FROM ops.loads")
+    return {row["slot"]: row for row in rows if row["dataset"] == contract.dataset}
 
 
 def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[str, Any]:

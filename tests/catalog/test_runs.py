@@ -109,7 +109,7 @@ def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
         ],
     }
     triggers = {
-        "split": [("raw", "runs/"), ("raw", "streams/")],
+        "split": [("raw", "runs/")],
         "submit": [("landing", "manifests/")],
         "load": [("lake", "receipts/")],
     }

@@ -92,7 +92,6 @@ def test_notifications_lead_from_each_zone_to_another_step(stack: list[Resource]
     }
     assert arrows == {
         ("demo-raw", "runs/", "split"),
-        ("demo-raw", "streams/", "split"),
         ("demo-landing", "manifests/", "submit"),
         ("demo-lake", "receipts/", "load"),
     }

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from catalog import names
 from catalog.contract import Contract, load_all
 from catalog.names import SplitKey
-from catalog.records import Claim, Outcome, SplitRecord
+from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run, tick
+from functions import boundary
 from functions.settings import settings
 from local_cloud import trial
 from local_cloud.cloud import LocalCloud
@@ -199,7 +200,8 @@ def assert_says(sentence: str, begin: str, said: str) -> None:
     assert sentence.startswith(begin)
     assert said in sentence
     assert re.search(
-        r"[;(].*\b(fetch|ask|open|add|raise|see|correct|wait|look|name|unpack)\b", sentence
+        r"[;:(].*\b(fetch|ask|open|add|raise|see|correct|wait|look|name|unpack|check|mend)\b",
+        sentence,
     )
     assert "\n" not in sentence
 
@@ -296,7 +298,7 @@ ELSEWHERE = {"Location": "https://example.org/usage.csv"}
 METADATA = {"Location": "https://169.254.169.254/computeMetadata/v1/"}
 PLAIN = {"Location": "http://www.data.gouv.fr/usage.csv"}
 GZIPPED = {"Content-Encoding": "gzip"}
-BOMB = gzip.compress(bytes(40_000_000), 9)
+BOMB = gzip.compress(b"0" * 40_000_000, 9)
 ANSWERED = [
     ("another host", Answer(status=302, headers=ELSEWHERE), "host example.org is not among the contract's hosts"),
     ("a private address", Answer(status=301, headers=METADATA), "169.254.169.254 is not an address of the public internet"),
@@ -333,7 +335,7 @@ def fetched(house: House, taken: Document) -> Fetched:
     for name, answer, _ in ANSWERED:
         house.serve(answer)
         runs[name] = house.ingest()
-        house.cloud.settle()
+        settled(house)
     return Fetched(runs, before, standing(house))
 
 
@@ -356,6 +358,13 @@ def test_a_bad_answer_is_refused_in_one_sentence(
     assert_says(reason or "", f"paris_wifi_usage {run.name}", said)
 
 
+def settled(house: House) -> None:
+    """Wait until everything has come home; the storage server tells of its objects late."""
+    house.cloud.settle()
+    house.cloud.pubsub.wait_idle(60, quiet=0.3)
+    house.cloud.settle()
+
+
 def claim_of(house: House, contract: Contract, run: Run) -> Claim | None:
     """The claim of a run, None where there is none."""
     body = house.cloud.read("raw", names.claim(contract.dataset, run))
@@ -374,7 +383,7 @@ def test_ten_times_the_bound_for_real(house: House) -> None:
     run = Run.at(tick(SITES.schedule, house.later(days=1)))
     body = json.dumps({"dataset": SITES.dataset}).encode()
     house.cloud.pubsub.publish("ingest", body, {"dataset": SITES.dataset, "kind": "daily_drop"})
-    house.cloud.settle()
+    settled(house)
     claim = claim_of(house, SITES, run)
     assert claim is not None
     assert claim.outcome is Outcome.REFUSED
@@ -391,8 +400,8 @@ PASSING = [
     ("cut in mid-body", Answer(GOOD, fault=Fault.cut(900)), "before its end; it is tried again"),
     ("cut without a length", Answer(GOOD, fault=Fault.cut(900), framing="close"), "it is tried again"),
     ("cut gzip", Answer(gzip.compress(GOOD)[:-9], headers=GZIPPED), "gzip without its end"),
-    ("a byte a second", Answer(GOOD, fault=Fault.drip(1)), "not finished within 2 s"),
-    ("headers a byte a second", Answer(fault=Fault.drip_headers(1)), "not finished within 2 s"),
+    ("a byte a second", Answer(GOOD, fault=Fault.drip(1)), "not finished within"),
+    ("headers a byte a second", Answer(fault=Fault.drip_headers(1)), "not finished within"),
 ]  # fmt: skip
 
 
@@ -401,11 +410,11 @@ def test_what_passes_is_tried_again_until_it_loads(
 ) -> None:
     """One message: each try fails in another way and claims nothing, the last one loads."""
     assert taken["files"]
-    monkeypatch.setenv("DOWNLOAD_SECONDS", "2")
+    monkeypatch.setenv("DOWNLOAD_SECONDS", "3")
     settings.cache_clear()
-    told: list[str] = []
+    told: list[Event] = []
     claims: list[Claim | None] = []
-    house.cloud.pubsub.on_publish("events", lambda m: told.append(m.data.decode()))
+    monkeypatch.setattr(boundary, "_log", told.append)
     good = export(month(datetime(2022, 5, 2, tzinfo=UTC), 10, seed=22))
     house.serve(*(answer for _, answer, _ in PASSING), Answer(good))
     answer = house.cloud.publishers.answer
@@ -417,9 +426,9 @@ def test_what_passes_is_tried_again_until_it_loads(
 
     monkeypatch.setattr(house.cloud.publishers, "answer", witnessed)
     assert house.ingest() == run
-    house.cloud.settle()
+    settled(house)
     settings.cache_clear()
-    failed = [event["message"] for event in map(json.loads, told) if event["outcome"] == "failed"]
+    failed = [event.message for event in told if event.outcome == "failed"]
     for (name, _, said), message in zip(PASSING, failed, strict=True):
         assert said in message, name
         assert f"paris_wifi_usage {run.name}: https://www.data.gouv.fr/" in message, name
@@ -436,24 +445,24 @@ def test_what_passes_is_tried_again_until_it_loads(
 def assert_unchanged_after(house: House, run: Run) -> None:
     """The publisher is asked with what it said of the run, and answers 304."""
     again = house.ingest()
-    house.cloud.settle()
+    settled(house)
     claim = claim_of(house, USAGE, again)
     assert claim is not None
     assert (claim.outcome, claim.same_as) == (Outcome.UNCHANGED, run.name)
     assert "if-none-match" in house.cloud.publishers.requests[-1].headers
 
 
-FAULTS: dict[str, tuple[int, str, bool]] = {
-    "site_code: empty": (0, "", True),
-    "bytes_in: not an integer": (11, "many", True),
-    "access_points: not an integer": (23, "2,5", True),
-    "ended_at: before 2012-01-01": (2, "1999-01-01", True),
-    "started_at: not a timestamp": (1, "yesterday", False),
-    "started_at: in the future": (1, "2031-01-01T00:00:00Z", False),
-    "a NUL byte": (5, "a\0b", False),
-    "wrong number of fields": (24, "75001;75002", False),
+FAULTS: dict[str, tuple[int, str]] = {
+    "site_code: empty": (0, ""),
+    "bytes_in: not an integer": (11, "many"),
+    "access_points: not an integer": (23, "2,5"),
+    "ended_at: before 2012-01-01": (2, "1999-01-01"),
+    "started_at: not a timestamp": (1, "yesterday"),
+    "started_at: in the future": (1, "2031-01-01T00:00:00Z"),
+    "a NUL byte": (5, "a\0b"),
+    "wrong number of fields": (24, "75001;75002"),
 }
-"""Reason → column, value, and whether the row still has a slot."""
+"""Reason → column and the value that gives it."""
 
 MONTH = st.tuples(
     st.integers(1, 6),
@@ -474,7 +483,9 @@ def test_every_row_is_loaded_duplicate_or_quarantined(
     house: House, months: list[tuple[int, list[int], list[str]]], order: random.Random
 ) -> None:
     lines, reasons = a_file(months, order, house.cloud.clock.now())
-    run = house.fetch(table([HEADER]) + b"".join(lines))
+    house.serve(table([HEADER]) + b"".join(lines))
+    run = house.ingest()
+    settled(house)
     claim = claim_of(house, USAGE, run)
     assert claim is not None
     record = SplitRecord.decode(
@@ -509,7 +520,7 @@ def a_file(
         made += [(line, "") for line in lines]
         made += [(lines[which % count], "") for which in again]
         for which, reason in enumerate(faults[:count]):
-            column, value, _ = FAULTS[reason]
+            column, value = FAULTS[reason]
             cells = list(good[which])
             cells[column] = value
             text = table([cells]).replace(b'"75001;75002"', b"75001;75002")
