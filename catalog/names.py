@@ -36,6 +36,11 @@ def replay_marker(dataset: str, slot: str, replay: int) -> str:
     return f"dirty/{dataset}/{slot}/replay-{replay:014d}"
 
 
+def pending_replay(dataset: str, slot: str, replay: int) -> str:
+    """landing: a replay that a manifest has taken and that the ledger does not hold yet."""
+    return f"replays/{dataset}/{slot}/replay-{replay:014d}"
+
+
 def split_record(dataset: str, key: SplitKey) -> str:
     """landing: the record of a split, created only if absent, written last."""
     return f"splits/{dataset}/{key}.json"
@@ -54,6 +59,11 @@ def manifest(system: str, manifest_id: str) -> str:
 def receipt(system: str, manifest_id: str) -> str:
     """lake: what a batch wrote, created only if absent, written last."""
     return f"receipts/{system}/{manifest_id}.json"
+
+
+def refused(step: str, object_name: str) -> str:
+    """quarantine: says that a step refused an object for good."""
+    return f"refused/{step}/{object_name}"
 
 
 def lake_prefix(table: str, manifest_id: str, attempt: int) -> str:
@@ -103,7 +113,7 @@ class Marker:
 
     @classmethod
     def parse(cls, name: str) -> Marker:
-        """The marker that an object of `dirty/` stands for."""
+        """The marker that an object of `dirty/` or `replays/` stands for."""
         _, dataset, slot, tail = name.split("/")
         if tail.startswith("replay-"):
             return cls(dataset, slot, name, None, int(tail.removeprefix("replay-")))

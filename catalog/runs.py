@@ -22,12 +22,17 @@ class Run:
     name: str
 
     def __post_init__(self) -> None:
-        """Refuse a name that is not a run's."""
+        """Refuse a name that is not a run's, and a time that no clock shows."""
+        told = (
+            f"{self.name!r} does not name a run: expected 20250605T021000Z or "
+            "20250605T021000Z.<slot>"
+        )
         if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"{self.name!r} does not name a run: expected 20250605T021000Z or "
-                "20250605T021000Z.<slot>"
-            )
+            raise ValueError(told)
+        try:
+            self.time  # noqa: B018 - reading it is the check
+        except ValueError as error:
+            raise ValueError(f"{told}, and {error}") from error
 
     @classmethod
     def at(cls, instant: datetime, asked: str | None = None) -> Run:

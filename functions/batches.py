@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from functions.settings import Settings
 
 _FAILED = (Batch.State.FAILED, Batch.State.CANCELLED)
 _LISTED = 100
+_NO_QUOTA = re.compile(r"Insufficient '[^']+' quota")
+"""How the service says that it did not begin a batch for want of quota."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ class Attempt:
 
     @property
     def counts(self) -> bool:
-        """Whether it uses up one of the attempts: a refusal for want of quota does not."""
-        return not (self.failed and "quota" in self.batch.state_message.lower())
+        """Whether it uses up one of the attempts: a refusal before it ran, for want of quota, does not."""
+        ran = any(past.state == Batch.State.RUNNING for past in self.batch.state_history)
+        refused = self.failed and _NO_QUOTA.search(self.batch.state_message)
+        return ran or not refused
 
 
 def parent(settings: Settings) -> str:

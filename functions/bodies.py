@@ -8,12 +8,12 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
-from catalog.contract import Bounds, Contract
+from catalog.contract import Bounds, Contract, Shape
 from functions.columns import RunRefused
 
 ESCAPED = re.compile("[\ud800-\udfff]")
@@ -24,6 +24,8 @@ _PIECE_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _PAGE = re.compile(r"<(!doctype\s+html|html|head|body|\?xml)\b", re.IGNORECASE)
+_LINES = re.compile(r"\}[ \t]*\r?\n\{")
+_ERROR = re.compile(r'\{\s*"error')
 _PACKED = (
     (re.compile(rb"PK\x03\x04"), "a ZIP archive or a spreadsheet (xlsx, ods)"),
     (re.compile(rb"\xd0\xcf\x11\xe0"), "an old spreadsheet (xls)"),
@@ -77,6 +79,21 @@ def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
 def is_page(head: bytes) -> bool:
     """Whether the first bytes of a file are those of an HTML page, or of XML, not of data."""
     return bool(_PAGE.match(head.decode("utf-8-sig", "replace").lstrip()))
+
+
+def may_be_data(head: bytes, shapes: Sequence[Shape], *, whole: bool) -> bool:
+    """Whether a file that begins so may have records, as far as its head tells: never for blanks.
+
+    JSON must have one of the shapes, or may still come to it where the head is not the whole file.
+    """
+    text = head.decode("utf-8-sig", "replace").strip()
+    if text[:1] not in ("{", "["):
+        return bool(text)
+    lists = any(not shape.array for shape in shapes)
+    if text[0] == "[" or _LINES.search(text):
+        return lists
+    keys = [f'"{shape.array.partition(".")[0]}"' for shape in shapes if shape.array]
+    return any(key in text for key in keys) or not (whole or _ERROR.match(text))
 
 
 def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from cloudevents.http import CloudEvent
 
+from catalog import names
 from catalog.records import Event
 from functions import store
 from functions.clients import Clients
@@ -44,7 +45,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
         for event in step(message, clients(), settings()):
             _tell(event)
     except Permanent as error:
-        _keep(name, cloud_event, error)
+        _keep(name, cloud_event, message, error)
         _tell(_failed(name, message, "refused", "ERROR", str(error), begin))
     except Exception as error:  # the boundary: logged, then raised to be delivered again
         text = f"{type(error).__name__}: {error}"
@@ -105,12 +106,14 @@ def _log(told: Event) -> None:
     print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)
 
 
-def _keep(name: str, cloud_event: CloudEvent, error: Permanent) -> None:
-    """Keep a message that cannot be worked on, with the reason, in quarantine."""
+def _keep(name: str, cloud_event: CloudEvent, message: Message | None, error: Permanent) -> None:
+    """Keep a message that cannot be worked on, with the reason, in quarantine.
+
+    One that tells of an object is also kept under that object's name, where `sweep` looks for it.
+    """
     bucket = clients().storage.bucket(settings().quarantine)
-    body = {"step": name, "reason": str(error), "event": cloud_event.data}
-    store.create(
-        bucket,
-        f"messages/{name}/{cloud_event['id']}.json",
-        json.dumps(body, ensure_ascii=False, default=str).encode(),
-    )
+    kept = {"step": name, "reason": str(error), "event": cloud_event.data}
+    body = json.dumps(kept, ensure_ascii=False, default=str).encode()
+    store.create(bucket, f"messages/{name}/{cloud_event['id']}.json", body)
+    if message and message.object:
+        store.create(bucket, names.refused(name, message.object), body)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-
-from google.cloud import bigquery, dataproc_v1, pubsub_v1, storage  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING
 
 from functions.settings import Settings
 
+if TYPE_CHECKING:
+    from google.cloud import bigquery, dataproc_v1, pubsub_v1, storage  # type: ignore[attr-defined]
+
 
 class Clients:
-    """The clients of one process. A function that never asks for one never pays for it."""
+    """The clients of one process. A function that never asks for one never imports its library."""
 
     def __init__(self, settings: Settings) -> None:
         """Make nothing yet."""
@@ -24,21 +26,29 @@ class Clients:
     @cached_property
     def storage(self) -> storage.Client:
         """Cloud Storage."""
+        from google.cloud import storage
+
         return storage.Client(project=self.settings.project)
 
     @cached_property
     def bigquery(self) -> bigquery.Client:
         """BigQuery, in the region of the data."""
+        from google.cloud import bigquery
+
         return bigquery.Client(project=self.settings.project, location=self.settings.region)
 
     @cached_property
     def publisher(self) -> pubsub_v1.PublisherClient:
         """Pub/Sub, for publishing."""
+        from google.cloud import pubsub_v1  # type: ignore[attr-defined]
+
         return pubsub_v1.PublisherClient()
 
     @cached_property
     def batches(self) -> dataproc_v1.BatchControllerClient:
         """Dataproc batches of the region, over REST."""
+        from google.cloud import dataproc_v1
+
         endpoint = os.environ.get(
             "DATAPROC_API_ENDPOINT", f"https://{self.settings.region}-dataproc.googleapis.com"
         )

@@ -1,4 +1,4 @@
-"""The contract that a message names."""
+"""The contract that a message names, and what it says of a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from catalog.contract import DATASETS, Contract, load
+from catalog.runs import Run
 from functions.errors import Permanent
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -21,3 +22,23 @@ def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
         known = ", ".join(sorted(found.stem for found in folder.glob("*.toml")))
         raise Permanent(f"{dataset[:80]!r} is no data set of this release; it knows: {known}")
     return load(path)
+
+
+def own_slot(contract: Contract, run: Run) -> str | None:
+    """The slot of a run, for kinds whose rows all have that of their run; None for the others."""
+    if not contract.kind.by_run:
+        return None
+    if run.asked and is_slot(contract, run.asked):
+        return run.asked
+    return contract.calendar.slot(run.time)
+
+
+def is_slot(contract: Contract, text: str | None) -> bool:
+    """Whether a text names a slot of the contract's calendar."""
+    if text is None:
+        return False
+    try:
+        contract.calendar.parse(text)
+    except ValueError:
+        return False
+    return True

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.runs import Run
+from functions.contracts import is_slot, own_slot
 from functions.reading import Batch
 from functions.rows import ColumnCheck, checks, instant
 
@@ -49,8 +50,8 @@ class Cutter:
         names = [column.name for column in contract.columns]
         self._names = names
         self._time = names.index(contract.time_column) if contract.time_column else None
-        self._own = _own_slot(contract, run)
-        self._asked = run.asked if _is_slot(contract, run.asked) else None
+        self._own = own_slot(contract, run)
+        self._asked = run.asked if is_slot(contract, run.asked) else None
         self._slots: dict[int, str] = {}
         self._slot_faults: dict[str, str | None] = {}
 
@@ -143,25 +144,6 @@ def _faults(
         for row, fault in found.items():
             faults.setdefault(row, fault)
     return faults, untimed
-
-
-def _own_slot(contract: Contract, run: Run) -> str | None:
-    """The slot of a run, for kinds whose rows all have that of their run."""
-    if not contract.kind.by_run:
-        return None
-    if run.asked and _is_slot(contract, run.asked):
-        return run.asked
-    return contract.calendar.slot(run.time)
-
-
-def _is_slot(contract: Contract, text: str | None) -> bool:
-    if text is None:
-        return False
-    try:
-        contract.calendar.parse(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _iso(second: float) -> str:

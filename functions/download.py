@@ -17,18 +17,18 @@ import msgspec
 from catalog import names
 from catalog.contract import Contract, Kind, Url
 from catalog.records import Claim, Event, Outcome, RawFile
-from catalog.runs import Run, tick
+from catalog.runs import TICK_TOLERANCE, Run, tick
 from functions import history, store
-from functions.bodies import is_page
+from functions.bodies import is_page, may_be_data
 from functions.boundary import event
 from functions.clients import Clients
-from functions.contracts import contract_of
+from functions.contracts import contract_of, own_slot
 from functions.errors import Later, Permanent
 from functions.fetch import FetchFailed, FetchRefused, Limits, Response, Validators, fetch
 from functions.messages import Message
 from functions.settings import Settings
-from functions.split import Zones
 from functions.uploads import Upload
+from functions.zones import Zones
 
 _CHUNK_BYTES = 4 << 20
 _HEAD_BYTES = 4_096
@@ -85,12 +85,17 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
     try:
         if request.slot:
             contract.calendar.parse(request.slot)
-        if request.run and request.slot is None:
-            return Run(request.run)
-        time_of = Run(request.run).time if request.run else None
-        return Run.at(time_of or tick(contract.schedule, message.published), request.slot)
+        found = Run(request.run) if request.run else None
     except ValueError as error:
         raise Permanent(f"{contract.dataset}: {error}") from error
+    if found is None:
+        return Run.at(tick(contract.schedule, message.published), request.slot)
+    if found.time > message.published + TICK_TOLERANCE:
+        raise Permanent(
+            f"{contract.dataset} {found.name}: the run lies in the future of the request, every "
+            "later one would count as older; ask for a time that has passed, or for none"
+        )
+    return Run.at(found.time, request.slot) if request.slot else found
 
 
 class Try:
@@ -105,9 +110,12 @@ class Try:
         self._message = message
         self._zones = zones
         self._origin = settings.origin(contract.dataset)
-        self._end = time.monotonic() + settings.download_seconds
+        self._end = self._source_end = time.monotonic() + settings.download_seconds
         self._attempt = uuid.uuid4().hex[:12]
-        self._standing = history.standing_claim(zones.raw, zones.landing, contract.dataset, run)
+        standing = history.standing_claim(zones.raw, zones.landing, contract.dataset, run)
+        # The same bytes on a new day are that day's: only in one slot are they nothing new.
+        same = standing and own_slot(contract, Run(standing.run)) == own_slot(contract, run)
+        self._standing = standing if same and contract.kind is not Kind.SNAPSHOT else None
 
     def claim(self) -> tuple[Claim, bool]:
         """The claim that now stands, and whether it is this try's.
@@ -130,11 +138,12 @@ class Try:
         refusals: list[str] = []
         failures: list[FetchFailed] = []
         sources = self._contract.source.fetch
-        for source in sources:
+        for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
             found = Fetched(source.name)
+            self._source_end = time.monotonic() + (self._end - time.monotonic()) / left
             undo.callback(found.abandon)
             try:
-                self._fetch(source, found, last=source is sources[-1])
+                self._fetch(source, found, last=left == 1)
             except FetchRefused as refused:
                 refusals.append(str(refused))
             except FetchFailed as failed:
@@ -143,7 +152,7 @@ class Try:
                 return self._taken(source, found)
             found.abandon()
         if failures:
-            told = "; ".join([str(failed) for failed in failures] + refusals)
+            told = "; ".join([_failure(failed) for failed in failures] + refusals)
             raise Later(f"{self._where}: {told}")
         return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
 
@@ -162,7 +171,7 @@ class Try:
                     found.unchanged = True
                     return
                 upload = self._upload(file, found)
-                found.files.append(_stored(response, upload, url, last=last))
+                found.files.append(_stored(response, upload, url, None if last else self._contract))
 
     def _limits(self) -> Limits:
         bounds = self._contract.bounds
@@ -170,7 +179,7 @@ class Try:
             max_bytes=bounds.bytes_max,
             max_decoded_bytes=bounds.bytes_max,
             max_ratio=bounds.ratio_max,
-            seconds=max(self._end - time.monotonic(), 0.001),
+            seconds=max(self._source_end - time.monotonic(), 0.001),
         )
 
     def _validators(self, source: Url, url: str) -> Validators | None:
@@ -178,7 +187,7 @@ class Try:
         standing = self._standing
         if standing is None or standing.source != source.name or len(source.urls) != 1:
             return None
-        if self._contract.kind is Kind.SNAPSHOT or standing.files[0].url != url:
+        if standing.files[0].url != url:
             return None
         headers = standing.files[0].headers
         found = Validators(headers.get("etag"), headers.get("last-modified"))
@@ -196,7 +205,7 @@ class Try:
         same = standing is not None and [f.sha256 for f in standing.files] == [
             f.sha256 for f in found.files
         ]
-        if (found.unchanged or same) and standing and self._contract.kind is not Kind.SNAPSHOT:
+        if (found.unchanged or same) and standing:
             return self._claim(Outcome.UNCHANGED, source=source.name, same_as=standing.run)
         short = [f for f in found.files if f.bytes < self._contract.bounds.bytes_min]
         if short:
@@ -239,8 +248,18 @@ class Fetched:
         self.uploads.clear()
 
 
-def _stored(response: Response, upload: Upload, url: str, *, last: bool) -> RawFile:
-    """Store a body as it streams; an HTML page is a failed source while another is left."""
+def _failure(failed: FetchFailed) -> str:
+    """The sentence of a failure, with the wait that the publisher asks for."""
+    wait = "" if failed.retry_after is None else f" (it asks to wait {failed.retry_after:g} s)"
+    return f"{failed}{wait}"
+
+
+def _stored(response: Response, upload: Upload, url: str, contract: Contract | None) -> RawFile:
+    """Store a body as it streams.
+
+    Where a `contract` is given another source is left: raises FetchFailed for a body that by its
+    size or head cannot be the data.
+    """
     digest = hashlib.sha256()
     head = b""
     for chunk in response.chunks():
@@ -248,11 +267,16 @@ def _stored(response: Response, upload: Upload, url: str, *, last: bool) -> RawF
             head += chunk[:_HEAD_BYTES]
         digest.update(chunk)
         upload.write(chunk)
-    if not last and (is_page(head) or not head.strip()):
+    head, whole = head[:_HEAD_BYTES], upload.size <= _HEAD_BYTES
+    if contract is not None and (
+        upload.size < contract.bounds.bytes_min
+        or is_page(head)
+        or not may_be_data(head, contract.source.shapes, whole=whole)
+    ):
         raise FetchFailed(
             "unavailable",
-            f"{url.partition('?')[0]}: the publisher answered with a page or nothing instead of "
-            "data; the next source is tried",
+            f"{url.partition('?')[0]}: the publisher answered with a page, an error or nothing "
+            "instead of data; the next source is tried",
         )
     generation = upload.finish()
     kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}

@@ -32,6 +32,15 @@ def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | Non
     return None
 
 
+def earlier_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord | None:
+    """The newest accepted split of the same run before the replay `key`."""
+    for earlier in sorted(_splits_of(landing, dataset, key.run), reverse=True):
+        record = read_split(landing, dataset, earlier) if earlier < key else None
+        if record is not None and record.outcome is Outcome.ACCEPTED:
+            return record
+    return None
+
+
 def standing_claim(raw: Bucket, landing: Bucket, dataset: str, run: Run) -> Claim | None:
     """The claim whose bytes stand in the lake, as far as runs before `run` say.
 
@@ -61,16 +70,20 @@ def read_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord | No
 
 def _split_outcome(landing: Bucket, dataset: str, run: Run) -> Outcome | None:
     """What became of a run: accepted if any of its splits was, None before the first."""
-    prefix = f"splits/{dataset}/{run.name}"
-    found = [names.split_of(name)[1] for name in store.names(landing, prefix)]
     outcomes = {
         record.outcome
-        for key in found
-        if key.run == run and (record := read_split(landing, dataset, key))
+        for key in _splits_of(landing, dataset, run)
+        if (record := read_split(landing, dataset, key))
     }
     if Outcome.ACCEPTED in outcomes:
         return Outcome.ACCEPTED
     return Outcome.REFUSED if outcomes else None
+
+
+def _splits_of(landing: Bucket, dataset: str, run: Run) -> list[SplitKey]:
+    """The keys of a run's split records."""
+    found = store.names(landing, f"splits/{dataset}/{run.name}")
+    return [key for name in found if (key := names.split_of(name)[1]).run == run]
 
 
 def _claims(raw: Bucket, dataset: str, run: Run) -> Iterator[Run]:

@@ -43,7 +43,9 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     _reconcile(manifest, receipt)
     loaded = ledger.read(clients, manifest.system)
     if all(ledger.current(loaded.get((s.dataset, s.slot)), s.version) for s in manifest.slots):
-        yield from (_told(slot, receipt, False, message) for slot in manifest.slots)
+        for slot in manifest.slots:
+            own = loaded[slot.dataset, slot.slot].manifest == manifest.id
+            yield _told(slot, receipt, own, message)
         return
     tables = _tables(manifest, receipt)
     try:
@@ -207,13 +209,13 @@ def _usable(clients: Clients, job: LoadJob, destination: str) -> bool:
     return True
 
 
-def _told(slot: SlotParts, receipt: Receipt, fresh: bool, message: Message) -> Event:
-    """The event of one slot."""
+def _told(slot: SlotParts, receipt: Receipt, stands: bool, message: Message) -> Event:
+    """The event of one slot; `stands` says whether what is loaded is this receipt's."""
     counts = next(c for c in receipt.counts if (c.dataset, c.slot) == (slot.dataset, slot.slot))
     return event(
         "load",
         message,
-        "loaded" if fresh else "stale",
+        "loaded" if stands else "stale",
         subject=f"{slot.dataset} {slot.slot}",
         system=receipt.system,
         dataset=slot.dataset,

@@ -55,6 +55,10 @@ class Parts:
         """Count a rejected row of a slot."""
         self._slot(slot).reject(reason, text)
 
+    def expect(self, slot: str) -> None:
+        """Make a part of the slot even where it gets no row."""
+        self._slot(slot)
+
     def finish(self, bounds: Bounds) -> tuple[Part, ...]:
         """Write what waits; the parts in order of slot, held where too many rows were rejected."""
         return tuple(self.slots[slot].finish(bounds) for slot in sorted(self.slots))

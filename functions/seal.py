@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
@@ -14,7 +14,7 @@ from google.cloud.storage import Bucket
 from catalog import names
 from catalog.contract import Contract, load_all
 from catalog.names import Marker
-from catalog.records import Event, Manifest, SlotParts
+from catalog.records import Event, Manifest, Origin, SlotParts
 from catalog.versions import Version, manifest_id
 from functions import ledger, slot_parts, store
 from functions.boundary import event
@@ -61,18 +61,22 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     if not ready:
         yield event("seal", message, "nothing marked", system=request.system)
         return
-    candidates = _candidates(landing, contracts, ready[:MOST_SLOTS], message, clients)
+    pending = _pending(landing, {one.contract.dataset for one in ready})
+    loaded = ledger.read(clients, request.system)
+    candidates = _candidates(landing, _asked_again(ready[:MOST_SLOTS], pending), loaded, message)
     unchanged = [one for one in candidates if one.verdict is Verdict.UNCHANGED]
     raised = _raise_versions(request.system, unchanged, message, clients)
     work = [one for one in candidates if one.verdict is Verdict.CHANGED or one in unchanged]
     taken = _within(settings.manifest_bytes, [one for one in work if one not in raised])
+    _keep_replays(landing, taken)
     manifest = _write(landing, request.system, contracts, taken, message, settings)
     waiting = [one for one in work if one not in raised and one not in taken]
     done = [one for one in candidates if one not in waiting]
     _drop(landing, [name for one in done for name in one.marked.markers])
+    _drop(landing, [marker.name for marker in pending if _fulfilled(marker, loaded)])
     if waiting or len(ready) > MOST_SLOTS:
         clients.publish("seal", json.dumps({"system": request.system}).encode(), {})
-    yield from (_told(one, one in raised, manifest, message) for one in done)
+    yield from _told_all(done, manifest, message)
 
 
 class Verdict(StrEnum):
@@ -107,6 +111,7 @@ class _Candidate:
     marked: _Marked
     content: Content | None
     verdict: Verdict
+    known: Loaded | None
 
     @property
     def parts(self) -> SlotParts:
@@ -121,10 +126,14 @@ class _Candidate:
         return self.content
 
 
-def verdict(content: SlotParts | None, loaded: Loaded | None, replay: int) -> Verdict:
+def verdict(
+    content: SlotParts | None, loaded: Loaded | None, replay: int, *, replaced: bool = True
+) -> Verdict:
     """What to do about a slot whose parts are `content` when the ledger says `loaded`.
 
-    `replay` is the number of the newest request to work on it whatever its revision, or 0.
+    `replay` is the number of the newest request to work on it whatever its revision, or 0: it is
+    heeded until the ledger holds one as new. `replaced` says whether the newest run counts alone;
+    where runs add up, a newer run must have brought more parts than are loaded.
     """
     if content is None:
         return Verdict.REFUSED if loaded else Verdict.EMPTY
@@ -133,10 +142,14 @@ def verdict(content: SlotParts | None, loaded: Loaded | None, replay: int) -> Ve
     version = Version.parse(content.version)
     if (version.run, version.parts) < (loaded.version.run, loaded.version.parts):
         return Verdict.REFUSED
+    least = loaded.version.parts + (version.run > loaded.version.run)
+    if not replaced and version.parts < least:
+        return Verdict.REFUSED
     same = (content.revision, content.origin) == (loaded.revision, loaded.origin)
     if same and version <= loaded.version:
         return Verdict.CURRENT
-    return Verdict.UNCHANGED if same and not replay else Verdict.CHANGED
+    asked = replay > loaded.version.replay
+    return Verdict.UNCHANGED if same and not asked else Verdict.CHANGED
 
 
 def _contracts(system: str) -> dict[str, Contract]:
@@ -216,15 +229,46 @@ def _ready(landing: Bucket, contracts: dict[str, Contract], message: Message) ->
     return sorted(found, key=lambda marked: marked.order)
 
 
+def _pending(landing: Bucket, datasets: Iterable[str]) -> list[Marker]:
+    """The replays of these data sets that manifests have taken.
+
+    Listed after the markers: a replay's marker goes only once this has been written.
+    """
+    return [
+        Marker.parse(name)
+        for dataset in datasets
+        for name in store.names(landing, f"replays/{dataset}/")
+    ]
+
+
+def _asked_again(ready: Sequence[_Marked], pending: Sequence[Marker]) -> list[_Marked]:
+    """The marked slots, each with its newest replay, that of a manifest in flight among them."""
+    newest = {(each.dataset, each.slot): each.replay for each in pending}  # in order of number
+    return [
+        replace(one, replay=max(one.replay, newest.get((one.contract.dataset, one.slot), 0)))
+        for one in ready
+    ]
+
+
+def _keep_replays(landing: Bucket, taken: Iterable[_Candidate]) -> None:
+    """Note the replays that a manifest takes, so that a newer run does not make it needless."""
+    for one in taken:
+        dataset, slot, replay = one.marked.contract.dataset, one.marked.slot, one.marked.replay
+        if replay > (one.known.version.replay if one.known else 0):
+            store.create(landing, names.pending_replay(dataset, slot, replay), b"", "text/plain")
+
+
+def _fulfilled(marker: Marker, loaded: Ledger) -> bool:
+    """Whether the ledger holds a replay at least as new as this one."""
+    known = loaded.get((marker.dataset, marker.slot))
+    return known is not None and known.version.replay >= marker.replay
+
+
 def _candidates(
-    landing: Bucket,
-    contracts: dict[str, Contract],
-    ready: Sequence[_Marked],
-    message: Message,
-    clients: Clients,
+    landing: Bucket, ready: Sequence[_Marked], loaded: Ledger, message: Message
 ) -> list[_Candidate]:
     """What counts in each marked slot and what to do about it, in the order given."""
-    loaded = ledger.read(clients, next(iter(contracts.values())).system)
+    contracts = {one.contract.dataset: one.contract for one in ready}
     found: dict[tuple[str, str], Content | None] = {}
     for dataset, contract in contracts.items():
         replays = {one.slot: one.replay for one in ready if one.contract is contract}
@@ -240,14 +284,23 @@ def _candidate(
 ) -> _Candidate:
     """A marked slot judged; other rows under a loaded version's name get this message's replay."""
     known = loaded.get((marked.contract.dataset, marked.slot))
-    judged = verdict(content.parts if content else None, known, marked.replay)
-    if content and known and judged is Verdict.CHANGED:
-        version = Version.parse(content.parts.version)
-        if version <= known.version:
-            newer = Version(version.run, version.parts, message.milliseconds)
-            parts = msgspec.structs.replace(content.parts, version=str(newer))
-            content = Content(parts, content.bytes)
-    return _Candidate(marked, content, judged)
+    judged = verdict(
+        content.parts if content else None,
+        known,
+        marked.replay,
+        replaced=marked.contract.kind.replaced,
+    )
+    if content and judged is Verdict.CHANGED and ledger.current(known, content.parts.version):
+        content = Content(_newer(content.parts, message), content.bytes)
+    return _Candidate(marked, content, judged, known)
+
+
+def _newer(parts: SlotParts, message: Message) -> SlotParts:
+    """The parts under a version that no other content bears: this message's replay."""
+    version = Version.parse(parts.version)
+    number = max(message.milliseconds, version.replay + 1)
+    newer = Version(version.run, version.parts, number)
+    return msgspec.structs.replace(parts, version=str(newer))
 
 
 def _raise_versions(
@@ -285,26 +338,51 @@ def _write(
     taken: list[_Candidate],
     message: Message,
     settings: Settings,
-) -> str | None:
-    """Create the manifest of the slots taken, only if absent; its object's name."""
+) -> Manifest | None:
+    """Create the manifest of the slots taken, only if absent.
+
+    Where a manifest of the same id tells of other content, these slots get newer versions, and
+    with them an id of their own.
+    """
     if not taken:
         return None
-    slots = tuple(one.parts for one in sorted(taken, key=lambda one: one.marked.order))
-    identity = manifest_id(system, ((s.dataset, s.slot, s.version) for s in slots))
+    slots = [one.parts for one in sorted(taken, key=lambda one: one.marked.order)]
     used = {s.dataset: contracts[s.dataset] for s in slots}
     manifest = Manifest(
-        id=identity,
+        id=_identity(system, slots),
         system=system,
         sealed_at=message.published.isoformat(),
         lake=f"gs://{settings.lake}",
         bytes=sum(one.counted.bytes for one in taken),
-        slots=slots,
+        slots=tuple(slots),
         tables=tuple(table for contract in used.values() for table in contract.lake_tables()),
         contracts={dataset: contract.for_job() for dataset, contract in used.items()},
     )
-    name = names.manifest(system, identity)
-    store.create(landing, name, manifest.encode())
-    return name
+    stands = Manifest.decode(_create(landing, manifest))
+    ours = set(map(_content, slots))
+    others = {(s.dataset, s.slot) for s in stands.slots if _content(s) not in ours}
+    if others:
+        slots = [_newer(s, message) if (s.dataset, s.slot) in others else s for s in slots]
+        manifest = msgspec.structs.replace(
+            manifest, id=_identity(system, slots), slots=tuple(slots)
+        )
+        _create(landing, manifest)
+    return manifest
+
+
+def _create(landing: Bucket, manifest: Manifest) -> bytes:
+    """Create a manifest only if absent; what now stands under its name."""
+    return store.create(landing, names.manifest(manifest.system, manifest.id), manifest.encode())
+
+
+def _identity(system: str, slots: Iterable[SlotParts]) -> str:
+    """The id of the manifest of these slots."""
+    return manifest_id(system, ((s.dataset, s.slot, s.version) for s in slots))
+
+
+def _content(parts: SlotParts) -> tuple[str, str, str, Origin]:
+    """A slot and what names its content, whatever its version."""
+    return parts.dataset, parts.slot, parts.revision, parts.origin
 
 
 def _drop(landing: Bucket, markers: Iterable[str]) -> None:
@@ -316,13 +394,23 @@ def _drop(landing: Bucket, markers: Iterable[str]) -> None:
 _SEVERITY = {Verdict.REFUSED: "ERROR", Verdict.EMPTY: "WARNING"}
 
 
-def _told(one: _Candidate, raised: bool, manifest: str | None, message: Message) -> Event:
-    """The event of one slot."""
-    sealed = one.verdict in (Verdict.CHANGED, Verdict.UNCHANGED) and not raised
+def _told_all(
+    done: Iterable[_Candidate], manifest: Manifest | None, message: Message
+) -> Iterator[Event]:
+    """An event for each slot."""
+    sealed = {(s.dataset, s.slot): s.version for s in manifest.slots} if manifest else {}
+    name = names.manifest(manifest.system, manifest.id) if manifest else ""
+    for one in done:
+        version = sealed.get((one.marked.contract.dataset, one.marked.slot))
+        yield _told(one, version, name, message)
+
+
+def _told(one: _Candidate, sealed: str | None, manifest: str, message: Message) -> Event:
+    """The event of one slot; `sealed` is the version that the manifest has of it."""
     dataset, slot = one.marked.contract.dataset, one.marked.slot
     texts = {
-        Verdict.REFUSED: "fewer parts count than are loaded: the loaded ones stand; look for held "
-        "or refused splits and deleted parts",
+        Verdict.REFUSED: "fewer parts count than are loaded, or no more with a newer run: the loaded "
+        "ones stand; look for held or refused splits and deleted parts",
         Verdict.EMPTY: "no part of it counts: held, refused or gone",
     }
     text = texts.get(one.verdict)
@@ -336,7 +424,7 @@ def _told(one: _Candidate, raised: bool, manifest: str | None, message: Message)
         system=one.marked.contract.system,
         dataset=dataset,
         slot=slot,
-        version=one.content.parts.version if one.content else None,
+        version=sealed or (one.content.parts.version if one.content else None),
         rows=one.content.parts.rows_in if one.content else None,
         bytes=one.content.bytes if one.content else None,
         object=manifest if sealed else None,

@@ -9,9 +9,8 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -27,16 +26,19 @@ from functions import history, store
 from functions.boundary import event
 from functions.clients import Clients
 from functions.columns import RunRefused
-from functions.contracts import contract_of
+from functions.contracts import contract_of, is_slot
 from functions.cut import Cutter
 from functions.errors import Permanent
 from functions.messages import Message
 from functions.parts import Parts, Rejects
 from functions.readers import File
 from functions.settings import Settings
+from functions.zones import Zones
 
 _READ_BYTES = 1 << 20
 _REASONS = 5
+_SECONDS = 480.0
+"""How long the files of a run are read: the rest of a function's time is for what follows."""
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -74,26 +76,16 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     yield from _told(message, contract, key, record, again, time.monotonic() - begin)
 
 
-@dataclass(frozen=True)
-class Zones:
-    """The buckets that a split reads and writes."""
-
-    raw: Bucket
-    landing: Bucket
-    quarantine: Bucket
-
-    @classmethod
-    def of(cls, clients: Clients, settings: Settings) -> Zones:
-        """The buckets that the settings name."""
-        bucket = clients.storage.bucket
-        return cls(bucket(settings.raw), bucket(settings.landing), bucket(settings.quarantine))
-
-
 class Try:
     """One try at splitting a run."""
 
-    def __init__(self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones) -> None:
-        """Nothing is read yet."""
+    def __init__(
+        self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones, *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Nothing is read yet; the time allowed, in seconds of `clock`, begins."""
+        self._clock = clock
+        self._end = clock() + _SECONDS
         self._contract = contract
         self._claim = claim
         self._key = key
@@ -132,6 +124,7 @@ class Try:
             for file in self._claim.files:
                 self._read(file)
             self._keep_bounds()
+            self._expect_left()
             parts = self._parts.finish(self._contract.bounds)
         except RunRefused as refused:
             reason = str(refused)
@@ -161,6 +154,7 @@ class Try:
             for batch in file.batches(_chunks(self._zones.raw, raw, file.where)):
                 self._rows += len(batch.lines) + len(batch.broken)
                 self._keep_rows_max(file.where)
+                self._keep_time(file.where)
                 found = cutter.cut(batch)
                 for slot, table in found.tables.items():
                     self._parts.add(slot, table, found.newest.get(slot))
@@ -183,6 +177,25 @@ class Try:
                 f"{where}: more than the {most} rows of the contract; raise bounds.rows_max if the "
                 "data set has grown"
             )
+
+    def _keep_time(self, where: str) -> None:
+        if self._clock() > self._end:
+            raise RunRefused(
+                f"{where}: not split within {_SECONDS:g} seconds, after {self._rows} rows; fetch "
+                "the data set in slices, or lower bounds.bytes_max so that it is refused early"
+            )
+
+    def _expect_left(self) -> None:
+        """Have a part, if without a row, of every slot that the run had before this replay.
+
+        Rows that moved would otherwise stand in their old slot too, which nothing would work on.
+        """
+        if not self._key.replay:
+            return
+        before = history.earlier_split(self._zones.landing, self._contract.dataset, self._key)
+        for part in before.parts if before else ():
+            if is_slot(self._contract, part.slot):
+                self._parts.expect(part.slot)
 
     def _keep_bounds(self) -> None:
         """Raise RunRefused when the run as a whole breaks a bound of the contract."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ PATIENCE = timedelta(minutes=10)
 HORIZON = timedelta(days=14)
 """How old a run may be and still be looked for."""
 MOST_MANIFESTS = 100
-"""How many of a system's newest manifests are looked at."""
+"""For how many of a system's manifests one call sends messages at most; the next takes others."""
 TOLD = timedelta(hours=1)
 """How long a batch's state is told; each state has one event id."""
 _THREADS = 8
@@ -76,18 +77,20 @@ def _lost(
     settings: Settings,
 ) -> Iterator[Lost]:
     """What a system has begun and not gone on with."""
-    raw = clients.storage.bucket(settings.raw)
     landing = clients.storage.bucket(settings.landing)
     for contract in contracts:
-        yield from _claims(raw, landing, contract.dataset, message.published)
+        yield from _claims(clients, settings, contract.dataset, message.published)
     if any(_marked(landing, contract, message.published) for contract in contracts):
         data = json.dumps({"system": system}).encode()
         yield Lost("seal", f"dirty/ of {system}", {}, data)
-    yield from _manifests(system, message.published, clients, settings)
+    manifests = _manifests(system, message.published, clients, settings)
+    yield from itertools.islice(manifests, MOST_MANIFESTS)
 
 
-def _claims(raw: Bucket, landing: Bucket, dataset: str, now: datetime) -> Iterator[Lost]:
-    """Accepted runs of the horizon that no split has recorded."""
+def _claims(clients: Clients, settings: Settings, dataset: str, now: datetime) -> Iterator[Lost]:
+    """Accepted runs of the horizon that no split has recorded and none has refused."""
+    raw = clients.storage.bucket(settings.raw)
+    landing = clients.storage.bucket(settings.landing)
     folder, oldest = f"runs/{dataset}/", Run.at(now - HORIZON)
     listed = raw.list_blobs(
         prefix=folder,
@@ -101,8 +104,14 @@ def _claims(raw: Bucket, landing: Bucket, dataset: str, now: datetime) -> Iterat
         claim = Claim.decode(body) if body else None
         if claim is None or claim.outcome is not Outcome.ACCEPTED:
             continue
-        if now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE:
+        late = now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE
+        if late and not _refused(clients, settings, "split", name):
             yield _finalized("split", raw.name, name, left[name])
+
+
+def _refused(clients: Clients, settings: Settings, step: str, name: str) -> bool:
+    """Whether a step refused an object for good."""
+    return store.exists(clients.storage.bucket(settings.quarantine), names.refused(step, name))
 
 
 def _bodies(bucket: Bucket, objects: Iterable[str]) -> list[bytes | None]:
@@ -125,21 +134,29 @@ def _manifests(system: str, now: datetime, clients: Clients, settings: Settings)
     spark = settings.spark
     free = spark.max_batches - batches.unfinished(clients, settings, system) if spark else 0
     for manifest, generation in _open(landing, system, loaded, now):
-        receipt = lake.get_blob(names.receipt(system, manifest.id))
+        written = names.receipt(system, manifest.id)
+        sealed = names.manifest(system, manifest.id)
+        receipt = lake.get_blob(written)
         if receipt:
-            yield _finalized("load", lake.name, receipt.name or "", int(receipt.generation or 0))
-        elif spark and free > 0 and _forsaken(clients, settings, spark, manifest):
+            if not _refused(clients, settings, "load", written):
+                yield _finalized("load", lake.name, written, int(receipt.generation or 0))
+        elif (
+            spark
+            and free > 0
+            and not _refused(clients, settings, "submit", sealed)
+            and _forsaken(clients, settings, spark, manifest)
+        ):
             free -= 1
-            name = names.manifest(system, manifest.id)
-            yield _finalized("submit", landing.name, name, generation)
+            yield _finalized("submit", landing.name, sealed, generation)
 
 
 def _open(
     landing: Bucket, system: str, loaded: Ledger, now: datetime
 ) -> list[tuple[Manifest, int]]:
-    """The newest manifests of a system that are not loaded, oldest first, with generations.
+    """The manifests of a system's horizon that are not loaded, oldest first, with generations.
 
-    A manifest that the ledger names is done: its swap decided all its slots at once.
+    A manifest that the ledger names is done: its swap decided all its slots at once. When they
+    were made is measured from the newest, so that it holds on any clock; `sealed_at` decides.
     """
     listed = list(
         landing.list_blobs(
@@ -148,8 +165,13 @@ def _open(
         )
     )
     done = {each.manifest for each in loaded.values()}
-    newest = sorted(listed, key=lambda blob: blob.time_created)[-MOST_MANIFESTS:]
-    blobs = [blob for blob in newest if names.system_and_id(blob.name)[1] not in done]
+    ordered = sorted(listed, key=lambda blob: blob.time_created)
+    blobs = [
+        blob
+        for blob in ordered
+        if ordered[-1].time_created - blob.time_created <= HORIZON
+        and names.system_and_id(blob.name)[1] not in done
+    ]
     bodies = _bodies(landing, [blob.name for blob in blobs])
     found = [
         (Manifest.decode(body), int(blob.generation))

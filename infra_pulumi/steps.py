@@ -64,6 +64,7 @@ STEPS = (
         "submit",
         "submit",
         "submits Spark batches",
+        max_instances=1,  # counts the system's batches, then creates one
         spark=True,
         buckets={"landing": READ, "lake": READ},
         project_roles=("roles/dataproc.editor",),

@@ -65,8 +65,8 @@ class BigQueryServer:
 
     def _command(self) -> list[str]:
         host, port = self.address
-        run = "import sys; from local_bigquery.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", run, "--host", host, "--port", str(port)]
+        main = str(Path(__file__).with_name("bigquery_main.py"))
+        command = [sys.executable, "-P", main, "--host", host, "--port", str(port)]
         command += ["--grpc-port", str(self._grpc_port), "--project", self.project]
         return [*command, "--data-dir", str(self._data_dir), "serve"]
 

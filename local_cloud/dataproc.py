@@ -283,14 +283,10 @@ class Dataproc:
                 self._changed.notify_all()
 
     def _next_pending(self) -> _Entry | None:
-        """Wait for a pending batch and set it running; None when the stand-in is closed."""
+        """Wait for a pending batch; None when the stand-in is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._first_pending() is not None)
-            entry = self._first_pending()
-            if self._closed or entry is None:
-                return None
-            self._set_state(entry.batch, Batch.State.RUNNING, "")
-            return entry
+            return None if self._closed else self._first_pending()
 
     def _first_pending(self) -> _Entry | None:
         pending = (e for e in self._entries.values() if e.batch.state == Batch.State.PENDING)
@@ -301,6 +297,8 @@ class Dataproc:
         with self._changed:
             if self._failures:
                 return BatchResult(request.batch_id, "FAILED", self._failures.pop(0), 0.0)
+            self._set_state(batch, Batch.State.RUNNING, "")
+            self._changed.notify_all()
         try:
             return self._runner.run(request, _ttl(batch).total_seconds() * self._ttl_scale)
         except SparkFailedError as error:

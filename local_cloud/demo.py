@@ -1,6 +1,7 @@
 """`demo`: four days of the schedule on the local cloud, from publishers to reports, and its summary.
 
-Day one fetches everything, day two finds nothing new, on day three one month of one data set has
+Day one fetches everything, on day two the files are the same (a day's list is a new day's all the
+same), on day three one month of one data set has
 changed, on day four a publisher answers with an error page. Every check that must hold is printed
 with what was seen; the exit code is 0 only if all of them held.
 """
@@ -54,7 +55,7 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
     with LocalCloud(start=START, origins=origins) as cloud:
         _say(f"the local cloud is up after {time.monotonic() - begin:.1f} s: {cloud.describe()}")
         cloud.pubsub.on_publish("events", _Progress().tell)
-        for day, title in enumerate(("first fetch", "nothing new", "one month changed", "broken")):
+        for day, title in enumerate(("first fetch", "the same files", "one month changed", "broken")):
             _say(f"\n== day {day + 1}, {START + timedelta(days=day):%Y-%m-%d}: {title}")
             _publish(cloud, day)
             _fire(cloud, day)

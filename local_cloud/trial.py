@@ -23,7 +23,6 @@ from catalog.records import Claim, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from local_cloud.cloud import LocalCloud
 
-
 _LATE_SECONDS = 2.0
 _UNTOLD = "split failed on every try, which is a fault of ours: see the log, and report it"
 

@@ -44,7 +44,13 @@ def test_two_publishes_of_one_tick_are_one_run() -> None:
     assert one == other == Run("20250605T041700Z")
 
 
-@pytest.mark.parametrize("name", ["2025-06-05", "20250605T021000", "20250605T021000Z.", "../x", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2025-06-05", "20250605T021000", "20250605T021000Z.", "../x", "", "20259999T999999Z",
+        "20250229T000000Z.2025-02",
+    ],
+)  # fmt: skip
 def test_what_names_no_run_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="does not name a run"):
         Run(name)

@@ -27,6 +27,7 @@ from functions import split, store
 from functions.clients import Clients
 from functions.messages import Message
 from functions.settings import Settings
+from functions.zones import Zones
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
 from local_cloud.storage import StorageServer
@@ -64,7 +65,7 @@ class Desk:
             server.create_bucket(name)
         self.settings = Settings(project="demo", region="europe-west1", **zones)
         self.clients = BucketClients(self.settings, server.url)
-        self.zones = split.Zones.of(self.clients, self.settings)
+        self.zones = Zones.of(self.clients, self.settings)
 
     def claim(self, contract: Contract, run: Run, bodies: Sequence[tuple[str, bytes]]) -> Claim:
         """Put a run into raw as if it had been fetched."""

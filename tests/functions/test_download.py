@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -137,6 +139,24 @@ def test_a_snapshot_is_never_unchanged(
         assert fetched_and_split(desk, NOW + day * DAY).outcome is Outcome.ACCEPTED
 
 
+def test_a_daily_drop_takes_the_same_bytes_on_a_new_day(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = changed(SITES_CONTRACT, schedule="17 3,9 * * *")
+    use(monkeypatch, contract)
+    publishers.serve(SITES_URL, Answer(SITES))
+    seen = []
+    for hours in (0, 6, 24):
+        [event] = ingest(desk, NOW + timedelta(hours=hours), dataset=contract.dataset)
+        assert event.run is not None
+        seen.append(claim(desk, contract, event.run))
+        if seen[-1].files:
+            desk.split(contract, Run(event.run))
+    assert [found.outcome.value for found in seen] == ["accepted", "unchanged", "accepted"]
+    assert seen[1].same_as == seen[0].run
+    assert [file.status for file in seen[2].files] == [200]
+
+
 REFUSED = [
     ("empty", Answer(b""), "the body has 0 bytes, the contract expects at least 1"),
     ("not found", Answer(b"", status=404), "answered 404"),
@@ -171,7 +191,11 @@ def test_refused_at_the_claim(
 
 
 AGAIN = [
-    ("429", Answer(b"", status=429, headers={"Retry-After": "5"}), "answered 429"),
+    (
+        "429",
+        Answer(b"", status=429, headers={"Retry-After": "5"}),
+        "answered 429; it is tried again [(]it asks to wait 5 s[)]",
+    ),
     ("500", Answer(b"", status=500), "answered 500"),
     ("reset", Answer(CSV, fault=Fault.reset(100)), "tried again"),
     ("cut", Answer(CSV, fault=Fault.cut(100)), "tried again"),
@@ -199,6 +223,16 @@ FALLBACKS = [
     ("page", Answer(b"<html>"), Answer(SITES), "accepted", "data.gouv"),
     ("gone", Answer(b"", status=404), Answer(SITES), "accepted", "data.gouv"),
     ("down", Answer(b"", status=503), Answer(SITES), "accepted", "data.gouv"),
+    ("JSON error", Answer(b'{"error_code": "Limit"}'), Answer(SITES), "accepted", "data.gouv"),
+    (
+        "long JSON error",
+        Answer(b'{"error": "' + b"x" * 9_000 + b'"}'),
+        Answer(SITES),
+        "accepted",
+        "data.gouv",
+    ),
+    ("too small", Answer(b"x;"), Answer(SITES), "accepted", "data.gouv"),
+    ("slow", Answer(SITES, fault=Fault.drip(20)), Answer(SITES), "accepted", "data.gouv"),
     ("first is good", Answer(SITES), Answer(b"", status=500), "accepted", "export"),
     ("both gone", Answer(b"", status=404), Answer(b"", status=410), "refused", ""),
     ("both pages", Answer(b"<html>"), Answer(b"<html>"), "accepted", "data.gouv"),
@@ -210,8 +244,11 @@ FALLBACKS = [
     ids=[c[0] for c in FALLBACKS],
 )  # fmt: skip
 def test_sources_in_order(
-    desk: Desk, publishers: Publishers, first: Answer, second: Answer, outcome: str, source: str
-) -> None:
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch, first: Answer,
+    second: Answer, outcome: str, source: str,
+) -> None:  # fmt: skip
+    use(monkeypatch, changed(SITES_CONTRACT, bounds__bytes_min=5))
+    desk.settings = desk.settings.__class__(**{**_fields(desk), "download_seconds": 3.0})
     publishers.serve(SITES_URL, first)
     publishers.serve(FALLBACK_URL, second)
     [event] = ingest(desk, dataset="paris_wifi_sites")
@@ -245,6 +282,22 @@ def test_what_may_not_be_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(Permanent, match=said):
             ingest(desk, **body)
     assert desk.names("raw") == []
+
+
+def test_a_run_of_the_future_cannot_be_asked_for(desk: Desk, publishers: Publishers) -> None:
+    with pytest.raises(Permanent, match=r"20250605T041731Z: .* lies in the future"):
+        ingest(desk, run="20250605T041731Z")
+    publishers.serve(USAGE_URL, Answer(CSV))
+    [event] = ingest(desk, run="20250605T041730Z")
+    assert event.outcome == "accepted"
+
+
+def test_download_imports_only_what_it_uses() -> None:
+    unused = {"pyarrow", "numpy", "google.cloud.bigquery", "google.cloud.dataproc_v1",
+              "google.cloud.pubsub_v1", "functions.split"}  # fmt: skip
+    script = "import functions.download, functions.boundary, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert unused & set(done.stdout.decode().split()) == set()
 
 
 def test_a_slot_that_the_url_names(

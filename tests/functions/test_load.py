@@ -33,7 +33,7 @@ def test_rows_and_ledger_after_a_load(tabled: Toy) -> None:
     row = tabled.ledger()[tabled.full.dataset, MAY]
     assert (row.rows_in, row.rows_out, row.rejected, row.rejects) == (3, 2, 1, '{"x":1}')
     assert (row.run, row.origin, row.slot_start) == (A, "publisher", "2024-05-01")
-    assert outcomes(tabled.load(receipt)) == [(MAY, "stale"), ("2024-06", "stale")]
+    assert outcomes(tabled.load(receipt)) == [(MAY, "loaded"), ("2024-06", "loaded")]
     assert len(tabled.rows(tabled.full)) == 3
 
 
@@ -83,6 +83,7 @@ def test_an_older_receipt_after_a_newer(tabled: Toy) -> None:
     tabled.split(tabled.full, B, {MAY: [("a", 2)]})
     newer = tabled.job(tabled.sealed())
     tabled.load(newer)
+    assert outcomes(tabled.load(older)) == [(MAY, "stale"), ("2024-06", "loaded")]
     assert outcomes(tabled.load(older)) == [(MAY, "stale"), ("2024-06", "loaded")]
     assert tabled.rows(tabled.full) == [("a", 2), ("j", 1)]
 

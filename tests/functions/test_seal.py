@@ -59,6 +59,33 @@ def test_verdict(
     assert verdict(found, known, replay) is expected
 
 
+@pytest.mark.parametrize(
+    ("found", "known", "replay", "expected"),
+    [
+        (content(B, 2, revision="s"), loaded(A, 3), 0, Verdict.REFUSED),
+        (content(B, 3, revision="s"), loaded(A, 3), 0, Verdict.REFUSED),
+        (content(B, 3, revision="s"), loaded(A, 3), 9, Verdict.REFUSED),
+        (content(B, 4, revision="s"), loaded(A, 3), 0, Verdict.CHANGED),
+        (content(B, 4), loaded(A, 3), 0, Verdict.UNCHANGED),
+        (content(A, 3, revision="s"), loaded(A, 3), 0, Verdict.CHANGED),
+        (content(A, 4, revision="s"), loaded(A, 3), 0, Verdict.CHANGED),
+    ],
+)
+def test_verdict_where_runs_add_up(
+    found: SlotParts, known: Loaded, replay: int, expected: Verdict
+) -> None:
+    assert verdict(found, known, replay, replaced=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("loaded_replay", "expected"), [(0, Verdict.CHANGED), (9, Verdict.UNCHANGED)]
+)
+def test_a_replay_is_heeded_until_the_ledger_holds_it(
+    loaded_replay: int, expected: Verdict
+) -> None:
+    assert verdict(content(B, replay=9), loaded(A, replay=loaded_replay), 9) is expected
+
+
 def test_another_origin_is_a_change() -> None:
     sample = msgspec.structs.replace(content(B), origin=Origin.SAMPLE)
     assert verdict(sample, loaded(A), 0) is Verdict.CHANGED
@@ -216,6 +243,46 @@ def test_a_replay_is_worked_on_whatever_its_revision(tabled: Toy, how: str) -> N
     assert [s for s, o in outcomes(tabled.load(tabled.job(again))) if o == "loaded"] == [MAY, JUNE]
     told = outcomes(tabled.seal(**asked, replay=True))
     assert told == [(MAY, "current"), (JUNE, "current")]
+
+
+@cloud
+def test_an_unchanged_run_during_a_replay_in_flight(tabled: Toy) -> None:
+    """The replay is not made stale by a version that was raised past it."""
+    tabled.split(tabled.full, A, {MAY: [("a", 1)]})
+    tabled.through()
+    in_flight = tabled.sealed(dataset=tabled.full.dataset, slots=[MAY])
+    assert tabled.markers() == []
+    tabled.split(tabled.full, B, {MAY: [("a", 1)]})
+    again = tabled.sealed(at=NOW + timedelta(minutes=1))
+    assert [s.version for s in tabled.manifest(again).slots] == [str(Version(B, 1, MS))]
+    assert tabled.seal(at=NOW + timedelta(minutes=2))[0].outcome == "nothing marked"
+    assert outcomes(tabled.load(tabled.job(in_flight))) == [(MAY, "loaded")]
+    assert outcomes(tabled.load(tabled.job(again))) == [(MAY, "loaded")]
+    tabled.split(tabled.full, C, {MAY: [("a", 1)]})
+    assert outcomes(tabled.seal(at=NOW + timedelta(minutes=3))) == [(MAY, "unchanged")]
+    assert tabled.version(tabled.full, MAY) == str(Version(C, 1, MS))
+    assert list(tabled.landing.list_blobs(prefix="replays/")) == []
+
+
+@cloud
+def test_other_content_under_the_version_of_a_manifest_gets_a_newer_one(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run between two others is split last: newest run and number of parts stay the same."""
+    monkeypatch.setattr("functions.ledger.read", lambda *_: {})
+    first, second = "2025-06-01", "2025-06-02"
+    toy.split(toy.tail, A, {first: [("a", 1)]}, marked=[])
+    toy.split(toy.tail, C, {second: [("b", 1)]})
+    (before,) = toy.manifest(toy.sealed()).slots
+    toy.split(toy.tail, B, {first: [("a", 2)]}, marked=[second])
+    later = NOW + timedelta(minutes=1)
+    told = toy.seal(at=later)
+    (name,) = {e.object for e in told}
+    assert name
+    (after,) = toy.manifest(name).slots
+    assert after.revision != before.revision
+    assert before.version == str(Version(C, 2))
+    assert after.version == str(Version(C, 2, MS + 60_000)) == told[0].version
 
 
 @cloud

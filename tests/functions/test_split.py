@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import itertools
 import json
+import lzma
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +15,7 @@ import pytest
 from catalog.contract import DATASETS, load
 from catalog.records import Outcome
 from catalog.runs import Run
+from catalog.slots import Unit
 from functions import split
 from functions.errors import Permanent
 from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
@@ -114,6 +118,16 @@ BAD = [
     ("JSON error", b'{"error_code": "Limit", "message": "come back later"}', "error_code: Limit; message: come back later"),
     ("JSON scalar", b'["a", "b"]', "not an object (2)"),
     ("all in the future", body([r.replace("2019", "2035") for r in GOOD]), "started_at: in the future (40)"),
+    ("XML error", b'<?xml version="1.0"?><Error><Message>Access Denied</Message></Error>', 'XML ("Access Denied") instead of data'),
+    ("spreadsheet", b"PK\x03\x04" + bytes(90), "is a ZIP archive or a spreadsheet (xlsx, ods); only text is read"),
+    ("old spreadsheet", b"\xd0\xcf\x11\xe0" + b"x" * 90, "is an old spreadsheet (xls)"),
+    ("Parquet", b"PAR1" + b"x" * 90, "is Parquet"),
+    ("bzip2", bz2.compress(body(GOOD)), "is packed with bzip2"),
+    ("xz", lzma.compress(body(GOOD)), "is packed with xz"),
+    ("NUL bytes only", bytes(900), "begins with NUL bytes"),
+    ("no header at all", body(GOOD, ""), 'column "Code Site" (site_code) is missing'),
+    ("cut in a text of JSON", b'[{"site_code": "PW0', "the JSON is cut at character 19: a text has no end"),
+    ("cut JSON Lines", b'{"a": 1}\n{"a": 2', "the JSON is cut at character 16"),
     ("plain text", b"Service Unavailable\n", 'column "Code Site"'),
 ]  # fmt: skip
 
@@ -294,6 +308,47 @@ def test_replay_makes_a_record_of_its_own(desk: Desk):
     assert {p.object for p in replayed.parts}.isdisjoint(p.object for p in plain.parts)
 
 
+def test_a_replay_empties_the_slots_that_its_rows_left(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    moved = ROWS[0].replace("2019-09-05T15:59:00+02:00", "2019-10-01T00:30:00+02:00")
+    run = Run.at(NOW)
+    desk.claim(USAGE_CONTRACT, run, [("usage.csv", body([ROWS[0], moved]))])
+    desk.split(USAGE_CONTRACT, run)
+    before = desk.record(USAGE_CONTRACT, run)
+    assert {p.slot: p.rows for p in before.parts} == {"2019-09": 1, "2019-10": 1}
+    use(monkeypatch, changed(USAGE_CONTRACT, zone="UTC"))
+    for replay in (1, 2):  # the second knows of the old slot by the first alone
+        desk.handle({}, {"dataset": "paris_wifi_usage", "run": run.name, "replay": replay})
+        record = desk.record(USAGE_CONTRACT, run, replay)
+        assert {p.slot: p.rows for p in record.parts} == {"2019-09": 2, "2019-10": 0}
+        [_, emptied] = record.parts
+        assert not emptied.held
+        assert desk.rows(emptied) == []
+        key = split.SplitKey(run, replay)
+        assert f"dirty/paris_wifi_usage/2019-10/{key}" in desk.names("landing", "dirty/")
+
+
+def test_a_replay_leaves_slots_of_another_length(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    run = Run.at(NOW)
+    desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
+    desk.split(USAGE_CONTRACT, run)
+    use(monkeypatch, changed(USAGE_CONTRACT, slot_unit=Unit.DAY))
+    desk.handle({}, {"dataset": "paris_wifi_usage", "run": run.name, "replay": 1})
+    slots = [part.slot for part in desk.record(USAGE_CONTRACT, run, 1).parts]
+    assert slots == ["2019-09-05", "2019-10-06"]
+
+
+def test_a_run_that_takes_too_long_is_refused(desk: Desk):
+    run = Run.at(NOW)
+    claim = desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
+    clock = itertools.chain([0.0], itertools.repeat(481.0)).__next__
+    key = split.SplitKey(run)
+    record = split.Try(USAGE_CONTRACT, claim, key, desk.zones, clock=clock).record()
+    assert record.outcome is Outcome.REFUSED
+    assert record.reason is not None
+    assert "usage.csv: not split within 480 seconds" in record.reason
+    assert desk.names("landing", "parts/") == []
+
+
 def test_fall_in_rows_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     contract = changed(USAGE_CONTRACT, bounds__drop_from=30)
     use(monkeypatch, contract)
@@ -428,3 +483,32 @@ def test_a_crash_before_the_record_leaves_nothing_that_counts(
     desk.split(USAGE_CONTRACT, run)
     parts = desk.record(USAGE_CONTRACT, run).parts
     assert sorted(p.object for p in parts) == sorted(desk.names("landing", "parts/"))
+
+
+LINES = [
+    ("a line each", "\n", 277),
+    ("CRLF and blank lines", "\r\n\r\n", 277),
+]
+
+
+@pytest.mark.parametrize(("end", "count"), [c[1:] for c in LINES], ids=[c[0] for c in LINES])
+def test_json_lines(desk: Desk, end: str, count: int):
+    real = (WIFI / "sites_2023-05_simonejw.geojson").read_bytes()
+    sites = [feature["properties"] for feature in json.loads(real)["features"]]
+    record = desk.taken(SITES_CONTRACT, "".join(json.dumps(s) + end for s in sites).encode())
+    assert record.outcome is Outcome.ACCEPTED, record.reason
+    [part] = record.parts
+    assert [row["line"] for row in desk.rows(part)] == list(range(1, count + 1))
+    plain = desk.taken(SITES_CONTRACT, real, at=NOW + timedelta(days=1))
+    assert part.hash == plain.parts[0].hash
+
+
+def test_a_record_a_line_in_an_envelope_is_no_json_lines(desk: Desk):
+    sites = ",\n".join(
+        json.dumps({"idpw": f"PW{n}", "nom_site": "x", "cp": "75001"}) for n in range(3)
+    )
+    for at, given in enumerate(
+        (f'{{"results": [\n{sites}]}}', f"[\n{sites}]", f'{{"results":\n[{sites}]}}')
+    ):
+        record = desk.taken(SITES_CONTRACT, given.encode(), at=NOW + timedelta(days=at))
+        assert record.rows_in == 3, record.reason

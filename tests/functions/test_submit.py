@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from google.cloud.dataproc_v1 import Batch
 
 from catalog import names
 from functions import batches
@@ -71,10 +72,26 @@ def test_success_without_a_receipt_counts_as_failure(toy: Toy, manifest: str) ->
 
 
 def test_batches_that_failed_for_want_of_quota_do_not_count(toy: Toy, manifest: str) -> None:
-    toy.runner.states = [("FAILED", QUOTA)] * 6 + [("FAILED", "boom"), ("SUCCEEDED", "")]
+    toy.dataproc.fail_next(6, QUOTA)
+    toy.runner.states = [("FAILED", "boom"), ("SUCCEEDED", "")]
     for _ in range(8):
         toy.submit(manifest)
     assert states(toy, manifest) == ["FAILED"] * 7 + ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    ("states", "text", "counts"),
+    [
+        (["PENDING", "FAILED"], QUOTA, False),
+        (["PENDING", "RUNNING", "FAILED"], QUOTA, True),
+        (["PENDING", "FAILED"], "the job exceeded its disk quota", True),
+        (["PENDING", "RUNNING", "SUCCEEDED"], "", True),
+    ],
+)
+def test_what_uses_up_an_attempt(states: list[str], text: str, counts: bool) -> None:
+    history = [Batch.StateHistory(state=state) for state in states[:-1]]
+    batch = Batch(state=states[-1], state_message=text, state_history=history)
+    assert batches.Attempt(1, batch).counts is counts
 
 
 def test_an_hour_of_quota_refusals(toy: Toy, manifest: str) -> None:

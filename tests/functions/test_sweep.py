@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cloudevents.http import CloudEvent
 
 from catalog import names
-from catalog.records import Claim, Origin, Outcome
+from catalog.records import Claim, Event, Origin, Outcome
 from catalog.runs import Run
+from functions import boundary
+from functions.clients import Clients
+from functions.errors import Permanent
+from functions.messages import Message
+from functions.settings import Settings
 from tests.functions.step_cloud import NOW, Toy
 
 RUN, SLOT = "20250605T020700Z", "2024-05"
@@ -52,6 +58,53 @@ def test_a_claim_without_split(toy: Toy) -> None:
     assert attributes["objectGeneration"].isdigit()
     toy.split(toy.full, RUN, {}, outcome=Outcome.REFUSED)
     assert sent(toy) == []
+
+
+@pytest.mark.parametrize("step", ["split", "submit", "load"])
+def test_what_a_step_refused_for_good_is_not_sent_again(
+    tabled: Toy, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """By the boundary's own record of the refusal."""
+    if step == "split":
+        name = claim(tabled)
+    else:
+        tabled.split(tabled.full, RUN, {SLOT: [("a", 1)]})
+        name = tabled.sealed()
+        name = tabled.job(name) if step == "load" else name
+    assert sent(tabled) == [(step, name)]
+    monkeypatch.setattr(boundary, "clients", lambda: tabled.clients)
+    monkeypatch.setattr(boundary, "settings", lambda: tabled.settings)
+    tabled.servers.storage.create_bucket(tabled.settings.quarantine)
+    boundary.handle(step, delivered(name), refuse)
+    assert sent(tabled) == []
+
+
+def delivered(name: str) -> CloudEvent:
+    """The event of an object as a function gets it."""
+    content = {"publishTime": NOW.isoformat(), "messageId": "1", "attributes": {"objectId": name}}
+    about = {"id": "e1", "source": "toy", "type": "google.cloud.pubsub.topic.v1.messagePublished"}
+    return CloudEvent(about, {"message": content})
+
+
+def refuse(message: Message, clients: Clients, settings: Settings) -> list[Event]:
+    """A step that refuses whatever it gets."""
+    raise Permanent("it cannot be")
+
+
+def test_an_old_manifest_is_found_behind_many_newer(
+    tabled: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is on what is sent, not on what is looked at."""
+    monkeypatch.setattr("functions.sweep.MOST_MANIFESTS", 1)
+    made = []
+    for number in (1, 2, 3):
+        tabled.split(tabled.full, RUN, {f"2024-0{number}": [("a", 1)]})
+        made.append(tabled.sealed())
+    for manifest in made[1:]:
+        tabled.load(tabled.job(manifest))
+    tabled.split(tabled.full, RUN, {"2024-04": [("a", 1)]})
+    made.append(tabled.sealed())
+    assert sent(tabled) == [("submit", made[0])]
 
 
 def test_a_claim_of_long_ago_is_left_alone(toy: Toy) -> None:

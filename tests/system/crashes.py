@@ -12,7 +12,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -100,12 +100,13 @@ class Witness:
             self._dead.clear()
 
     def meet(self, point: Point, phase: Phase, account: str) -> bool:
-        """Whether the process of `account` dies at this point."""
+        """Whether the process of `account`, if it is anybody's, dies at this point."""
         with self._lock:
             if (point, phase) not in self.left:
                 return False
             self.left.remove((point, phase))
-            self._dead.add(account)
+            if account:
+                self._dead.add(account)
             return True
 
     def dead(self, account: str) -> bool:
@@ -134,8 +135,9 @@ class Witness:
             point = self._asked.pop(threading.get_ident())
         if self.meet(point, phase, account):
             return Verdict.REFUSE
-        if self.lose_replies and phase is Phase.AFTER and point not in self.lost:
-            self.lost.add(point)
+        first = replace(point, number=1)  # a client's own next try is the second
+        if self.lose_replies and phase is Phase.AFTER and first not in self.lost:
+            self.lost.add(first)
             return Verdict.PASS if point.who in (BATCH, QUERY) else Verdict.UNAVAILABLE
         return Verdict.PASS
 
