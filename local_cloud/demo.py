@@ -1,9 +1,9 @@
 """`demo`: four days of the schedule on the local cloud, from publishers to reports, and its summary.
 
-Day one fetches everything, on day two the files are the same (a day's list is a new day's all the
-same), on day three one month of one data set has
-changed, on day four a publisher answers with an error page. Every check that must hold is printed
-with what was seen; the exit code is 0 only if all of them held.
+Day one fetches everything; on day two the files are the same, of which the list of sites is a new
+day's list all the same; on day three one month of the sessions has changed; on day four both
+publishers answer with an error. Every check that must hold is printed with what was seen; the exit
+code is 0 only if all of them held.
 """
 
 from __future__ import annotations
