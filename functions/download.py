@@ -98,6 +98,10 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
     return Run.at(found.time, request.slot) if request.slot else found
 
 
+class _NotTheDataError(Exception):
+    """A source answered with something else than the data; the next one is tried."""
+
+
 class Try:
     """One try at fetching a run."""
 
@@ -144,7 +148,7 @@ class Try:
             undo.callback(found.abandon)
             try:
                 self._fetch(source, found, last=left == 1)
-            except FetchRefused as refused:
+            except (FetchRefused, _NotTheDataError) as refused:
                 refusals.append(str(refused))
             except FetchFailed as failed:
                 failures.append(failed)
@@ -157,7 +161,7 @@ class Try:
         return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
 
     def _fetch(self, source: Url, found: Fetched, *, last: bool) -> None:
-        """Fetch every file of a source; raises FetchRefused and FetchFailed."""
+        """Fetch every file of a source; raises FetchRefused, FetchFailed and _NotTheDataError."""
         for at, address in enumerate(source.urls):
             url = address.replace("{slot}", self._run.asked or "")
             file = source.files[at] if at < len(source.files) else f"file{at}"
@@ -257,8 +261,8 @@ def _failure(failed: FetchFailed) -> str:
 def _stored(response: Response, upload: Upload, url: str, contract: Contract | None) -> RawFile:
     """Store a body as it streams.
 
-    Where a `contract` is given another source is left: raises FetchFailed for a body that by its
-    size or head cannot be the data.
+    Where a `contract` is given another source is left: raises _NotTheDataError for a body that by
+    its size or head cannot be the data.
     """
     digest = hashlib.sha256()
     head = b""
@@ -273,10 +277,9 @@ def _stored(response: Response, upload: Upload, url: str, contract: Contract | N
         or is_page(head)
         or not may_be_data(head, contract.source.shapes, whole=whole)
     ):
-        raise FetchFailed(
-            "unavailable",
+        raise _NotTheDataError(
             f"{url.partition('?')[0]}: the publisher answered with a page, an error or nothing "
-            "instead of data; the next source is tried",
+            "instead of data"
         )
     generation = upload.finish()
     kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}

@@ -39,6 +39,8 @@ PROJECT = "demo"
 REGION = "europe-west1"
 BATCH_ACCOUNT = f"spark-batch@{PROJECT}.iam.gserviceaccount.com"
 REPOSITORY = Path(__file__).resolve().parents[1]
+_QUIET_SECONDS = 0.15
+"""How long nothing must move: the storage server tells of an object some 20 ms after its upload."""
 START = datetime(2025, 6, 5, tzinfo=UTC)
 
 
@@ -110,7 +112,7 @@ class LocalCloud:
         """Wait until no message is outstanding and no batch unfinished; TimeoutError after a while."""
         until = time.monotonic() + (timeout or self._settle_seconds)
         while True:
-            self.pubsub.wait_idle(max(0.1, until - time.monotonic()))
+            self.pubsub.wait_idle(max(0.1, until - time.monotonic()), quiet=_QUIET_SECONDS)
             if not self.dataproc.busy():
                 return
             if not self.dataproc.wait_idle(max(0.1, until - time.monotonic())):
