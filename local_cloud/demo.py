@@ -55,7 +55,9 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
     with LocalCloud(start=START, origins=origins) as cloud:
         _say(f"the local cloud is up after {time.monotonic() - begin:.1f} s: {cloud.describe()}")
         cloud.pubsub.on_publish("events", _Progress().tell)
-        for day, title in enumerate(("first fetch", "the same files", "one month changed", "broken")):
+        for day, title in enumerate(
+            ("first fetch", "the same files", "one month changed", "broken")
+        ):
             _say(f"\n== day {day + 1}, {START + timedelta(days=day):%Y-%m-%d}: {title}")
             _publish(cloud, day)
             _fire(cloud, day)

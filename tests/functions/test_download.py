@@ -235,6 +235,7 @@ FALLBACKS = [
     ("slow", Answer(SITES, fault=Fault.drip(20)), Answer(SITES), "accepted", "data.gouv"),
     ("first is good", Answer(SITES), Answer(b"", status=500), "accepted", "export"),
     ("both gone", Answer(b"", status=404), Answer(b"", status=410), "refused", ""),
+    ("a page, then gone", Answer(b"<html>"), Answer(b"", status=404), "refused", ""),
     ("both pages", Answer(b"<html>"), Answer(b"<html>"), "accepted", "data.gouv"),
 ]
 

@@ -263,7 +263,9 @@ def test_lost_notifications_are_found_by_the_sweep(house: House, rows: dict[str,
     sent = len(house.cloud.pubsub.deliveries())
     house.sweep()
     after = house.cloud.pubsub.deliveries()[sent:]
-    assert {each.subscription for each in after} <= {"sweep", "events-to-bigquery"}, "nothing is lost any more"
+    assert {each.subscription for each in after} <= {"sweep", "events-to-bigquery"}, (
+        "nothing is lost any more"
+    )
 
 
 def test_an_hour_of_quota_refusals(house: House, rows: dict[str, Any]) -> None:
