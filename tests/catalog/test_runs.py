@@ -108,7 +108,9 @@ def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
         "seal": [
             ("landing", names.manifest("s", "id")),
             ("landing", names.replay_marker("d", "2024", 1)),
+            ("landing", names.pending_replay("d", "2024", 1)),
         ],
+        "boundary": [("quarantine", names.refused("split", names.claim("d", run)))],
         "job": [
             ("lake", names.lake_prefix("t", "id", 1) + "slot=2024/x"),
             ("lake", names.receipt("s", "id")),
