@@ -46,7 +46,8 @@ def demo(session: nox.Session) -> None:
 def try_files(session: nox.Session) -> None:
     """Run your own files through the real steps: `nox -s try -- DATASET FILE…`."""
     _install(session, "local")
-    session.run("python", "-m", "local_cloud", "try", *session.posargs, env=BYTECODE)
+    # nox puts standard error into standard output unless told otherwise; the document stands alone.
+    session.run("python", "-m", "local_cloud", "try", *session.posargs, env=BYTECODE, stderr=None)
 
 
 @nox.session(python=PYTHON)
