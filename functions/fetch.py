@@ -251,10 +251,12 @@ class _Target:
 
     @property
     def url(self) -> str:
+        """The whole address."""
         return self.parsed.url
 
     @property
     def place(self) -> str:
+        """Host and path, without what may be secret in a query."""
         return f"https://{self.parsed.host}{self.parsed.path or '/'}"
 
 
@@ -286,14 +288,17 @@ class _Deadline:
 
     @property
     def passed(self) -> bool:
+        """Whether the time is over."""
         return self._fired or self._now() >= self._end
 
     @property
     def remaining(self) -> float:
         # Never 0: to a socket that means "do not block".
+        """Seconds that are left, never 0."""
         return max(self._end - self._now(), 0.001)
 
     def check(self, target: _Target) -> None:
+        """Raise FetchFailed once the time is over."""
         if self.passed:
             raise FetchFailed(
                 "too slow",
@@ -303,6 +308,7 @@ class _Deadline:
 
     def watch(self, sock: socket.socket) -> None:
         # A duplicate, because TLS takes the descriptor out of the socket it wraps.
+        """Shut a connection down when the time is over."""
         with self._lock:
             self._drop()
             self._watched = sock.dup()
@@ -335,6 +341,7 @@ class _Journey:
     network: Network
 
     def follow(self, url: str, headers: dict[str, str]) -> tuple[_Target, urllib3.BaseHTTPResponse]:
+        """The address a redirect leads to, checked like the first."""
         context = _tls_context()
         target = _checked(url, self.hosts)
         for _ in range(self.limits.max_redirects + 1):
@@ -386,6 +393,7 @@ class _Journey:
             manager = urllib3.PoolManager(ssl_context=context)
 
             def dial() -> socket.socket:
+                """Connect to one of the addresses that were checked."""
                 return self._dial(target, addresses)
 
         manager.pool_classes_by_scheme = {
@@ -503,17 +511,22 @@ def _pool_class(
     deadline: _Deadline, dial: Callable[[], socket.socket] | None
 ) -> type[urllib3.HTTPSConnectionPool]:
     class WatchedConnection(HTTPSConnection):
+        """A TLS connection to a checked address, watched by the deadline."""
+
         def _new_conn(self) -> socket.socket:
             sock = dial() if dial else super()._new_conn()
             deadline.watch(sock)
             return sock
 
         def connect(self) -> None:
+            """Connect to the address that was checked, under the host's name."""
             super().connect()
             if isinstance(self.sock, ssl.SSLSocket):
                 self.sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
 
     class WatchedPool(urllib3.HTTPSConnectionPool):
+        """A pool that makes watched connections."""
+
         ConnectionCls = WatchedConnection
 
     return WatchedPool

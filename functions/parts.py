@@ -196,6 +196,7 @@ class _RowsHash:
         self._rows = 0
 
     def add(self, rows: pa.Table) -> None:
+        """Take rows into the hash, in order."""
         self._rows += rows.num_rows
         for name, text in self._texts.items():
             for chunk in rows.column(name).chunks:
@@ -206,9 +207,11 @@ class _RowsHash:
                     self._filled.add(name)
 
     def reject(self, reason: str, text: str) -> None:
+        """Take a rejected row into the hash."""
         self._rejects.update(f"{reason}\0{text}\0".encode("utf-8", "surrogatepass"))
 
     def hexdigest(self) -> str:
+        """The hash of all that was taken, hex."""
         whole = hashlib.sha256(f"{self._rows}\n".encode())
         for name in sorted(self._filled):
             whole.update(name.encode() + b"\0")

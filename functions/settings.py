@@ -62,6 +62,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`; raises MissingSetting naming the first that lacks."""
 
     def need(name: str) -> str:
+        """A setting that must be there."""
         if not environment.get(name):
             raise MissingSetting(f"environment variable {name} is not set: see infra_pulumi")
         return environment[name]

@@ -119,6 +119,7 @@ def _objects(bucket: Bucket, dataset: str, slots: Sequence[str]) -> dict[str, _O
     """The parts that stand in each slot, by run."""
 
     def listed(slot: str) -> _Objects:
+        """The parts' objects of one slot, by run."""
         found: _Objects = {}
         for blob in bucket.list_blobs(
             prefix=f"parts/{dataset}/slot={slot}/", fields="items(name,generation),nextPageToken"

@@ -18,7 +18,9 @@ class Upload(io.RawIOBase):
     Holds at most `chunk` bytes, a multiple of 256 KiB.
     """
 
-    def __init__(self, bucket: Bucket, name: str, content_type: str, chunk: int = 4 * _MULTIPLE):
+    def __init__(
+        self, bucket: Bucket, name: str, content_type: str, chunk: int = 4 * _MULTIPLE
+    ) -> None:
         """Nothing is sent before a chunk is full."""
         super().__init__()
         self.name = name

@@ -82,6 +82,7 @@ class _Entry:
 
     @property
     def ended(self) -> bool:
+        """Whether the batch is in a state it will not leave."""
         return self.batch.state in RESULT_STATES.values()
 
 

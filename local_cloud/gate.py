@@ -135,6 +135,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(address, _Connection)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection and forget it."""
         self._open.add(request)
         try:
             super().process_request_thread(request, client_address)
@@ -142,6 +143,7 @@ class _Server(socketserver.ThreadingTCPServer):
             self._open.discard(request)
 
     def cut_connections(self) -> None:
+        """End every open connection."""
         for connection in list(self._open):
             _shut(connection)
 
@@ -150,6 +152,7 @@ class _Connection(socketserver.BaseRequestHandler):
     """One client's connection: its requests one after another, each with its reply."""
 
     def setup(self) -> None:
+        """Take the connection into the list of open ones."""
         self.sock = cast("socket.socket", self.request)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.gate = cast("_Server", self.server).gate
@@ -157,6 +160,7 @@ class _Connection(socketserver.BaseRequestHandler):
         self.upstreams: dict[str, _Upstream] = {}
 
     def handle(self) -> None:
+        """Answer requests until the client goes."""
         try:
             while self._serve_one():
                 pass
@@ -164,6 +168,7 @@ class _Connection(socketserver.BaseRequestHandler):
             return  # the client went away, or a server did in the middle of its reply
 
     def finish(self) -> None:
+        """Take the connection off the list."""
         for upstream in self.upstreams.values():
             upstream.close()
         self.reader.close()

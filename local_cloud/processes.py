@@ -207,6 +207,7 @@ def _answers(url: str) -> Callable[[], bool]:
     parts = urllib.parse.urlsplit(url)
 
     def is_up() -> bool:
+        """Whether the address answers at all."""
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
         try:
             connection.request("GET", parts.path or "/")

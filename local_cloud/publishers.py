@@ -237,6 +237,7 @@ class _ProxyServer(socketserver.ThreadingTCPServer):
                 self._live.discard(sock)
 
     def stop(self) -> None:
+        """Stop serving and end open connections."""
         self.stopping.set()
         self.shutdown()
         self.server_close()
@@ -270,6 +271,7 @@ class _ProxyHandler(_Quiet):
     rbufsize = 0
 
     def do_CONNECT(self) -> None:
+        """End TLS for a host that has a site, else refuse."""
         server = cast("_ProxyServer", self.server)
         host = self.path.rpartition(":")[0].strip("[]").lower()
         context = server.publishers.site(host)
@@ -305,6 +307,7 @@ class _SiteHandler(_Quiet):
         super().__init__(tls, client, server)
 
     def do_GET(self) -> None:
+        """Give the answer that the URL has now."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         url = f"https://{self.host}{self.path}"
         seen = SeenRequest(self.command, url, headers, dt.datetime.now(dt.UTC))
@@ -316,6 +319,7 @@ class _SiteHandler(_Quiet):
             self._reply(answer, headers)
 
     def do_HEAD(self) -> None:
+        """Give the answer's head."""
         self.do_GET()
 
     def _reply(self, answer: Answer, asked: Mapping[str, str]) -> None:

@@ -301,6 +301,7 @@ class PubSub:
         """Repeat `step` in a daemon thread until it gives False; its death breaks `wait_idle`."""
 
         def work() -> None:
+            """Deliver until the server stops."""
             broken = name
             try:
                 while step():

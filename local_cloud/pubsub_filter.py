@@ -43,20 +43,24 @@ class _FilterReader:
             at = token.end()
 
     def refuse(self, wanted: str) -> Refused:
+        """The error that says what was wanted here."""
         found = self.tokens[0] if self.tokens else "nothing"
         return invalid(f"filter {self.text!r}: expected {wanted}, found {found}")
 
     def took(self, token: str) -> bool:
+        """Take a token if it comes next."""
         if self.tokens and self.tokens[0] == token:
             self.tokens.popleft()
             return True
         return False
 
     def need(self, token: str) -> None:
+        """Take a token that must come next."""
         if not self.took(token):
             raise self.refuse(repr(token))
 
     def either(self) -> Filter:
+        """Read terms joined by AND or by OR."""
         tests = [self.negation()]
         joint = self.tokens[0] if self.tokens else ""
         if joint not in ("AND", "OR"):
@@ -70,6 +74,7 @@ class _FilterReader:
         return lambda attributes: any(test(attributes) for test in tests)
 
     def negation(self) -> Filter:
+        """Read a term that may be negated."""
         if self.took("NOT"):
             inner = self.negation()
             return lambda attributes: not inner(attributes)
@@ -80,6 +85,7 @@ class _FilterReader:
         return self.comparison()
 
     def comparison(self) -> Filter:
+        """Read a comparison or a group in parentheses."""
         if self.took("hasPrefix"):
             self.need("(")
             key = self.attribute()
@@ -104,16 +110,19 @@ class _FilterReader:
         return lambda attributes: attributes.get(key) != value
 
     def attribute(self) -> str:
+        """Read `attributes.key`."""
         self.need("attributes")
         self.need(".")
         return self.key()
 
     def key(self) -> str:
+        """Read an attribute's key."""
         if not self.tokens or not (self.tokens[0][0].isalpha() or self.tokens[0][0] in '_"'):
             raise self.refuse("an attribute's key")
         return self.string() if self.tokens[0][0] == '"' else self.tokens.popleft()
 
     def string(self) -> str:
+        """Read a quoted string."""
         if not self.tokens or self.tokens[0][0] != '"':
             raise self.refuse('a "quoted" value')
         return re.sub(r"\\(.)", r"\1", self.tokens.popleft()[1:-1])

@@ -54,6 +54,7 @@ def serve(pubsub: PubSub, endpoint: str) -> grpc.Server:
 
 def _unary(answer: _Answer, request: Any, response: Any) -> Any:
     def handle(message: Any, context: grpc.ServicerContext) -> Any:
+        """Answer a call; a refusal becomes its gRPC status."""
         try:
             return answer(message)
         except Refused as refused:
@@ -69,23 +70,28 @@ def _serialize_empty(message: Empty) -> bytes:
 
 def _publisher_methods(pubsub: PubSub) -> dict[str, tuple[_Answer, Any, Any]]:
     def create(request: pb.Topic) -> pb.Topic:
+        """Create what the request names."""
         pubsub.create_topic(request.name)
         return request
 
     def get(request: pb.GetTopicRequest) -> pb.Topic:
+        """Give what the request names."""
         if request.topic not in pubsub.topics():
             raise Refused(grpc.StatusCode.NOT_FOUND, f"topic {request.topic} is not there")
         return pb.Topic(name=request.topic)
 
     def listed(request: pb.ListTopicsRequest) -> object:
+        """Give every topic."""
         own = [name for name in pubsub.topics() if name.startswith(f"{request.project}/topics/")]
         return pb.ListTopicsResponse(topics=[pb.Topic(name=name) for name in own])
 
     def delete(request: pb.DeleteTopicRequest) -> Empty:
+        """Delete what the request names."""
         pubsub.delete_topic(request.topic)
         return Empty()
 
     def publish(request: pb.PublishRequest) -> object:
+        """Publish the request's messages."""
         return _publish_request(pubsub, request)
 
     return {
@@ -113,10 +119,12 @@ def _publish_request(pubsub: PubSub, request: pb.PublishRequest) -> pb.PublishRe
 
 def _subscriber_methods(pubsub: PubSub) -> dict[str, tuple[_Answer, Any, Any]]:
     def create(request: pb.Subscription) -> pb.Subscription:
+        """Create what the request names."""
         pubsub.create_subscription(_spec(request))
         return request
 
     def get(request: pb.GetSubscriptionRequest) -> object:
+        """Give what the request names."""
         for spec in pubsub.subscriptions():
             if spec.name == request.subscription:
                 return _subscription(spec)
@@ -125,19 +133,23 @@ def _subscriber_methods(pubsub: PubSub) -> dict[str, tuple[_Answer, Any, Any]]:
         )
 
     def delete(request: pb.DeleteSubscriptionRequest) -> Empty:
+        """Delete what the request names."""
         pubsub.delete_subscription(request.subscription)
         return Empty()
 
     def pull(request: pb.PullRequest) -> pb.PullResponse:
+        """Give messages that wait."""
         wait = 0.0 if request.return_immediately else 1.0
         pulled = pubsub.pull(request.subscription, request.max_messages, wait)
         return pb.PullResponse(received_messages=[_received(each) for each in pulled])
 
     def acknowledge(request: pb.AcknowledgeRequest) -> Empty:
+        """Acknowledge by ack ids."""
         pubsub.acknowledge(request.subscription, request.ack_ids)
         return Empty()
 
     def modify(request: pb.ModifyAckDeadlineRequest) -> Empty:
+        """Change ack deadlines; zero gives a message back."""
         pubsub.modify_ack_deadline(
             request.subscription, request.ack_ids, request.ack_deadline_seconds
         )

@@ -107,10 +107,12 @@ class _BoundedSocket(socket.socket):
         self._until = until
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+        """Send within the time that is left."""
         self._bound()
         super().sendall(data, flags)
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0, /) -> int:
+        """Receive within the time that is left."""
         self._bound()
         return super().recv_into(buffer, nbytes, flags)
 

@@ -212,6 +212,7 @@ def _cell(name: str, kind: str, value: object) -> object:
 
 def _exactly(*types: type) -> Callable[[object], object]:
     def read(value: object) -> object:
+        """A value as the column wants it; raises where it does not fit."""
         if type(value) not in types:
             raise TypeError
         return value
@@ -221,6 +222,7 @@ def _exactly(*types: type) -> Callable[[object], object]:
 
 def _text(check: Callable[[str], object]) -> Callable[[object], object]:
     def read(value: object) -> object:
+        """A value as the column wants it; raises where it does not fit."""
         if not isinstance(value, str):
             raise TypeError
         check(value)

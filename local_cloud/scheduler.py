@@ -86,6 +86,7 @@ class Scheduler:
             raise ValueError(f"Scheduler job {name}: {cron!r} is not unix cron")
 
         def publish(_: datetime) -> None:
+            """Publish the job's message."""
             self._publisher.publish(topic, data, dict(attributes))
 
         self._add(_Due(name, lambda moment: _cron_after(cron, moment), publish))
@@ -95,6 +96,7 @@ class Scheduler:
         parse_schedule(schedule)
 
         def run(moment: datetime) -> None:
+            """Run the query with this `@run_time`."""
             self.runs.append(self._timed(name, script, account, moment))
 
         self._add(_Due(name, lambda moment: next_tick(schedule, moment), run))
