@@ -341,7 +341,7 @@ class _Journey:
     network: Network
 
     def follow(self, url: str, headers: dict[str, str]) -> tuple[_Target, urllib3.BaseHTTPResponse]:
-        """The address a redirect leads to, checked like the first."""
+        """The last answer after all redirects, each hop checked like the first, and where it came from."""
         context = _tls_context()
         target = _checked(url, self.hosts)
         for _ in range(self.limits.max_redirects + 1):

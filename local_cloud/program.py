@@ -45,7 +45,7 @@ def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> N
     """
 
     def run() -> None:
-        """Run the program in the event loop of this thread."""
+        """Run the program as its own main."""
         runpy.run_path(str(program), run_name="__main__")
 
     loop = asyncio.new_event_loop()
