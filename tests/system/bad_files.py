@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local_cloud.synthetic import HEADER
+from local_cloud.synthetic.layouts import LABELS as HEADER
 from tests.system.house import APRIL, MAY, export, month
 
 WIFI = Path(__file__).parents[1] / "data" / "wifi"
