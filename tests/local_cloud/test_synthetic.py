@@ -262,7 +262,7 @@ def test_kinds_of_day_differ_as_they_were_seen_to(sessions: list[Session]) -> No
     days = Counter(map(kind, whole))
     found = Counter(kind(session.start.date()) for session in sessions)
     a_day = {name: found[name] / days[name] for name in days}
-    assert a_day["friday"] > a_day["monday to thursday"] > a_day["weekend"]
+    assert a_day["friday"] > 1.04 * a_day["monday to thursday"] > 1.14 * a_day["weekend"]
     seconds: dict[str, list[int]] = defaultdict(list)
     for session in sessions:
         if session.start.year == 2023:
@@ -291,7 +291,7 @@ def test_languages_rank_as_they_were_seen_to(sessions: list[Session]) -> None:
     for languages in years.values():
         assert [name for name, _ in languages.most_common(3)] == ["Français", "Anglais", "Espagnol"]
     french = {year: seen["Français"] / seen.total() for year, seen in years.items()}
-    assert min(french[2020], french[2021]) > max(french[2019], french[2023])
+    assert min(french[2020], french[2021]) > max(french[2019], french[2023]) + 0.03
     assert french[2019] == pytest.approx(0.662, abs=0.02)
 
 
