@@ -358,7 +358,7 @@ def _stream_faults(contract: Contract) -> Iterator[str]:
         )
     if bounds.drop_max is not None:
         yield "a stream's files have any number of messages: leave out bounds.drop_max"
-    if not STREAM_ROWS_LEAST <= bounds.rows_max:
+    if not bounds.rows_max >= STREAM_ROWS_LEAST:
         yield f"a stream needs bounds.rows_max of at least {STREAM_ROWS_LEAST}"
     if not STREAM_BYTES_LEAST <= bounds.bytes_max <= STREAM_BYTES_MOST:
         yield (

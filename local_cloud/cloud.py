@@ -218,6 +218,7 @@ class LocalCloud:
             project=PROJECT,
             write_rows=self._write_rows,
             table_schema=self._table_schema,
+            write_file=self._write_file,
         )
         self.pubsub.create_topic(EVENTS_TOPIC)
         self.router = NotificationRouter(self.pubsub)
@@ -255,6 +256,10 @@ class LocalCloud:
 
     def _write_rows(self, table: str, rows: list[dict[str, Any]]) -> list[str]:
         return [str(fault) for fault in self.bigquery.insert_rows_json(table, rows)]
+
+    def _write_file(self, bucket: str, name: str, body: bytes) -> None:
+        blob = self.storage.bucket(bucket).blob(name)
+        blob.upload_from_string(body, "application/octet-stream", if_generation_match=0)
 
     def _table_schema(self, table: str) -> list[tuple[str, str, str]]:
         schema = self.bigquery.get_table(table).schema
