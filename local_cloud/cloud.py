@@ -15,8 +15,6 @@ import google.oauth2.credentials
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
 
-from catalog import names
-from catalog.runs import Run
 from functions import store
 from local_cloud.accounts import Accounts, access_token
 from local_cloud.bigquery import BigQueryServer
@@ -150,14 +148,13 @@ class LocalCloud:
         """The rows of a query, to look on."""
         return [dict(row.items()) for row in self.bigquery.query_and_wait(sql)]
 
-    def dead_letter_reason(self, dataset: str, run: str) -> str | None:
-        """Why no step would have a run's claim: the reason kept in quarantine, None where none is."""
-        claim = names.claim(dataset, Run(run))
+    def dead_letter_reason(self, name: str) -> str | None:
+        """Why `split` would not have an object of raw: as kept in quarantine, None where none is."""
         bucket = self.bucket("quarantine")
-        for name in store.names(bucket, "messages/split/"):
-            kept = json.loads(store.read(bucket, name) or b"{}")
+        for message_name in store.names(bucket, "messages/split/"):
+            kept = json.loads(store.read(bucket, message_name) or b"{}")
             message = kept.get("event", {}).get("message", {})
-            if message.get("attributes", {}).get("objectId") == claim:
+            if message.get("attributes", {}).get("objectId") == name:
                 return str(kept["reason"])
         return None
 

@@ -7,19 +7,23 @@ thing that can befall a stream.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import grpc
 import pytest
 
 from catalog import names
 from catalog.contract import Contract, load
 from catalog.records import SplitRecord
+from local_cloud import trial
 from local_cloud.cloud import LocalCloud
 from local_cloud.pubsub import PublishRequestInfo, ReceivedMessage, Refused
 from local_cloud.pubsub_files import encode
@@ -76,7 +80,7 @@ def ten(cloud: LocalCloud) -> dict[str, Any]:
     cloud.pubsub.publish(TOPIC, b"the gate is broken")
     cloud.pubsub.publish(TOPIC, tap("08:15", "south"))
     run_until(cloud, "10:40")
-    again(cloud, "2025-06-05T10_36_00Z", [("1", SAMPLE[0])])
+    write_again(cloud, first[0], "2025-06-05T10_36_00Z_again.avro")
     run_until(cloud, "11:09")
     open_hour = {"ledger": ledger(cloud), "batches": cloud.dataproc.batches()}
     run_until(cloud, "11:37")
@@ -101,9 +105,9 @@ def eleven(cloud: LocalCloud, ten: dict[str, Any]) -> dict[str, Any]:
         notify(cloud, name)
         cloud.settle()
     run_until(cloud, "12:03")
-    swept = splits(cloud)
+    told = splits(cloud)
     run_until(cloud, "12:37")
-    return {"untold": untold, "swept": swept, "ledger": ledger(cloud), "report": report(cloud)}
+    return {"untold": untold, "told": told, "ledger": ledger(cloud), "report": report(cloud)}
 
 
 @pytest.fixture(scope="module")
@@ -143,30 +147,31 @@ def splits(cloud: LocalCloud) -> list[str]:
     return sorted(names.split_of(blob.name)[1].run.name for blob in listed)
 
 
-def again(cloud: LocalCloud, time: str, messages: list[tuple[str, bytes]]) -> None:
-    """Write a file of messages that other files have too, as Pub/Sub may."""
-    made = [ReceivedMessage(TOPIC, number, at("10:04"), data, {}) for number, data in messages]
-    blob = cloud.bucket("raw").blob(f"{names.stream_folder(DATASET)}{time}_again.avro")
-    blob.upload_from_string(encode("stream-ferry-taps-to-raw", made))
+def write_again(cloud: LocalCloud, name: str, other: str) -> None:
+    """Write the first message of a file into another one too, as Pub/Sub may."""
+    told = next(fastavro.reader(io.BytesIO(cloud.read("raw", name) or b"")))
+    message = ReceivedMessage(
+        TOPIC, told["message_id"], told["publish_time"], told["data"], told["attributes"]
+    )
+    blob = cloud.bucket("raw").blob(names.stream_folder(DATASET) + other)
+    blob.upload_from_string(encode(told["subscription_name"], [message]))
     cloud.settle()
 
 
-def losing(cloud: LocalCloud) -> Any:
+@contextmanager
+def losing(cloud: LocalCloud) -> Iterator[None]:
     """Lose every notification of the stream's files."""
-
-    class Losing:
-        def __enter__(self) -> None:
-            cloud.pubsub.intercept = lose
-
-        def __exit__(self, *_: object) -> None:
-            cloud.pubsub.intercept = None
 
     def lose(info: PublishRequestInfo) -> None:
         told = [attributes.get("objectId", "") for _, attributes in info.messages]
         if info.topic == EVENTS_TOPIC and any(name.startswith("streams/") for name in told):
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
-    return Losing()
+    cloud.pubsub.intercept = lose
+    try:
+        yield
+    finally:
+        cloud.pubsub.intercept = None
 
 
 def notify(cloud: LocalCloud, name: str) -> None:
@@ -236,7 +241,7 @@ def test_a_bad_and_a_late_message_are_named(cloud: LocalCloud, ten: dict[str, An
 def test_files_without_notice_wait_for_the_sweep(eleven: dict[str, Any]) -> None:
     assert len(eleven["untold"]["files"]) == 3
     assert not any("T11" in run for run in eleven["untold"]["splits"])
-    assert sum("T11" in run for run in eleven["swept"]) == 2
+    assert sum("T11" in run for run in eleven["told"]) == 2
     assert counts(eleven["ledger"][ELEVEN]) == (3, 3, 0, 0)
     assert {key[1] for key in eleven["report"] if key[0] == "11"} == {"north", "south", "west"}
 
@@ -261,6 +266,25 @@ def test_a_stream_is_not_fetched(cloud: LocalCloud, replayed: dict[str, Any]) ->
     reasons = [json.loads(cloud.read("quarantine", name) or b"")["reason"] for name in kept]
     assert len(reasons) == 1, reasons
     assert "its messages come by the topic stream-ferry-taps" in reasons[0]
+
+
+def test_files_of_it_can_be_tried(
+    cloud: LocalCloud, contract: Contract, tmp_path: Path, replayed: dict[str, Any]
+) -> None:
+    """Lines become messages; a file that Pub/Sub wrote is taken as it is; a cut one is refused."""
+    lines, cut = tmp_path / "taps.jsonl", tmp_path / "cut.avro"
+    lines.write_bytes(b"\n".join([tap("15:01", "east"), tap("15:02", "east"), b"?"]))
+    written = cloud.read("raw", files(cloud)[0]) or b""
+    cut.write_bytes(written[:-10])
+    given = [f"{lines}@2025-06-05T15:05", f"{cut}@2025-06-05T15:10"]
+    runs = trial.timed([trial.parse(text) for text in given], cloud.clock.now())
+    told = trial.try_files(cloud, contract, runs, [])["files"]
+    assert [file["outcome"] for file in told] == ["accepted", "refused"]
+    assert told[0]["slots"] == {
+        "2025-06-05T15": {"rows_in": 2, "rows_out": 2, "duplicates": 0, "rejected": {}},
+        "none": {"rows_in": 1, "rows_out": 0, "duplicates": 0, "rejected": {"not JSON": 1}},
+    }
+    assert "the Avro file is cut or broken" in told[1]["reason"]
 
 
 def test_its_checks_ran_and_none_failed(cloud: LocalCloud, replayed: dict[str, Any]) -> None:
