@@ -23,8 +23,8 @@ DATASETS = Path(__file__).parent / "datasets"
 STREAM_SECONDS = 300
 """How long Pub/Sub gathers messages into one file of a stream."""
 
-STREAM_ROWS_LEAST = 1_000
-"""Fewest messages that Pub/Sub takes as the bound of a file."""
+STREAM_ROWS_LEAST = 2_000
+"""Twice the fewest messages that Pub/Sub takes as the bound of a file."""
 
 STREAM_BYTES_LEAST, STREAM_BYTES_MOST = 40_000_000, 10 << 30
 """Bounds of a file's bytes: room for four of Pub/Sub's largest messages, and the most it takes."""

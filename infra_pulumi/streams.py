@@ -58,9 +58,9 @@ class Streams(pulumi.ComponentResource):
         )
 
     def _stream(self, contract: Contract, grants: list[pulumi.Resource]) -> None:
-        """A topic, and the subscription whose files keep half the contract's bytes, and its rows.
+        """A topic, and the subscription whose files keep to half the contract's bytes and rows.
 
-        Pub/Sub may write some bytes more than it is told, never a message more.
+        Pub/Sub begins a new file when a bound is exceeded, which may be some messages late.
         """
         name = names.stream_topic(contract.dataset)
         topic = gcp.pubsub.Topic(name, name=name, opts=pulumi.ResourceOptions(parent=self))
@@ -75,7 +75,7 @@ class Streams(pulumi.ComponentResource):
                 filename_datetime_format=names.STREAM_TIMES,
                 max_duration=f"{STREAM_SECONDS}s",
                 max_bytes=contract.bounds.bytes_max // 2,
-                max_messages=contract.bounds.rows_max,
+                max_messages=contract.bounds.rows_max // 2,
                 avro_config=gcp.pubsub.SubscriptionCloudStorageConfigAvroConfigArgs(
                     write_metadata=True
                 ),

@@ -82,7 +82,7 @@ def test_a_broken_contract_names_the_facet(
         (("freshness_hours", 'schedule = "7 * * * *"\nfreshness_hours'), "leave out schedule"),
         (("late_until_hours = 1\n", ""), "needs late_until_hours"),
         (("grace_minutes = 10", "grace_minutes = 4"), "grace_minutes of at least 5"),
-        (("rows_max = 100_000", "rows_max = 999"), "rows_max of at least 1000"),
+        (("rows_max = 100_000", "rows_max = 1999"), "rows_max of at least 2000"),
         (("bytes_max = 40_000_000", "bytes_max = 10_000_000"), "bytes_max of 40000000 to"),
         (("[bounds]", "[bounds]\ndrop_max = 0.5"), "leave out bounds.drop_max"),
         (('time_column = "tapped_at"\n', ""), "needs time_column"),

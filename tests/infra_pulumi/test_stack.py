@@ -227,7 +227,7 @@ def test_a_stream_comes_by_its_topic_into_files_of_raw(register: Register) -> No
         "filenameDatetimeFormat": "YYYY-MM-DDThh_mm_ssZ",
         "maxDuration": "300s",
         "maxBytes": 20_000_000,
-        "maxMessages": 100_000,
+        "maxMessages": 50_000,
         "avroConfig": {"writeMetadata": True},
     }
     assert told["ackDeadlineSeconds"] == 600
