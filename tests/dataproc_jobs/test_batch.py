@@ -166,7 +166,7 @@ def test_real_rows_of_two_data_sets(zone: Zone) -> None:
     assert counts[SITES.dataset].rows_out == 277
     assert counts[SITES.dataset].rejected == {"name: empty": 2}
     assert zone.receipt.batch == "m1-a1"
-    assert len(zone.receipt.written) == 4
+    assert len(zone.receipt.written) == 7
 
 
 def test_bad_rows_are_a_table_and_doubled_ones_are_counted(zone: Zone) -> None:
@@ -228,8 +228,7 @@ def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
     zone.slot(USAGE.dataset, "2019-09", [part], 1, rejected={"site_code: empty": 1})
     zone.run(paris_wifi.transform)
     assert {(w.table, w.rows, w.files) for w in zone.receipt.written} == {
-        ("wifi_sessions", 0, ()),
-        ("paris_wifi_usage_rejects", 0, ()),
+        (table.name, 0, ()) for table in USAGE.lake_tables()
     }
 
 
@@ -254,7 +253,8 @@ def test_a_faulty_transform_leaves_no_receipt(zone: Zone, fault: Any, message: s
     zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
 
     def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
-        return {name: fault(t) for name, t in paris_wifi.transform(frames, context).items()}
+        tables = paris_wifi.transform(frames, context)
+        return tables | {"wifi_sessions": fault(tables["wifi_sessions"])}
 
     with pytest.raises(batch.BatchError, match=message):
         zone.run(transform)
@@ -263,7 +263,7 @@ def test_a_faulty_transform_leaves_no_receipt(zone: Zone, fault: Any, message: s
 
 def test_a_table_that_no_contract_has_is_refused(zone: Zone) -> None:
     zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
-    with pytest.raises(batch.BatchError, match="the contracts' tables are wifi_sessions"):
+    with pytest.raises(batch.BatchError, match="tables are wifi_hours, wifi_language"):
         zone.run(lambda frames, context: {"wifi": frames[USAGE.dataset]})
 
 
