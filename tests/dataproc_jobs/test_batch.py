@@ -221,6 +221,7 @@ def test_context_is_read_and_never_written(zone: Zone) -> None:
     ]
     assert len(zone.table("wifi_sessions", "2019-08")) == 2
     assert len(zone.table("wifi_sessions", "2019-09")) == 1
+    assert [part["sessions"] for part in zone.table("wifi_language_devices", "2019-09")] == [1]
 
 
 def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
