@@ -6,6 +6,7 @@ the last that had a site, and what never joins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -88,8 +89,8 @@ LEDGER = (
 
 
 @pytest.fixture(scope="module")
-def reports(server: bigquery.Client) -> dict[str, list[Row]]:
-    """The rows of every report, made once of the rows above."""
+def published(server: bigquery.Client) -> Warehouse:
+    """A warehouse with the rows above and the reports made of them, once."""
     warehouse = Warehouse(server)
     warehouse.empty()
     fill_sessions(warehouse, SESSIONS)
@@ -99,8 +100,21 @@ def reports(server: bigquery.Client) -> dict[str, list[Row]]:
     warehouse.fill("lake.french_holidays", older, *newer)
     warehouse.fill("ops.loads", *LEDGER)
     warehouse.run(script("paris_wifi", FOLDER).text, NOON)
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def reports(published: Warehouse) -> dict[str, list[Row]]:
+    """The rows of every report."""
     names = [report.name for report in load_reports(FOLDER)]
-    return {name: warehouse.run(f"SELECT * FROM reports.{name}") for name in names}
+    return {name: published.run(f"SELECT * FROM reports.{name}") for name in names}
+
+
+def checks() -> dict[str, str]:
+    """The condition of every check by what it says."""
+    text = "".join(path.read_text("utf-8") for path in sorted((FOLDER / "checks").glob("*.sql")))
+    found = re.findall(r"^ASSERT (.*?) AS '([^']+)';$", text, re.MULTILINE | re.DOTALL)
+    return {message: condition for condition, message in found}
 
 
 def shown(rows: Iterable[Row], key: str, *names: str) -> dict[Any, tuple[Any, ...]]:
@@ -342,3 +356,85 @@ def test_top_sites_are_ranked_over_their_districts(reports: dict[str, list[Row]]
         "PWC": near(2, 3, "1", "PWC", 300 / 11),
         "PWX": near(4, 1, "missing", None, 100 / 11),
     }
+
+
+def plus(column: str, more: str = "1") -> str:
+    """A table with more in a column."""
+    return f"SELECT * REPLACE ({column} + {more} AS {column}) FROM"
+
+
+LAYERS = "wifi_months: a month has not the same sessions in ledger, sessions, parts and days"
+SUMS = "the sum of sessions is not the rows loaded in every report"
+PARTS = "sessions, site days, languages and hours differ in counted sessions or their minutes"
+LISTS_HELD = "wifi_site_history: its periods do not hold every row of every list once"
+NEWEST = "wifi_sites_by_district: the sum of sites is not the rows of the newest list"
+TWICE = "wifi_days: a day is counted twice or stands in two types of day"
+SHARES = "wifi_languages, wifi_devices: the shares of a year do not sum to 100 within a millionth"
+LENGTHS = (
+    "wifi_session_length: a counted length is not above zero, or a session has no class of length"
+)
+USAGE = "wifi_usage_by_day: more counted sessions or sites than sessions, or a negative length"
+DISTRICT = "wifi_usage_by_day: a district is neither 1 to 20 nor a class of the unknown"
+PERIODS = "wifi_site_history: a period is empty or overlaps the next"
+JOINED = "wifi_site_use: a session joins no list or two, or a site is open when it is not listed"
+OPEN = "wifi_sites_by_district: more open sites than sites"
+LATER = "SELECT * REPLACE (DATE_ADD({0}, INTERVAL 40 DAY) AS {0}) FROM"
+
+BAD = [
+    *((LAYERS, "wifi_months", plus(f"sessions_in_{layer}"))
+      for layer in ("lake", "site_days", "languages", "hours", "days")),
+    (SUMS, "ledger", plus("rows_out")),
+    (SUMS, "wifi_site_use", "SELECT * REPLACE (0 AS sessions) FROM"),
+    (SUMS, "wifi_session_length", plus("sessions")),
+    (SUMS, "wifi_week_hours", plus("sessions")),
+    (PARTS, "wifi_languages", plus("sessions_counted")),
+    (PARTS, "wifi_days", plus("minutes", "0.01")),
+    (LISTS_HELD, "wifi_site_history", plus("sample_size")),
+    (NEWEST, "wifi_sites_by_district", plus("sites")),
+    (TWICE, "wifi_days", "SELECT * REPLACE (DATE '2024-05-01' AS day) FROM"),
+    (TWICE, "wifi_days", LATER.format("month")),
+    (TWICE, "wifi_day_types", plus("days")),
+    (SHARES, "wifi_languages", plus("share_percent", "0.001")),
+    (SHARES, "wifi_devices", plus("share_percent", "0.001")),
+    (LENGTHS, "wifi_session_length", plus("shortest_minutes", "-60")),
+    (LENGTHS, "wifi_session_length", plus("sessions_zero")),
+    (USAGE, "wifi_usage_by_day", plus("sessions_counted", "9")),
+    (USAGE, "wifi_usage_by_day", plus("sites", "9")),
+    (USAGE, "wifi_usage_by_day", plus("minutes", "-99")),
+    (DISTRICT, "wifi_usage_by_day", "SELECT * REPLACE ('21' AS district) FROM"),
+    (DISTRICT, "wifi_usage_by_day", "SELECT * REPLACE ('unknown' AS district) FROM"),
+    (PERIODS, "wifi_site_history", "SELECT * REPLACE (valid_from AS valid_to) FROM"),
+    (PERIODS, "wifi_site_history", LATER.format("valid_to")),
+    (PERIODS, "wifi_site_history", LATER.format("joins_from")),
+    (PERIODS, "wifi_site_history", "SELECT * REPLACE (CAST(NULL AS DATE) AS valid_to) FROM"),
+    (JOINED, "wifi_site_use", plus("sessions_never_joined")),
+    (JOINED, "wifi_site_use", plus("sessions_while_open", "9")),
+    (JOINED, "wifi_site_use", plus("open_days", "99")),
+    (OPEN, "wifi_sites_by_district", plus("open_sites", "9")),
+]  # fmt: skip
+
+
+def with_bad(condition: str, table: str, bad: str) -> str:
+    """A check's condition on the published reports, one of them made bad."""
+
+    def place(found: re.Match[str]) -> str:
+        name = found[1]
+        real = "ops.loads" if name == "ledger" else f"reports.{name}"
+        return f"FROM ({bad} {real})" if name == table else f"FROM {real}"
+
+    return re.sub(r"FROM (ledger|wifi_\w+)", place, condition)
+
+
+@pytest.mark.parametrize(("message", "table", "bad"), BAD)
+def test_each_check_fails_on_a_bad_row(
+    published: Warehouse, message: str, table: str, bad: str
+) -> None:
+    condition = checks()[message]
+    assert f"FROM {table}" in condition
+    (held,) = published.run(f"SELECT {with_bad(condition, table, bad)} AS held")
+    assert held["held"] is False
+
+
+def test_every_check_is_seen_to_fail() -> None:
+    assert {message for message, _, _ in BAD} == set(checks())
+    assert len(checks()) == 13
