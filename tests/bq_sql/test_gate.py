@@ -12,9 +12,9 @@ from google.api_core.exceptions import BadRequest
 
 from catalog.reports import Script, script
 from tests.bq_sql.conftest import Warehouse
-from tests.bq_sql.wifi_lake import Session, fill_sessions, loaded
+from tests.bq_sql.wifi_lake import Session, fill_sessions, fill_sites, loaded
 
-TABLES = Path(__file__).parents[2] / "bq_sql" / "paris_wifi" / "tables"
+FOLDER = Path(__file__).parents[2] / "bq_sql" / "paris_wifi"
 CHECK = """
 ASSERT (SELECT SUM(sessions) FROM wifi_usage_by_day) = (SELECT SUM(rows_out) FROM ledger)
 AS 'the sum of sessions is not the rows loaded'
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Script:
     (folder / "tables").mkdir(parents=True)
     (folder / "checks").mkdir()
     for suffix in ("sql", "toml"):
-        shutil.copy(TABLES / f"wifi_usage_by_day.{suffix}", folder / "tables")
+        shutil.copy(FOLDER / "tables" / f"wifi_usage_by_day.{suffix}", folder / "tables")
     (folder / "checks" / "layers.sql").write_text(CHECK, encoding="utf-8")
     return script("paris_wifi", folder)
 
@@ -138,3 +138,29 @@ def test_a_report_that_cannot_be_built_is_told(filled: Warehouse, made: Script) 
         filled.run(made.text, NOON)
     assert runs(filled) == [(NOON, "failed")]
     assert not list(filled.client.list_tables("reports"))
+
+
+def sizes(warehouse: Warehouse) -> dict[str, int]:
+    """The published reports that have rows."""
+    names = [table.table_id for table in warehouse.client.list_tables("reports")]
+    counts = {n: warehouse.run(f"SELECT COUNT(*) AS n FROM reports.{n}")[0]["n"] for n in names}
+    return {name: count for name, count in counts.items() if count}
+
+
+def test_sites_alone_are_enough_for_all_reports(warehouse: Warehouse) -> None:
+    rows = ({"site_code": "PW1", "postal_code": "75001", "district": 1, "is_open": True},)
+    fill_sites(warehouse, {"2024-08-31": rows, "2024-09-01": rows})
+    slots = (loaded("paris_wifi_sites", day, 1) for day in ("2024-08-31", "2024-09-01"))
+    warehouse.fill("ops.loads", *slots)
+    warehouse.run(script("paris_wifi", FOLDER).text, NOON)
+    assert sizes(warehouse) == {"wifi_site_history": 1, "wifi_sites_by_district": 22}
+
+
+def test_sessions_alone_are_enough_for_all_reports(filled: Warehouse) -> None:
+    filled.run(script("paris_wifi", FOLDER).text, NOON)
+    assert {"wifi_usage_by_day", "wifi_site_use", "wifi_languages"} <= set(sizes(filled))
+    (never,) = filled.run("SELECT SUM(sessions_never_joined) AS n FROM reports.wifi_district_use")
+    assert never["n"] == len(SESSIONS)
+    unknown = "SELECT SUM(days) AS days, SUM(days_of_unknown_holidays) AS n"
+    (told,) = filled.run(f"{unknown} FROM reports.wifi_day_types")
+    assert told == {"days": 2, "n": 2}

@@ -336,6 +336,31 @@ def test_each_month_is_told_with_its_layers(reports: dict[str, list[Row]]) -> No
     assert {name: june[name] for name in layers} == dict.fromkeys(layers, 5)
 
 
+MONTH = """
+CREATE TEMP TABLE ledger AS
+SELECT
+  'paris_wifi_usage' AS dataset, slot, n AS rows_in, n AS rows_out, 0 AS rejected,
+  0 AS duplicates, run
+FROM UNNEST([
+  STRUCT('2024-02' AS slot, 29 AS n, '20240601T032700Z.2024-02' AS run),
+  ('2024-03', 0, '20240501T032700Z'), ('2024-04', 1, '20240501T032700Z')
+]);
+CREATE TEMP TABLE wifi_days AS
+SELECT day, DATE_TRUNC(day, MONTH) AS month, 1 AS sessions
+FROM UNNEST(GENERATE_DATE_ARRAY('2024-02-01', '2024-02-29')) AS day;
+"""
+
+
+def test_a_whole_month_is_complete_and_an_empty_one_missing(published: Warehouse) -> None:
+    (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_months")
+    rows = published.run(f"{MONTH} SELECT * FROM ({made.select})")
+    assert shown(rows, "month", "state", "is_in_newest_run") == {
+        date(2024, 2, 1): ("complete", True),
+        date(2024, 3, 1): ("missing", True),
+        date(2024, 4, 1): ("partial", True),
+    }
+
+
 def test_volumes_are_in_decimal_units(reports: dict[str, list[Row]]) -> None:
     names = ("sessions", "sessions_with_bytes", "gigabytes_in", "gigabytes_out")
     found = {

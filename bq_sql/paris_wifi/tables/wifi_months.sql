@@ -1,6 +1,7 @@
 -- Grain: one row per month from the first that is loaded to the last. Key: month.
--- A month that the newest run does not bring stays as it was and is marked; what each layer of the
--- lake holds of a month stands side by side.
+-- A month that the newest whole export does not bring stays as it was and is marked; a run with a
+-- dot was asked for some slots and says nothing of the others. What each layer of the lake holds of
+-- a month stands side by side.
 WITH loaded AS (
   SELECT
     PARSE_DATE('%Y-%m-%d', CONCAT(slot, '-01')) AS month,
@@ -9,7 +10,7 @@ WITH loaded AS (
     rejected,
     duplicates,
     run,
-    MAX(run) OVER () AS newest_run
+    MAX(IF(STRPOS(run, '.') = 0, run, NULL)) OVER () AS newest_run
   FROM ledger
   WHERE dataset = 'paris_wifi_usage'
 ),
@@ -63,7 +64,7 @@ SELECT
   c.month,
   CASE
     WHEN COALESCE(l.rows_out, 0) = 0 THEN 'missing'
-    WHEN d.days < EXTRACT(DAY FROM LAST_DAY(c.month)) THEN 'partial'
+    WHEN COALESCE(d.days, 0) < EXTRACT(DAY FROM LAST_DAY(c.month)) THEN 'partial'
     ELSE 'complete'
   END AS state,
   EXTRACT(DAY FROM LAST_DAY(c.month)) AS days_in_month,
@@ -79,7 +80,7 @@ SELECT
   COALESCE(d.sessions, 0) AS sessions_in_days,
   l.run,
   MAX(l.newest_run) OVER () AS newest_run,
-  COALESCE(l.run = l.newest_run, FALSE) AS is_in_newest_run,
+  COALESCE(SUBSTR(l.run, 1, 16) >= l.newest_run, l.run IS NOT NULL) AS is_in_newest_run,
   COALESCE(l.rows_out, 0) AS sample_size
 FROM calendar AS c
 LEFT JOIN loaded AS l ON l.month = c.month
