@@ -1,4 +1,9 @@
-"""Paris Wi-Fi: sites as listed on each day, and sessions by the month they start in."""
+"""Paris Wi-Fi: listed sites, sessions with their additive parts, and the holidays of France.
+
+What counts as a length and which district a session belongs to is decided here and nowhere else: a
+session is classed, never dropped, and the classes are counted beside the sums. A mean of any group
+is Σ minutes / Σ sessions_counted (W1 to W3, W11).
+"""
 
 from __future__ import annotations
 
@@ -9,54 +14,157 @@ from pyspark.sql import functions as F  # noqa: N812
 OPEN = "Opérationnel"
 """The state of a site in operation, as the city writes it."""
 
+LONGEST_S = 24 * 3600
+"""Longest session that counts, in seconds: a longer one is a fault of device or accounting (W11)."""
+
+MOST_BYTES = LONGEST_S * 125_000_000
+"""Largest volume of a session that counts: a day at one gigabit a second, 10.8 TB."""
+
 
 def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
-    """The lake's tables from the typed rows of both data sets, those that the manifest has."""
+    """The lake's tables from the typed rows of the data sets that the manifest has."""
     tables = {}
+    if "french_holidays" in frames:
+        tables["french_holidays"] = frames["french_holidays"]
     if "paris_wifi_sites" in frames:
         tables["wifi_sites"] = sites(frames["paris_wifi_sites"])
     if "paris_wifi_usage" in frames:
-        zone = context.zone("paris_wifi_usage")
-        tables["wifi_sessions"] = sessions(frames["paris_wifi_usage"], zone)
+        used = sessions(frames["paris_wifi_usage"], context.zone("paris_wifi_usage"))
+        tables["wifi_sessions"] = used
+        own = used.where(~F.col("context"))
+        tables["wifi_site_days"] = site_days(own)
+        tables["wifi_language_devices"] = language_devices(own)
+        tables["wifi_hours"] = hours(own)
     return tables
 
 
 def sites(listed: DataFrame) -> DataFrame:
     """One row per listed site: postal code of five digits, district, whether it is open."""
-    return listed.withColumns(
-        {
-            "postal_code": postal_code(F.col("postal_code")),
-            "district": district(F.col("postal_code")),
-            "is_open": F.col("state") == OPEN,
-        }
+    repaired = listed.withColumn("postal_code", postal_code(F.col("postal_code")))
+    return repaired.withColumns(
+        {"district": district(F.col("postal_code")), "is_open": F.col("state") == OPEN}
     )
 
 
 def sessions(used: DataFrame, zone: str) -> DataFrame:
-    """One row per session: its day and hour in `zone` (W7), postal code and district (W8)."""
+    """One row per session: its day and hour in `zone` (W7), length (W11) and district (W8)."""
     local = F.from_utc_timestamp("started_at", zone)
-    return used.withColumns(
+    given, code = F.col("postal_code_given"), F.col("postal_code")
+    named = used.withColumnRenamed("postal_code", "postal_code_given")
+    repaired = named.withColumns(
         {
             "local_day": F.to_date(local),
             "local_hour": F.hour(local).cast("bigint"),
-            "postal_code": postal_code(F.col("postal_code")),
-            "district": district(F.col("postal_code")),
+            "length_class": length_class(F.col("duration_s")),
+            "postal_code": postal_code(given),
         }
+    )
+    return repaired.withColumns(
+        {
+            "minutes": F.when(_is("length_class", "counted"), F.col("duration_s") / 60),
+            "postal_code_repaired": F.coalesce(code != given, F.lit(False)),
+            "district": district(code),
+            "district_class": district_class(given, code),
+        }
+    )
+
+
+def site_days(used: DataFrame) -> DataFrame:
+    """Additive parts by day in Paris, site, district and its class, slot by slot."""
+    volume = _has_volume()
+    return _added_up(
+        used,
+        ("local_day", "site_code", "district", "district_class"),
+        _count(_is("length_class", "missing")).alias("sessions_missing_length"),
+        _count(_is("length_class", "zero")).alias("sessions_zero"),
+        _count(_is("length_class", "negative")).alias("sessions_negative"),
+        _count(_is("length_class", "over_limit")).alias("sessions_over_limit"),
+        _sum(F.when(volume, F.col("bytes_in"))).alias("bytes_in"),
+        _sum(F.when(volume, F.col("bytes_out"))).alias("bytes_out"),
+        _count(volume).alias("sessions_with_bytes"),
+        _count(F.col("postal_code_repaired")).alias("postal_codes_repaired"),
+    )
+
+
+def language_devices(used: DataFrame) -> DataFrame:
+    """Additive parts by language and device, slot by slot; null is a value of its own (W6)."""
+    return _added_up(used, ("language", "device"))
+
+
+def hours(used: DataFrame) -> DataFrame:
+    """Additive parts by day and hour in Paris, slot by slot."""
+    return _added_up(used, ("local_day", "local_hour"))
+
+
+def length_class(seconds: Column) -> Column:
+    """What a published length is: counted, missing, zero, negative or over_limit (W11)."""
+    return (
+        F.when(seconds.isNull(), "missing")
+        .when(seconds == 0, "zero")
+        .when(seconds < 0, "negative")
+        .when(seconds > LONGEST_S, "over_limit")
+        .otherwise("counted")
     )
 
 
 def postal_code(given: Column) -> Column:
     """Five digits, null where there are not five; `75001.0` of a spreadsheet is `75001` (W8)."""
-    clean = F.regexp_replace(F.trim(given), r"\.0+$", "")
-    return F.when(clean.rlike(r"^[0-9]{5}$"), clean)
+    clean = F.regexp_replace(given, r"(?U)^\s+|(\.0+)?\s*$", "")
+    return F.when(clean.rlike("^[0-9]{5}$"), clean)
 
 
-def district(given: Column) -> Column:
-    """Arrondissement of Paris, 1 to 20, of a postal code: 75116 is the 16th; null outside Paris."""
-    code = postal_code(given)
-    number = F.substring(code, 4, 2).cast("bigint")
+def district(code: Column) -> Column:
+    """Arrondissement of Paris, 1 to 20, of five digits: 75016 and 75116 are both the 16th.
+
+    Null outside Paris, and for 75000, which names no arrondissement.
+    """
     inside = code.rlike("^750(0[1-9]|1[0-9]|20)$") | (code == "75116")
-    return F.when(inside, number)
+    return F.when(inside, F.substring(code, 4, 2).cast("bigint"))
+
+
+def district_class(given: Column, code: Column) -> Column:
+    """How a postal code, as given and of five digits, tells a district.
+
+    `known`, `missing`, `malformed` or `outside`, which is five digits of no arrondissement.
+    """
+    return (
+        F.when(given.isNull(), "missing")
+        .when(code.isNull(), "malformed")
+        .when(district(code).isNull(), "outside")
+        .otherwise("known")
+    )
+
+
+def _added_up(used: DataFrame, grain: tuple[str, ...], *more: Column) -> DataFrame:
+    """The parts that every table has and `more`, by slot and grain; a slot is one file."""
+    counted = _is("length_class", "counted")
+    # Whole seconds add up exactly in whatever order; minutes would not.
+    parts = (
+        F.count(F.lit(1)).alias("sessions"),
+        _count(counted).alias("sessions_counted"),
+        (_sum(F.when(counted, F.col("duration_s"))) / 60).alias("minutes"),
+    )
+    return used.groupBy("slot", "slot_start", *grain).agg(*parts, *more).repartition("slot")
+
+
+def _has_volume() -> Column:
+    """Whether a session gives both volumes, and both can be."""
+    return F.col("bytes_in").between(0, MOST_BYTES) & F.col("bytes_out").between(0, MOST_BYTES)
+
+
+def _is(column: str, value: str) -> Column:
+    """Whether a column that is never null has a value."""
+    return F.col(column) == value
+
+
+def _count(condition: Column) -> Column:
+    """In how many rows a condition holds; null is no."""
+    return F.count(F.when(condition, 1))
+
+
+def _sum(values: Column) -> Column:
+    """The sum, 0 over nothing: parts must add up."""
+    return F.coalesce(F.sum(values), F.lit(0))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """`demo`: four days of the schedule on the local cloud, from publishers to reports, and its summary.
 
-Day one fetches everything; on day two the files are the same, of which the list of sites is a new
-day's list all the same; on day three one month of the sessions has changed; on day four both
-publishers answer with an error. Every check that must hold is printed with what was seen; the exit
+Day one fetches everything, the month's list of holidays too; on day two the files are the same, of
+which the list of sites is a new day's list all the same; on day three one month of the sessions has
+changed; on day four both publishers of the Wi-Fi answer with an error. Every check that must hold is printed with what was seen; the exit
 code is 0 only if all of them held.
 """
 
@@ -34,7 +34,7 @@ _HOURS = (
 )
 """Each day's hours in which the schedule fires: both fetches, then seal, reports and sweep."""
 
-_SAMPLES = REPOSITORY / "tests" / "data" / "wifi"
+_SAMPLES = REPOSITORY / "tests" / "data"
 _SESSIONS = Export(
     6_000, 1, date(2024, 4, 1), date(2024, 8, 28), Order.TIME,
     faults={Fault.UNREADABLE_START: 0.002},
@@ -79,13 +79,15 @@ def _publish(cloud: LocalCloud, day: int) -> None:
     contracts = load_all()
     usage = contracts["paris_wifi_usage"].source.fetch[0].urls[0]
     sites = contracts["paris_wifi_sites"].source.fetch[0].urls[0]
+    holidays = contracts["french_holidays"].source.fetch[0].urls[0]
     export = made(_SESSIONS)
     if day == 2:
         export += made(_MORE_SESSIONS).partition(b"\r\n")[2]
     body = _ERROR_PAGE if day == 3 else export
     cloud.publishers.serve(usage, Answer(body))
     era = "sites_2023-05_simonejw.geojson" if day == 2 else "sites_2017-05_juuljul_v1_records.json"
-    cloud.publishers.serve(sites, Answer(_SAMPLES / era))
+    cloud.publishers.serve(sites, Answer(_SAMPLES / "wifi" / era))
+    cloud.publishers.serve(holidays, Answer(_SAMPLES / "holidays" / "jours_feries_metropole.csv"))
     if day == 3:
         cloud.publishers.serve(sites, Answer(b'{"error_code": "ODSQLError", "message": "no"}'))
 

@@ -19,8 +19,10 @@ from catalog.contract import load_all
 from catalog.records import Manifest, Origin, Receipt, SlotParts
 
 DATA = Path(__file__).parents[1] / "data" / "wifi"
+LIST = DATA.parent / "holidays" / "jours_feries_metropole.csv"
 CONTRACTS = load_all()
 SITES, USAGE = CONTRACTS["paris_wifi_sites"], CONTRACTS["paris_wifi_usage"]
+HOLIDAYS = CONTRACTS["french_holidays"]
 OLD, NEW = "20250604T021000Z", "20250605T021000Z"
 OUTSIDE = {"92100", "93120", "94380"}
 """Where the three sites outside Paris lie."""
@@ -63,6 +65,15 @@ def site_rows() -> list[Row]:
             }
         )
     return rows
+
+
+def holiday_rows() -> list[Row]:
+    """The holidays of the sample under canonical names."""
+    with LIST.open(encoding="utf-8", newline="") as file:
+        return [
+            {"date": row["date"], "zone": row["zone"], "name": row["nom_jour_ferie"]}
+            for row in csv.DictReader(file)
+        ]
 
 
 class Zone:
@@ -144,8 +155,10 @@ def zone(tmp_path: Path, spark: SparkSession) -> Zone:
     return Zone(tmp_path)
 
 
-def test_real_rows_of_two_data_sets(zone: Zone) -> None:
-    usage, sites = usage_rows(), site_rows()
+def test_real_rows_of_three_data_sets(zone: Zone) -> None:
+    usage, sites, listed_days = usage_rows(), site_rows(), holiday_rows()
+    part = zone.part(HOLIDAYS.dataset, "2025-06-05", NEW, listed_days)
+    zone.slot(HOLIDAYS.dataset, "2025-06-05", [part], len(listed_days))
     zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage)], 5)
     part = zone.part(SITES.dataset, "2025-06-05", NEW, sites)
     zone.slot(SITES.dataset, "2025-06-05", [part], len(sites) + 2, rejected={"name: empty": 2})
@@ -166,7 +179,10 @@ def test_real_rows_of_two_data_sets(zone: Zone) -> None:
     assert counts[SITES.dataset].rows_out == 277
     assert counts[SITES.dataset].rejected == {"name: empty": 2}
     assert zone.receipt.batch == "m1-a1"
-    assert len(zone.receipt.written) == 4
+    assert len(zone.receipt.written) == 9
+    days = zone.table("french_holidays", "2025-06-05")
+    assert len(days) == len(listed_days) == 286
+    assert len({row["date"] for row in days}) == 285
 
 
 def test_bad_rows_are_a_table_and_doubled_ones_are_counted(zone: Zone) -> None:
@@ -221,6 +237,7 @@ def test_context_is_read_and_never_written(zone: Zone) -> None:
     ]
     assert len(zone.table("wifi_sessions", "2019-08")) == 2
     assert len(zone.table("wifi_sessions", "2019-09")) == 1
+    assert [part["sessions"] for part in zone.table("wifi_language_devices", "2019-09")] == [1]
 
 
 def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
@@ -228,8 +245,7 @@ def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
     zone.slot(USAGE.dataset, "2019-09", [part], 1, rejected={"site_code: empty": 1})
     zone.run(paris_wifi.transform)
     assert {(w.table, w.rows, w.files) for w in zone.receipt.written} == {
-        ("wifi_sessions", 0, ()),
-        ("paris_wifi_usage_rejects", 0, ()),
+        (table.name, 0, ()) for table in USAGE.lake_tables()
     }
 
 
@@ -254,7 +270,8 @@ def test_a_faulty_transform_leaves_no_receipt(zone: Zone, fault: Any, message: s
     zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
 
     def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
-        return {name: fault(t) for name, t in paris_wifi.transform(frames, context).items()}
+        tables = paris_wifi.transform(frames, context)
+        return tables | {"wifi_sessions": fault(tables["wifi_sessions"])}
 
     with pytest.raises(batch.BatchError, match=message):
         zone.run(transform)
@@ -263,7 +280,7 @@ def test_a_faulty_transform_leaves_no_receipt(zone: Zone, fault: Any, message: s
 
 def test_a_table_that_no_contract_has_is_refused(zone: Zone) -> None:
     zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
-    with pytest.raises(batch.BatchError, match="the contracts' tables are wifi_sessions"):
+    with pytest.raises(batch.BatchError, match="tables are wifi_hours, wifi_language"):
         zone.run(lambda frames, context: {"wifi": frames[USAGE.dataset]})
 
 

@@ -82,6 +82,9 @@ def test_a_batch_on_storage(cloud: tuple[SparkServer, Bucket], tmp_path: Path) -
     written = {(w.table, w.slot): w for w in Receipt.decode(body).written}
     assert {(table, w.rows) for (table, _), w in written.items()} == {
         ("wifi_sessions", 5),
+        ("wifi_site_days", 5),
+        ("wifi_language_devices", 2),
+        ("wifi_hours", 2),
         ("wifi_sites", 277),
         ("paris_wifi_usage_rejects", 0),
         ("paris_wifi_sites_rejects", 0),

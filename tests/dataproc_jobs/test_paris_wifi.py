@@ -1,35 +1,70 @@
-"""Paris Wi-Fi's transforms on the values that misled the original (W7, W8)."""
+"""Paris Wi-Fi's transforms on the values that misled the original (W7, W8, W11)."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import paris_wifi
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
 
 CODES = {
-    "75001": ("75001", 1),
-    "75001.0": ("75001", 1),
-    "75020": ("75020", 20),
-    "75016": ("75016", 16),
-    "75116": ("75116", 16),
-    "75021": ("75021", None),
-    "75000": ("75000", None),
-    "93100": ("93100", None),
-    "7500": (None, None),
-    "PARIS": (None, None),
-    None: (None, None),
+    "75001": ("75001", False, 1, "known"),
+    "75001.0": ("75001", True, 1, "known"),
+    "75001.00": ("75001", True, 1, "known"),
+    " 75001\t": ("75001", True, 1, "known"),
+    "\u00a075001.0\n": ("75001", True, 1, "known"),
+    "75020": ("75020", False, 20, "known"),
+    "75016": ("75016", False, 16, "known"),
+    "75116": ("75116", False, 16, "known"),
+    "75021": ("75021", False, None, "outside"),
+    "75000": ("75000", False, None, "outside"),
+    "93100": ("93100", False, None, "outside"),
+    "92100.0": ("92100", True, None, "outside"),
+    "7500": (None, False, None, "malformed"),
+    "75001.5": (None, False, None, "malformed"),
+    "750010": (None, False, None, "malformed"),
+    "PARIS": (None, False, None, "malformed"),
+    None: (None, False, None, "missing"),
 }
+"""Postal code as given → of five digits, whether it was repaired, district, its class."""
+
+LENGTHS = {
+    None: ("missing", None),
+    -1.0: ("negative", None),
+    -0.5: ("negative", None),
+    0.0: ("zero", None),
+    1.0: ("counted", 1 / 60),
+    7241.0: ("counted", 7241 / 60),
+    86_400.0: ("counted", 1440.0),
+    86_400.5: ("over_limit", None),
+    604_800.0: ("over_limit", None),
+    1e300: ("over_limit", None),
+}
+"""Seconds as given → class, minutes that count."""
+
+USED = "started_at TIMESTAMP, duration_s DOUBLE, postal_code STRING"
+NOON = datetime(2024, 6, 5, 12, tzinfo=UTC)
 
 
 def test_postal_codes_and_districts(spark: SparkSession) -> None:
-    given = spark.createDataFrame([(code,) for code in CODES], "code STRING")
-    found = given.select(
-        "code", paris_wifi.postal_code(F.col("code")), paris_wifi.district(F.col("code"))
-    )
-    assert {row[0]: (row[1], row[2]) for row in found.collect()} == CODES
+    used = spark.createDataFrame([(NOON, 60.0, code) for code in CODES], USED)
+    found = {
+        row["postal_code_given"]: (
+            row["postal_code"],
+            row["postal_code_repaired"],
+            row["district"],
+            row["district_class"],
+        )
+        for row in paris_wifi.sessions(used, "Europe/Paris").collect()
+    }
+    assert found == CODES
+
+
+def test_lengths_are_classed_and_only_some_count(spark: SparkSession) -> None:
+    used = spark.createDataFrame([(NOON, seconds, "75001") for seconds in LENGTHS], USED)
+    rows = paris_wifi.sessions(used, "Europe/Paris").collect()
+    assert {row["duration_s"]: (row["length_class"], row["minutes"]) for row in rows} == LENGTHS
 
 
 @pytest.mark.parametrize(
@@ -39,13 +74,14 @@ def test_postal_codes_and_districts(spark: SparkSession) -> None:
         ("2024-07-31T22:30:00Z", date(2024, 8, 1), 0),
         ("2024-12-31T23:30:00Z", date(2025, 1, 1), 0),
         ("2024-03-31T01:00:00Z", date(2024, 3, 31), 3),
+        ("2024-10-27T00:30:00Z", date(2024, 10, 27), 2),
+        ("2024-10-27T01:30:00Z", date(2024, 10, 27), 2),
     ],
 )
 def test_a_session_lies_on_its_day_in_paris(
     spark: SparkSession, instant: str, day: date, hour: int
 ) -> None:
-    used = spark.createDataFrame([(instant, "75001")], "at STRING, postal_code STRING")
-    used = used.select(F.col("at").cast("timestamp").alias("started_at"), "postal_code")
+    used = spark.createDataFrame([(datetime.fromisoformat(instant), 60.0, "75001")], USED)
     (row,) = paris_wifi.sessions(used, "Europe/Paris").collect()
     assert (row["local_day"], row["local_hour"]) == (day, hour)
 

@@ -109,7 +109,7 @@ def test_the_rows_of_each_slot_add_up(tried: Tried) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere", str(NEW)], "'nowhere' is no data set; there are: paris_wifi_sites"),
+        (["nowhere", str(NEW)], "'nowhere' is no data set; there are: french_holidays"),
         (["paris_wifi_sites", "no-such.json"], "no-such.json: no such file"),
         (["paris_wifi_sites", f"{NEW}+gone.json"], "gone.json: no such file"),
         (["paris_wifi_sites", f"{NEW}@someday"], "no such file; give FILE, A+B or FILE@2017-05-31"),

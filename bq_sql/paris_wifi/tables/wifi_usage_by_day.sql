@@ -1,23 +1,23 @@
--- Grain: one row per day in Paris and district; sessions of no known district are district 'unknown'.
--- Additive parts (sessions, minutes) are kept; means and medians are of this row's sessions only.
-WITH sessions AS (
+-- Grain: one row per day in Paris and district with sessions. Key: day, district.
+-- Sessions of no known district stand under the class that says why. Additive parts only.
+WITH placed AS (
   SELECT
     local_day,
-    district,
+    IF(district_class = 'known', CAST(district AS STRING), district_class) AS place,
     site_code,
-    duration_s
-  FROM lake.wifi_sessions
+    sessions,
+    sessions_counted,
+    minutes
+  FROM lake.wifi_site_days
   WHERE slot_start >= DATE '2012-01-01'
 )
 SELECT
   local_day AS day,
-  COALESCE(CAST(district AS STRING), 'unknown') AS district,
-  COUNT(*) AS sessions,
-  COUNTIF(duration_s >= 0) AS timed_sessions,
-  SUM(IF(duration_s >= 0, duration_s, 0)) / 60 AS minutes,
+  place AS district,
+  SUM(sessions) AS sessions,
+  SUM(sessions_counted) AS sessions_counted,
+  SUM(minutes) AS minutes,
   COUNT(DISTINCT site_code) AS sites,
-  APPROX_QUANTILES(IF(duration_s >= 0, duration_s, NULL), 2 IGNORE NULLS)[SAFE_OFFSET(1)] / 60
-    AS median_minutes,
-  COUNT(*) AS sample_size
-FROM sessions
-GROUP BY day, district
+  SUM(sessions) AS sample_size
+FROM placed
+GROUP BY local_day, place

@@ -1,0 +1,88 @@
+-- Grain: one row per month from the first that is loaded to the last. Key: month.
+-- A month that the newest whole export does not bring stays as it was and is marked; a run with a
+-- dot was asked for some slots and says nothing of the others. What each layer of the lake holds of
+-- a month stands side by side.
+WITH loaded AS (
+  SELECT
+    PARSE_DATE('%Y-%m-%d', CONCAT(slot, '-01')) AS month,
+    rows_in,
+    rows_out,
+    rejected,
+    duplicates,
+    run,
+    MAX(IF(STRPOS(run, '.') = 0, run, NULL)) OVER () AS newest_run
+  FROM ledger
+  WHERE dataset = 'paris_wifi_usage'
+),
+calendar AS (
+  SELECT month
+  FROM (
+    SELECT
+      MIN(month) AS first_month,
+      MAX(month) AS last_month
+    FROM loaded
+    WHERE rows_out > 0
+  ) AS b
+  CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(b.first_month, b.last_month, INTERVAL 1 MONTH)) AS month
+),
+layers AS (
+  SELECT slot_start, 1 AS in_sessions, 0 AS in_site_days, 0 AS in_languages, 0 AS in_hours
+  FROM lake.wifi_sessions
+  WHERE slot_start >= DATE '2012-01-01'
+  UNION ALL
+  SELECT slot_start, 0, sessions, 0, 0
+  FROM lake.wifi_site_days
+  WHERE slot_start >= DATE '2012-01-01'
+  UNION ALL
+  SELECT slot_start, 0, 0, sessions, 0
+  FROM lake.wifi_language_devices
+  WHERE slot_start >= DATE '2012-01-01'
+  UNION ALL
+  SELECT slot_start, 0, 0, 0, sessions
+  FROM lake.wifi_hours
+  WHERE slot_start >= DATE '2012-01-01'
+),
+held AS (
+  SELECT
+    slot_start,
+    SUM(in_sessions) AS in_sessions,
+    SUM(in_site_days) AS in_site_days,
+    SUM(in_languages) AS in_languages,
+    SUM(in_hours) AS in_hours
+  FROM layers
+  GROUP BY slot_start
+),
+days AS (
+  SELECT
+    month,
+    COUNTIF(sessions > 0) AS days,
+    SUM(sessions) AS sessions
+  FROM wifi_days
+  GROUP BY month
+)
+SELECT
+  c.month,
+  CASE
+    WHEN COALESCE(l.rows_out, 0) = 0 THEN 'missing'
+    WHEN COALESCE(d.days, 0) < EXTRACT(DAY FROM LAST_DAY(c.month)) THEN 'partial'
+    ELSE 'complete'
+  END AS state,
+  EXTRACT(DAY FROM LAST_DAY(c.month)) AS days_in_month,
+  COALESCE(d.days, 0) AS days_with_sessions,
+  COALESCE(l.rows_in, 0) AS rows_in,
+  COALESCE(l.rejected, 0) AS rejected,
+  COALESCE(l.duplicates, 0) AS duplicates,
+  COALESCE(l.rows_out, 0) AS sessions,
+  COALESCE(h.in_sessions, 0) AS sessions_in_lake,
+  COALESCE(h.in_site_days, 0) AS sessions_in_site_days,
+  COALESCE(h.in_languages, 0) AS sessions_in_languages,
+  COALESCE(h.in_hours, 0) AS sessions_in_hours,
+  COALESCE(d.sessions, 0) AS sessions_in_days,
+  l.run,
+  MAX(l.newest_run) OVER () AS newest_run,
+  COALESCE(SUBSTR(l.run, 1, 16) >= l.newest_run, l.run IS NOT NULL) AS is_in_newest_run,
+  COALESCE(l.rows_out, 0) AS sample_size
+FROM calendar AS c
+LEFT JOIN loaded AS l ON l.month = c.month
+LEFT JOIN held AS h ON h.slot_start = c.month
+LEFT JOIN days AS d ON d.month = c.month

@@ -1,0 +1,37 @@
+-- Grain: one row per year and site among the 20 with the most sessions. Key: year, site.
+-- A site's sessions of all districts together; sites of equal sessions share their rank.
+WITH sites AS (
+  SELECT
+    year,
+    site,
+    ANY_VALUE(name) AS name,
+    ARRAY_AGG(district ORDER BY sessions DESC, district LIMIT 1)[OFFSET(0)] AS district,
+    SUM(sessions) AS sessions,
+    SUM(sessions_counted) AS sessions_counted,
+    SUM(minutes) AS minutes
+  FROM wifi_site_use
+  WHERE sessions > 0
+  GROUP BY year, site
+),
+ranked AS (
+  SELECT
+    *,
+    RANK() OVER (PARTITION BY year ORDER BY sessions DESC) AS rank,
+    SUM(sessions) OVER (PARTITION BY year) AS all_sessions
+  FROM sites
+)
+SELECT
+  year,
+  DATE(year, 1, 1) AS year_start,
+  rank,
+  site,
+  name,
+  district,
+  sessions,
+  sessions_counted,
+  minutes,
+  SAFE_DIVIDE(minutes, sessions_counted) AS minutes_per_session,
+  100 * sessions / all_sessions AS share_percent,
+  sessions AS sample_size
+FROM ranked
+WHERE rank <= 20

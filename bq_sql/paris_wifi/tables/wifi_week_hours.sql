@@ -1,0 +1,39 @@
+-- Grain: one row per year, weekday and hour in Paris, also where no session starts then.
+-- Key: year, weekday_number, hour. Rates are per covered day of that weekday.
+WITH days AS (
+  SELECT
+    year,
+    weekday_number,
+    weekday,
+    COUNT(*) AS days
+  FROM wifi_days
+  GROUP BY year, weekday_number, weekday
+),
+used AS (
+  SELECT
+    EXTRACT(YEAR FROM local_day) AS year,
+    MOD(EXTRACT(DAYOFWEEK FROM local_day) + 5, 7) + 1 AS weekday_number,
+    local_hour,
+    SUM(sessions) AS sessions,
+    SUM(sessions_counted) AS sessions_counted,
+    SUM(minutes) AS minutes
+  FROM lake.wifi_hours
+  WHERE slot_start >= DATE '2012-01-01'
+  GROUP BY year, weekday_number, local_hour
+)
+SELECT
+  d.year,
+  DATE(d.year, 1, 1) AS year_start,
+  d.weekday_number,
+  d.weekday,
+  hour,
+  d.days,
+  COALESCE(u.sessions, 0) AS sessions,
+  COALESCE(u.sessions_counted, 0) AS sessions_counted,
+  COALESCE(u.minutes, 0) AS minutes,
+  COALESCE(u.sessions, 0) / d.days AS sessions_per_day,
+  COALESCE(u.sessions, 0) AS sample_size
+FROM days AS d
+CROSS JOIN UNNEST(GENERATE_ARRAY(0, 23)) AS hour
+LEFT JOIN used AS u
+  ON u.year = d.year AND u.weekday_number = d.weekday_number AND u.local_hour = hour
