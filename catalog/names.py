@@ -21,6 +21,16 @@ def claim(dataset: str, run: Run) -> str:
     return f"runs/{dataset}/{run.name}.json"
 
 
+def failed_slices(dataset: str, run: Run | None = None) -> str:
+    """raw: the folder of the notes on a data set's slices that failed, or on one of them."""
+    return f"slices/{dataset}/{run.name}/" if run else f"slices/{dataset}/"
+
+
+def failed_slice(dataset: str, run: Run, number: int) -> str:
+    """raw: the note that a slice could not be read, for the `number`th time."""
+    return f"{failed_slices(dataset, run)}{number}"
+
+
 def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
     """landing: the rows of one run in one slot, as one try of `split` wrote them."""
     return f"parts/{dataset}/slot={slot}/{key}.{attempt}.parquet"
@@ -124,6 +134,11 @@ def claim_of(name: str) -> tuple[str, Run]:
     """The data set and run of a claim's object name."""
     _, dataset, file = name.split("/")
     return dataset, Run(file.removesuffix(".json"))
+
+
+def failed_slice_of(name: str) -> Run:
+    """The run of a failed slice's note."""
+    return Run(name.split("/")[2])
 
 
 def split_of(name: str) -> tuple[str, SplitKey]:

@@ -91,6 +91,8 @@ class Claim(Record, frozen=True, kw_only=True):
     reason: str | None = None
     same_as: str | None = None
     """The run whose bytes these are, where the outcome is unchanged."""
+    next_slice: str | None = None
+    """The slot of the slice that is asked for after this one, where the run comes in slices."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

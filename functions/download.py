@@ -1,6 +1,7 @@
 """The step `download`: a run of a data set fetched from its publisher; the claim is written last.
 
-Claimed once, a run is never fetched again. A try that loses the claim deletes its own bytes.
+Claimed once, a run is never fetched again. A try that loses the claim deletes its own bytes. Of a
+sliced data set each claim is of one slice, and once it stands the next slice is asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
@@ -18,7 +20,7 @@ from catalog import names
 from catalog.contract import Contract, Kind, Url
 from catalog.records import Claim, Event, Outcome, RawFile
 from catalog.runs import TICK_TOLERANCE, Run, tick
-from functions import history, store
+from functions import history, slices, store
 from functions.bodies import is_page, may_be_data
 from functions.boundary import event
 from functions.clients import Clients
@@ -36,15 +38,20 @@ _KEPT_HEADERS = ("etag", "last-modified", "content-type", "content-length", "dat
 
 
 class Ingest(msgspec.Struct, frozen=True):
-    """A request to fetch: a past `run` or `slot` only where the data set can be fetched again."""
+    """A request to fetch: a past `run` or `slot` only where the data set can be fetched again.
+
+    Of a sliced data set no slot asks for every slice of the run, one alone for that slice, and with
+    `onward` for those after it too.
+    """
 
     dataset: str
     run: str | None = None
     slot: str | None = None
+    onward: bool = False
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Event]:
-    """Fetch the run that the message asks for, unless it is claimed.
+    """Fetch the run that the message asks for, unless it is claimed; then ask for its next slice.
 
     Raises Permanent for a run that may not be asked for, and Later where no source could be read
     this time. A run that is refused is no error: its claim says why, and an event at ERROR.
@@ -57,45 +64,92 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
         yield _event(message, "retired", contract, asked)
         return
     zones = Zones.of(clients, settings)
-    if store.exists(zones.raw, names.claim(contract.dataset, asked)):
+    following = slices.following(contract, asked) if _goes_on(request) else None
+    found = store.read(zones.raw, names.claim(contract.dataset, asked))
+    if found is not None:
+        claim, won = Claim.decode(found), False
+    else:
+        made = Try(contract, asked, message, zones, settings, following)
+        claim, won = _claimed(made, clients, zones, contract, asked)
+    # A claim that names the next slice was made by one who asks for it: twice would be for ever.
+    if following and (won or claim.next_slice != following):
+        slices.ask(clients, contract, asked, following)
+    if not won:
         yield _event(message, "claimed", contract, asked)
         return
-    claim, won = Try(contract, asked, message, zones, settings).claim()
     yield _event(
-        message, str(claim.outcome) if won else "claimed", contract, asked,
-        severity="ERROR" if claim.outcome is Outcome.REFUSED and won else "INFO",
+        message, str(claim.outcome), contract, asked,
+        severity="ERROR" if claim.outcome is Outcome.REFUSED else "INFO",
         message=claim.reason or "", bytes=sum(file.bytes for file in claim.files),
         seconds=round(time.monotonic() - begin, 3), detail=claim.source,
     )  # fmt: skip
 
 
+def _claimed(
+    made: Try, clients: Clients, zones: Zones, contract: Contract, asked: Run
+) -> tuple[Claim, bool]:
+    """The claim of a try and whether it won; a slice that fails is noted, so that others follow."""
+    try:
+        return made.claim()
+    except Later as failure:
+        if contract.source.slices is not None:
+            slices.failed(clients, zones.raw, contract, asked, str(failure))
+        raise
+
+
+def _goes_on(request: Ingest) -> bool:
+    """Whether the slices after the one that is fetched are asked for."""
+    return request.onward or not (request.slot or (request.run and Run(request.run).asked))
+
+
 def _run(request: Ingest, contract: Contract, message: Message) -> Run:
-    """The run that a request names, else that of the schedule's tick."""
+    """The run that a request names, else that of the schedule's tick; of slices the first."""
     named = request.run or request.slot
     if named and not contract.refetchable:
         raise Permanent(
             f"{contract.dataset} {named}: a {contract.kind} cannot be fetched again, its publisher "
             "shows the present only; ask without run and slot"
         )
-    if request.slot and not contract.source.past_slots:
-        raise Permanent(
-            f"{contract.dataset} {request.slot}: its URLs name no slot; ask without one, and the "
-            "whole is fetched"
-        )
     try:
-        if request.slot:
-            contract.calendar.parse(request.slot)
         found = Run(request.run) if request.run else None
+        slot = request.slot or (found.asked if found else None)
+        if slot:
+            contract.calendar.parse(slot)
     except ValueError as error:
         raise Permanent(f"{contract.dataset}: {error}") from error
-    if found is None:
-        return Run.at(tick(contract.schedule, message.published), request.slot)
-    if found.time > message.published + TICK_TOLERANCE:
+    if slot and not contract.names_slots:
+        raise Permanent(
+            f"{contract.dataset} {slot}: its URLs name no slot; ask without one, and the "
+            "whole is fetched"
+        )
+    if found is not None and found.time > message.published + TICK_TOLERANCE:
         raise Permanent(
             f"{contract.dataset} {found.name}: the run lies in the future of the request, every "
             "later one would count as older; ask for a time that has passed, or for none"
         )
-    return Run.at(found.time, request.slot) if request.slot else found
+    return _of_slot(contract, _time(found, slot, contract, message), slot)
+
+
+def _time(found: Run | None, slot: str | None, contract: Contract, message: Message) -> datetime:
+    """The time that names the run of a request."""
+    if found is not None:
+        return found.time
+    if slot and contract.source.slices:
+        # The tick's own run of that slice is claimed, or will be.
+        return message.published
+    return tick(contract.schedule, message.published)
+
+
+def _of_slot(contract: Contract, time: datetime, slot: str | None) -> Run:
+    """The run of a time and slot; of a sliced data set without a slot its first slice."""
+    cut = contract.source.slices
+    asked = slot or (cut.first if cut else None)
+    if cut and asked and contract.calendar.start(asked) > time:
+        raise Permanent(
+            f"{contract.dataset} {asked}: the slice begins after its run of {time:%Y-%m-%d %H:%M}; "
+            "ask for a slot that has begun, or correct source.slices.first"
+        )
+    return Run.at(time, asked)
 
 
 class _NotTheDataError(Exception):
@@ -106,10 +160,12 @@ class Try:
     """One try at fetching a run."""
 
     def __init__(
-        self, contract: Contract, run: Run, message: Message, zones: Zones, settings: Settings
-    ) -> None:
-        """Nothing is fetched yet; the time allowed begins."""
+        self, contract: Contract, run: Run, message: Message, zones: Zones, settings: Settings,
+        next_slice: str | None = None,
+    ) -> None:  # fmt: skip
+        """Nothing is fetched yet; the time allowed begins. The claim names the `next_slice`."""
         self._contract = contract
+        self._next_slice = next_slice
         self._run = run
         self._message = message
         self._zones = zones
@@ -163,7 +219,7 @@ class Try:
     def _fetch(self, source: Url, found: Fetched, *, last: bool) -> None:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and _NotTheDataError."""
         for at, address in enumerate(source.urls):
-            url = address.replace("{slot}", self._run.asked or "")
+            url = self._contract.address(address, self._run.asked)
             file = source.files[at] if at < len(source.files) else f"file{at}"
             with fetch(
                 url,
@@ -229,6 +285,7 @@ class Try:
             dataset=self._contract.dataset, run=self._run.name, outcome=outcome,
             origin=self._origin, source=source, fetched_at=self._message.published.isoformat(),
             files=files, attempt=self._attempt, reason=reason, same_as=same_as,
+            next_slice=self._next_slice,
         )  # fmt: skip
 
     @property
