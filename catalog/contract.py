@@ -98,6 +98,9 @@ class Source(_Strict, frozen=True, kw_only=True):
     shapes: tuple[Shape, ...] = ()
     past_slots: bool = False
     """Whether the URL names the slot, so that a past one can be fetched again."""
+    stale_after_hours: float | None = None
+    """How old the newest report of one of several sources may be before the next one is tried; None
+    for `freshness_hours`."""
     slices: Slices | None = None
     """How the source is cut where the whole is too large for one fetch."""
 
@@ -360,6 +363,10 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         faults.append("a personal column needs retention and suppression, which no step keeps yet")
     if contract.kind is Kind.STREAM:
         faults.append("kind stream has no reader yet: collect the events into files, as increments")
+    if contract.source.stale_after_hours is not None and (
+        contract.time_column is None or len(contract.source.fetch) < 2
+    ):
+        faults.append("source.stale_after_hours needs time_column and a second [[source.fetch]]")
     faults += _schedule_faults(contract)
     # A slice's URLs are tried out on a slot, for which unit and zone must be sound.
     return faults or _slice_faults(contract)

@@ -105,6 +105,10 @@ def test_a_slice_s_url_names_its_bounds(tmp_path: Path, times: str, start: str, 
         (in_slices(slices=SLICES + 'form = "%Y"\n'), "does not tell one month from the next"),
         (in_slices(url="https://{slot}.fr/x"), "source.hosts"),
         (
+            in_slices().replace("[source]", "[source]\nstale_after_hours = 9"),
+            "stale_after_hours needs time_column and a second",
+        ),
+        (
             in_slices().replace('"full_export"', '"snapshot"'),
             "a snapshot cannot be fetched in slices",
         ),
