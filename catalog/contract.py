@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -61,7 +63,8 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Url(_Strict, frozen=True, kw_only=True):
     """One way to fetch the data set: the files of one run, tried in the contract's order.
 
-    `{slot}` in a URL stands for the slot that was asked for.
+    `{slot}` in a URL stands for the slot that was asked for; of a sliced source `{start}` and
+    `{end}` stand for the slice's first instant and the next one's.
     """
 
     name: str
@@ -77,6 +80,25 @@ class Shape(_Strict, frozen=True, kw_only=True):
     record: str = ""
 
 
+class Times(StrEnum):
+    """The clock that the times in a URL are told by."""
+
+    UTC = "utc"
+    LOCAL = "local"
+    """The contract's zone."""
+
+
+class Slices(_Strict, frozen=True, kw_only=True):
+    """A source that is fetched slot by slot: a slice is one slot, in the data set's own unit."""
+
+    first: str
+    """The slot of the first slice; the last is the slot of the run's time."""
+    times: Times
+    """Whose clock `{start}` and `{end}` are told by."""
+    form: str = "%Y-%m-%dT%H:%M:%S"
+    """How they are written, as `strftime` has it; an offset or a `Z` stands in the URL itself."""
+
+
 class Source(_Strict, frozen=True, kw_only=True):
     """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
 
@@ -89,10 +111,15 @@ class Source(_Strict, frozen=True, kw_only=True):
     shapes: tuple[Shape, ...] = ()
     past_slots: bool = False
     """Whether the URL names the slot, so that a past one can be fetched again."""
+    stale_after_hours: float | None = None
+    """How old the newest report of one of several sources may be before the next one is tried; None
+    for `freshness_hours`."""
+    slices: Slices | None = None
+    """How the source is cut where the whole is too large for one fetch."""
 
 
 class Bounds(_Strict, frozen=True, kw_only=True):
-    """What a run must keep to, else it is refused."""
+    """What a run must keep to, else it is refused; of a sliced source, what each slice must."""
 
     bytes_max: int
     bytes_min: int = 1
@@ -208,6 +235,23 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     def refetchable(self) -> bool:
         """Whether a message may name a past run or slot; never for snapshots and streams."""
         return self.kind.replaced and (self.kind is not Kind.DAILY_DROP or self.source.past_slots)
+
+    @property
+    def names_slots(self) -> bool:
+        """Whether a fetch can ask for one slot alone."""
+        return self.source.past_slots or self.source.slices is not None
+
+    def address(self, url: str, slot: str | None) -> str:
+        """A URL of the source for the slot that is asked for, its placeholders filled."""
+        filled = url.replace("{slot}", slot or "")
+        slices = self.source.slices
+        if slices is None or slot is None:
+            return filled
+        for name, begin in (("{start}", slot), ("{end}", self.calendar.shift(slot, 1))):
+            local = self.calendar.parse(begin)
+            moment = local if slices.times is Times.LOCAL else local.astimezone(UTC)
+            filled = filled.replace(name, quote(moment.strftime(slices.form), safe=":"))
+        return filled
 
     def lake_tables(self) -> tuple[LakeTable, ...]:
         """The data set's tables as a manifest tells them, the one of its rejects included."""
@@ -331,12 +375,18 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         faults.append(f"a {contract.kind} needs time_column, the name of a column")
     if any(c.personal for c in contract.columns):
         faults.append("a personal column needs retention and suppression, which no step keeps yet")
+    if contract.source.stale_after_hours is not None and (
+        contract.time_column is None or len(contract.source.fetch) < 2
+    ):
+        faults.append("source.stale_after_hours needs time_column and a second [[source.fetch]]")
     try:
         contract.calendar  # noqa: B018 - building it is the check
     except (ValueError, ZoneInfoNotFoundError) as error:
         faults.append(str(error))
     streams = contract.kind is Kind.STREAM
-    return faults + list(_stream_faults(contract) if streams else _fetch_faults(contract))
+    faults += _stream_faults(contract) if streams else _fetch_faults(contract)
+    # A slice's URLs are tried out on a slot, for which unit and zone must be sound.
+    return faults or _slice_faults(contract)
 
 
 def _stream_faults(contract: Contract) -> Iterator[str]:
@@ -346,7 +396,7 @@ def _stream_faults(contract: Contract) -> Iterator[str]:
         yield 'a stream needs source.message = "json"'
     if contract.schedule:
         yield "a stream is not fetched: leave out schedule"
-    for name in ("hosts", "fetch", "shapes", "past_slots"):
+    for name in ("hosts", "fetch", "shapes", "past_slots", "slices"):
         if getattr(source, name):
             yield f"a stream is not fetched: leave out source.{name}"
     if contract.late_until_hours is None:
@@ -384,3 +434,42 @@ def _fetch_faults(contract: Contract) -> list[str]:
             if not url.startswith("https://") or host not in contract.source.hosts:
                 faults.append(f"{url}: https only, and the host must stand in source.hosts")
     return faults
+
+
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+
+
+def _slice_faults(contract: Contract) -> list[str]:
+    """What is wrong with the placeholders of the URLs, and with the slices of a sliced source."""
+    slices = contract.source.slices
+    known = {"{slot}", "{start}", "{end}"} if slices else {"{slot}"}
+    urls = [url for fetch in contract.source.fetch for url in fetch.urls]
+    faults = [
+        f"{url}: {name} is no placeholder; known are {', '.join(sorted(known))}"
+        + ("" if slices else "; {start} and {end} need [source.slices]")
+        for url in urls
+        for name in sorted(set(_PLACEHOLDER.findall(url)) - known)
+    ]
+    if slices is None:
+        return faults
+    if not contract.refetchable:
+        faults.append(
+            f"a {contract.kind} cannot be fetched in slices: its publisher shows the present only; "
+            "slices are for full_export and increments"
+        )
+    try:
+        contract.calendar.parse(slices.first)
+    except ValueError as error:
+        return [*faults, f"source.slices.first: {error}"]
+    return faults + [fault for url in urls if (fault := _unsliced(contract, slices, url))]
+
+
+def _unsliced(contract: Contract, slices: Slices, url: str) -> str | None:
+    """Why a URL does not tell one slice from the next; None where it does."""
+    if "{slot}" in url:
+        return None
+    if "{start}" not in url or "{end}" not in url:
+        return f"{url}: a slice's URL must name {{slot}}, or both {{start}} and {{end}}"
+    if contract.address("{start}", slices.first) == contract.address("{end}", slices.first):
+        return f"source.slices.form {slices.form!r} does not tell one {contract.slot_unit} from the next"
+    return None

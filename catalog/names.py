@@ -48,6 +48,16 @@ def stream_file(dataset: str, run: Run) -> str:
     return f"{stream_folder(dataset)}{moment}{file}"
 
 
+def failed_slices(dataset: str, run: Run | None = None) -> str:
+    """raw: the folder of the notes on a data set's slices that failed, or on one of them."""
+    return f"slices/{dataset}/{run.name}/" if run else f"slices/{dataset}/"
+
+
+def failed_slice(dataset: str, run: Run, number: int) -> str:
+    """raw: the note that a slice could not be read, for the `number`th time."""
+    return f"{failed_slices(dataset, run)}{number}"
+
+
 def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
     """landing: the rows of one run in one slot, as one try of `split` wrote them."""
     return f"parts/{dataset}/slot={slot}/{key}.{attempt}.parquet"
@@ -165,6 +175,11 @@ def stream_file_of(name: str) -> tuple[str, Run]:
     if stream_file(dataset, run) != name:
         raise ValueError(f"{file!r} is not of the form {STREAM_TIMES}_<uuid>{STREAM_SUFFIX}")
     return dataset, run
+
+
+def failed_slice_of(name: str) -> Run:
+    """The run of a failed slice's note."""
+    return Run(name.split("/")[2])
 
 
 def split_of(name: str) -> tuple[str, SplitKey]:

@@ -100,6 +100,12 @@ class Claim(Record, frozen=True, kw_only=True):
     reason: str | None = None
     same_as: str | None = None
     """The run whose bytes these are, where the outcome is unchanged."""
+    next_slice: str | None = None
+    """The slot of the slice that is asked for after this one, where the run comes in slices."""
+    newest: str | None = None
+    """Newest report of what was fetched, ISO UTC, where fallbacks were compared by it."""
+    passed_over: dict[str, str] = {}
+    """Source that was asked and not taken → why."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

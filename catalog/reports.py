@@ -52,6 +52,8 @@ class Declaration(_Strict, frozen=True, kw_only=True):
     joined: tuple[str, ...] = ()
     """Data sets that it is only compared with: how far they reach does not date the report."""
     columns: tuple[ReportColumn, ...]
+    window_days: int | None = None
+    """How many days of slots before its run it reads from the lake; None: all there are."""
     default_date: str | None = None
     """The DATE column of date controls; the table is partitioned by its month."""
     filters: tuple[str, ...] = ()

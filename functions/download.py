@@ -1,6 +1,7 @@
 """The step `download`: a run of a data set fetched from its publisher; the claim is written last.
 
-Claimed once, a run is never fetched again. A try that loses the claim deletes its own bytes.
+Claimed once, a run is never fetched again. A try that loses the claim deletes its own bytes. Of a
+sliced data set each claim is of one slice, and once it stands the next slice is asked for.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 
 import msgspec
 
@@ -18,10 +19,12 @@ from catalog import names
 from catalog.contract import Contract, Kind, Url
 from catalog.records import Claim, Event, Outcome, RawFile
 from catalog.runs import TICK_TOLERANCE, Run, tick
-from functions import history, store
+from functions import candidates, history, slices, store
 from functions.bodies import is_page, may_be_data
 from functions.boundary import event
+from functions.candidates import Copy, Fetched, Look, freshest
 from functions.clients import Clients
+from functions.columns import RunRefused
 from functions.contracts import contract_of, own_slot
 from functions.errors import Later, Permanent
 from functions.fetch import FetchFailed, FetchRefused, Limits, Response, Validators, fetch
@@ -36,15 +39,20 @@ _KEPT_HEADERS = ("etag", "last-modified", "content-type", "content-length", "dat
 
 
 class Ingest(msgspec.Struct, frozen=True):
-    """A request to fetch: a past `run` or `slot` only where the data set can be fetched again."""
+    """A request to fetch: a past `run` or `slot` only where the data set can be fetched again.
+
+    Of a sliced data set no slot asks for every slice of the run, one alone for that slice, and with
+    `onward` for those after it too.
+    """
 
     dataset: str
     run: str | None = None
     slot: str | None = None
+    onward: bool = False
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Event]:
-    """Fetch the run that the message asks for, unless it is claimed.
+    """Fetch the run that the message asks for, unless it is claimed; then ask for its next slice.
 
     Raises Permanent for a run that may not be asked for, and Later where no source could be read
     this time. A run that is refused is no error: its claim says why, and an event at ERROR.
@@ -63,48 +71,107 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
         yield _event(message, "retired", contract, asked)
         return
     zones = Zones.of(clients, settings)
-    if store.exists(zones.raw, names.claim(contract.dataset, asked)):
+    following = slices.following(contract, asked) if _goes_on(request) else None
+    found = store.read(zones.raw, names.claim(contract.dataset, asked))
+    if found is not None:
+        claim, won = Claim.decode(found), False
+    else:
+        made = Try(contract, asked, message, zones, settings, following)
+        claim, won = _claimed(made, clients, zones, contract, asked)
+    # A claim that names the next slice was made by one who asks for it: twice would be for ever.
+    if following and (won or claim.next_slice != following):
+        slices.ask(clients, contract, asked, following)
+    if not won:
         yield _event(message, "claimed", contract, asked)
         return
-    claim, won = Try(contract, asked, message, zones, settings).claim()
     yield _event(
-        message, str(claim.outcome) if won else "claimed", contract, asked,
-        severity="ERROR" if claim.outcome is Outcome.REFUSED and won else "INFO",
-        message=claim.reason or "", bytes=sum(file.bytes for file in claim.files),
+        message, str(claim.outcome), contract, asked,
+        severity=_severity(claim), message=claim.reason or _passed_over(claim), bytes=sum(file.bytes for file in claim.files),
         seconds=round(time.monotonic() - begin, 3), detail=claim.source,
     )  # fmt: skip
 
 
+def _severity(claim: Claim) -> str:
+    """How loud the event of a claim is: a source that was passed over wants to be looked at."""
+    if claim.outcome is Outcome.REFUSED:
+        return "ERROR"
+    return "WARNING" if claim.passed_over else "INFO"
+
+
+def _passed_over(claim: Claim) -> str:
+    """Why sources were passed over for the one that was claimed, in words."""
+    told = "; ".join(f"{name}: {why}" for name, why in claim.passed_over.items())
+    return f"{claim.dataset} {claim.run}: {claim.source} instead of {told}" if told else ""
+
+
+def _claimed(
+    made: Try, clients: Clients, zones: Zones, contract: Contract, asked: Run
+) -> tuple[Claim, bool]:
+    """The claim of a try and whether it won; a slice that fails is noted, so that others follow."""
+    try:
+        return made.claim()
+    except Later as failure:
+        if contract.source.slices is not None:
+            slices.failed(clients, zones.raw, contract, asked, str(failure))
+        raise
+
+
+def _goes_on(request: Ingest) -> bool:
+    """Whether the slices after the one that is fetched are asked for."""
+    return request.onward or not (request.slot or (request.run and Run(request.run).asked))
+
+
 def _run(request: Ingest, contract: Contract, message: Message) -> Run:
-    """The run that a request names, else that of the schedule's tick."""
+    """The run that a request names, else that of the schedule's tick; of slices the first."""
     named = request.run or request.slot
     if named and not contract.refetchable:
         raise Permanent(
             f"{contract.dataset} {named}: a {contract.kind} cannot be fetched again, its publisher "
             "shows the present only; ask without run and slot"
         )
-    if request.slot and not contract.source.past_slots:
-        raise Permanent(
-            f"{contract.dataset} {request.slot}: its URLs name no slot; ask without one, and the "
-            "whole is fetched"
-        )
     try:
-        if request.slot:
-            contract.calendar.parse(request.slot)
         found = Run(request.run) if request.run else None
+        slot = request.slot or (found.asked if found else None)
+        if slot:
+            contract.calendar.parse(slot)
     except ValueError as error:
         raise Permanent(f"{contract.dataset}: {error}") from error
-    if found is None:
-        return Run.at(tick(contract.schedule, message.published), request.slot)
-    if found.time > message.published + TICK_TOLERANCE:
+    if slot and not contract.names_slots:
+        raise Permanent(
+            f"{contract.dataset} {slot}: its URLs name no slot; ask without one, and the "
+            "whole is fetched"
+        )
+    if found is not None and found.time > message.published + TICK_TOLERANCE:
         raise Permanent(
             f"{contract.dataset} {found.name}: the run lies in the future of the request, every "
             "later one would count as older; ask for a time that has passed, or for none"
         )
-    return Run.at(found.time, request.slot) if request.slot else found
+    return _of_slot(contract, _time(found, slot, contract, message), slot)
 
 
-class _NotTheDataError(Exception):
+def _time(found: Run | None, slot: str | None, contract: Contract, message: Message) -> datetime:
+    """The time that names the run of a request."""
+    if found is not None:
+        return found.time
+    if slot and contract.source.slices:
+        # The tick's own run of that slice is claimed, or will be.
+        return message.published
+    return tick(contract.schedule, message.published)
+
+
+def _of_slot(contract: Contract, time: datetime, slot: str | None) -> Run:
+    """The run of a time and slot; of a sliced data set without a slot its first slice."""
+    cut = contract.source.slices
+    asked = slot or (cut.first if cut else None)
+    if cut and asked and contract.calendar.start(asked) > time:
+        raise Permanent(
+            f"{contract.dataset} {asked}: the slice begins after its run of {time:%Y-%m-%d %H:%M}; "
+            "ask for a slot that has begun, or correct source.slices.first"
+        )
+    return Run.at(time, asked)
+
+
+class NotTheDataError(Exception):
     """A source answered with something else than the data; the next one is tried."""
 
 
@@ -112,16 +179,20 @@ class Try:
     """One try at fetching a run."""
 
     def __init__(
-        self, contract: Contract, run: Run, message: Message, zones: Zones, settings: Settings
-    ) -> None:
-        """Nothing is fetched yet; the time allowed begins."""
+        self, contract: Contract, run: Run, message: Message, zones: Zones, settings: Settings,
+        next_slice: str | None = None,
+    ) -> None:  # fmt: skip
+        """Nothing is fetched yet; the time allowed begins. The claim names the `next_slice`."""
         self._contract = contract
+        self._next_slice = next_slice
         self._run = run
         self._message = message
         self._zones = zones
         self._origin = settings.origin(contract.dataset)
         self._end = self._source_end = time.monotonic() + settings.download_seconds
         self._attempt = uuid.uuid4().hex[:12]
+        self._compares = len(contract.source.fetch) > 1
+        self._passed: dict[str, str] = {}
         standing = history.standing_claim(zones.raw, zones.landing, contract.dataset, run)
         # The same bytes on a new day are that day's: only in one slot are they nothing new.
         same = standing and own_slot(contract, Run(standing.run)) == own_slot(contract, run)
@@ -144,32 +215,57 @@ class Try:
         return Claim.decode(standing), won
 
     def _made(self, undo: ExitStack) -> Claim:
-        """The claim of this try, by the first source that gives data."""
-        refusals: list[str] = []
-        failures: list[FetchFailed] = []
+        """The claim of this try: by the first source that gives fresh data, else by the freshest."""
+        failures: dict[str, str] = {}
+        stale: list[Fetched] = []
         sources = self._contract.source.fetch
         for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
-            found = Fetched(source.name)
+            number = len(sources) - left + 1
+            attempt = self._attempt if number == 1 else f"{self._attempt}.{number}"
+            found = Fetched(source.name, attempt)
             self._source_end = time.monotonic() + (self._end - time.monotonic()) / left
             undo.callback(found.abandon)
             try:
-                self._fetch(source, found, last=left == 1)
-            except (FetchRefused, _NotTheDataError) as refused:
-                refusals.append(str(refused))
+                # The last one is taken whatever it is: split refuses it, and raw has the bytes.
+                self._fetch(source, found, judged=left > 1 or bool(stale))
+            except (FetchRefused, NotTheDataError) as refused:
+                self._passed[source.name] = str(refused)
             except FetchFailed as failed:
-                failures.append(failed)
+                self._passed[source.name] = failures[source.name] = _failure(failed)
             else:
-                return self._taken(source, found)
+                old = self._stale(found)
+                if old is None:
+                    return self._chosen(found, stale)
+                self._passed[source.name] = old
+                stale.append(found)
+                continue
             found.abandon()
+        if stale:
+            return self._chosen(freshest(stale), stale)
+        refusals = [told for name, told in self._passed.items() if name not in failures]
         if failures:
-            told = "; ".join([_failure(failed) for failed in failures] + refusals)
-            raise Later(f"{self._where}: {told}")
+            raise Later(f"{self._where}: {'; '.join([*failures.values(), *refusals])}")
         return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
 
-    def _fetch(self, source: Url, found: Fetched, *, last: bool) -> None:
-        """Fetch every file of a source; raises FetchRefused, FetchFailed and _NotTheDataError."""
+    def _chosen(self, found: Fetched, stale: list[Fetched]) -> Claim:
+        """The claim for what a source gave; of the stale ones that are not it nothing is left."""
+        self._passed.pop(found.source, None)
+        for other in stale:
+            if other is not found:
+                other.abandon()
+        return self._taken(found)
+
+    def _stale(self, found: Fetched) -> str | None:
+        """Why a source is passed over for the age of its newest report; None where it is not."""
+        if not self._compares:
+            return None
+        return candidates.stale(self._contract, self._run, found.newest)
+
+    def _fetch(self, source: Url, found: Fetched, *, judged: bool) -> None:
+        """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
+        look = Look(self._contract, self._run, self._end) if self._compares else None
         for at, address in enumerate(source.urls):
-            url = address.replace("{slot}", self._run.asked or "")
+            url = self._contract.address(address, self._run.asked)
             file = source.files[at] if at < len(source.files) else f"file{at}"
             with fetch(
                 url,
@@ -179,9 +275,20 @@ class Try:
             ) as response:
                 if response.status == 304:
                     found.unchanged = True
+                    found.newest = self._standing_newest
                     return
                 upload = self._upload(file, found)
-                found.files.append(_stored(response, upload, url, None if last else self._contract))
+                body = Body(response, upload, url, self._contract if judged else None)
+                found.files.append(body.stored(look))
+        if look is not None:
+            with _judging(judged):
+                found.newest = look.end()
+
+    @property
+    def _standing_newest(self) -> datetime | None:
+        """The newest report of the bytes that stand, where it was seen."""
+        newest = self._standing.newest if self._standing else None
+        return datetime.fromisoformat(newest) if newest else None
 
     def _limits(self) -> Limits:
         bounds = self._contract.bounds
@@ -204,19 +311,19 @@ class Try:
         return found if found.etag or found.last_modified else None
 
     def _upload(self, file: str, found: Fetched) -> Upload:
-        name = names.raw_data(self._contract.dataset, self._run, self._attempt, file)
+        name = names.raw_data(self._contract.dataset, self._run, found.attempt, file)
         upload = Upload(self._zones.raw, name, "application/octet-stream", _CHUNK_BYTES)
         found.uploads.append(upload)
         return upload
 
-    def _taken(self, source: Url, found: Fetched) -> Claim:
+    def _taken(self, found: Fetched) -> Claim:
         """The claim for what a source gave."""
         standing = self._standing
         same = standing is not None and [f.sha256 for f in standing.files] == [
             f.sha256 for f in found.files
         ]
         if (found.unchanged or same) and standing:
-            return self._claim(Outcome.UNCHANGED, source=source.name, same_as=standing.run)
+            return self._claim(Outcome.UNCHANGED, found, same_as=standing.run)
         short = [f for f in found.files if f.bytes < self._contract.bounds.bytes_min]
         if short:
             reason = (
@@ -224,38 +331,27 @@ class Try:
                 f"{short[0].bytes} bytes, the contract expects at least "
                 f"{self._contract.bounds.bytes_min}; wait for the next run, or ask the publisher"
             )
-            return self._claim(Outcome.REFUSED, source=source.name, reason=reason)
-        return self._claim(Outcome.ACCEPTED, source=source.name, files=tuple(found.files))
+            return self._claim(Outcome.REFUSED, found, reason=reason)
+        return self._claim(Outcome.ACCEPTED, found)
 
     def _claim(
-        self, outcome: Outcome, *, source: str = "", files: tuple[RawFile, ...] = (),
-        reason: str | None = None, same_as: str | None = None,
+        self, outcome: Outcome, found: Fetched | None = None, *, reason: str | None = None,
+        same_as: str | None = None,
     ) -> Claim:  # fmt: skip
+        taken = found is not None and outcome is Outcome.ACCEPTED
         return Claim(
             dataset=self._contract.dataset, run=self._run.name, outcome=outcome,
-            origin=self._origin, source=source, fetched_at=self._message.published.isoformat(),
-            files=files, attempt=self._attempt, reason=reason, same_as=same_as,
+            origin=self._origin, source=found.source if found else "",
+            fetched_at=self._message.published.isoformat(),
+            files=tuple(found.files) if found and taken else (), attempt=self._attempt,
+            reason=reason, same_as=same_as, next_slice=self._next_slice,
+            newest=found.newest.isoformat() if found and found.newest else None,
+            passed_over=self._passed,
         )  # fmt: skip
 
     @property
     def _where(self) -> str:
         return f"{self._contract.dataset} {self._run.name}"
-
-
-@dataclass
-class Fetched:
-    """What one source gave."""
-
-    source: str
-    files: list[RawFile] = field(default_factory=list)
-    uploads: list[Upload] = field(default_factory=list)
-    unchanged: bool = False
-
-    def abandon(self) -> None:
-        """Leave nothing of it in raw."""
-        for upload in self.uploads:
-            upload.abandon()
-        self.uploads.clear()
 
 
 def _failure(failed: FetchFailed) -> str:
@@ -264,35 +360,66 @@ def _failure(failed: FetchFailed) -> str:
     return f"{failed}{wait}"
 
 
-def _stored(response: Response, upload: Upload, url: str, contract: Contract | None) -> RawFile:
-    """Store a body as it streams.
+@contextmanager
+def _judging(judged: bool) -> Iterator[None]:
+    """Make a refusal of the readers one of the source; nothing where the source is not judged."""
+    try:
+        yield
+    except RunRefused as refused:
+        if judged:
+            raise NotTheDataError(str(refused)) from refused
 
-    Where a `contract` is given another source is left: raises _NotTheDataError for a body that by
-    its size or head cannot be the data.
-    """
-    digest = hashlib.sha256()
-    head = b""
-    for chunk in response.chunks():
-        if len(head) < _HEAD_BYTES:
-            head += chunk[:_HEAD_BYTES]
-        digest.update(chunk)
-        upload.write(chunk)
-    head, whole = head[:_HEAD_BYTES], upload.size <= _HEAD_BYTES
-    if contract is not None and (
-        upload.size < contract.bounds.bytes_min
-        or is_page(head)
-        or not may_be_data(head, contract.source.shapes, whole=whole)
-    ):
-        raise _NotTheDataError(
-            f"{url.partition('?')[0]}: the publisher answered with a page, an error or nothing "
-            "instead of data"
-        )
-    generation = upload.finish()
-    kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    return RawFile(
-        object=upload.name, generation=generation, url=url, status=response.status,
-        bytes=upload.size, sha256=digest.hexdigest(), headers=kept,
-    )  # fmt: skip
+
+class Body:
+    """A body on its way from the publisher into raw."""
+
+    def __init__(
+        self, response: Response, upload: Upload, url: str, contract: Contract | None
+    ) -> None:
+        """Where a `contract` is given another source is left, and the body is judged by it."""
+        self._response = response
+        self._upload = upload
+        self._url = url
+        self._contract = contract
+        self._head = b""
+
+    def stored(self, look: Look | None) -> RawFile:
+        """Store the body as it streams, and look through it where it is small enough.
+
+        Raises NotTheDataError for a judged body that cannot be the data.
+        """
+        digest, copy = hashlib.sha256(), Copy()
+        for chunk in self._response.chunks():
+            if len(self._head) < _HEAD_BYTES:
+                self._head = (self._head + chunk)[:_HEAD_BYTES]
+            digest.update(chunk)
+            self._upload.write(chunk)
+            if look is not None:
+                copy.add(chunk)
+        if self._contract is not None:
+            self._judge(self._contract)
+        if look is not None:
+            with _judging(self._contract is not None):
+                look.at(self._upload.name.rpartition("/")[2], copy)
+        headers = self._response.headers
+        return RawFile(
+            object=self._upload.name, generation=self._upload.finish(), url=self._url,
+            status=self._response.status, bytes=self._upload.size, sha256=digest.hexdigest(),
+            headers={name: headers[name] for name in _KEPT_HEADERS if name in headers},
+        )  # fmt: skip
+
+    def _judge(self, contract: Contract) -> None:
+        """Raise NotTheDataError for a body that by its size or head cannot be the data."""
+        size = self._upload.size
+        if (
+            size < contract.bounds.bytes_min
+            or is_page(self._head)
+            or not may_be_data(self._head, contract.source.shapes, whole=size <= _HEAD_BYTES)
+        ):
+            raise NotTheDataError(
+                f"{self._url.partition('?')[0]}: the publisher answered with a page, an error or "
+                "nothing instead of data"
+            )
 
 
 def _event(

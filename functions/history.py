@@ -24,10 +24,11 @@ READS = 60
 
 
 def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | None:
-    """The newest accepted split among the runs before `run` that asked for nothing special."""
-    for key in islice(_keys(landing, dataset, run), READS):
+    """The newest accepted split among the runs before `run` that asked for the same: all, or a slot."""
+    like = (key for key in _keys(landing, dataset, run) if key.run.asked == run.asked)
+    for key in islice(like, READS):
         record = read_split(landing, dataset, key)
-        if record is not None and record.outcome is Outcome.ACCEPTED and not key.run.asked:
+        if record is not None and record.outcome is Outcome.ACCEPTED:
             return record
     return None
 
@@ -44,12 +45,16 @@ def earlier_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord |
 def standing_claim(raw: Bucket, landing: Bucket, dataset: str, run: Run) -> Claim | None:
     """The claim whose bytes stand in the lake, as far as runs before `run` say.
 
-    The newest one that was accepted and whose split was. None where there is none, or where a
-    newer accepted claim waits for its split: what stands is then not settled.
+    The newest one that was accepted and whose split was, of all or of the slot that `run` asks for.
+    None where there is none, where a newer accepted claim waits for its split (what stands is then
+    not settled), and where a newer one holds more or less than `run` asks for.
     """
-    for earlier in islice(_claims(raw, dataset, run), READS):
-        if earlier.asked:
-            continue
+    alike = (
+        r
+        for r in _claims(raw, dataset, run)
+        if None in (r.asked, run.asked) or r.asked == run.asked
+    )
+    for earlier in islice(alike, READS):
         body = store.read(raw, names.claim(dataset, earlier))
         claim = Claim.decode(body) if body else None
         if claim is None or claim.outcome is not Outcome.ACCEPTED:
@@ -58,7 +63,7 @@ def standing_claim(raw: Bucket, landing: Bucket, dataset: str, run: Run) -> Clai
         if outcome is None:
             return None
         if outcome is Outcome.ACCEPTED:
-            return claim
+            return claim if earlier.asked == run.asked else None
     return None
 
 

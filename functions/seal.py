@@ -13,8 +13,9 @@ from google.cloud.storage import Bucket
 
 from catalog import names
 from catalog.contract import Contract, load_all
-from catalog.names import Marker
+from catalog.names import Marker, SplitKey
 from catalog.records import Event, Manifest, Origin, SlotParts
+from catalog.runs import Run
 from catalog.versions import Version, manifest_id
 from functions import ledger, slot_parts, store
 from functions.boundary import event
@@ -282,7 +283,7 @@ def _candidates(
 def _candidate(
     marked: _Marked, content: Content | None, loaded: Ledger, message: Message
 ) -> _Candidate:
-    """A marked slot judged; other rows under a loaded version's name get this message's replay."""
+    """A marked slot judged; other rows under a version that may be taken get this message's replay."""
     known = loaded.get((marked.contract.dataset, marked.slot))
     judged = verdict(
         content.parts if content else None,
@@ -290,9 +291,27 @@ def _candidate(
         marked.replay,
         replaced=marked.contract.kind.replaced,
     )
-    if content and judged is Verdict.CHANGED and ledger.current(known, content.parts.version):
+    version = content.parts.version if content else ""
+    taken = ledger.current(known, version) if content else False
+    if content and judged is Verdict.CHANGED and (taken or _changed_before(marked, version)):
         content = Content(_newer(content.parts, message), content.bytes)
     return _Candidate(marked, content, judged, known)
+
+
+def _changed_before(marked: _Marked, text: str) -> bool:
+    """Whether a slot changed by a run that its version does not name, which comes with lookback.
+
+    An older run in a slot before it leaves the newest run and the number of parts as they were; a
+    manifest of other slots, in flight, may bear that version with what was there before.
+    """
+    if not marked.contract.lookback:
+        return False
+    version = Version.parse(text)
+    for marker in map(Marker.parse, marked.markers):
+        replay = marker.split.replay if marker.split else marker.replay
+        if replay == version.replay and marker.split in (None, SplitKey(Run(version.run), replay)):
+            return False
+    return True
 
 
 def _newer(parts: SlotParts, message: Message) -> SlotParts:

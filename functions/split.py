@@ -70,7 +70,8 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     again = record is not None
     if record is None:
         record = Try(contract, claim, key, zones).record()
-    if record.outcome is Outcome.ACCEPTED and contract.kind.replaced:
+    # Slices are sealed together, by the last or by the schedule: a batch each would be dear.
+    if record.outcome is Outcome.ACCEPTED and contract.kind.replaced and not claim.next_slice:
         body = json.dumps({"system": contract.system}).encode()
         clients.publish("seal", body, {"system": contract.system})
     yield from _told(message, contract, key, record, again, time.monotonic() - begin)
@@ -225,7 +226,7 @@ class Try:
         """Raise RunRefused when the run has far fewer rows than the accepted one before it."""
         bounds = self._contract.bounds
         run = self._key.run
-        if bounds.drop_max is None or run.asked:
+        if bounds.drop_max is None:
             return
         before = history.accepted_split(self._zones.landing, self._contract.dataset, run)
         if before is not None and bounds.fell(self._rows, before.rows_in):

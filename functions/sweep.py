@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,14 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from google.cloud.dataproc_v1 import Batch
-from google.cloud.storage import Bucket
+from google.cloud.storage import Blob, Bucket
 
 from catalog import names
 from catalog.contract import Contract, Kind, load_all, systems
 from catalog.names import Marker
 from catalog.records import Claim, Event, Manifest, Outcome
 from catalog.runs import Run
-from functions import batches, ledger, slot_parts, store
+from functions import batches, ledger, slices, slot_parts, store
 from functions.boundary import event
 from functions.clients import Clients
 from functions.ledger import Ledger
@@ -28,6 +29,8 @@ from functions.settings import Settings, Spark
 
 PATIENCE = timedelta(minutes=10)
 """How long a step's own message has before its work is looked for."""
+SLICE_PATIENCE = timedelta(minutes=20)
+"""How long after its claim a slice's successor is looked for: two fetches may take 400 s each."""
 HORIZON = timedelta(days=14)
 """How old a run may be and still be looked for."""
 MOST_MANIFESTS = 100
@@ -81,7 +84,7 @@ def _lost(
     landing = clients.storage.bucket(settings.landing)
     for contract in contracts:
         unsplit = _stream_files if contract.kind is Kind.STREAM else _claims
-        yield from unsplit(clients, settings, contract.dataset, message.published)
+        yield from unsplit(clients, settings, contract, message.published)
     if any(_marked(landing, contract, message.published) for contract in contracts):
         data = json.dumps({"system": system}).encode()
         yield Lost("seal", f"dirty/ of {system}", {}, data)
@@ -89,17 +92,49 @@ def _lost(
     yield from itertools.islice(manifests, MOST_MANIFESTS)
 
 
-def _claims(clients: Clients, settings: Settings, dataset: str, now: datetime) -> Iterator[Lost]:
-    """Accepted runs of the horizon that no split has recorded and none has refused."""
+def _claims(
+    clients: Clients, settings: Settings, contract: Contract, now: datetime
+) -> Iterator[Lost]:
+    """What the claims of the horizon lack: a split that records or refuses it, a next slice."""
     raw = clients.storage.bucket(settings.raw)
-    landing = clients.storage.bucket(settings.landing)
-    folder, oldest = f"runs/{dataset}/", Run.at(now - HORIZON)
-    listed = raw.list_blobs(
+    listed = _since(raw, f"runs/{contract.dataset}/", now)
+    claims = {names.claim_of(blob.name)[1]: int(blob.generation) for blob in listed}
+    yield from _unsplit(clients, settings, contract.dataset, claims, now)
+    if contract.source.slices is not None:
+        yield from _slices(raw, contract, set(claims), now)
+
+
+def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
+    """The objects of a folder whose runs are of the horizon, with names and generations."""
+    listed: Iterator[Blob] = bucket.list_blobs(
         prefix=folder,
-        start_offset=folder + oldest.name,
+        start_offset=folder + Run.at(now - HORIZON).name,
         fields="items(name,generation),nextPageToken",
     )
-    claims = {names.claim_of(blob.name)[1]: int(blob.generation) for blob in listed}
+    return listed
+
+
+def _slices(raw: Bucket, contract: Contract, claims: set[Run], now: datetime) -> Iterator[Lost]:
+    """Slices that a claim says are to follow, and that nobody has claimed or failed to fetch."""
+    notes = _since(raw, names.failed_slices(contract.dataset), now)
+    failures = Counter(names.failed_slice_of(blob.name) for blob in notes)
+    for run, slot in slices.unasked(contract, claims, failures):
+        body = store.read(raw, names.claim(contract.dataset, run))
+        claim = Claim.decode(body) if body else None
+        if claim is None or claim.next_slice is None:
+            continue
+        if now - datetime.fromisoformat(claim.fetched_at) >= SLICE_PATIENCE:
+            data, attributes = slices.request(contract, run, slot)
+            name = names.claim(contract.dataset, Run.at(run.time, slot))
+            yield Lost("ingest", name, attributes, data)
+
+
+def _unsplit(
+    clients: Clients, settings: Settings, dataset: str, claims: dict[Run, int], now: datetime
+) -> Iterator[Lost]:
+    """Accepted runs that no split has recorded and none has refused, by run and generation."""
+    raw = clients.storage.bucket(settings.raw)
+    landing = clients.storage.bucket(settings.landing)
     done = {key.run for key in slot_parts.recorded(landing, dataset, claims)}
     left = {names.claim(dataset, run): claims[run] for run in sorted(claims.keys() - done)}
     for name, body in zip(left, _bodies(raw, left), strict=True):
@@ -112,12 +147,13 @@ def _claims(clients: Clients, settings: Settings, dataset: str, now: datetime) -
 
 
 def _stream_files(
-    clients: Clients, settings: Settings, dataset: str, now: datetime
+    clients: Clients, settings: Settings, contract: Contract, now: datetime
 ) -> Iterator[Lost]:
     """Files of a stream, of the horizon, that no split has recorded and none has refused.
 
     What lies in their folder under another name is left to the message of its making.
     """
+    dataset = contract.dataset
     raw = clients.storage.bucket(settings.raw)
     landing = clients.storage.bucket(settings.landing)
     listed = raw.list_blobs(

@@ -41,6 +41,7 @@ STEPS = (
         "fetches a run from its publisher",
         max_instances=10,
         buckets={"raw": WRITE, "landing": READ},
+        publishes=("ingest",),
     ),
     Step(
         "split",
@@ -85,7 +86,7 @@ STEPS = (
         spark=True,
         buckets={"raw": READ, "landing": READ, "lake": READ},
         datasets={"ops": QUERY},
-        publishes=("split", "seal", "submit", "load"),
+        publishes=("ingest", "split", "seal", "submit", "load"),
         project_roles=(_JOBS, "roles/dataproc.viewer"),
     ),
 )

@@ -2,98 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import sqlglot
 from sqlglot import exp
 
 from catalog.contract import Contract, load_all, systems
 from catalog.records import Counts, Manifest, Origin, SlotParts
 from catalog.versions import Version
 from functions.swap import swap_script
+from tests.bq_sql.predicates import parsed, unbounded
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = sorted((REPOSITORY / "bq_sql").rglob("*.sql"))
 NOW = datetime(2025, 6, 5, tzinfo=UTC)
-BOUNDS = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.EQ, exp.Between, exp.In)
-
-
-def unbounded(sql: str, *zones: str) -> list[str]:
-    """The tables of these zones, by default the lake, that a scope touches in all their slots.
-
-    A predicate counts where it holds for every row: joined by AND in the scope's WHERE, or in the
-    ON of the join that brings the table, with `slot_start` bare on its left and no column on its
-    right. Raises ValueError for what cannot be parsed.
-    """
-    return [
-        table.sql("bigquery")
-        for statement in _parsed(sql)
-        for scope in _scopes(statement)
-        for table in _tables(scope)
-        if table.db in (zones or ("lake",)) and not _bounded(scope, table)
-    ]
-
-
-def _parsed(sql: str) -> list[exp.Expression]:
-    """The statements of a script; an ASSERT is the SELECT of its condition."""
-    read = re.sub(r"\bASSERT\b(.*?)\bAS '[^']*'", r"SELECT\1AS held", sql, flags=re.DOTALL)
-    found = [statement for statement in sqlglot.parse(read, read="bigquery") if statement]
-    unread = [each.sql("bigquery") for each in found if isinstance(each, exp.Command)]
-    if unread:
-        raise ValueError(f"not understood: {unread[0][:80]}")
-    return found
-
-
-def _scopes(statement: exp.Expression) -> Iterator[exp.Expression]:
-    """What has a WHERE of its own: every SELECT, a DELETE, an UPDATE, a MERGE (which has none)."""
-    yield from statement.find_all(exp.Select, exp.Delete, exp.Update, exp.Merge)
-
-
-def _tables(scope: exp.Expression) -> list[exp.Table]:
-    """The tables that a scope itself reads or changes."""
-    return [table for table in scope.find_all(exp.Table) if _owner(table) is scope]
-
-
-def _owner(node: exp.Expression) -> exp.Expression | None:
-    """The innermost scope that a node stands in."""
-    return node.find_ancestor(exp.Select, exp.Delete, exp.Update, exp.Merge)
-
-
-def _bounded(scope: exp.Expression, table: exp.Table) -> bool:
-    """Whether one of the conditions on a table bounds its slots."""
-    own = {table.alias_or_name} | ({""} if len(_tables(scope)) == 1 else set())
-    return any(_bounds(condition, own) for condition in _conditions(scope, table))
-
-
-def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Expression]:
-    """The conditions that each row of a table meets."""
-    where = scope.args.get("where")
-    joins = [join for join in scope.args.get("joins") or [] if join.this is table]
-    for given in (where and where.this, *(join.args.get("on") for join in joins)):
-        if given is not None:
-            yield from given.flatten() if isinstance(given, exp.And) else [given]
-
-
-def _bounds(condition: exp.Expression, own: set[str]) -> bool:
-    """Whether a condition bounds `slot_start` by something that is no column of the row."""
-    column = condition.this
-    if not isinstance(condition, BOUNDS) or not isinstance(column, exp.Column):
-        return False
-    if column.name != "slot_start" or column.table not in own:
-        return False
-    if isinstance(condition, exp.In):
-        return bool(condition.expressions)
-    others = [part for part in condition.iter_expressions() if part is not column]
-    return not any(_of_row(part) for part in others)
-
-
-def _of_row(part: exp.Expression) -> bool:
-    """Whether an expression depends on the row; a query in brackets is not looked into."""
-    return any(not column.find_ancestor(exp.Subquery) for column in part.find_all(exp.Column))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parts[-3]}/{path.name}")
@@ -113,7 +36,7 @@ def test_the_swap_names_its_slots(system: str) -> None:
     script = swap_script(manifest, counts, staged, NOW).sql
     on_lake = [piece for piece in script.split(";\n") if "lake." in piece]
     assert len(on_lake) == 2 * len(manifest.tables)
-    touched = {t.name for piece in on_lake for s in _parsed(piece) for t in s.find_all(exp.Table)}
+    touched = {t.name for piece in on_lake for s in parsed(piece) for t in s.find_all(exp.Table)}
     assert staged <= touched
     assert [unbounded(piece, "lake", "staging") for piece in on_lake] == [[]] * len(on_lake)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,6 +105,77 @@ def test_a_stream_says_what_a_row_needs_and_when_it_is_too_late(tmp_path: Path) 
     assert contract.closed(ten, datetime(2025, 6, 5, 11, 10, tzinfo=UTC))
     assert not contract.too_late(ten, Run("20250605T120000Z_0c5d"))
     assert contract.too_late(ten, Run("20250605T120001Z_0c5d"))
+
+
+USAGE = (DATASETS / "paris_wifi_usage.toml").read_text(encoding="utf-8")
+WHOLE = "https://www.data.gouv.fr/fr/datasets/r/75e68d86-6718-451d-9713-6f986e258bb1"
+EXPORT = "https://opendata.paris.fr/api/explore/v2.1/catalog/datasets/usage/exports/csv"
+WHERE = "?where=datetime%3E%3Ddate'{start}Z'%20and%20datetime%3Cdate'{end}Z'&delimiter=%3B"
+SLICES = '[source.slices]\nfirst = "2019-03"\ntimes = "utc"\n'
+
+
+def in_slices(url: str = EXPORT + WHERE, slices: str = SLICES) -> str:
+    """The contract of the sessions, fetched month by month."""
+    return USAGE.replace(WHOLE, url).replace("[bounds]", f"{slices}\n[bounds]")
+
+
+@pytest.mark.parametrize(
+    ("times", "start", "end"),
+    [
+        ('times = "utc"', "2019-02-28T23:00:00", "2019-03-31T22:00:00"),
+        ('times = "local"', "2019-03-01T00:00:00", "2019-04-01T00:00:00"),
+        ('times = "local"\nform = "%d/%m %Y"', "01%2F03%202019", "01%2F04%202019"),
+    ],
+)
+def test_a_slice_s_url_names_its_bounds(tmp_path: Path, times: str, start: str, end: str) -> None:
+    text = in_slices(slices=SLICES.replace('times = "utc"', times))
+    contract = load(write(tmp_path, text, "paris_wifi_usage"))
+    [url] = contract.source.fetch[0].urls
+    query = contract.address(url, "2019-03").partition("?")[2]
+    assert f"date'{start}Z'" in query
+    assert f"date'{end}Z'" in query
+    assert contract.address("{slot}.csv", "2019-03") == "2019-03.csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (in_slices(slices=""), r"\{end\} is no placeholder; .* need \[source.slices\]"),
+        (in_slices(url=EXPORT + "?month={month}"), r"\{month\} is no placeholder; known are"),
+        (in_slices(url=EXPORT), "must name"),
+        (in_slices(url=EXPORT + "?from={start}"), "must name"),
+        (in_slices(slices=SLICES.replace("2019-03", "2019-03-01")), "first: '2019-03-01' is not"),
+        (in_slices(slices=SLICES.replace("utc", "paris")), "paris"),
+        (in_slices(slices=SLICES.replace('times = "utc"\n', "")), "times"),
+        (in_slices(slices=SLICES + 'form = "%Y"\n'), "does not tell one month from the next"),
+        (in_slices(url="https://{slot}.fr/x"), "source.hosts"),
+        (
+            in_slices().replace("[source]", "[source]\nstale_after_hours = 9"),
+            "stale_after_hours needs time_column and a second",
+        ),
+        (
+            in_slices().replace('"full_export"', '"snapshot"'),
+            "a snapshot cannot be fetched in slices",
+        ),
+        (
+            in_slices().replace('"full_export"', '"daily_drop"'),
+            "a daily_drop cannot be fetched in slices",
+        ),
+    ],
+)
+def test_slices_that_cannot_be_kept(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        load(write(tmp_path, text, "paris_wifi_usage"))
+
+
+def test_the_contract_that_the_page_shows_loads(tmp_path: Path) -> None:
+    page = (DATASETS.parents[1] / "docs" / "adding-a-data-set.md").read_text(encoding="utf-8")
+    whole, cut = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[:2]
+    assert load(write(tmp_path, whole, "lyon_trees")).source.slices is None
+    at, bounds = whole.index("[[source.fetch]]"), whole.index("[bounds]")
+    sliced = load(write(tmp_path, whole[:at] + cut + whole[bounds:], "lyon_trees"))
+    url = sliced.address(sliced.source.fetch[0].urls[0], "2019-01")
+    assert "date'2018-12-31T23:00:00Z'" in url
 
 
 def test_one_lake_table_has_one_owner(tmp_path: Path) -> None:

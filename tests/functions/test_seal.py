@@ -151,6 +151,27 @@ def test_lookback_reads_the_slot_before(toy: Toy) -> None:
 
 
 @cloud
+@pytest.mark.parametrize("first", [0, 1], ids=["older first", "newer first"])
+def test_an_older_run_in_the_slot_before_makes_a_newer_version(tabled: Toy, first: int) -> None:
+    """Two manifests of other slots, both in flight: one version would stand for two contents."""
+    before, after = "2025-06-01", "2025-06-02"
+    tabled.split(tabled.tail, A, {before: [("a", 1)]}, marked=[before])
+    tabled.through()
+    tabled.split(tabled.tail, C, {after: [("b", 1)]})
+    one = tabled.sealed()
+    tabled.split(tabled.tail, B, {before: [("a", 2)]}, marked=[before, after])
+    other = tabled.sealed()
+    (old,) = tabled.manifest(one).slots
+    _, new = tabled.manifest(other).slots
+    assert (old.run, new.run) == (C, C)
+    assert old.revision != new.revision
+    assert Version.parse(old.version) < Version.parse(new.version)
+    for manifest in (one, other) if not first else (other, one):
+        tabled.load(tabled.job(manifest))
+    assert tabled.ledger()[tabled.tail.dataset, after].revision == new.revision
+
+
+@cloud
 def test_a_part_without_record_does_not_count_and_its_marker_stays(toy: Toy) -> None:
     key = toy.split(toy.full, A, {MAY: [("a", 1)]}, recorded=False)
     assert outcomes(toy.seal()) == []

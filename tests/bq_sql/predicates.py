@@ -1,0 +1,85 @@
+"""What statements say of the slots they touch: parsed, scope by scope."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import sqlglot
+from sqlglot import exp
+
+BOUNDS = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.EQ, exp.Between, exp.In)
+
+
+def unbounded(sql: str, *zones: str) -> list[str]:
+    """The tables of these zones, by default the lake, that a scope touches in all their slots.
+
+    A predicate counts where it holds for every row: joined by AND in the scope's WHERE, or in the
+    ON of the join that brings the table, with `slot_start` bare on its left and no column on its
+    right. Raises ValueError for what cannot be parsed.
+    """
+    return [
+        table.sql("bigquery")
+        for statement in parsed(sql)
+        for scope in scopes(statement)
+        for table in tables(scope)
+        if table.db in (zones or ("lake",)) and not bounding(scope, table)
+    ]
+
+
+def parsed(sql: str) -> list[exp.Expression]:
+    """The statements of a script; an ASSERT is the SELECT of its condition."""
+    read = re.sub(r"\bASSERT\b(.*?)\bAS '[^']*'", r"SELECT\1AS held", sql, flags=re.DOTALL)
+    found = [statement for statement in sqlglot.parse(read, read="bigquery") if statement]
+    unread = [each.sql("bigquery") for each in found if isinstance(each, exp.Command)]
+    if unread:
+        raise ValueError(f"not understood: {unread[0][:80]}")
+    return found
+
+
+def scopes(statement: exp.Expression) -> Iterator[exp.Expression]:
+    """What has a WHERE of its own: every SELECT, a DELETE, an UPDATE, a MERGE (which has none)."""
+    yield from statement.find_all(exp.Select, exp.Delete, exp.Update, exp.Merge)
+
+
+def tables(scope: exp.Expression) -> list[exp.Table]:
+    """The tables that a scope itself reads or changes."""
+    return [table for table in scope.find_all(exp.Table) if _owner(table) is scope]
+
+
+def _owner(node: exp.Expression) -> exp.Expression | None:
+    """The innermost scope that a node stands in."""
+    return node.find_ancestor(exp.Select, exp.Delete, exp.Update, exp.Merge)
+
+
+def bounding(scope: exp.Expression, table: exp.Table) -> list[exp.Expression]:
+    """The conditions on a table that bound its slots."""
+    own = {table.alias_or_name} | ({""} if len(tables(scope)) == 1 else set())
+    return [each for each in _conditions(scope, table) if _bounds(each, own)]
+
+
+def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Expression]:
+    """The conditions that each row of a table meets."""
+    where = scope.args.get("where")
+    joins = [join for join in scope.args.get("joins") or [] if join.this is table]
+    for given in (where and where.this, *(join.args.get("on") for join in joins)):
+        if given is not None:
+            yield from given.flatten() if isinstance(given, exp.And) else [given]
+
+
+def _bounds(condition: exp.Expression, own: set[str]) -> bool:
+    """Whether a condition bounds `slot_start` by something that is no column of the row."""
+    column = condition.this
+    if not isinstance(condition, BOUNDS) or not isinstance(column, exp.Column):
+        return False
+    if column.name != "slot_start" or column.table not in own:
+        return False
+    if isinstance(condition, exp.In):
+        return bool(condition.expressions)
+    others = [part for part in condition.iter_expressions() if part is not column]
+    return not any(_of_row(part) for part in others)
+
+
+def _of_row(part: exp.Expression) -> bool:
+    """Whether an expression depends on the row; a query in brackets is not looked into."""
+    return any(not column.find_ancestor(exp.Subquery) for column in part.find_all(exp.Column))
