@@ -1,12 +1,16 @@
-"""Starts local-bigquery with three look-ups made cheaper: `python bigquery_main.py OPTIONS… serve`.
+"""Starts local-bigquery with its look-ups made cheaper: `python bigquery_main.py OPTIONS… serve`.
 
 To learn of one table, local-bigquery 0.3.2 asks DuckDB for all tables or all columns there are,
 several times a statement, and after each write that costs up to 0.2 s of CPU. DuckLake's own
-catalogue knows the one table in 2 ms. Nothing else of the server is touched.
+catalogue knows the one table in 2 ms. The temporary tables that it looks for before each job can
+only be those of a session, and no client of ours opens one. DuckDB works in the thread that asks:
+statements are small, and waking a second thread costs more than it does. Nothing else of the server
+is touched.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +18,7 @@ from typing import Any
 import duckdb
 from local_bigquery.cli import main
 from local_bigquery.engine import database
+from local_bigquery.jobs import query
 
 type Found = list[tuple[str, str, int]]
 type Rows = list[tuple[Any, ...]]
@@ -44,8 +49,12 @@ WHERE c.end_snapshot IS NULL AND t.end_snapshot IS NULL AND s.end_snapshot IS NU
   AND c.parent_column IS NULL
 )"""
 
+_TEMPORARY = "SELECT table_name FROM duckdb_tables() WHERE temporary"
+_NO_SESSION = "SELECT NULL AS table_name LIMIT 0"
+
 _all_objects: Callable[..., Found] = database.objects
 _fetch: Callable[..., Rows] = database.fetch
+_connect: Callable[[], duckdb.DuckDBPyConnection] = database._connect
 
 
 def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> Found:
@@ -74,6 +83,29 @@ def fetch(sql: str, params: list[Any] | None = None) -> Rows:
     return _fetch(sql, params)
 
 
+@functools.cache
+def connect_with_one_thread() -> duckdb.DuckDBPyConnection:
+    """The server's connection, made when it is first asked for, working in the thread that asks."""
+    connection = _connect()
+    connection.execute("SET threads = 1")
+    return connection
+
+
+def look_for_no_session() -> None:
+    """Have a job begin without a search for temporary tables.
+
+    Raises RuntimeError where the server no longer searches as 0.3.2 does.
+    """
+    code = query.execute.__code__
+    if _TEMPORARY not in code.co_consts:
+        raise RuntimeError(
+            "local-bigquery looks for temporary tables in another way than 0.3.2: see what "
+            "local_bigquery.jobs.query.execute does, and correct local_cloud/bigquery_main.py"
+        )
+    changed = tuple(_NO_SESSION if const == _TEMPORARY else const for const in code.co_consts)
+    query.execute.__code__ = code.replace(co_consts=changed)
+
+
 def _catalogue(project: str) -> str:
     return f'"__ducklake_metadata_{project}"'
 
@@ -81,4 +113,6 @@ def _catalogue(project: str) -> str:
 if __name__ == "__main__":
     database.objects = objects
     database.fetch = fetch
+    look_for_no_session()
+    database._connect = connect_with_one_thread
     sys.exit(main())
