@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
@@ -20,9 +21,9 @@ from catalog import names
 from catalog.contract import Bounds
 from catalog.names import SplitKey
 from catalog.records import Part
+from functions.cut import Cut
 from functions.uploads import Upload
 
-_SLOT_BYTES = 2 << 20
 _SLOT_ROWS = 16_384
 _WAITING_BYTES = 32 << 20
 _REJECT_CHARACTERS = 2_000
@@ -32,28 +33,32 @@ class Parts:
     """The parts of one try at a split, in the bucket `landing`."""
 
     def __init__(
-        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[str]
-    ) -> None:
-        """`columns` are the canonical names; `run` and `line` are added."""
+        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[str],
+        pool: Executor,
+    ) -> None:  # fmt: skip
+        """`columns` are the canonical names; `run` and `line` are added. `pool` writes."""
         self.slots: dict[str, SlotPart] = {}
         self._bucket = bucket
         self._dataset = dataset
         self._key = key
         self._attempt = attempt
+        self._pool = pool
+        self._waiting_bytes = 0
         self._schema = pa.schema(
             [(name, pa.string()) for name in columns] + [("run", pa.string()), ("line", pa.int64())]
         )
 
-    def add(self, slot: str, rows: pa.Table, newest: str | None) -> None:
-        """Add rows to a slot, in order: text columns and `line`."""
-        self._slot(slot).add(rows, newest)
-        if sum(part.waiting_bytes for part in self.slots.values()) > _WAITING_BYTES:
-            for part in self.slots.values():
-                part.flush()
-
-    def reject(self, slot: str, reason: str, text: str) -> None:
-        """Count a rejected row of a slot."""
-        self._slot(slot).reject(reason, text)
+    def add(self, cut: Cut) -> None:
+        """Add the rows of the slots that a cut found, and count its rejects by slot."""
+        for slot, rows in cut.tables.items():
+            self._slot(slot).add(rows, cut.newest.get(slot))
+        for reject in cut.rejects:
+            if reject.slot is not None:
+                self._slot(reject.slot).reject(reject.reason, reject.text)
+        # Counted by cut, not by slot: a few rows that wait keep all that they were cut from.
+        self._waiting_bytes += sum(rows.nbytes for rows in cut.tables.values())
+        if self._waiting_bytes > _WAITING_BYTES:
+            self._flush()
 
     def expect(self, slot: str) -> None:
         """Make a part of the slot even where it gets no row."""
@@ -61,12 +66,18 @@ class Parts:
 
     def finish(self, bounds: Bounds) -> tuple[Part, ...]:
         """Write what waits; the parts in order of slot, held where too many rows were rejected."""
+        self._flush()
         return tuple(self.slots[slot].finish(bounds) for slot in sorted(self.slots))
 
     def abandon(self) -> None:
         """Leave nothing behind."""
         for part in self.slots.values():
             part.upload.abandon()
+
+    def _flush(self) -> None:
+        """Write all that waits, slots side by side."""
+        list(self._pool.map(SlotPart.flush, self.slots.values()))
+        self._waiting_bytes = 0
 
     def _slot(self, slot: str) -> SlotPart:
         found = self.slots.get(slot)
@@ -89,8 +100,7 @@ class SlotPart:
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     newest: str | None = None
-    waiting_bytes: int = 0
-    _waiting: list[pa.Table] = field(default_factory=list)
+    _waiting: list[pa.RecordBatch] = field(default_factory=list)
     _waiting_rows: int = 0
     _writer: pq.ParquetWriter | None = None
 
@@ -98,16 +108,14 @@ class SlotPart:
         """Begin the hash."""
         self._hash = _RowsHash(self.schema.names[:-2])
 
-    def add(self, rows: pa.Table, newest: str | None) -> None:
+    def add(self, rows: pa.RecordBatch, newest: str | None) -> None:
         """Add rows; writes a row group when enough wait."""
-        self._hash.add(rows)
         self.rows += rows.num_rows
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows
-        self.waiting_bytes += rows.nbytes
         if newest is not None and (self.newest is None or newest > self.newest):
             self.newest = newest
-        if self._waiting_rows >= _SLOT_ROWS or self.waiting_bytes >= _SLOT_BYTES:
+        if self._waiting_rows >= _SLOT_ROWS:
             self.flush()
 
     def reject(self, reason: str, text: str) -> None:
@@ -122,11 +130,12 @@ class SlotPart:
                 cast("IO[bytes]", self.upload), self.schema, compression="zstd"
             )
         if self._waiting:
-            rows = pa.concat_tables(self._waiting)
-            run = pa.array([self.run] * rows.num_rows, pa.string())
-            rows = rows.add_column(rows.num_columns - 1, "run", run)
-            self._writer.write_table(rows.combine_chunks())
-        self._waiting, self._waiting_rows, self.waiting_bytes = [], 0, 0
+            rows = pa.concat_batches(self._waiting)
+            self._waiting, self._waiting_rows = [], 0
+            self._hash.add(rows)
+            run = pa.repeat(self.run, rows.num_rows)
+            columns = [*rows.columns[:-1], run, rows.columns[-1]]
+            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
 
     def finish(self, bounds: Bounds) -> Part:
         """Make the object; the part is held when it has more rejected rows than the bounds bear."""
@@ -195,16 +204,16 @@ class _RowsHash:
         self._rejects = hashlib.sha256()
         self._rows = 0
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.RecordBatch) -> None:
         """Take rows into the hash, in order."""
         self._rows += rows.num_rows
         for name, text in self._texts.items():
-            for chunk in rows.column(name).chunks:
-                lengths, data = _buffers(chunk)
-                self._lengths[name].update(lengths)
-                text.update(data)
-                if chunk.null_count < len(chunk):
-                    self._filled.add(name)
+            column = rows.column(name)
+            lengths, data = _buffers(column)
+            self._lengths[name].update(lengths)
+            text.update(data)
+            if column.null_count < len(column):
+                self._filled.add(name)
 
     def reject(self, reason: str, text: str) -> None:
         """Take a rejected row into the hash."""

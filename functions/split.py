@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Literal
 
@@ -23,20 +24,24 @@ from catalog.names import SplitKey
 from catalog.records import Claim, Event, FileReport, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions import history, store
+from functions.ahead import ahead
+from functions.block_cut import BlockCutter
+from functions.blocks import Block
 from functions.boundary import event
 from functions.clients import Clients
 from functions.columns import RunRefused
 from functions.contracts import contract_of, is_slot
-from functions.cut import Cutter
 from functions.errors import Permanent
 from functions.messages import Message
 from functions.parts import Parts, Rejects
 from functions.readers import File
+from functions.reading import Batch
 from functions.settings import Settings
 from functions.zones import Zones
 
 _READ_BYTES = 1 << 20
 _REASONS = 5
+THREADS = 2
 _SECONDS = 480.0
 """How long the files of a run are read: the rest of a function's time is for what follows."""
 
@@ -69,7 +74,8 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     record = history.read_split(zones.landing, dataset, key)
     again = record is not None
     if record is None:
-        record = Try(contract, claim, key, zones).record()
+        with ThreadPoolExecutor(THREADS) as pool:
+            record = Try(contract, claim, key, zones, pool).record()
     if record.outcome is Outcome.ACCEPTED and contract.kind.replaced:
         body = json.dumps({"system": contract.system}).encode()
         clients.publish("seal", body, {"system": contract.system})
@@ -80,7 +86,7 @@ class Try:
     """One try at splitting a run."""
 
     def __init__(
-        self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones, *,
+        self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones, pool: Executor, *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Nothing is read yet; the time allowed, in seconds of `clock`, begins."""
@@ -92,7 +98,8 @@ class Try:
         self._zones = zones
         attempt = uuid.uuid4().hex[:12]
         columns = [column.name for column in contract.columns]
-        self._parts = Parts(zones.landing, contract.dataset, key, attempt, columns)
+        self._pool = pool
+        self._parts = Parts(zones.landing, contract.dataset, key, attempt, columns, pool)
         self._rejects = Rejects(zones.quarantine, contract.dataset, key, attempt)
         self._reports: list[FileReport] = []
         self._no_slot: dict[str, int] = {}
@@ -146,29 +153,30 @@ class Try:
     def _read(self, raw: RawFile) -> None:
         """Cut one file into the parts."""
         name = raw.object.rpartition("/")[2]
-        file = File(
-            raw.object, f"{self._contract.dataset} {self._key.run.name} {name}", self._contract
-        )
-        cutter = Cutter(self._contract, self._key.run)
+        where = f"{self._contract.dataset} {self._key.run.name} {name}"
+        file = File(raw.object, where, self._contract, self._pool)
+        cutter = BlockCutter(self._contract, self._key.run)
         try:
-            for batch in file.batches(_chunks(self._zones.raw, raw, file.where)):
-                self._rows += len(batch.lines) + len(batch.broken)
-                self._keep_rows_max(file.where)
-                self._keep_time(file.where)
-                found = cutter.cut(batch)
-                for slot, table in found.tables.items():
-                    self._parts.add(slot, table, found.newest.get(slot))
-                for reject in found.rejects:
+            found = self._kept(file.batches(_chunks(self._zones.raw, raw, where)), where)
+            for cut in ahead(self._pool, cutter.cut, found):
+                for reject in cut.rejects:
                     self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
-                    if reject.slot is not None:
-                        self._parts.reject(reject.slot, reject.reason, reject.text)
-                    else:
+                    if reject.slot is None:
                         count = self._no_slot.get(reject.reason, 0)
                         self._no_slot[reject.reason] = count + 1
+                self._parts.add(cut)
         finally:
             report = file.report()
             if report is not None:
                 self._reports.append(report)
+
+    def _kept(self, batches: Iterator[Batch | Block], where: str) -> Iterator[Batch | Block]:
+        """The batches, as long as rows and time are within their bounds."""
+        for batch in batches:
+            self._rows += batch.count
+            self._keep_rows_max(where)
+            self._keep_time(where)
+            yield batch
 
     def _keep_rows_max(self, where: str) -> None:
         most = self._contract.bounds.rows_max
