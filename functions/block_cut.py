@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from catalog.contract import Contract
 from catalog.runs import Run
+from functions import arrays
 from functions.blocks import Block
-from functions.cut import Cut, Cutter, iso
+from functions.cut import Cut, Cutter
 from functions.grid import Rows
 from functions.instants import Mask, instants
 from functions.proofs import Texts, doubts
@@ -56,7 +57,7 @@ class BlockCutter:
         columns, good = self._columns(records, order)
         if not good.all():
             order = order[good]
-            columns = [column.filter(pa.array(good)) for column in columns]
+            columns = [column.filter(arrays.flags(good)) for column in columns]
         taken = np.zeros(records.grid.rows, np.bool_)
         taken[order] = True
         told = self._told(records, np.flatnonzero(~taken))
@@ -84,6 +85,8 @@ class BlockCutter:
         time = self._cutter.time
         assert time is not None  # noqa: S101 - else there are no times
         doubted = np.flatnonzero(~read)
+        if not len(doubted):
+            return _Times(seconds, read, {})
         found = block.column(time, doubted).dictionary_encode()
         check = self._cutter.checks[time]
         texts = check.clean([text or "" for text in [*found.dictionary.to_pylist(), None]])
@@ -92,8 +95,7 @@ class BlockCutter:
         for at, text in enumerate(texts):
             moment = instant(text, self._zone) if text is not None and at not in wrong else None
             moments.append(float("nan") if moment is None else moment.timestamp())
-        codes = found.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
-        seconds[doubted] = np.array(moments)[codes]
+        seconds[doubted] = np.array(moments)[arrays.codes(found, len(texts) - 1)]
         others = {
             int(row): second
             for row, second in zip(doubted, seconds[doubted], strict=True)
@@ -147,17 +149,17 @@ class BlockCutter:
         """Rows in order of slot as a table for each."""
         if not len(order):
             return told
-        lines = pa.array(block.grid.lines[order])
+        lines = arrays.integers(block.grid.lines[order])
         rows = pa.RecordBatch.from_arrays([*columns, lines], schema=self._schema)
         begins = np.flatnonzero(np.diff(codes, prepend=-1))
         counts = np.diff(begins, append=len(order))
         newest = np.fmax.reduceat(seconds, begins)
-        cut = Cut(rejects=told.rejects)
+        cut = Cut(rejects=told.rejects, bytes=rows.nbytes)
         for begin, count, second in zip(begins.tolist(), counts.tolist(), newest, strict=True):
             slot = self._codes.names[codes[begin]]
             cut.tables[slot] = rows.slice(begin, count)
             if not np.isnan(second):
-                cut.newest[slot] = iso(float(second))
+                cut.newest[slot] = float(second)
         return cut
 
 
@@ -175,15 +177,15 @@ class _Times:
 def _decided(check: ColumnCheck, column: pa.StringArray, rows: Rows) -> tuple[pa.StringArray, Rows]:
     """The column with the values of some rows as a part keeps them, and which rows are wrong."""
     every = len(rows) == len(column)
-    found = (column if every else column.take(pa.array(rows))).dictionary_encode()
+    found = (column if every else column.take(arrays.integers(rows))).dictionary_encode()
     values = [*found.dictionary.to_pylist(), ""]
     kept = check.clean(values)
     wrong = np.zeros(len(values), np.bool_)
     wrong[list(check.faults(kept))] = True
-    codes = found.indices.fill_null(len(values) - 1)
+    codes = arrays.codes(found, len(values) - 1)
     if kept[:-1] != values[:-1]:
-        told = pa.array(kept, pa.string()).take(codes)
+        told = arrays.texts(kept).take(arrays.integers(codes))
         mask = np.zeros(len(column), np.bool_)
         mask[rows] = True
-        column = told if every else pc.replace_with_mask(column, pa.array(mask), told)
-    return column, rows[wrong[codes.to_numpy(zero_copy_only=False)]]
+        column = told if every else pc.replace_with_mask(column, arrays.flags(mask), told)
+    return column, rows[wrong[codes]]

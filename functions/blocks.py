@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from functions import arrays
 from functions.columns import Place
 from functions.grid import Grid, Rows
 from functions.reading import Batch, Broken, item_of
@@ -57,4 +58,5 @@ def _items(values: pa.StringArray, item: int) -> pa.StringArray:
     """One item of each text; null where there is none."""
     found = values.dictionary_encode()
     items = [item_of(value, item) or None for value in found.dictionary.to_pylist()]
-    return pa.array(items, pa.string()).take(found.indices)
+    items.append(None)
+    return arrays.texts(items).take(arrays.integers(arrays.codes(found, len(items) - 1)))

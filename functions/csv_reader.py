@@ -33,7 +33,9 @@ _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _FIELDS_A_LINE = 8
 
 BLOCK_BYTES = 2 << 20
-_AHEAD = 3
+"""Bytes of a block: enough for the work on it to outweigh its beginning."""
+
+_AHEAD = 2
 _PIECE_BYTES = 1 << 16
 _STRETCH = 1 << 15
 _LONGEST_STRETCH = 4 << 20

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.runs import Run
+from functions import arrays
 from functions.contracts import is_slot, own_slot
 from functions.reading import Batch
 from functions.rows import ColumnCheck, checks, instant
 
-_QUARTER_SECONDS = 900
+QUARTER_SECONDS = 900
+"""What the offsets of all zones are multiples of since 1973."""
+
 _KEPT_SLOTS = 100_000
 _OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
@@ -33,10 +37,12 @@ class Cut:
     """A batch by slot: rows of text columns and `line`, and the newest event time of each."""
 
     tables: dict[str, pa.RecordBatch] = field(default_factory=dict)
-    newest: dict[str, str] = field(default_factory=dict)
-    """Slot → ISO UTC."""
+    newest: dict[str, float] = field(default_factory=dict)
+    """Slot → seconds since 1970."""
     rejects: list[Reject] = field(default_factory=list)
     """In order of line."""
+    bytes: int = 0
+    """What the tables keep in memory together."""
 
 
 class Cutter:
@@ -82,9 +88,11 @@ class Cutter:
             if second is not None and second > newest.get(slot, float("-inf")):
                 newest[slot] = second
         rejects.sort(key=lambda reject: reject.line)
+        tables = self._tables(columns, batch.lines, rows)
         return Cut(
-            tables=self._tables(columns, batch.lines, rows),
-            newest={slot: iso(second) for slot, second in newest.items()},
+            tables=tables,
+            bytes=sum(table.nbytes for table in tables.values()),
+            newest=newest,
             rejects=rejects,
         )
 
@@ -105,7 +113,7 @@ class Cutter:
         moment = datetime.fromtimestamp(second, UTC)
         if second < _OFFSETS_ARE_QUARTERS:
             return self._contract.calendar.slot(moment)
-        quarter = int(second // _QUARTER_SECONDS)
+        quarter = int(second // QUARTER_SECONDS)
         found = self._slots.get(quarter)
         if found is None:
             if len(self._slots) >= _KEPT_SLOTS:
@@ -127,11 +135,15 @@ class Cutter:
     def _tables(
         self, columns: list[list[str | None]], lines: list[int], rows: dict[str, list[int]]
     ) -> dict[str, pa.RecordBatch]:
-        texts = [pa.array(values, pa.string()) for values in columns]
-        whole = pa.record_batch([*texts, pa.array(lines, pa.int64())], names=[*self._names, "line"])
+        texts = [arrays.texts(values) for values in columns]
+        whole = pa.record_batch(
+            [*texts, arrays.integers(np.array(lines, np.int64))], names=[*self._names, "line"]
+        )
         if len(rows) == 1 and len(next(iter(rows.values()))) == len(lines):
             return dict.fromkeys(rows, whole)
-        return {slot: whole.take(pa.array(at, pa.int64())) for slot, at in rows.items()}
+        return {
+            slot: whole.take(arrays.integers(np.array(at, np.int64))) for slot, at in rows.items()
+        }
 
 
 def _faults(
@@ -147,8 +159,3 @@ def _faults(
         for row, fault in found.items():
             faults.setdefault(row, fault)
     return faults, untimed
-
-
-def iso(second: float) -> str:
-    """Seconds since 1970 as ISO, in UTC."""
-    return datetime.fromtimestamp(second, UTC).isoformat()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from functions import arrays
 from functions.reading import Broken
 
 Bytes = npt.NDArray[np.uint8]
@@ -73,8 +74,8 @@ class Grid:
         """The values of one field, of all records or of some in their order; null where empty."""
         places = 2 * (self.first + index if rows is None else self.first[rows] + index)
         if not len(places):
-            return pa.array([], pa.string())
-        found = pc.take(self._fields, pa.array(places), boundscheck=False)
+            return arrays.texts([])
+        found = pc.take(self._fields, arrays.integers(places), boundscheck=False)
         _, bounds, data = found.buffers()
         if data is not None and (np.frombuffer(data, np.uint8) == _QUOTE).any():
             _, bounds, data = pc.replace_substring(found, '""', '"').buffers()

@@ -10,33 +10,42 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import IO, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from google.cloud.storage import Bucket
 
 from catalog import names
-from catalog.contract import Bounds
+from catalog.contract import Bounds, Column
 from catalog.names import SplitKey
 from catalog.records import Part
+from functions import arrays
 from functions.cut import Cut
 from functions.uploads import Upload
 
 _SLOT_ROWS = 16_384
-_WAITING_BYTES = 32 << 20
+_WAITING_BYTES = 48 << 20
+_VARIED = ("integer", "float", "timestamp")
+"""Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
 _REJECT_CHARACTERS = 2_000
+_LONG = 255
+"""In place of a length: it does not fit into the byte."""
+
+Letters = npt.NDArray[np.uint8]
 
 
 class Parts:
     """The parts of one try at a split, in the bucket `landing`."""
 
     def __init__(
-        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[str],
+        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[Column],
         pool: Executor,
     ) -> None:  # fmt: skip
-        """`columns` are the canonical names; `run` and `line` are added. `pool` writes."""
+        """`columns` are the contract's; `run` and `line` are added. `pool` writes."""
         self.slots: dict[str, SlotPart] = {}
         self._bucket = bucket
         self._dataset = dataset
@@ -44,8 +53,10 @@ class Parts:
         self._attempt = attempt
         self._pool = pool
         self._waiting_bytes = 0
+        self._repeating = [c.name for c in columns if c.type not in _VARIED] + ["run"]
         self._schema = pa.schema(
-            [(name, pa.string()) for name in columns] + [("run", pa.string()), ("line", pa.int64())]
+            [(column.name, pa.string()) for column in columns]
+            + [("run", pa.string()), ("line", pa.int64())]
         )
 
     def add(self, cut: Cut) -> None:
@@ -56,7 +67,7 @@ class Parts:
             if reject.slot is not None:
                 self._slot(reject.slot).reject(reject.reason, reject.text)
         # Counted by cut, not by slot: a few rows that wait keep all that they were cut from.
-        self._waiting_bytes += sum(rows.nbytes for rows in cut.tables.values())
+        self._waiting_bytes += cut.bytes
         if self._waiting_bytes > _WAITING_BYTES:
             self._flush()
 
@@ -84,7 +95,7 @@ class Parts:
         if found is None:
             name = names.part(self._dataset, slot, self._key, self._attempt)
             upload = Upload(self._bucket, name, "application/vnd.apache.parquet")
-            found = SlotPart(slot, self._key.run.name, upload, self._schema)
+            found = SlotPart(slot, self._key.run.name, upload, self._schema, self._repeating)
             self.slots[slot] = found
         return found
 
@@ -97,9 +108,12 @@ class SlotPart:
     run: str
     upload: Upload
     schema: pa.Schema
+    repeating: list[str]
+    """Columns whose values are few."""
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    newest: str | None = None
+    newest: float | None = None
+    """Seconds since 1970 of its newest event."""
     _waiting: list[pa.RecordBatch] = field(default_factory=list)
     _waiting_rows: int = 0
     _writer: pq.ParquetWriter | None = None
@@ -108,7 +122,7 @@ class SlotPart:
         """Begin the hash."""
         self._hash = _RowsHash(self.schema.names[:-2])
 
-    def add(self, rows: pa.RecordBatch, newest: str | None) -> None:
+    def add(self, rows: pa.RecordBatch, newest: float | None) -> None:
         """Add rows; writes a row group when enough wait."""
         self.rows += rows.num_rows
         self._waiting.append(rows)
@@ -127,13 +141,14 @@ class SlotPart:
         """Write the rows that wait as a row group."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                cast("IO[bytes]", self.upload), self.schema, compression="zstd"
-            )
+                cast("IO[bytes]", self.upload), self.schema, compression="zstd",
+                use_dictionary=self.repeating, write_statistics=False,
+            )  # fmt: skip
         if self._waiting:
             rows = pa.concat_batches(self._waiting)
             self._waiting, self._waiting_rows = [], 0
             self._hash.add(rows)
-            run = pa.repeat(self.run, rows.num_rows)
+            run = arrays.repeated(self.run, rows.num_rows)
             columns = [*rows.columns[:-1], run, rows.columns[-1]]
             self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
 
@@ -153,7 +168,7 @@ class SlotPart:
             hash=self._hash.hexdigest(),
             rejected=dict(sorted(self.rejected.items())),
             held=not bounds.bears(bad, self.rows + bad),
-            newest=self.newest,
+            newest=None if self.newest is None else _iso(self.newest),
         )
 
 
@@ -207,13 +222,12 @@ class _RowsHash:
     def add(self, rows: pa.RecordBatch) -> None:
         """Take rows into the hash, in order."""
         self._rows += rows.num_rows
-        for name, text in self._texts.items():
-            column = rows.column(name)
-            lengths, data = _buffers(column)
+        for at, (name, text) in enumerate(self._texts.items()):
+            lengths, data = _buffers(rows.column(at))
+            if lengths.any():
+                self._filled.add(name)
             self._lengths[name].update(lengths)
             text.update(data)
-            if column.null_count < len(column):
-                self._filled.add(name)
 
     def reject(self, reason: str, text: str) -> None:
         """Take a rejected row into the hash."""
@@ -229,12 +243,27 @@ class _RowsHash:
         return whole.hexdigest()
 
 
-def _buffers(chunk: pa.Array[Any]) -> tuple[bytes, bytes]:
-    """The lengths of an array's texts, -1 for null, and its texts end to end."""
-    _, offsets, data = chunk.buffers()
+def _iso(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()
+
+
+def _buffers(column: pa.Array[Any]) -> tuple[Letters, Letters]:
+    """The lengths of texts, each in a byte where it is short, and the texts end to end.
+
+    A byte is 0 for null, a text's length and 1, or 255, which the length itself follows.
+    """
+    _, offsets, data = column.buffers()
     assert offsets is not None  # noqa: S101 - text has offsets
-    bounds = np.frombuffer(offsets, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-    lengths = np.diff(bounds).astype("<i4")
-    lengths[chunk.is_null().to_numpy(zero_copy_only=False)] = -1
-    start, end = (int(bounds[0]), int(bounds[-1])) if len(bounds) else (0, 0)
-    return lengths.tobytes(), bytes(data[start:end]) if data is not None else b""
+    bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    if data is None or not len(column):
+        return np.zeros(len(column), np.uint8), np.empty(0, np.uint8)
+    lengths = bounds[1:] - bounds[:-1]
+    told = np.minimum(lengths, _LONG - 1).astype(np.uint8)
+    told += 1
+    if column.null_count:
+        told[arrays.nulls(column)] = 0
+    long = np.flatnonzero(told == _LONG)
+    if len(long):
+        after = np.repeat(long + 1, 4)
+        told = np.insert(told, after, lengths[long].astype("<i4").view(np.uint8))
+    return told, np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]

@@ -131,12 +131,13 @@ def _beyond(texts: Texts, column: Column, plain: Doubt) -> Mask:
     found = plain(texts)
     if found.any():
         return texts.filled
-    values = pc.cast(texts.array, pa.float64()).to_numpy(zero_copy_only=False)
+    numbers = pc.cast(texts.array, pa.float64()).buffers()[1]
+    values = np.frombuffer(numbers, np.float64, len(texts.array))
     if column.minimum is not None:
         found |= values < float(column.minimum)
     if column.maximum is not None:
         found |= values > float(column.maximum)
-    return found
+    return found & texts.filled
 
 
 def _not_instants(texts: Texts, limits: tuple[float, float]) -> Mask:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalog.slots import Calendar
+from functions.cut import QUARTER_SECONDS
 from functions.instants import DAY_SECONDS, Mask, Seconds
 
 Codes = npt.NDArray[np.int32]
@@ -30,6 +31,7 @@ class SlotCodes:
         self._calendar = calendar
         self._numbers: dict[str, int] = {}
         self._days = np.full(_LAST_DAY - _FIRST_DAY, _UNKNOWN, np.int32)
+        self._quarters: dict[int, int] = {}
         self._lock = Lock()
 
     def code(self, slot: str) -> int:
@@ -46,20 +48,38 @@ class SlotCodes:
         found = self._days[days]
         if (found == _UNKNOWN).any():
             for day in np.unique(days[found == _UNKNOWN]).tolist():
-                self._days[day] = self._day((day + _FIRST_DAY) * DAY_SECONDS)
+                if self._days[day] == _UNKNOWN:
+                    self._learn(day)
             found = self._days[days]
-        for at in np.flatnonzero((found == _CUT) & known).tolist():
-            found[at] = self.code(self._calendar.slot(_moment(int(seconds[at]))))
+        cut = np.flatnonzero((found == _CUT) & known)
+        found[cut] = [
+            self._quarter(second) for second in (seconds[cut] // QUARTER_SECONDS).tolist()
+        ]
         found[~known] = -1
         return found
 
-    def _day(self, second: int) -> int:
-        """The number of the slot of a whole UTC day, or that there is none."""
+    def _quarter(self, quarter: int) -> int:
+        """The number of the slot of a quarter of an hour, which no offset cuts since 1973."""
+        if quarter not in self._quarters:
+            slot = self._calendar.slot(_moment(quarter * QUARTER_SECONDS))
+            self._quarters[quarter] = self.code(slot)
+        return self._quarters[quarter]
+
+    def _learn(self, day: int) -> None:
+        """Find the slot of a UTC day, if it has one, and of the days that share it."""
+        second = (day + _FIRST_DAY) * DAY_SECONDS
         first, last = _moment(second), _moment(second + DAY_SECONDS - 1)
         zone = self._calendar.zone
         slot = self._calendar.slot(first)
         even = first.astimezone(zone).utcoffset() == last.astimezone(zone).utcoffset()
-        return self.code(slot) if even and slot == self._calendar.slot(last) else _CUT
+        one = even and slot == self._calendar.slot(last)
+        self._days[day] = self.code(slot) if one else _CUT
+        # No clock is put back by a day: those that lie a day within the slot are of it.
+        begin, end = (
+            int(at(slot).timestamp()) // DAY_SECONDS - _FIRST_DAY
+            for at in (self._calendar.start, self._calendar.end)
+        )
+        self._days[max(begin + 2, 0) : max(end - 1, 0)] = self.code(slot)
 
 
 def _moment(second: int) -> datetime:

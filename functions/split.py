@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Literal
 
@@ -42,6 +42,7 @@ from functions.zones import Zones
 _READ_BYTES = 1 << 20
 _REASONS = 5
 THREADS = 2
+"""As many as the function has processors; what they do for long, they do without Python's lock."""
 _SECONDS = 480.0
 """How long the files of a run are read: the rest of a function's time is for what follows."""
 
@@ -74,8 +75,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     record = history.read_split(zones.landing, dataset, key)
     again = record is not None
     if record is None:
-        with ThreadPoolExecutor(THREADS) as pool:
-            record = Try(contract, claim, key, zones, pool).record()
+        record = Try(contract, claim, key, zones).record()
     if record.outcome is Outcome.ACCEPTED and contract.kind.replaced:
         body = json.dumps({"system": contract.system}).encode()
         clients.publish("seal", body, {"system": contract.system})
@@ -86,7 +86,7 @@ class Try:
     """One try at splitting a run."""
 
     def __init__(
-        self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones, pool: Executor, *,
+        self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones, *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Nothing is read yet; the time allowed, in seconds of `clock`, begins."""
@@ -97,9 +97,10 @@ class Try:
         self._key = key
         self._zones = zones
         attempt = uuid.uuid4().hex[:12]
-        columns = [column.name for column in contract.columns]
-        self._pool = pool
-        self._parts = Parts(zones.landing, contract.dataset, key, attempt, columns, pool)
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._parts = Parts(
+            zones.landing, contract.dataset, key, attempt, contract.columns, self._pool
+        )
         self._rejects = Rejects(zones.quarantine, contract.dataset, key, attempt)
         self._reports: list[FileReport] = []
         self._no_slot: dict[str, int] = {}
@@ -107,7 +108,7 @@ class Try:
 
     def record(self) -> SplitRecord:
         """The record that now stands: this try's, or that of another which was first."""
-        with ExitStack() as undo:
+        with self._pool, ExitStack() as undo:
             undo.callback(self._parts.abandon)
             undo.callback(self._rejects.abandon)
             made = self._made()

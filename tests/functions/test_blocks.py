@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,7 +37,7 @@ class Outcome:
 
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
-    newest: dict[str, str] = field(default_factory=dict)
+    newest: dict[str, float] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     refused: str = ""
     unknown: dict[str, str] = field(default_factory=dict)
@@ -47,7 +45,12 @@ class Outcome:
 
 
 def outcome(
-    contract: Contract, body: bytes, pool: Executor, block_bytes: int, *, blocks: list[int] | None = None
+    contract: Contract,
+    body: bytes,
+    pool: Executor,
+    block_bytes: int,
+    *,
+    blocks: list[int] | None = None,
 ) -> Outcome:
     """What reading and cutting a file gives, with blocks of some size; 0 for record by record."""
     told = Outcome()
@@ -63,7 +66,7 @@ def outcome(
             for slot, rows in cut.tables.items():
                 told.rows.setdefault(slot, []).extend(rows.to_pylist())
                 hashes.setdefault(slot, _RowsHash(rows.schema.names[:-1])).add(rows)
-                told.newest[slot] = max(told.newest.get(slot, ""), cut.newest.get(slot, ""))
+                told.newest[slot] = max(told.newest.get(slot, 0.0), cut.newest.get(slot, 0.0))
             told.rejects += cut.rejects
     except RunRefused as error:
         return Outcome(refused=str(error))
@@ -74,7 +77,22 @@ def outcome(
     return told
 
 
-SITES = st.sampled_from(["PW1", "É2", "", " ", '"PW;3"', '"a\r\nb"', '"q""q"', "x\"y", '"', "\u00a0", "\u2003z", "v" * 90])
+SITES = st.sampled_from(
+    [
+        "PW1",
+        "É2",
+        "",
+        " ",
+        '"PW;3"',
+        '"a\r\nb"',
+        '"q""q"',
+        'x"y',
+        '"',
+        "\u00a0",
+        "\u2003z",
+        "v" * 90,
+    ]
+)
 TIMES = st.one_of(
     st.datetimes().map(lambda at: f"{2012 + at.year % 14}-{at:%m-%dT%H:%M:%S}+02:00"),
     st.datetimes().map(lambda at: f"{2012 + at.year % 13}-{at:%m-%d %H:%M:%S}Z"),
@@ -86,7 +104,31 @@ TIMES = st.one_of(
         " 2024-05-05T05:05:05Z", "2024-05-05T05:05:05+2:000", "２024-05-05T05:05:05Z",
     ]),
 )  # fmt: skip
-NUMBERS = st.sampled_from(["1", "007", "", " ", "-5", "+5", "2.0", "2.", ".5", ".", "1.2.3", "1e5", "x", "٣", "9" * 18, "9" * 19, "9" * 21, '"12"', '"1""2"', "\u00a0", "12é"])
+NUMBERS = st.sampled_from(
+    [
+        "1",
+        "007",
+        "",
+        " ",
+        "-5",
+        "+5",
+        "2.0",
+        "2.",
+        ".5",
+        ".",
+        "1.2.3",
+        "1e5",
+        "x",
+        "٣",
+        "9" * 18,
+        "9" * 19,
+        "9" * 21,
+        '"12"',
+        '"1""2"',
+        "\u00a0",
+        "12é",
+    ]
+)
 CODES = st.sampled_from(["75001", "75001.0", "", "2A.0", '"75002.0"', " "])
 FREE = st.text(alphabet='ab";\r\n \u00e9\u2028\x0b\x1c\x85\x00"', max_size=6)
 ROWS = st.lists(
@@ -97,10 +139,16 @@ LINES = st.lists(st.one_of(ROWS.map("\r\n".join), FREE, ROWS.map("\n".join)), ma
 
 
 @settings(max_examples=150, deadline=None)
-@given(LINES.map("\r\n".join), st.sampled_from(["", "\r\n", "\n", "\r"]), st.sampled_from([1, 64, 150, 400, 1 << 20]),
-       st.sampled_from(["utf-8", "utf-8-sig", "cp1252"]))
+@given(
+    LINES.map("\r\n".join),
+    st.sampled_from(["", "\r\n", "\n", "\r"]),
+    st.sampled_from([1, 64, 150, 400, 1 << 20]),
+    st.sampled_from(["utf-8", "utf-8-sig", "cp1252"]),
+)
 @example('"\r\n"x;y', "\r\n", 64, "utf-8")
 @example("PW1;2024-05-05T05:05:05Z;;75001;a\rb;1;1;;", "\r\n", 400, "utf-8")
-def test_blocks_give_what_records_give(pool: Executor, text: str, end: str, size: int, encoding: str) -> None:
+def test_blocks_give_what_records_give(
+    pool: Executor, text: str, end: str, size: int, encoding: str
+) -> None:
     body = (HEADER + text + end).encode(encoding, "replace")
     assert outcome(USAGE, body, pool, size) == outcome(USAGE, body, pool, 0)
