@@ -45,6 +45,11 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
     )
 
 
+def nothing(count: int) -> pa.StringArray:
+    """Nulls alone."""
+    return texts([None] * count)
+
+
 def repeated(text: str, count: int) -> pa.StringArray:
     """One text over and over."""
     encoded = text.encode()

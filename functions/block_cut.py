@@ -87,7 +87,7 @@ class BlockCutter:
         doubted = np.flatnonzero(~read)
         if not len(doubted):
             return _Times(seconds, read, {})
-        found = block.column(time, doubted).dictionary_encode()
+        found = block.columns(doubted, [time])[0].dictionary_encode()
         check = self._cutter.checks[time]
         texts = check.clean([text or "" for text in [*found.dictionary.to_pylist(), None]])
         wrong = check.faults(texts)
@@ -122,9 +122,12 @@ class BlockCutter:
         """The columns of some records, and which of these have no fault."""
         good = np.ones(len(order), np.bool_)
         columns = []
-        for at, check in enumerate(self._cutter.checks):
-            texts = Texts.of(block.column(at, order))
-            doubted = self._doubts[at](texts)
+        if not len(order):
+            return [], good
+        whole = block.columns(order)
+        for check, doubts_of, values in zip(self._cutter.checks, self._doubts, whole, strict=True):
+            texts = Texts.of(values)
+            doubted = doubts_of(texts)
             column = texts.array
             if not check.column.nullable:
                 good &= texts.filled

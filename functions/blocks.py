@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,17 +31,21 @@ class Block:
         """The records that are no rows."""
         return self.grid.broken
 
-    def column(self, at: int, rows: Rows) -> pa.StringArray:
-        """The values of a column of the contract, of some records in their order; null where empty."""
-        place = self.places[at]
-        if place is None:
-            return pa.nulls(len(rows), pa.string())
-        values = self.grid.column(place.index, rows)
-        return values if place.item is None else _items(values, place.item)
+    def columns(self, rows: Rows, wanted: Sequence[int] | None = None) -> list[pa.StringArray]:
+        """The contract's columns, or some of them, of some records in their order; null where empty."""
+        places = self.places if wanted is None else [self.places[at] for at in wanted]
+        indices = [place.index for place in places if place is not None]
+        taken = iter(self.grid.columns(indices, rows))
+        found = []
+        for place in places:
+            values = arrays.nothing(len(rows)) if place is None else next(taken)
+            whole = place is None or place.item is None
+            found.append(values if whole else _items(values, place.item))
+        return found
 
     def batch(self, rows: Rows) -> Batch:
         """Some of the records as a batch."""
-        columns = (self.column(at, rows).to_pylist() for at in range(len(self.places)))
+        columns = (column.to_pylist() for column in self.columns(rows))
         return Batch(
             lines=self.grid.lines[rows].tolist(),
             columns=[[value or "" for value in values] for values in columns],

@@ -8,6 +8,7 @@ which is left to `csv_reader`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -70,21 +71,30 @@ class Grid:
         quoted = begin > 0 and self.data[begin - 1] == _QUOTE
         return self.data[begin - quoted : self.data.index(b"\n", end) + 1].decode()
 
-    def column(self, index: int, rows: Rows | None = None) -> pa.StringArray:
-        """The values of one field, of all records or of some in their order; null where empty."""
-        places = 2 * (self.first + index if rows is None else self.first[rows] + index)
-        if not len(places):
-            return arrays.texts([])
-        found = pc.take(self._fields, arrays.integers(places), boundscheck=False)
-        _, bounds, data = found.buffers()
-        if data is not None and (np.frombuffer(data, np.uint8) == _QUOTE).any():
-            _, bounds, data = pc.replace_substring(found, '""', '"').buffers()
-        ends = np.frombuffer(bounds, np.int32, len(places) + 1)
+    def columns(self, indices: Sequence[int], rows: Rows) -> list[pa.StringArray]:
+        """The values of some fields, of some records in their order; null where empty.
+
+        All are taken in one go: they are slices of one array.
+        """
+        count = len(rows)
+        if not count or not indices:
+            return [arrays.texts([]) for _ in indices]
+        places = self.first[rows] + np.array(indices)[:, None]
+        places *= 2
+        taken = pc.take(self._fields, arrays.integers(places.ravel()), boundscheck=False)
+        _, bounds, data = taken.buffers()
+        assert bounds is not None  # noqa: S101 - texts have bounds
+        whole = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+        ends = np.frombuffer(bounds, np.int32, count * len(indices) + 1)
         filled = ends[1:] > ends[:-1]
-        if filled.all():
-            return pa.StringArray.from_buffers(len(places), bounds, data)
-        valid = pa.py_buffer(np.packbits(filled, bitorder="little"))
-        return pa.StringArray.from_buffers(len(places), bounds, data, valid)
+        valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
+        found = pa.StringArray.from_buffers(count * len(indices), bounds, data, valid)
+        columns = [found.slice(at * count, count) for at in range(len(indices))]
+        if _has_quote(whole):
+            for at, column in enumerate(columns):
+                if _has_quote(whole[ends[at * count] : ends[(at + 1) * count]]):
+                    columns[at] = pc.replace_substring(column, '""', '"')
+        return columns
 
     def starts(self, index: int) -> Places:
         """The byte of the block at which the value of one field begins, for each record."""
@@ -263,6 +273,10 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
         ],
         _bounds=bounds,
     )
+
+
+def _has_quote(data: Bytes) -> bool:
+    return bool((data == _QUOTE).any())
 
 
 def _text(data: bytes, begin: int, line_end: int) -> str:
