@@ -52,9 +52,10 @@ def try_files(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
-    """Every test that needs no cloud."""
+    """Every test that needs no cloud, in two processes with a local cloud each; `-- -n 0` in one."""
     _install(session, "tests")
-    session.run("python", "-m", "pytest", *session.posargs, env=BYTECODE)
+    two = ("-n", "2", "--dist", "loadfile")
+    session.run("python", "-m", "pytest", *two, *session.posargs, env=BYTECODE)
 
 
 @nox.session(python=PYTHON)

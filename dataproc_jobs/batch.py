@@ -248,14 +248,19 @@ class Work:
         base = next(t for t in self.tables if t["dataset"] == dataset and t["base"])
         kind = next(c["type"] for c in base["columns"] if c["name"] == "slot_start")
         parts = [
-            (_bare(uri), slot["slot"], slot["slot_start"], _slot_of(uri), context)
+            {
+                "file": _bare(uri), "slot": slot["slot"], "slot_start": slot["slot_start"],
+                "row_slot": _slot_of(uri), "context": context,
+            }
             for slot in self._slots(dataset)
             for context, uris in ((False, slot["parts"]), (True, slot.get("context", ())))
             for uri in uris
-        ]
-        names = "file STRING, slot STRING, slot_start STRING, row_slot STRING, context BOOLEAN"
+        ]  # fmt: skip
+        fields = "file STRING, slot STRING, slot_start STRING, row_slot STRING, context BOOLEAN"
+        # As JSON, because a frame from a Python list starts Python workers on every executor.
+        told = F.from_json(F.lit(json.dumps(parts)), f"ARRAY<STRUCT<{fields}>>")
         starts = F.col("slot_start").cast(_SPARK_TYPES[kind])
-        return self.spark.createDataFrame(parts, names).withColumn("slot_start", starts)
+        return self.spark.range(1).select(F.inline(told)).withColumn("slot_start", starts)
 
     def _write(self, table: dict[str, Any], frame: DataFrame) -> None:
         """Write a table's rows below this attempt's prefix, by slot, in the declared types."""
@@ -392,6 +397,7 @@ _INTEGER = r"^[+-]?[0-9]{1,19}(\.0*)?$"
 _FLOAT = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _EPOCH = r"^[0-9]{9,11}(\.[0-9]*)?$"
+_EPOCH_MILLIS = r"^[0-9]{12,14}$"
 _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = r"(?U)\s?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _TRUE = ("oui", "true", "1")
@@ -455,6 +461,7 @@ def _instant(given: Column, zone: str) -> Column:
     whole = F.regexp_replace(compact, r"^(.{16})(?=[Z+-])", "$1:00")
     return (
         F.when(given.rlike(_EPOCH), F.timestamp_seconds(given.cast("double")))
+        .when(given.rlike(_EPOCH_MILLIS), F.timestamp_millis(given.cast("long")))
         .when(given.rlike(_DATE + _CLOCK + _OFFSET), whole.cast("timestamp"))
         .when(given.rlike(f"{_DATE}({_CLOCK})?$") & there, instant)
     )

@@ -1,4 +1,4 @@
-"""`python -m local_cloud demo` and `python -m local_cloud try DATASET FILE…`."""
+"""`python -m local_cloud demo`, `… try DATASET FILE…` and `… export --rows N --out FILE`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from catalog.contract import load_all
 from local_cloud import demo, trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.pubsub import ReceivedMessage
+from local_cloud.synthetic.faults import Fault
+from local_cloud.synthetic.layouts import Layout
+from local_cloud.synthetic.usage import Export, Order, write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _demo_options(commands.add_parser("demo", help="the pipeline from publisher to report"))
     _try_options(commands.add_parser("try", help="your own files through the real steps"))
+    _export_options(commands.add_parser("export", help="a made-up Paris Wi-Fi usage export"))
     options = parser.parse_args(arguments)
     return int(options.run(options))
 
@@ -72,6 +76,51 @@ def _tried(options: argparse.Namespace) -> dict[str, object]:
     with LocalCloud(start=start, roots=roots) as cloud:
         cloud.pubsub.on_publish("events", _log)
         return trial.try_files(cloud, contracts[options.dataset], runs, options.query)
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `export`."""
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--rows", type=int, help="how many sessions")
+    size.add_argument("--bytes", type=int, help="about how many bytes instead")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to make")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other sessions")
+    parser.add_argument("--first", type=_day, default="2019-01-01", help="first day in Paris")
+    parser.add_argument("--last", type=_day, default="2024-12-31", help="last day in Paris")
+    parser.add_argument("--order", type=Order, choices=list(Order), default=Order.RANDOM)
+    parser.add_argument("--layout", type=Layout, choices=list(Layout), default=Layout.LABELS)
+    parser.add_argument(
+        "--faults", type=float, default=0.0, metavar="SHARE", help="share of rows with each fault"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _day(text: str) -> date:
+    """A day as ISO 8601 prints it."""
+    return date.fromisoformat(text)
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Run `export`: the file, and on standard error what is in it."""
+    faults = dict.fromkeys(Fault, options.faults) if options.faults else {}
+    try:
+        export = Export(
+            options.rows or 0, options.seed, options.first, options.last, options.order,
+            options.layout, faults,
+        )  # fmt: skip
+        export = export if options.bytes is None else export.sized(options.bytes)
+    except ValueError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    with options.out.open("wb") as sink:
+        tally = write(export, sink)
+    found = {str(fault): count for fault, count in sorted(tally.faults.items())}
+    print(
+        f"{options.out}: synthetic, {tally.rows:,} rows, {tally.bytes:,} bytes, "
+        f"{len(tally.months)} months, faults {found}",
+        file=sys.stderr,
+    )
+    return 0
 
 
 def _log(message: ReceivedMessage) -> None:

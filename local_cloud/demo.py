@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from catalog.contract import load_all, systems
@@ -22,7 +22,8 @@ from catalog.records import Outcome, SplitRecord
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import ReceivedMessage
-from local_cloud.synthetic import usage_export
+from local_cloud.synthetic.faults import Fault
+from local_cloud.synthetic.usage import Export, Order, made
 
 START = datetime(2024, 9, 9, tzinfo=UTC)
 SYSTEM = "paris_wifi"
@@ -34,6 +35,11 @@ _HOURS = (
 """Each day's hours in which the schedule fires: both fetches, then seal, reports and sweep."""
 
 _SAMPLES = REPOSITORY / "tests" / "data" / "wifi"
+_SESSIONS = Export(
+    6_000, 1, date(2024, 4, 1), date(2024, 8, 28), Order.TIME,
+    faults={Fault.UNREADABLE_START: 0.002},
+)  # fmt: skip
+_MORE_SESSIONS = Export(40, 2, date(2024, 6, 5), date(2024, 6, 24), Order.TIME)
 _ERROR_PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>503</body></html>"
 
 
@@ -73,12 +79,9 @@ def _publish(cloud: LocalCloud, day: int) -> None:
     contracts = load_all()
     usage = contracts["paris_wifi_usage"].source.fetch[0].urls[0]
     sites = contracts["paris_wifi_sites"].source.fetch[0].urls[0]
-    first = datetime(2024, 4, 1, tzinfo=UTC)
-    export = usage_export(6_000, first, 150, seed=1, bad_share=0.002)
+    export = made(_SESSIONS)
     if day == 2:
-        export += usage_export(40, datetime(2024, 6, 5, tzinfo=UTC), 20, seed=2).partition(b"\r\n")[
-            2
-        ]
+        export += made(_MORE_SESSIONS).partition(b"\r\n")[2]
     body = _ERROR_PAGE if day == 3 else export
     cloud.publishers.serve(usage, Answer(body))
     era = "sites_2023-05_simonejw.geojson" if day == 2 else "sites_2017-05_juuljul_v1_records.json"

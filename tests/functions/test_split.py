@@ -425,7 +425,7 @@ def test_unknown_messages_are_permanent(desk: Desk):
     cases: list[tuple[dict[str, str], object, str]] = [
         ({"objectId": "runs/nope/20250605T041700Z.json"}, None, "no data set of this release"),
         ({"objectId": "runs/paris_wifi_usage/20250605T041700Z.json"}, None, "no such run in raw"),
-        ({"objectId": "data/x"}, None, "no claim of a run"),
+        ({"objectId": "data/x"}, None, "split reads runs/ and streams/ only"),
         ({"objectId": "runs/paris_wifi_usage/x.json"}, None, "does not name a run"),
         ({}, {"dataset": "../etc", "run": "20250605T041700Z"}, "no data set"),
         ({}, {"dataset": "paris_wifi_usage", "run": "yesterday"}, "does not name a run"),

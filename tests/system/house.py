@@ -24,7 +24,7 @@ from local_cloud.cloud import LocalCloud
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import PublishRequestInfo, Refused
 from local_cloud.storage import EVENTS_TOPIC
-from local_cloud.synthetic import usage_export
+from local_cloud.synthetic.usage import Export, Order, made
 
 START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
 SYSTEM = "paris_wifi"
@@ -52,12 +52,13 @@ def masked(text: str) -> str:
 
 def month(first: datetime, rows: int, seed: int) -> bytes:
     """Sessions of twenty days from `first`, without the export's header."""
-    return usage_export(rows, first, 20, seed=seed).partition(b"\r\n")[2]
+    last = first.date() + timedelta(days=19)
+    return made(Export(rows, seed, first.date(), last, Order.TIME)).partition(b"\r\n")[2]
 
 
 def export(*months: bytes) -> bytes:
     """A usage export of these rows."""
-    return usage_export(0, START, 1) + b"".join(months)
+    return made(Export(0)) + b"".join(months)
 
 
 APRIL = month(datetime(2024, 4, 2, tzinfo=UTC), 10, seed=1)

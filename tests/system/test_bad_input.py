@@ -30,7 +30,7 @@ from functions.settings import settings
 from local_cloud import trial
 from local_cloud.cloud import LocalCloud
 from local_cloud.publishers import Answer, Fault, SeenRequest
-from local_cloud.synthetic import HEADER
+from local_cloud.synthetic.layouts import LABELS as HEADER
 from local_cloud.trial import Served
 from tests.system import bad_files
 from tests.system.bad_files import (
