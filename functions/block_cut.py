@@ -27,6 +27,7 @@ from functions.rows import ColumnCheck, instant, time_limits
 from functions.slot_codes import Codes, SlotCodes
 
 _NO_SLOT = -1
+_NO_LIMITS = (float("-inf"), float("inf"))
 
 
 class BlockCutter:
@@ -43,7 +44,7 @@ class BlockCutter:
         )
         time = self._cutter.time
         self._limits = (
-            time_limits(contract.columns[time], contract, run) if time is not None else ()
+            time_limits(contract.columns[time], contract, run) if time is not None else _NO_LIMITS
         )
 
     def cut(self, records: Batch | Block) -> Cut:
@@ -181,7 +182,7 @@ def _decided(check: ColumnCheck, column: pa.StringArray, rows: Rows) -> tuple[pa
     """The column with the values of some rows as a part keeps them, and which rows are wrong."""
     every = len(rows) == len(column)
     found = (column if every else column.take(arrays.integers(rows))).dictionary_encode()
-    values = [*found.dictionary.to_pylist(), ""]
+    values = [value or "" for value in [*found.dictionary.to_pylist(), None]]
     kept = check.clean(values)
     wrong = np.zeros(len(values), np.bool_)
     wrong[list(check.faults(kept))] = True

@@ -38,9 +38,11 @@ class Block:
         taken = iter(self.grid.columns(indices, rows))
         found = []
         for place in places:
-            values = arrays.nothing(len(rows)) if place is None else next(taken)
-            whole = place is None or place.item is None
-            found.append(values if whole else _items(values, place.item))
+            if place is None:
+                found.append(arrays.nothing(len(rows)))
+            else:
+                values = next(taken)
+                found.append(values if place.item is None else _items(values, place.item))
         return found
 
     def batch(self, rows: Rows) -> Batch:
@@ -62,6 +64,6 @@ class Block:
 def _items(values: pa.StringArray, item: int) -> pa.StringArray:
     """One item of each text; null where there is none."""
     found = values.dictionary_encode()
-    items = [item_of(value, item) or None for value in found.dictionary.to_pylist()]
-    items.append(None)
+    values_seen = found.dictionary.to_pylist()
+    items = [item_of(value or "", item) or None for value in [*values_seen, None]]
     return arrays.texts(items).take(arrays.integers(arrays.codes(found, len(items) - 1)))

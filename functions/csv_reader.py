@@ -136,7 +136,7 @@ class CsvReader:
                 continue
             filled = np.flatnonzero(block.grid.lengths(at))[:1]
             for value in block.grid.columns([at], filled)[0].to_pylist():
-                self.seen.unknown[name] = value[:SAMPLE_CHARACTERS]
+                self.seen.unknown[name] = (value or "")[:SAMPLE_CHARACTERS]
 
     def _layout(self, header: list[str]) -> Layout:
         self.seen.header = [name.strip() for name in header]

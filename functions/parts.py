@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -112,7 +112,7 @@ class SlotPart:
     schema: pa.Schema
     repeating: list[str]
     """Columns whose values are few."""
-    compression: dict[str, str]
+    compression: dict[str, Literal["snappy", "zstd"]]
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     newest: float | None = None
@@ -145,10 +145,10 @@ class SlotPart:
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 cast("IO[bytes]", self.upload), self.schema, compression=self.compression,
-                use_dictionary=self.repeating, write_statistics=False,
+                use_dictionary=cast("bool", self.repeating), write_statistics=False,
             )  # fmt: skip
         if self._waiting:
-            rows = pa.concat_batches(self._waiting)
+            rows = pa.Table.from_batches(self._waiting).combine_chunks().to_batches()[0]
             self._waiting, self._waiting_rows = [], 0
             self._hash.add(rows)
             run = arrays.repeated(self.run, rows.num_rows)
@@ -250,7 +250,7 @@ def _iso(second: float) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat()
 
 
-def _buffers(column: pa.Array) -> tuple[Places, Bytes]:
+def _buffers(column: pa.Array[Any]) -> tuple[Places, Bytes]:
     """The lengths of a column's texts, 0 for null, and the texts end to end."""
     _, offsets, data = column.buffers()
     if offsets is None or data is None or not len(column):
