@@ -33,6 +33,8 @@ _VARIED = ("integer", "float", "timestamp")
 """Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
 _REJECT_CHARACTERS = 2_000
 
+_Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
+
 
 class Parts:
     """The parts of one try at a split, in the bucket `landing`."""
@@ -55,7 +57,7 @@ class Parts:
             + [("run", pa.string()), ("line", pa.int64())]
         )
         # A dictionary leaves zstd little to win, and it takes long to begin for so few bytes.
-        self._compression = {
+        self._compression: dict[str, _Codec] = {
             name: "snappy" if name in self._repeating else "zstd" for name in self._schema.names
         }
 
@@ -112,7 +114,7 @@ class SlotPart:
     schema: pa.Schema
     repeating: list[str]
     """Columns whose values are few."""
-    compression: dict[str, Literal["snappy", "zstd"]]
+    compression: dict[str, _Codec]
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     newest: float | None = None

@@ -17,6 +17,8 @@ from infra_pulumi.zones import Zones
 
 RUNTIME = "python313"
 SECONDS = 540
+ARROW_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Arrow's own pool keeps what it freed: a fifth more memory for `split`."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Functions(pulumi.ComponentResource):
             "ORIGINS": json.dumps(args.config.origins, sort_keys=True),
             "MANIFEST_BYTES": str(args.config.manifest_bytes),
             "DOWNLOAD_SECONDS": str(args.config.download_seconds),
+            **ARROW_MEMORY,
         }
         return told | {"SPARK": args.spark.settings} if step.spark else told
 

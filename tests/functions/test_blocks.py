@@ -70,7 +70,7 @@ def outcome(
             told.rejects += cut.rejects
     except RunRefused as error:
         return Outcome(refused=str(error))
-    report = file.report()
+    report = file.report(1, "")
     assert report is not None
     told.unknown = report.unknown_columns
     told.hashes = {slot: made.hexdigest() for slot, made in sorted(hashes.items())}
