@@ -56,7 +56,7 @@ def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
     server.start()
     server.wait_ready()
     client = storage.Client(
-        "demo", AnonymousCredentials(), client_options={"api_endpoint": server.url}
+        "demo", cast("Any", AnonymousCredentials)(), client_options={"api_endpoint": server.url}
     )
     for zone in ("raw", "landing", "quarantine"):
         server.create_bucket(zone)

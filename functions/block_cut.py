@@ -21,7 +21,7 @@ from functions.blocks import Block
 from functions.cut import Cut, Cutter
 from functions.grid import Rows
 from functions.instants import Mask, instants
-from functions.proofs import Texts, doubts
+from functions.proofs import Texts, doubts, is_plain_time
 from functions.reading import Batch
 from functions.rows import ColumnCheck, instant, time_limits
 from functions.slot_codes import Codes, SlotCodes
@@ -55,7 +55,7 @@ class BlockCutter:
         codes = self._slots(times)
         order = np.flatnonzero(codes != _NO_SLOT)
         order = order[np.argsort(codes[order], kind="stable")]
-        columns, good = self._columns(records, order)
+        columns, good = self._columns(records, order, times.read)
         if not good.all():
             order = order[good]
             columns = [column.filter(arrays.flags(good)) for column in columns]
@@ -119,16 +119,17 @@ class BlockCutter:
                 codes[codes == code] = _NO_SLOT
         return codes
 
-    def _columns(self, block: Block, order: Rows) -> tuple[list[pa.StringArray], Mask]:
-        """The columns of some records, and which of these have no fault."""
+    def _columns(self, block: Block, order: Rows, timed: Mask) -> tuple[list[pa.StringArray], Mask]:
+        """The columns of some records, and which of these have no fault; `timed` are proved."""
         good = np.ones(len(order), np.bool_)
         columns = []
         if not len(order):
             return [], good
         whole = block.columns(order)
-        for check, doubts_of, values in zip(self._cutter.checks, self._doubts, whole, strict=True):
-            texts = Texts.of(values)
-            doubted = doubts_of(texts)
+        for at, check in enumerate(self._cutter.checks):
+            texts = Texts.of(whole[at])
+            known = at == self._cutter.time and is_plain_time(check.column)
+            doubted = ~timed[order] & texts.filled if known else self._doubts[at](texts)
             column = texts.array
             if not check.column.nullable:
                 good &= texts.filled

@@ -72,13 +72,18 @@ Doubt = Callable[[Texts], Mask]
 """Which values of a column may be wrong, or may not be kept as they are."""
 
 
+def is_plain_time(column: Column) -> bool:
+    """Whether a column is sound where its value is a time within its limits."""
+    return column.type == "timestamp" and not column.allowed and column.pattern is None
+
+
 def doubts(check: ColumnCheck, contract: Contract, run: Run) -> Doubt:
     """What finds the values in doubt of a column."""
     column = check.column
+    if is_plain_time(column):
+        return partial(_not_instants, limits=time_limits(column, contract, run))
     if column.allowed or column.pattern is not None:
         return _every
-    if column.type == "timestamp":
-        return partial(_not_instants, limits=time_limits(column, contract, run))
     limited = column.minimum is not None or column.maximum is not None
     simple: dict[str, Doubt] = {"integer": _not_digits, "float": _not_decimals}
     if column.type in simple:
