@@ -83,6 +83,7 @@ class Functions(pulumi.ComponentResource):
             ),
             service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
                 available_memory=step.memory,
+                available_cpu=step.cpu,
                 timeout_seconds=SECONDS,
                 max_instance_count=step.max_instances,
                 max_instance_request_concurrency=step.concurrency,
