@@ -155,6 +155,7 @@ LINES = st.lists(st.one_of(ROWS.map("\r\n".join), FREE, ROWS.map("\n".join)), ma
 )
 @example('"\r\n"x;y', "\r\n", 64, "utf-8")
 @example("PW1;2024-05-05T05:05:05Z;;75001;a\rb;1;1;;", "\r\n", 400, "utf-8")
+@example('PW1;2024-05-05T05:05:05Z;;75001;x"y;1";1;;', "\r\n", 400, "utf-8")
 def test_blocks_give_what_records_give(
     pool: Executor, text: str, end: str, size: int, encoding: str
 ) -> None:
