@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from catalog.contract import Contract
 from catalog.records import RawFile
 from catalog.runs import Run
+from functions.block_cut import BlockCutter
 from functions.columns import RunRefused
+from functions.cut import Cut
 from functions.readers import File
-from functions.reading import Batch
-from functions.rows import checks, instant
 from functions.uploads import Upload
 
 MOST_BYTES = 20_000_000
@@ -78,7 +79,7 @@ class Look:
         self._contract = contract
         self._run = run
         self._until = until
-        self._checks = checks(contract, run)
+        self._cutter = BlockCutter(contract, run)
         self._rows = self._rejected = 0
         self._whole = True
 
@@ -89,11 +90,13 @@ class Look:
             self._whole = False
             return
         where = f"{self._contract.dataset} {self._run.name} {name}"
-        for batch in File(name, where, self._contract).batches(pieces):
-            self._count(batch)
-            if time.monotonic() > self._until:
-                self._whole = False
-                return
+        with ThreadPoolExecutor(1) as pool:
+            for records in File(name, where, self._contract, pool).batches(pieces):
+                self._rows += records.count
+                self._count(self._cutter.cut(records))
+                if time.monotonic() > self._until:
+                    self._whole = False
+                    return
 
     def end(self) -> datetime | None:
         """The newest report of all files, None where not every one could be read.
@@ -115,24 +118,13 @@ class Look:
             )
         return self.newest
 
-    def _count(self, batch: Batch) -> None:
-        """Count the rows of a batch, those to be rejected, and see its newest report."""
-        bad: set[int] = set()
-        times: Sequence[str | None] = ()
-        for check, values in zip(self._checks, batch.columns, strict=True):
-            clean = check.clean(values)
-            bad.update(check.faults(clean))
-            if check.column.name == self._contract.time_column:
-                times = clean
-        if not self._contract.kind.by_run:
-            bad.update(at for at, text in enumerate(times) if text is None)
-        self._rows += len(batch.lines) + len(batch.broken)
-        self._rejected += len(bad) + len(batch.broken)
-        zone = self._contract.calendar.zone
-        for text in {text for at, text in enumerate(times) if text and at not in bad}:
-            moment = instant(text, zone)
-            if moment is not None and (self.newest is None or moment > self.newest):
-                self.newest = moment.astimezone(UTC)
+    def _count(self, cut: Cut) -> None:
+        """Count the rows to be rejected, and see the newest report of the others."""
+        self._rejected += len(cut.rejects)
+        for seconds in cut.newest.values():
+            moment = datetime.fromtimestamp(seconds, UTC)
+            if self.newest is None or moment > self.newest:
+                self.newest = moment
 
 
 def stale(contract: Contract, run: Run, newest: datetime | None) -> str | None:

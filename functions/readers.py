@@ -7,15 +7,17 @@ of the record, in JSON and of messages the number of the record, all from 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from catalog.contract import Contract, Kind
 from catalog.records import FileReport, Origin
+from functions.blocks import Block
 from functions.bodies import Form, body
-from functions.csv_reader import CsvReader
+from functions.csv_reader import BLOCK_BYTES, CsvReader
 from functions.json_reader import JsonReader
 from functions.message_reader import MessageReader
-from functions.reading import Batch, Reader, Seen
+from functions.reading import Batch, Seen
 
 
 @dataclass
@@ -26,12 +28,15 @@ class File:
     where: str
     """How sentences name it: data set, run, file."""
     contract: Contract
+    pool: Executor
+    """Where blocks of CSV are looked through."""
+    block_bytes: int = BLOCK_BYTES
     origins: set[Origin] = field(default_factory=set, init=False)
     """What its records say of their origin, as far as the file was read."""
     _seen: Seen | None = field(default=None, init=False)
     _encoding: str = field(default="", init=False)
 
-    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch]:
+    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch | Block]:
         """The records in the bytes of the file; raises RunRefused where it cannot be taken."""
         if self.contract.kind is Kind.STREAM:
             messages = MessageReader(self.contract, self.where)
@@ -40,10 +45,14 @@ class File:
             return
         found = body(chunks, self.contract, self.where)
         self._encoding = found.encoding
-        make = JsonReader if found.form is Form.JSON else CsvReader
-        reader: Reader = make(self.contract, self.where)
-        self._seen = reader.seen
-        yield from reader.batches(found.texts)
+        if found.form is Form.JSON:
+            json = JsonReader(self.contract, self.where)
+            self._seen = json.seen
+            yield from json.batches(found.texts)
+        else:
+            csv = CsvReader(self.contract, self.where, self.pool, self.block_bytes)
+            self._seen = csv.seen
+            yield from csv.batches(found.pieces)
 
     def report(self, generation: int, sha256: str) -> FileReport | None:
         """How the header met the contract, as far as the file was read; None before that.
