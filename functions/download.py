@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,7 +23,7 @@ from catalog.runs import TICK_TOLERANCE, Run, tick
 from functions import candidates, history, slices, store
 from functions.bodies import is_page, may_be_data
 from functions.boundary import event
-from functions.candidates import Copy, Fetched, Look, freshest
+from functions.candidates import Copy, Fetched, freshest
 from functions.clients import Clients
 from functions.columns import RunRefused
 from functions.contracts import contract_of, own_slot
@@ -32,6 +33,9 @@ from functions.messages import Message
 from functions.settings import Settings
 from functions.uploads import Upload
 from functions.zones import Zones
+
+if TYPE_CHECKING:
+    from functions.look import Look
 
 _CHUNK_BYTES = 4 << 20
 _HEAD_BYTES = 4_096
@@ -263,7 +267,7 @@ class Try:
 
     def _fetch(self, source: Url, found: Fetched, *, judged: bool) -> None:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
-        look = Look(self._contract, self._run, self._end) if self._compares else None
+        look = self._look() if self._compares else None
         for at, address in enumerate(source.urls):
             url = self._contract.address(address, self._run.asked)
             file = source.files[at] if at < len(source.files) else f"file{at}"
@@ -283,6 +287,12 @@ class Try:
         if look is not None:
             with _judging(judged):
                 found.newest = look.end()
+
+    def _look(self) -> Look:
+        """A look through a source; what reads files is imported by data sets with fallbacks alone."""
+        from functions.look import Look
+
+        return Look(self._contract, self._run, self._end)
 
     @property
     def _standing_newest(self) -> datetime | None:

@@ -13,6 +13,7 @@ from catalog.contract import DATASETS, Contract, Slices, Times, Url, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
 from functions import candidates, download
+from functions.look import Look
 from functions.messages import Message
 from local_cloud.publishers import Answer, Publishers
 from tests.functions.split_cloud import NOW, USAGE, Desk, changed, use
@@ -119,7 +120,7 @@ def test_a_large_body_is_not_looked_through(
 def test_a_look_ends_with_the_time_of_the_fetch(contract: Contract) -> None:
     copy = candidates.Copy()
     copy.add(USAGE.read_bytes())
-    look = candidates.Look(contract, Run(RUN), until=0.0)
+    look = Look(contract, Run(RUN), until=0.0)
     look.at("usage.csv", copy)
     assert look.end() is None
 

@@ -438,13 +438,16 @@ def test_unknown_messages_are_permanent(desk: Desk):
             desk.handle(attributes, request)
 
 
-def test_memory_is_bounded_by_a_chunk(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("block_bytes", [0, 64 << 10], ids=["one by one", "blocks"])
+def test_memory_is_bounded_by_a_chunk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+):
     monkeypatch.setattr("functions.csv_reader.BATCH_ROWS", 256)
     monkeypatch.setattr("functions.parts._SLOT_ROWS", 512)
     monkeypatch.setattr("functions.split._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.bodies._HEAD_BYTES", 64 << 10)
     monkeypatch.setattr("functions.bodies._PIECE_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.split.File", partial(File, block_bytes=64 << 10))
+    monkeypatch.setattr("functions.split.File", partial(File, block_bytes=block_bytes))
 
     def peak(count: int, at: datetime) -> int:
         desk.claim(USAGE_CONTRACT, Run.at(at), [("usage.csv", body(GOOD * count))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,8 +225,8 @@ def test_no_broken_byte_is_an_error_of_ours(at: int, value: int) -> None:
     body = bytearray(avro(*(tap(minute) for minute in range(20))))
     body[at % len(body)] = value
     batches = []
-    with suppress(RunRefused):
-        batches = list(File("o", "there", TAPS).batches(iter([bytes(body)])))
+    with suppress(RunRefused), ThreadPoolExecutor(1) as pool:
+        batches = list(File("o", "there", TAPS, pool).batches(iter([bytes(body)])))
     assert sum(len(batch.lines) + len(batch.broken) for batch in batches) in (0, 20)
 
 

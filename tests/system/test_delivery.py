@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 from google.api_core.exceptions import BadRequest
@@ -348,10 +349,12 @@ def in_order(system_cloud: LocalCloud) -> dict[str, list[str]]:
     return house.state()
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(
     max_examples=5,
     deadline=None,
     derandomize=True,
+    phases=[hypothesis.Phase.generate],  # an example takes a minute: none is made smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -34,6 +34,7 @@ RED = {
     "03_a_lost_reply_swaps_twice": "functions/test_load.py::test_an_older_receipt_after_a_newer",
     "04_parts_are_taken_for_manifests": "catalog/test_runs.py::test_no_output_of_a_step_matches_the_trigger_of_the_same_step",
     "05_counts_are_not_reconciled": "functions/test_load.py::test_counts_that_do_not_reconcile_change_nothing",
+    "06_blocks_are_all_read_ahead": "functions/test_split.py::test_memory_is_bounded_by_a_chunk",
     "06_rows_wait_for_the_end_of_the_file": "functions/test_split.py::test_memory_is_bounded_by_a_chunk",
     "07_a_load_waits_too_long": "system/test_invariants.py::test_every_step_ends_before_its_function_does",
     "08_the_archive_bears_its_time": "infra_pulumi/test_archive.py::test_same_content_same_bytes",
