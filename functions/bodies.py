@@ -47,18 +47,25 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Body:
-    """A file as text. Bytes that are not of the encoding are lone surrogates in it."""
+    """A file, unpacked and in UTF-8 without a byte order mark."""
 
     form: Form
     encoding: str
-    texts: Iterator[str]
+    """What the file was in, as Python names it."""
+    pieces: Iterator[bytes]
+    """Bytes that are not of the encoding stand as they came, and are never UTF-8."""
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """The file as text; bytes that are not of the encoding are lone surrogates in it."""
+        return _texts(self.pieces, "utf-8")
 
 
 def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
-    """The text in the bytes of a file.
+    """The bytes of a file as UTF-8.
 
     Raises RunRefused for an empty file, a page instead of data, an archive other than gzip, an
-    encoding that the contract does not name, and, while the text is read, for gzip that is cut or
+    encoding that the contract does not name, and, while the bytes are read, for gzip that is cut or
     is a bomb.
     """
     pieces = unpacked(chunks, contract.bounds, where)
@@ -71,9 +78,10 @@ def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
         raise RunRefused(f"{where}: the file is empty; ask the publisher, or wait for the next run")
     _refuse_packed(head, where)
     encoding = _encoding(head, contract, where)
-    texts = _texts(chain((head,), pieces), encoding)
-    first = next(texts, "")
-    return Body(_form(first, contract, where), encoding, chain((first,), texts))
+    whole = _utf8(chain((head,), pieces), encoding)
+    first = next(whole, b"")
+    text = next(_texts(iter((first[:_PIECE_BYTES],)), "utf-8"), "")
+    return Body(_form(text, contract, where), encoding, chain((first,), whole))
 
 
 def is_page(head: bytes) -> bool:
@@ -184,6 +192,17 @@ def _encoding(head: bytes, contract: Contract, where: str) -> str:
         f"{where}: the file is not UTF-8 ({invalid} bytes of the first megabyte); add its encoding "
         "to source.encodings of the contract"
     )
+
+
+def _utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Chunks of any encoding in UTF-8, the byte order mark left out.
+
+    A byte that is not of the encoding is put through: among UTF-8 from a writer it is none.
+    """
+    if encoding not in ("utf-8", "utf-8-sig"):
+        return (text.encode("utf-8", "surrogateescape") for text in _texts(chunks, encoding))
+    head = next(chunks, b"")
+    return chain((head.removeprefix(codecs.BOM_UTF8),), chunks)
 
 
 def _texts(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
+import numpy as np
+
 from catalog.contract import Contract
+from functions.blocks import Block
 from functions.columns import Layout, Place, RunRefused, layout, refuse_missing, shown
+from functions.grid import Grid, grid
 from functions.reading import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
@@ -20,42 +26,117 @@ from functions.reading import (
     Seen,
     item_of,
 )
+from functions.supply import Supply
 
 _BAD = re.compile("[\0\ud800-\udfff]")
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _FIELDS_A_LINE = 8
 
+BLOCK_BYTES = 2 << 20
+"""Bytes of a block: enough for the work on it to outweigh its beginning."""
+
+_AHEAD = 2
+_PIECE_BYTES = 1 << 16
+_STRETCH = 1 << 15
+_LONGEST_STRETCH = 4 << 20
+"""How many characters are read one by one before blocks are tried again: at first, at most."""
+
 
 class CsvReader:
-    """Reads one CSV file by the contract's separator."""
+    """Reads one CSV file by the contract's separator.
 
-    def __init__(self, contract: Contract, where: str) -> None:
-        """`where` names the file in sentences."""
+    Regular blocks are given as they are, their records found side by side (`grid`); from a place
+    that is not regular, records are read one by one by Python's own reader, for a stretch.
+    """
+
+    def __init__(
+        self, contract: Contract, where: str, pool: Executor, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        """`where` names the file in sentences; blocks are looked through in `pool`.
+
+        With `block_bytes` of 0 all records are read one by one.
+        """
         self.seen = Seen(shape="csv")
         self._contract = contract
         self._where = where
+        self._pool = pool
+        self._block_bytes = block_bytes if _is_ascii(contract.source.separator) else 0
+        self._least = 0
 
-    def batches(self, texts: Iterator[str]) -> Iterator[Batch]:
-        """The records of the file below its header.
+    def batches(self, pieces: Iterator[bytes]) -> Iterator[Batch | Block]:
+        """The records of the file below its header; `pieces` are UTF-8.
 
         Raises RunRefused for a header that misses a required column, another separator, and a last
         record that is cut.
         """
-        records = _records(texts, self._contract, self._where)
-        head = next((record for record in records if record.fields), None)
-        if head is None or head.fields is None:
+        supply = Supply(pieces, self._block_bytes)
+        stretch = Stretch(supply, self._contract, self._where, 1)
+        head = next((record.fields for record in stretch.records if record.fields), None)
+        if head is None:
             raise RunRefused(f"{self._where}: the file has no header")
-        found = self._layout(head.fields)
+        found = self._layout(head)
+        width = len(head)
+        while True:
+            yield from self._slowly(stretch, found, width)
+            if stretch.ended:
+                return
+            line = yield from self._blocks(supply, found, width, stretch.stop())
+            stretch = Stretch(supply, self._contract, self._where, line)
+
+    def _slowly(self, stretch: Stretch, found: Layout, width: int) -> Iterator[Batch]:
+        """Records one by one, until a place from which blocks may be tried."""
         rows: list[_Row] = []
-        size = 0
-        for record in records:
-            rows.append(self._row(record, len(head.fields)))
+        size = total = 0
+        while not (self._block_bytes and total >= self._least and stretch.settled):
+            record = next(stretch.records, None)
+            if record is None:
+                break
+            total += len(record.text)
+            if record.fields is not None and not record.fields:
+                continue
+            rows.append(self._row(record, width))
             size += len(record.text)
             if len(rows) >= BATCH_ROWS or size >= BATCH_CHARACTERS:
                 yield self._batch(rows, found)
                 rows, size = [], 0
         if rows:
             yield self._batch(rows, found)
+
+    def _blocks(
+        self, supply: Supply, found: Layout, width: int, line: int
+    ) -> Generator[Block, None, int]:
+        """Regular blocks, up to a place that is not regular; gives the line there."""
+        ahead: deque[tuple[bytes, Future[Grid]]] = deque()
+        separator = ord(self._contract.source.separator)
+        longest = self._contract.bounds.field_bytes_max
+        taken = 0
+        while True:
+            while len(ahead) < _AHEAD and (data := supply.block()):
+                ahead.append((data, self._pool.submit(grid, data, separator, width, longest)))
+            if not ahead:
+                break
+            data, future = ahead.popleft()
+            block = Block(future.result().moved(line), found.places)
+            line = block.grid.next_line
+            taken += block.grid.end
+            if block.count:
+                self._sample(block, found)
+                yield block
+            if block.grid.end < len(data):
+                supply.give_back(data[block.grid.end :], *(each for each, _ in ahead))
+                break
+        # Where faults are thick, looking through a block for a few records does not pay.
+        self._least = _STRETCH if taken >= self._least else min(2 * self._least, _LONGEST_STRETCH)
+        return line
+
+    def _sample(self, block: Block, found: Layout) -> None:
+        """Keep the first value of each unknown column."""
+        for name, at in found.unknown.items():
+            if self.seen.unknown[name]:
+                continue
+            filled = np.flatnonzero(block.grid.lengths(at))[:1]
+            for value in block.grid.column(at, filled).to_pylist():
+                self.seen.unknown[name] = value[:SAMPLE_CHARACTERS]
 
     def _layout(self, header: list[str]) -> Layout:
         self.seen.header = [name.strip() for name in header]
@@ -123,6 +204,10 @@ class _Record(NamedTuple):
 _Row = _Record | Broken
 
 
+def _is_ascii(separator: str) -> bool:
+    return separator.isascii() and separator not in '\r\n"'
+
+
 def _column(place: Place | None, seen: list[tuple[str, ...]], count: int) -> list[str]:
     if place is None or not seen:
         return [""] * count
@@ -131,8 +216,44 @@ def _column(place: Place | None, seen: list[tuple[str, ...]], count: int) -> lis
     return [item_of(value, place.item) for value in seen[place.index]]
 
 
-def _records(texts: Iterator[str], contract: Contract, where: str) -> Iterator[_Record]:
-    """The records of a file, header included, blank lines left out.
+class Stretch:
+    """Records of a file read one by one, from a record's begin at the place that is come to."""
+
+    def __init__(self, supply: Supply, contract: Contract, where: str, line: int) -> None:
+        """`line` is the number of the first line."""
+        self.ended = False
+        """Whether the file ends with the last record."""
+        self.records = self._read(contract, where)
+        """In order; a blank line is a record without fields."""
+        self._supply = supply
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._lines = _Lines(self._texts(), contract.bounds.field_bytes_max * _FIELDS_A_LINE, line)
+
+    @property
+    def settled(self) -> bool:
+        """Whether what was read ahead can be given back."""
+        return self._lines.settled
+
+    def stop(self) -> int:
+        """Give back what was read ahead; gives the number of the next line."""
+        unread = self._lines.unread.encode("utf-8", "surrogateescape")
+        self._supply.give_back(unread, self._decoder.getstate()[0])
+        return self._lines.number + 1
+
+    def _read(self, contract: Contract, where: str) -> Iterator[_Record]:
+        yield from _records(self._lines, contract, where)
+        self.ended = True
+
+    def _texts(self) -> Iterator[str]:
+        while piece := self._supply.piece(_PIECE_BYTES):
+            if text := self._decoder.decode(piece):
+                yield text
+        if rest := self._decoder.decode(b"", final=True):
+            yield rest
+
+
+def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[_Record]:
+    """The records of a file, header and blank lines included.
 
     A quote that never closes costs the line it stands on: the lines it would swallow are read
     again.
@@ -140,7 +261,6 @@ def _records(texts: Iterator[str], contract: Contract, where: str) -> Iterator[_
     longest = contract.bounds.field_bytes_max
     if csv.field_size_limit() < longest:
         csv.field_size_limit(longest)
-    lines = _Lines(texts, longest * _FIELDS_A_LINE)
     reader = csv.reader(lines, delimiter=contract.source.separator, strict=True)
     while True:
         first = lines.begin()
@@ -163,8 +283,7 @@ def _records(texts: Iterator[str], contract: Contract, where: str) -> Iterator[_
             fault = "a field above the bound"
         if fault:
             fields, reason = None, fault
-        if fields is None or fields:
-            yield _Record(first, fields, text, reason, lines.last)
+        yield _Record(first, fields, text, reason, lines.last)
 
 
 def _mended(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:
@@ -188,9 +307,9 @@ def _mended(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:
 class _Lines:
     """Physical lines, numbered from 1, with those that the current record took."""
 
-    def __init__(self, texts: Iterator[str], longest: int) -> None:
+    def __init__(self, texts: Iterator[str], longest: int, first: int = 1) -> None:
         """Lines of more than `longest` characters are cut, and told as faults."""
-        self.number = 0
+        self.number = first - 1
         self.taken: list[str] = []
         self.starved = False
         """Whether a record asked for a line after the last one."""
@@ -233,6 +352,16 @@ class _Lines:
             return ""
         found = [self._faults.pop(line, "") for line in range(first, self.number + 1)]
         return next((fault for fault in found if fault), "")
+
+    @property
+    def settled(self) -> bool:
+        """Whether no line that was read ahead has a fault, or lost its end."""
+        return not self._overlong and not self._faults
+
+    @property
+    def unread(self) -> str:
+        """What was read ahead."""
+        return "".join(self._ready) + self._tail
 
     @property
     def last(self) -> bool:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.runs import Run
+from functions import arrays
 from functions.contracts import is_slot, own_slot
 from functions.reading import Batch
 from functions.rows import ColumnCheck, checks, instant
 
-_QUARTER_SECONDS = 900
+QUARTER_SECONDS = 900
+"""What the offsets of all zones are multiples of since 1973."""
+
 _KEPT_SLOTS = 100_000
 _OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
@@ -30,46 +34,51 @@ class Reject:
 
 @dataclass
 class Cut:
-    """A batch by slot: tables of text columns and `line`, and the newest event time of each."""
+    """A batch by slot: rows of text columns and `line`, and the newest event time of each."""
 
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    newest: dict[str, str] = field(default_factory=dict)
-    """Slot → ISO UTC."""
+    tables: dict[str, pa.RecordBatch] = field(default_factory=dict)
+    newest: dict[str, float] = field(default_factory=dict)
+    """Slot → seconds since 1970."""
     rejects: list[Reject] = field(default_factory=list)
     """In order of line."""
+    bytes: int = 0
+    """What the tables keep in memory together."""
 
 
 class Cutter:
-    """Cuts the batches of one run."""
+    """Cuts the batches of one run, record by record."""
 
     def __init__(self, contract: Contract, run: Run) -> None:
         """`run` gives the slot of kinds whose rows have that of their run, and what is too late."""
         self._contract = contract
         self._run = run
-        self._checks = checks(contract, run)
+        self.checks = checks(contract, run)
+        """Of each column of the contract."""
         names = [column.name for column in contract.columns]
         self._names = names
-        self._time = names.index(contract.time_column) if contract.time_column else None
-        self._own = own_slot(contract, run)
+        self.time = names.index(contract.time_column) if contract.time_column else None
+        """Which column tells when, if any does."""
+        self.own = own_slot(contract, run)
+        """The slot of every row, for kinds whose rows have that of their run."""
         self._asked = run.asked if is_slot(contract, run.asked) else None
         self._slots: dict[int, str] = {}
         self._slot_faults: dict[str, str | None] = {}
 
     def cut(self, batch: Batch) -> Cut:
         """The rows of a batch by slot, and its rejects."""
-        columns = [c.clean(v) for c, v in zip(self._checks, batch.columns, strict=True)]
-        faults, untimed = _faults(self._checks, columns, self._time)
+        columns = [c.clean(v) for c, v in zip(self.checks, batch.columns, strict=True)]
+        faults, untimed = _faults(self.checks, columns, self.time)
         instants = self._instants(columns, untimed)
-        rejects = [Reject(b.line, b.reason, self._own, b.text) for b in batch.broken]
+        rejects = [Reject(b.line, b.reason, self.own, b.text) for b in batch.broken]
         rows: dict[str, list[int]] = {}
         newest: dict[str, float] = {}
         for at, line in enumerate(batch.lines):
             second = instants[at]
-            slot = self._own or (None if second is None else self._slot(second))
+            slot = self.own or (None if second is None else self.slot(second))
             fault = faults.get(at) if faults else None
             if slot is None:
                 fault = fault or "no slot"
-            elif late := self._slot_fault(slot):
+            elif late := self.slot_fault(slot):
                 fault, slot = fault or late, None
             if fault is not None:
                 rejects.append(Reject(line, fault, slot, batch.texts[at]))
@@ -79,30 +88,32 @@ class Cutter:
             if second is not None and second > newest.get(slot, float("-inf")):
                 newest[slot] = second
         rejects.sort(key=lambda reject: reject.line)
+        tables = self._tables(columns, batch.lines, rows)
         return Cut(
-            tables=self._tables(columns, batch.lines, rows),
-            newest={slot: _iso(second) for slot, second in newest.items()},
+            tables=tables,
+            bytes=sum(table.nbytes for table in tables.values()),
+            newest=newest,
             rejects=rejects,
         )
 
     def _instants(self, columns: list[list[str | None]], untimed: set[int]) -> list[float | None]:
         """Seconds since 1970 of each row's event, None where it has none or a wrong one."""
         count = len(columns[0]) if columns else 0
-        if self._time is None:
+        if self.time is None:
             return [None] * count
         zone = self._contract.calendar.zone
         found: list[float | None] = []
-        for at, text in enumerate(columns[self._time]):
+        for at, text in enumerate(columns[self.time]):
             moment = instant(text, zone) if text is not None and at not in untimed else None
             found.append(None if moment is None else moment.timestamp())
         return found
 
-    def _slot(self, second: float) -> str:
+    def slot(self, second: float) -> str:
         """The slot of an instant, remembered by quarter of an hour, which no offset cuts."""
         moment = datetime.fromtimestamp(second, UTC)
         if second < _OFFSETS_ARE_QUARTERS:
             return self._contract.calendar.slot(moment)
-        quarter = int(second // _QUARTER_SECONDS)
+        quarter = int(second // QUARTER_SECONDS)
         found = self._slots.get(quarter)
         if found is None:
             if len(self._slots) >= _KEPT_SLOTS:
@@ -110,7 +121,7 @@ class Cutter:
             found = self._slots[quarter] = self._contract.calendar.slot(moment)
         return found
 
-    def _slot_fault(self, slot: str) -> str | None:
+    def slot_fault(self, slot: str) -> str | None:
         """Why no row of a slot may come with this run."""
         if slot not in self._slot_faults:
             fault = None
@@ -123,12 +134,16 @@ class Cutter:
 
     def _tables(
         self, columns: list[list[str | None]], lines: list[int], rows: dict[str, list[int]]
-    ) -> dict[str, pa.Table]:
-        texts = [pa.array(values, pa.string()) for values in columns]
-        whole = pa.table([*texts, pa.array(lines, pa.int64())], names=[*self._names, "line"])
+    ) -> dict[str, pa.RecordBatch]:
+        texts = [arrays.texts(values) for values in columns]
+        whole = pa.record_batch(
+            [*texts, arrays.integers(np.array(lines, np.int64))], names=[*self._names, "line"]
+        )
         if len(rows) == 1 and len(next(iter(rows.values()))) == len(lines):
             return dict.fromkeys(rows, whole)
-        return {slot: whole.take(pa.array(at, pa.int64())) for slot, at in rows.items()}
+        return {
+            slot: whole.take(arrays.integers(np.array(at, np.int64))) for slot, at in rows.items()
+        }
 
 
 def _faults(
@@ -144,7 +159,3 @@ def _faults(
         for row, fault in found.items():
             faults.setdefault(row, fault)
     return faults, untimed
-
-
-def _iso(second: float) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat()

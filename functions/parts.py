@@ -8,52 +8,68 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import IO, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from google.cloud.storage import Bucket
 
 from catalog import names
-from catalog.contract import Bounds
+from catalog.contract import Bounds, Column
 from catalog.names import SplitKey
 from catalog.records import Part
+from functions import arrays
+from functions.cut import Cut
 from functions.uploads import Upload
 
-_SLOT_BYTES = 2 << 20
 _SLOT_ROWS = 16_384
-_WAITING_BYTES = 32 << 20
+_WAITING_BYTES = 48 << 20
+_VARIED = ("integer", "float", "timestamp")
+"""Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
 _REJECT_CHARACTERS = 2_000
+_LONG = 255
+"""In place of a length: it does not fit into the byte."""
+
+Letters = npt.NDArray[np.uint8]
 
 
 class Parts:
     """The parts of one try at a split, in the bucket `landing`."""
 
     def __init__(
-        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[str]
-    ) -> None:
-        """`columns` are the canonical names; `run` and `line` are added."""
+        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[Column],
+        pool: Executor,
+    ) -> None:  # fmt: skip
+        """`columns` are the contract's; `run` and `line` are added. `pool` writes."""
         self.slots: dict[str, SlotPart] = {}
         self._bucket = bucket
         self._dataset = dataset
         self._key = key
         self._attempt = attempt
+        self._pool = pool
+        self._waiting_bytes = 0
+        self._repeating = [c.name for c in columns if c.type not in _VARIED] + ["run"]
         self._schema = pa.schema(
-            [(name, pa.string()) for name in columns] + [("run", pa.string()), ("line", pa.int64())]
+            [(column.name, pa.string()) for column in columns]
+            + [("run", pa.string()), ("line", pa.int64())]
         )
 
-    def add(self, slot: str, rows: pa.Table, newest: str | None) -> None:
-        """Add rows to a slot, in order: text columns and `line`."""
-        self._slot(slot).add(rows, newest)
-        if sum(part.waiting_bytes for part in self.slots.values()) > _WAITING_BYTES:
-            for part in self.slots.values():
-                part.flush()
-
-    def reject(self, slot: str, reason: str, text: str) -> None:
-        """Count a rejected row of a slot."""
-        self._slot(slot).reject(reason, text)
+    def add(self, cut: Cut) -> None:
+        """Add the rows of the slots that a cut found, and count its rejects by slot."""
+        for slot, rows in cut.tables.items():
+            self._slot(slot).add(rows, cut.newest.get(slot))
+        for reject in cut.rejects:
+            if reject.slot is not None:
+                self._slot(reject.slot).reject(reject.reason, reject.text)
+        # Counted by cut, not by slot: a few rows that wait keep all that they were cut from.
+        self._waiting_bytes += cut.bytes
+        if self._waiting_bytes > _WAITING_BYTES:
+            self._flush()
 
     def expect(self, slot: str) -> None:
         """Make a part of the slot even where it gets no row."""
@@ -61,6 +77,7 @@ class Parts:
 
     def finish(self, bounds: Bounds) -> tuple[Part, ...]:
         """Write what waits; the parts in order of slot, held where too many rows were rejected."""
+        self._flush()
         return tuple(self.slots[slot].finish(bounds) for slot in sorted(self.slots))
 
     def abandon(self) -> None:
@@ -68,12 +85,17 @@ class Parts:
         for part in self.slots.values():
             part.upload.abandon()
 
+    def _flush(self) -> None:
+        """Write all that waits, slots side by side."""
+        list(self._pool.map(SlotPart.flush, self.slots.values()))
+        self._waiting_bytes = 0
+
     def _slot(self, slot: str) -> SlotPart:
         found = self.slots.get(slot)
         if found is None:
             name = names.part(self._dataset, slot, self._key, self._attempt)
             upload = Upload(self._bucket, name, "application/vnd.apache.parquet")
-            found = SlotPart(slot, self._key.run.name, upload, self._schema)
+            found = SlotPart(slot, self._key.run.name, upload, self._schema, self._repeating)
             self.slots[slot] = found
         return found
 
@@ -86,11 +108,13 @@ class SlotPart:
     run: str
     upload: Upload
     schema: pa.Schema
+    repeating: list[str]
+    """Columns whose values are few."""
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    newest: str | None = None
-    waiting_bytes: int = 0
-    _waiting: list[pa.Table] = field(default_factory=list)
+    newest: float | None = None
+    """Seconds since 1970 of its newest event."""
+    _waiting: list[pa.RecordBatch] = field(default_factory=list)
     _waiting_rows: int = 0
     _writer: pq.ParquetWriter | None = None
 
@@ -98,16 +122,14 @@ class SlotPart:
         """Begin the hash."""
         self._hash = _RowsHash(self.schema.names[:-2])
 
-    def add(self, rows: pa.Table, newest: str | None) -> None:
+    def add(self, rows: pa.RecordBatch, newest: float | None) -> None:
         """Add rows; writes a row group when enough wait."""
-        self._hash.add(rows)
         self.rows += rows.num_rows
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows
-        self.waiting_bytes += rows.nbytes
         if newest is not None and (self.newest is None or newest > self.newest):
             self.newest = newest
-        if self._waiting_rows >= _SLOT_ROWS or self.waiting_bytes >= _SLOT_BYTES:
+        if self._waiting_rows >= _SLOT_ROWS:
             self.flush()
 
     def reject(self, reason: str, text: str) -> None:
@@ -119,14 +141,16 @@ class SlotPart:
         """Write the rows that wait as a row group."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                cast("IO[bytes]", self.upload), self.schema, compression="zstd"
-            )
+                cast("IO[bytes]", self.upload), self.schema, compression="zstd",
+                use_dictionary=self.repeating, write_statistics=False,
+            )  # fmt: skip
         if self._waiting:
-            rows = pa.concat_tables(self._waiting)
-            run = pa.array([self.run] * rows.num_rows, pa.string())
-            rows = rows.add_column(rows.num_columns - 1, "run", run)
-            self._writer.write_table(rows.combine_chunks())
-        self._waiting, self._waiting_rows, self.waiting_bytes = [], 0, 0
+            rows = pa.concat_batches(self._waiting)
+            self._waiting, self._waiting_rows = [], 0
+            self._hash.add(rows)
+            run = arrays.repeated(self.run, rows.num_rows)
+            columns = [*rows.columns[:-1], run, rows.columns[-1]]
+            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
 
     def finish(self, bounds: Bounds) -> Part:
         """Make the object; the part is held when it has more rejected rows than the bounds bear."""
@@ -144,7 +168,7 @@ class SlotPart:
             hash=self._hash.hexdigest(),
             rejected=dict(sorted(self.rejected.items())),
             held=not bounds.bears(bad, self.rows + bad),
-            newest=self.newest,
+            newest=None if self.newest is None else _iso(self.newest),
         )
 
 
@@ -195,16 +219,15 @@ class _RowsHash:
         self._rejects = hashlib.sha256()
         self._rows = 0
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, rows: pa.RecordBatch) -> None:
         """Take rows into the hash, in order."""
         self._rows += rows.num_rows
-        for name, text in self._texts.items():
-            for chunk in rows.column(name).chunks:
-                lengths, data = _buffers(chunk)
-                self._lengths[name].update(lengths)
-                text.update(data)
-                if chunk.null_count < len(chunk):
-                    self._filled.add(name)
+        for at, (name, text) in enumerate(self._texts.items()):
+            lengths, data = _buffers(rows.column(at))
+            if lengths.any():
+                self._filled.add(name)
+            self._lengths[name].update(lengths)
+            text.update(data)
 
     def reject(self, reason: str, text: str) -> None:
         """Take a rejected row into the hash."""
@@ -220,12 +243,27 @@ class _RowsHash:
         return whole.hexdigest()
 
 
-def _buffers(chunk: pa.Array[Any]) -> tuple[bytes, bytes]:
-    """The lengths of an array's texts, -1 for null, and its texts end to end."""
-    _, offsets, data = chunk.buffers()
+def _iso(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()
+
+
+def _buffers(column: pa.Array[Any]) -> tuple[Letters, Letters]:
+    """The lengths of texts, each in a byte where it is short, and the texts end to end.
+
+    A byte is 0 for null, a text's length and 1, or 255, which the length itself follows.
+    """
+    _, offsets, data = column.buffers()
     assert offsets is not None  # noqa: S101 - text has offsets
-    bounds = np.frombuffer(offsets, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-    lengths = np.diff(bounds).astype("<i4")
-    lengths[chunk.is_null().to_numpy(zero_copy_only=False)] = -1
-    start, end = (int(bounds[0]), int(bounds[-1])) if len(bounds) else (0, 0)
-    return lengths.tobytes(), bytes(data[start:end]) if data is not None else b""
+    bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    if data is None or not len(column):
+        return np.zeros(len(column), np.uint8), np.empty(0, np.uint8)
+    lengths = bounds[1:] - bounds[:-1]
+    told = np.minimum(lengths, _LONG - 1).astype(np.uint8)
+    told += 1
+    if column.null_count:
+        told[arrays.nulls(column)] = 0
+    long = np.flatnonzero(told == _LONG)
+    if len(long):
+        after = np.repeat(long + 1, 4)
+        told = np.insert(told, after, lengths[long].astype("<i4").view(np.uint8))
+    return told, np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]

@@ -7,14 +7,16 @@ of the record, in JSON the number of the record, both from 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from catalog.contract import Contract
 from catalog.records import FileReport
+from functions.blocks import Block
 from functions.bodies import Form, body
-from functions.csv_reader import CsvReader
+from functions.csv_reader import BLOCK_BYTES, CsvReader
 from functions.json_reader import JsonReader
-from functions.reading import Batch, Reader
+from functions.reading import Batch, Seen
 
 
 @dataclass
@@ -25,22 +27,30 @@ class File:
     where: str
     """How sentences name it: data set, run, file."""
     contract: Contract
-    _reader: Reader | None = field(default=None, init=False)
+    pool: Executor
+    """Where blocks of CSV are looked through."""
+    block_bytes: int = BLOCK_BYTES
+    _seen: Seen | None = field(default=None, init=False)
     _encoding: str = field(default="", init=False)
 
-    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch]:
+    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch | Block]:
         """The records in the bytes of the file; raises RunRefused where it cannot be taken."""
         found = body(chunks, self.contract, self.where)
         self._encoding = found.encoding
-        make = JsonReader if found.form is Form.JSON else CsvReader
-        self._reader = make(self.contract, self.where)
-        yield from self._reader.batches(found.texts)
+        if found.form is Form.JSON:
+            json = JsonReader(self.contract, self.where)
+            self._seen = json.seen
+            yield from json.batches(found.texts)
+        else:
+            csv = CsvReader(self.contract, self.where, self.pool, self.block_bytes)
+            self._seen = csv.seen
+            yield from csv.batches(found.pieces)
 
     def report(self) -> FileReport | None:
         """How the header met the contract, as far as the file was read; None before that."""
-        if self._reader is None:
+        seen = self._seen
+        if seen is None:
             return None
-        seen = self._reader.seen
         return FileReport(
             object=self.object,
             encoding=self._encoding,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 BATCH_ROWS = 8_192
 BATCH_CHARACTERS = 8 << 20
@@ -29,6 +27,11 @@ class Batch:
     texts: list[str]
     broken: list[Broken] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        """Number of records, broken ones included."""
+        return len(self.lines) + len(self.broken)
+
 
 @dataclass
 class Seen:
@@ -40,16 +43,6 @@ class Seen:
     unknown: dict[str, str] = field(default_factory=dict)
     """Name seen → the first value that is not empty, cut."""
     missing: list[str] = field(default_factory=list)
-
-
-class Reader(Protocol):
-    """Reads one file."""
-
-    seen: Seen
-
-    def batches(self, texts: Iterator[str]) -> Iterator[Batch]:
-        """The records in a text; raises RunRefused where the file cannot be taken."""
-        ...
 
 
 def item_of(text: str, item: int) -> str:

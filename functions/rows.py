@@ -93,6 +93,16 @@ def checks(contract: Contract, run: Run) -> tuple[ColumnCheck, ...]:
     return tuple(ColumnCheck(column, contract, run) for column in contract.columns)
 
 
+def time_limits(column: Column, contract: Contract, run: Run) -> tuple[float, float]:
+    """First and last second since 1970 that a timestamp of a column may tell."""
+    zone = contract.calendar.zone
+    low, high = _bound(column, column.minimum, zone), _bound(column, column.maximum, zone)
+    last = high.timestamp() if high else float("inf")
+    if column.name == contract.time_column:
+        last = min(last, (run.time + FUTURE).timestamp())
+    return low.timestamp() if low else float("-inf"), last
+
+
 @lru_cache(maxsize=65_536)
 def instant(text: str, zone: ZoneInfo) -> datetime | None:
     """The aware instant of a timestamp's text; None where it is none.

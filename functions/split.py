@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Literal
 
@@ -23,20 +24,25 @@ from catalog.names import SplitKey
 from catalog.records import Claim, Event, FileReport, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions import history, store
+from functions.ahead import ahead
+from functions.block_cut import BlockCutter
+from functions.blocks import Block
 from functions.boundary import event
 from functions.clients import Clients
 from functions.columns import RunRefused
 from functions.contracts import contract_of, is_slot
-from functions.cut import Cutter
 from functions.errors import Permanent
 from functions.messages import Message
 from functions.parts import Parts, Rejects
 from functions.readers import File
+from functions.reading import Batch
 from functions.settings import Settings
 from functions.zones import Zones
 
 _READ_BYTES = 1 << 20
 _REASONS = 5
+THREADS = 2
+"""As many as the function has processors; what they do for long, they do without Python's lock."""
 _SECONDS = 480.0
 """How long the files of a run are read: the rest of a function's time is for what follows."""
 
@@ -91,8 +97,10 @@ class Try:
         self._key = key
         self._zones = zones
         attempt = uuid.uuid4().hex[:12]
-        columns = [column.name for column in contract.columns]
-        self._parts = Parts(zones.landing, contract.dataset, key, attempt, columns)
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._parts = Parts(
+            zones.landing, contract.dataset, key, attempt, contract.columns, self._pool
+        )
         self._rejects = Rejects(zones.quarantine, contract.dataset, key, attempt)
         self._reports: list[FileReport] = []
         self._no_slot: dict[str, int] = {}
@@ -100,7 +108,7 @@ class Try:
 
     def record(self) -> SplitRecord:
         """The record that now stands: this try's, or that of another which was first."""
-        with ExitStack() as undo:
+        with self._pool, ExitStack() as undo:
             undo.callback(self._parts.abandon)
             undo.callback(self._rejects.abandon)
             made = self._made()
@@ -146,29 +154,30 @@ class Try:
     def _read(self, raw: RawFile) -> None:
         """Cut one file into the parts."""
         name = raw.object.rpartition("/")[2]
-        file = File(
-            raw.object, f"{self._contract.dataset} {self._key.run.name} {name}", self._contract
-        )
-        cutter = Cutter(self._contract, self._key.run)
+        where = f"{self._contract.dataset} {self._key.run.name} {name}"
+        file = File(raw.object, where, self._contract, self._pool)
+        cutter = BlockCutter(self._contract, self._key.run)
         try:
-            for batch in file.batches(_chunks(self._zones.raw, raw, file.where)):
-                self._rows += len(batch.lines) + len(batch.broken)
-                self._keep_rows_max(file.where)
-                self._keep_time(file.where)
-                found = cutter.cut(batch)
-                for slot, table in found.tables.items():
-                    self._parts.add(slot, table, found.newest.get(slot))
-                for reject in found.rejects:
+            found = self._kept(file.batches(_chunks(self._zones.raw, raw, where)), where)
+            for cut in ahead(self._pool, cutter.cut, found):
+                for reject in cut.rejects:
                     self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
-                    if reject.slot is not None:
-                        self._parts.reject(reject.slot, reject.reason, reject.text)
-                    else:
+                    if reject.slot is None:
                         count = self._no_slot.get(reject.reason, 0)
                         self._no_slot[reject.reason] = count + 1
+                self._parts.add(cut)
         finally:
             report = file.report()
             if report is not None:
                 self._reports.append(report)
+
+    def _kept(self, batches: Iterator[Batch | Block], where: str) -> Iterator[Batch | Block]:
+        """The batches, as long as rows and time are within their bounds."""
+        for batch in batches:
+            self._rows += batch.count
+            self._keep_rows_max(where)
+            self._keep_time(where)
+            yield batch
 
     def _keep_rows_max(self, where: str) -> None:
         most = self._contract.bounds.rows_max

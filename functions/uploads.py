@@ -19,7 +19,7 @@ class Upload(io.RawIOBase):
     """
 
     def __init__(
-        self, bucket: Bucket, name: str, content_type: str, chunk: int = 4 * _MULTIPLE
+        self, bucket: Bucket, name: str, content_type: str, chunk: int = _MULTIPLE
     ) -> None:
         """Nothing is sent before a chunk is full."""
         super().__init__()

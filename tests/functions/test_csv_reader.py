@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hypothesis import given, settings
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, load
 from catalog.runs import Run
-from functions.csv_reader import _records
-from functions.cut import Cutter
+from functions.block_cut import BlockCutter
+from functions.csv_reader import _FIELDS_A_LINE, _Lines, _Record, _records
 from functions.readers import File
 from tests.functions.split_cloud import NOW
 
@@ -27,6 +28,12 @@ def pieces(text: str, size: int) -> Iterator[str]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
+def records(texts: Iterator[str]) -> list[_Record]:
+    """The records of a text but blank lines."""
+    lines = _Lines(texts, CONTRACT.bounds.field_bytes_max * _FIELDS_A_LINE)
+    return [r for r in _records(lines, CONTRACT, "x") if r.fields is None or r.fields]
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.lists(HOSTILE, min_size=2, max_size=4), min_size=1, max_size=8),
@@ -36,7 +43,7 @@ def test_what_was_written_is_read(rows: list[list[str]], end: str, size: int, en
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=";", lineterminator=end, quoting=csv.QUOTE_ALL).writerows(rows)
     text = out.getvalue() if ended else out.getvalue().removesuffix(end)
-    found = list(_records(pieces(text, size), CONTRACT, "x"))
+    found = records(pieces(text, size))
     assert [r.fields for r in found if r.fields] == [
         row for row in rows if not any("\0" in value for value in row)
     ]
@@ -52,14 +59,14 @@ def test_what_was_written_is_read(rows: list[list[str]], end: str, size: int, en
 @given(st.lists(st.text(alphabet='ab";', max_size=9), max_size=12), st.integers(1, 9))
 def test_every_line_of_any_text_ends_in_one_record(lines: list[str], size: int) -> None:
     text = "".join(line + "\n" for line in lines)
-    found = list(_records(pieces(text, size), CONTRACT, "x"))
+    found = records(pieces(text, size))
     told = "".join(r.text for r in found)
     assert [line for line in told.splitlines() if line] == [line for line in lines if line]
 
 
 def test_a_stray_quote_costs_its_own_line() -> None:
     text = 'a;b\n1;"x\n2;y\n3;"z"\n4;v"w\n5;"u"t\n'
-    found = list(_records(iter([text]), CONTRACT, "x"))
+    found = records(iter([text]))
     assert [(r.line, r.fields, r.reason) for r in found] == [
         (1, ["a", "b"], ""),
         (2, None, "a quote never closes"),
@@ -83,13 +90,15 @@ def test_split_then_put_together_is_what_came(rows: list[tuple[str, ...]]) -> No
     writer = csv.writer(out, delimiter=";")
     writer.writerow(["Code Site", "Date heure début", "Code postal", "Nom du site"])
     writer.writerows(rows)
-    cutter = Cutter(CONTRACT, Run.at(NOW))
+    cutter = BlockCutter(CONTRACT, Run.at(NOW))
     slots: list[tuple[str, dict[str, Any]]] = []
     rejected = 0
-    for batch in File("o", "x", CONTRACT).batches(iter([out.getvalue().encode()])):
-        cut = cutter.cut(batch)
-        rejected += len(cut.rejects)
-        slots += [(slot, row) for slot, t in cut.tables.items() for row in t.to_pylist()]
+    with ThreadPoolExecutor(1) as pool:
+        file = File("o", "x", CONTRACT, pool)
+        for batch in file.batches(iter([out.getvalue().encode()])):
+            cut = cutter.cut(batch)
+            rejected += len(cut.rejects)
+            slots += [(slot, row) for slot, t in cut.tables.items() for row in t.to_pylist()]
     told = Counter((r["site_code"], r["started_at"], r["site_name"] or "") for _, r in slots)
     good = [row for row in rows if row[0] and "\0" not in row[3]]
     blank = [(site, at, name if name.strip() else "") for site, at, _, name in good]

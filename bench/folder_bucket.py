@@ -1,0 +1,79 @@
+"""A bucket that is a folder: what `split` asks of Cloud Storage, on local files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from google.api_core.exceptions import NotFound, PreconditionFailed
+
+
+class FolderBucket:
+    """A bucket of one folder. Generations are all 1, and one writer at a time is assumed."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder need not exist."""
+        self.name = folder.name
+        self._folder = folder
+
+    def blob(self, name: str, generation: int | None = None) -> FolderBlob:
+        """An object by its name, whether it exists or not."""
+        del generation
+        return FolderBlob(self._folder / name, name)
+
+    def list_blobs(self, *, prefix: str, fields: str = "") -> Iterator[FolderBlob]:
+        """The objects whose names begin with a prefix, in order."""
+        del fields
+        files = (path for path in self._folder.rglob("*") if path.is_file())
+        named = sorted(path.relative_to(self._folder).as_posix() for path in files)
+        return (self.blob(name) for name in named if name.startswith(prefix))
+
+
+class FolderBlob:
+    """An object that is a file."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """The file need not exist."""
+        self.name = name
+        self.generation = 1
+        self._path = path
+
+    def open(self, mode: str, **options: object) -> IO[bytes]:
+        """The file, to read or to write; the options of an upload mean nothing here."""
+        del options
+        if "w" in mode:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        return io.FileIO(self._path, mode.replace("b", ""))  # type: ignore[return-value]
+
+    def upload_from_string(
+        self, body: bytes, *, if_generation_match: int | None = None, **options: object
+    ) -> None:
+        """Write the whole file; raises PreconditionFailed where it must be absent and is not."""
+        del options
+        if if_generation_match == 0 and self._path.exists():
+            raise PreconditionFailed(f"{self.name} exists")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_bytes(body)
+
+    def download_as_bytes(self) -> bytes:
+        """The whole file; raises NotFound where there is none."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(self.name) from error
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.exists()
+
+    def reload(self) -> None:
+        """Nothing to learn: generations are all 1."""
+
+    def delete(self) -> None:
+        """Remove the file; raises NotFound where there is none."""
+        try:
+            self._path.unlink()
+        except FileNotFoundError as error:
+            raise NotFound(self.name) from error

@@ -1,0 +1,270 @@
+"""Records and fields in a block of CSV bytes, found without a loop where the block is regular.
+
+Regular is what every reader of CSV reads alike: UTF-8 without NUL, line ends LF or CRLF, quotes only
+around a whole field or doubled inside one, records no longer than a bound. Each of these is proved of
+a block before its fields are told; a block is told up to the first record that breaks one of them,
+which is left to `csv_reader`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from functions import arrays
+from functions.reading import Broken
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int32]
+"""Places of bytes in a block, which is far below 2 GB."""
+Rows = npt.NDArray[np.intp]
+"""Numbers of records in a grid."""
+
+_LF, _CR, _QUOTE = 10, 13, 34
+_TILE = 1 << 18
+"""So much is looked at in one go: what is found of it stays in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The records of a block that have all their fields, and the others as broken."""
+
+    data: bytes
+    first: Rows
+    """Number of each record's first field among the fields of the block."""
+    lines: npt.NDArray[np.int64]
+    """First physical line of each record."""
+    width: int
+    """Fields of a record."""
+    end: int
+    """How many bytes of the block the records take, broken and blank ones included."""
+    next_line: int
+    """Line after the last record."""
+    broken: list[Broken] = field(default_factory=list)
+    _bounds: Places = field(default_factory=lambda: np.zeros(1, np.int32))
+    """Start and end of every field, quotes left out, in order, and the end again."""
+
+    @property
+    def rows(self) -> int:
+        """Number of records that have all their fields."""
+        return len(self.first)
+
+    def moved(self, lines: int) -> Grid:
+        """The same records so many lines further down."""
+        return replace(
+            self,
+            lines=self.lines + lines,
+            next_line=self.next_line + lines,
+            broken=[replace(each, line=each.line + lines) for each in self.broken],
+        )
+
+    def text(self, row: int) -> str:
+        """A record as it stands in the block, its line end included."""
+        at = 2 * int(self.first[row])
+        begin, end = int(self._bounds[at]), int(self._bounds[at + 2 * self.width - 1])
+        quoted = begin > 0 and self.data[begin - 1] == _QUOTE
+        return self.data[begin - quoted : self.data.index(b"\n", end) + 1].decode()
+
+    def column(self, index: int, rows: Rows | None = None) -> pa.StringArray:
+        """The values of one field, of all records or of some in their order; null where empty."""
+        places = 2 * (self.first + index if rows is None else self.first[rows] + index)
+        if not len(places):
+            return arrays.texts([])
+        found = pc.take(self._fields, arrays.integers(places), boundscheck=False)
+        _, bounds, data = found.buffers()
+        if data is not None and (np.frombuffer(data, np.uint8) == _QUOTE).any():
+            _, bounds, data = pc.replace_substring(found, '""', '"').buffers()
+        ends = np.frombuffer(bounds, np.int32, len(places) + 1)
+        filled = ends[1:] > ends[:-1]
+        if filled.all():
+            return pa.StringArray.from_buffers(len(places), bounds, data)
+        valid = pa.py_buffer(np.packbits(filled, bitorder="little"))
+        return pa.StringArray.from_buffers(len(places), bounds, data, valid)
+
+    def starts(self, index: int) -> Places:
+        """The byte of the block at which the value of one field begins, for each record."""
+        return self._bounds[2 * (self.first + index)]
+
+    def lengths(self, index: int) -> Places:
+        """The number of bytes of one field between its quotes, for each record."""
+        places = 2 * (self.first + index)
+        return self._bounds[places + 1] - self._bounds[places]
+
+    @cached_property
+    def bytes(self) -> Bytes:
+        """The block as an array, without a copy."""
+        return np.frombuffer(self.data, np.uint8)
+
+    @cached_property
+    def _fields(self) -> pa.StringArray:
+        """Texts of which every second is a field; the others are what lies between two."""
+        bounds = self._bounds
+        return pa.StringArray.from_buffers(
+            len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self.data)
+        )
+
+
+def grid(data: bytes, separator: int, width: int, longest: int) -> Grid:
+    """The records of a block up to the first that is not regular or has no line end.
+
+    The block begins with a record, on line 0. `separator` is a byte of ASCII, `longest` the most
+    bytes of a record. `end` is 0 where not even the first record is regular.
+    """
+    marks = _Marks.of(data, separator)
+    ends = marks.structure[marks.last]
+    sizes = np.diff(ends, prepend=-1)
+    fault = min(_first_fault(data, marks), len(data))
+    if len(ends) and sizes.max() > longest:
+        at = int(np.argmax(sizes > longest))
+        fault = min(fault, int(ends[at - 1]) + 1 if at else 0)
+    regular = int(np.searchsorted(ends, fault))
+    if not regular:
+        return Grid(data[:0], np.empty(0, np.intp), np.empty(0, np.int64), width, 0, 0)
+    end = int(ends[regular - 1]) + 1
+    if end < len(data):
+        return grid(data[:end], separator, width, longest)
+    return _cut(data, marks, width)
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """The separators, line ends and quotes of a block."""
+
+    bytes: Bytes
+    separator: int
+    structure: Places
+    """Separators and line ends outside quotes."""
+    last: Rows
+    """Which of them end a record."""
+    quotes: Places
+    line_ends: Places
+    """Every line end, inside quotes too."""
+    returns: int
+    """How many carriage returns there are."""
+
+    @classmethod
+    def of(cls, data: bytes, separator: int) -> _Marks:
+        """Find the marks of a block that begins with a record."""
+        whole = np.frombuffer(data, np.uint8)
+        places, returns = _places(whole, separator)
+        kinds = whole[places]
+        quote, line_end = kinds == _QUOTE, kinds == _LF
+        inside = np.cumsum(quote, dtype=np.uint8)
+        inside &= 1
+        inside |= quote
+        kept = np.flatnonzero(inside == 0)
+        return cls(
+            whole, separator, places[kept], np.flatnonzero(line_end[kept]),
+            places[quote], places[line_end], returns,
+        )  # fmt: skip
+
+    def misplaced_quote(self) -> int:
+        """Place of the first quote that is neither around a whole field nor doubled."""
+        opens, closes = self.quotes[0::2], self.quotes[1::2]
+        before = self.bytes[opens - 1]
+        after = self.bytes[np.minimum(closes + 1, len(self.bytes) - 1)]
+        edge = (before == self.separator) | (before == _LF) | (before == _QUOTE) | (opens == 0)
+        close = (after == self.separator) | (after == _LF) | (after == _QUOTE) | (after == _CR)
+        faults = [opens[~edge][:1], closes[~close][:1]]
+        if len(opens) > len(closes):
+            faults.append(opens[-1:])
+        return min((int(fault[0]) for fault in faults if len(fault)), default=len(self.bytes))
+
+
+def _places(whole: Bytes, separator: int) -> tuple[Places, int]:
+    """Where the separators, line ends and quotes stand, in order; the number of returns."""
+    found = [np.empty(0, np.int32)]
+    returns = 0
+    mark, other = np.empty(_TILE, np.bool_), np.empty(_TILE, np.bool_)
+    for start in range(0, len(whole), _TILE):
+        tile = whole[start : start + _TILE]
+        seen, each = mark[: len(tile)], other[: len(tile)]
+        np.equal(tile, _CR, out=each)
+        returns += int(np.count_nonzero(each))
+        np.equal(tile, separator, out=seen)
+        for byte in (_LF, _QUOTE):
+            np.equal(tile, byte, out=each)
+            np.logical_or(seen, each, out=seen)
+        places = np.flatnonzero(seen)
+        places += start
+        found.append(places.astype(np.int32))
+    return np.concatenate(found), returns
+
+
+def _first_fault(data: bytes, marks: _Marks) -> int:
+    """Place of the first byte that makes a block irregular, its length where there is none."""
+    faults = [marks.misplaced_quote()]
+    nul = data.find(b"\0")
+    if nul >= 0:
+        faults.append(nul)
+    ended = np.count_nonzero(marks.bytes[marks.line_ends - 1] == _CR)
+    if marks.returns != ended or data.startswith(b"\n"):
+        faults.append(_lone_return(marks.bytes))
+    bounds = pa.py_buffer(np.array([0, len(data)], np.int32))
+    try:
+        pa.Array.from_buffers(pa.binary(), 1, [None, bounds, pa.py_buffer(data)]).cast(pa.string())
+    except pa.ArrowInvalid:
+        faults.append(_not_utf8(data))
+    return min(faults)
+
+
+def _lone_return(whole: Bytes) -> int:
+    """Place of the first carriage return that no line feed follows."""
+    returns = np.flatnonzero(whole == _CR)
+    lone = returns[whole[np.minimum(returns + 1, len(whole) - 1)] != _LF]
+    return int(lone[0]) if len(lone) else len(whole)
+
+
+def _not_utf8(data: bytes) -> int:
+    """Place of the first byte that is not UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(data)
+
+
+def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
+    """The fields of a regular block that ends with a record."""
+    last = marks.last
+    bounds = np.empty(2 * len(marks.structure) + 1, np.int32)
+    starts, ends = bounds[0:-1:2], bounds[1::2]
+    bounds[0] = 0
+    bounds[2::2] = marks.structure
+    bounds[2::2] += 1
+    ends[:] = marks.structure
+    # A record's last field ends before the carriage return.
+    line_ends = ends[last]
+    ends[last] = line_ends - (marks.bytes[line_ends - 1] == _CR) * (line_ends > 0)
+    begins = starts[np.concatenate((np.zeros(1, np.intp), last[:-1] + 1))]
+    if len(marks.quotes):
+        quoted = marks.bytes[starts] == _QUOTE
+        starts += quoted
+        ends -= quoted
+    lines = np.searchsorted(marks.line_ends, begins)
+    counts = np.diff(last, prepend=-1)
+    good = counts == width
+    return Grid(
+        data=data,
+        first=last[good] - (width - 1),
+        lines=lines[good],
+        width=width,
+        end=len(data),
+        next_line=len(marks.line_ends),
+        broken=[
+            Broken(int(lines[at]), "wrong number of fields", _text(data, begins[at], line_ends[at]))
+            for at in np.flatnonzero(~good)
+            if counts[at] > 1 or data[begins[at] : line_ends[at]].strip(b"\r")
+        ],
+        _bounds=bounds,
+    )
+
+
+def _text(data: bytes, begin: int, line_end: int) -> str:
+    """A record with its line end."""
+    return data[begin : line_end + 1].decode()
