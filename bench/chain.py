@@ -170,9 +170,7 @@ def _more(before: Moved, after: Moved) -> Moved:
     return Moved(*(getattr(after, n) - getattr(before, n) for n in Moved.__annotations__))
 
 
-def _original(
-    folder: Path, exports: Sequence[Path]
-) -> tuple[Spent, list[original.Costs]]:
+def _original(folder: Path, exports: Sequence[Path]) -> tuple[Spent, list[original.Costs]]:
     """The original's way of both exports."""
     folder.mkdir()
     server, started = original.session(folder, cache_dir())

@@ -69,5 +69,7 @@ def rows_by_month(folder: Path) -> Counter[str]:
     months: Counter[str] = Counter()
     for path in (folder / "output" / "cleaned").glob("part-*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
-            months.update(row["day"][:7] for row in csv.DictReader(file, delimiter=";", escapechar="\\"))
+            months.update(
+                row["day"][:7] for row in csv.DictReader(file, delimiter=";", escapechar="\\")
+            )
     return months
