@@ -59,6 +59,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def bench(session: nox.Session) -> None:
+    """Measure beside what a user would pick instead: `nox -s bench -- split --rows 300000`."""
+    _install(session, "bench")
+    session.run("python", "-m", "bench", *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Style and format."""
     _install(session, "lint")

@@ -6,7 +6,6 @@ last month, which is the refresh. Both chains see the same two files; sessions o
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import shutil
@@ -34,7 +33,8 @@ from local_cloud.synthetic.usage import Export, made, write
 DATASET, SYSTEM = "paris_wifi_usage", "paris_wifi"
 FIRST, LAST = date(2019, 7, 1), date(2024, 12, 31)
 """66 months, in Paris."""
-ROWS = 1_500_000
+ROWS = 300_000
+"""Sessions of the first load if not said: some minutes on two cores."""
 _SHARE = 500
 """One session of so many is added for the refresh."""
 _START = datetime(2025, 1, 6, tzinfo=UTC)
@@ -68,14 +68,11 @@ class Costs:
     moved: Moved
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(rows: int) -> int:
     """Run both chains twice and print what was seen; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="nox -s bench -- chain", description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS, help=f"sessions, {ROWS:,} if not said")
-    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="citypulse-bench-") as name:
         folder = Path(name)
-        exports = made_exports(folder, options.rows)
+        exports = made_exports(folder, rows)
         _say(_machine())
         _say(f"synthetic exports: {', '.join(_told(export) for export in exports)}\n")
         started, theirs = _original(folder / "original", exports)
@@ -237,7 +234,3 @@ def _machine() -> str:
 def _say(line: str) -> None:
     """Print at once."""
     print(line, flush=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core import exceptions
 
 
 class FolderBucket:
@@ -45,7 +44,7 @@ class FolderBlob:
         del options
         if "w" in mode:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        return io.FileIO(self._path, mode.replace("b", ""))  # type: ignore[return-value]
+        return cast("IO[bytes]", self._path.open(mode, buffering=0))
 
     def upload_from_string(
         self, body: bytes, *, if_generation_match: int | None = None, **options: object
@@ -53,7 +52,7 @@ class FolderBlob:
         """Write the whole file; raises PreconditionFailed where it must be absent and is not."""
         del options
         if if_generation_match == 0 and self._path.exists():
-            raise PreconditionFailed(f"{self.name} exists")
+            raise _error("PreconditionFailed", self.name)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_bytes(body)
 
@@ -62,7 +61,7 @@ class FolderBlob:
         try:
             return self._path.read_bytes()
         except FileNotFoundError as error:
-            raise NotFound(self.name) from error
+            raise _error("NotFound", self.name) from error
 
     def exists(self) -> bool:
         """Whether the file is there."""
@@ -76,4 +75,10 @@ class FolderBlob:
         try:
             self._path.unlink()
         except FileNotFoundError as error:
-            raise NotFound(self.name) from error
+            raise _error("NotFound", self.name) from error
+
+
+def _error(kind: str, name: str) -> Exception:
+    """An error as the client of Cloud Storage raises it."""
+    made: Exception = getattr(exceptions, kind)(name)
+    return made

@@ -53,7 +53,7 @@ def run(export: Path, folder: Path, server: SparkServer) -> Costs:
     with measured() as split:
         subprocess.run(
             [sys.executable, "-m", "bench.ways", "pandas", str(export), str(monthly)],
-            check=True, cwd=_HERE.parent,
+            check=True, cwd=_HERE.parent, stdout=subprocess.DEVNULL,
         )  # fmt: skip
     job = (_HERE / "original_job.py").as_uri()
     with measured() as spark:

@@ -1,92 +1,173 @@
-"""What a user would pick instead of the shipped split, each run as a process of its own.
+"""The shipped split and what a user would pick instead, each run as a process of its own.
 
-`python -m bench.ways NAME EXPORT FOLDER` reads an export in either layout and writes a part for each
-month into the folder.
+`python -m bench.ways NAME EXPORT FOLDER` reads an export in either layout, writes a part for each
+month into the folder, and prints its seconds as JSON. Modules are imported before the clock starts.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import resource
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 LABEL, API = "Date heure début", "datetime"
 """The names of the column that tells when, in the two layouts."""
 
 
-def pandas(export: Path, folder: Path, time: str) -> None:
+def shipped(export: Path, folder: Path, start: str) -> Callable[[], None]:
+    """The shipped split, local file to local files."""
+    from bench.folder_bucket import FolderBucket
+    from bench.shipped import OBJECT, claim_of, split
+    from functions.zones import Zones
+
+    del start
+    buckets = [
+        cast("Any", FolderBucket(folder / zone)) for zone in ("raw", "landing", "quarantine")
+    ]
+    raw = folder / "raw" / OBJECT
+    raw.parent.mkdir(parents=True)
+    os.link(export, raw)
+    claim = claim_of(export, 1)
+    return lambda: print(split(claim, Zones(*buckets)).rows_in, file=sys.stderr)
+
+
+def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
+    """The shipped split over the object store's stand-in, which runs beside it."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    from bench.shipped import OBJECT, claim_of, split
+    from functions.zones import Zones
+    from local_cloud.ports import free_port
+    from local_cloud.processes import Supervisor
+    from local_cloud.storage import StorageServer
+
+    del start
+    supervisor, port = Supervisor(folder), free_port()
+    server = StorageServer(supervisor, port, gate_url=f"http://127.0.0.1:{port}")
+    server.start()
+    server.wait_ready()
+    client = storage.Client(
+        "demo", cast("Any", AnonymousCredentials)(), client_options={"api_endpoint": server.url}
+    )
+    for zone in ("raw", "landing", "quarantine"):
+        server.create_bucket(zone)
+    buckets = [client.bucket(zone) for zone in ("raw", "landing", "quarantine")]
+    blob = buckets[0].blob(OBJECT, chunk_size=32 << 20)
+    blob.upload_from_filename(str(export))
+    claim = claim_of(export, int(blob.generation))
+
+    def timed() -> None:
+        with closing(_Stop(supervisor.stop)):
+            split(claim, Zones(*buckets))
+
+    return timed
+
+
+def pandas(export: Path, folder: Path, start: str) -> Callable[[], None]:
     """As the original does: the whole file in memory, a CSV file for each month of the start."""
-    import pandas as pd
+    pd = importlib.import_module("pandas")
 
-    table = pd.read_csv(export, sep=";", low_memory=False)
-    table[time] = pd.to_datetime(table[time], errors="coerce", utc=True)
-    table = table.dropna(subset=[time])
-    months = table[time].dt.strftime("%Y-%m")
-    for month, rows in table.groupby(months):
-        rows.to_csv(folder / f"usage_{month}.csv", sep=";", index=False)
+    def timed() -> None:
+        table = pd.read_csv(export, sep=";", low_memory=False)
+        table[start] = pd.to_datetime(table[start], errors="coerce", utc=True)
+        table = table.dropna(subset=[start])
+        for month, rows in table.groupby(table[start].dt.strftime("%Y-%m")):
+            rows.to_csv(folder / f"usage_{month}.csv", sep=";", index=False)
+
+    return timed
 
 
-def duckdb(export: Path, folder: Path, time: str) -> None:
+def duckdb(export: Path, folder: Path, start: str) -> Callable[[], None]:
     """`COPY … PARTITION_BY` to Parquet at a limit of 1 GB."""
-    import duckdb as db
+    db = importlib.import_module("duckdb")
+    month = f'substr("{start}", 1, 7)'
+    if start == API:
+        month = f"""strftime(timezone('Europe/Paris', "{start}"::TIMESTAMPTZ), '%Y-%m')"""
+    statement = f"""
+        COPY (
+          SELECT *, {month} AS slot
+          FROM read_csv('{export}', delim = ';', quote = '"', header = true, all_varchar = true)
+        ) TO '{folder / "parts"}' (FORMAT parquet, PARTITION_BY (slot), COMPRESSION zstd)
+    """  # noqa: S608 - files of this program's own
 
-    with db.connect(
-        config={"memory_limit": "1GB", "temp_directory": str(folder / "scratch")}
-    ) as to:
-        to.execute(
-            f"""
-            COPY (
-              SELECT *, {_month_sql(time)} AS slot
-              FROM read_csv($export, delim = ';', quote = '"', header = true, all_varchar = true)
-            ) TO '{folder / "parts"}' (FORMAT parquet, PARTITION_BY (slot), COMPRESSION zstd)
-            """,  # noqa: S608 - a folder of this program's own
-            {"export": str(export)},
-        )
+    def timed() -> None:
+        config = {"memory_limit": "1GB", "temp_directory": str(folder / "scratch")}
+        with db.connect(config=config) as connection:
+            connection.execute(statement)
+
+    return timed
 
 
-def polars(export: Path, folder: Path, time: str) -> None:
+def polars(export: Path, folder: Path, start: str) -> Callable[[], None]:
     """A partitioned `sink_parquet` of a scan."""
-    import polars as pl
-
-    start = pl.col(time)
-    if time == API:
-        local = start.str.to_datetime(time_zone="UTC").dt.convert_time_zone("Europe/Paris")
+    pl = importlib.import_module("polars")
+    moment = pl.col(start)
+    month = moment.str.slice(0, 7)
+    if start == API:
+        local = moment.str.to_datetime(time_zone="UTC").dt.convert_time_zone("Europe/Paris")
         month = local.dt.strftime("%Y-%m")
-    else:
-        month = start.str.slice(0, 7)
-    table = pl.scan_csv(export, separator=";", infer_schema=False).with_columns(slot=month)
-    by_slot = pl.PartitionBy(folder / "parts", key="slot", include_key=False)
-    table.sink_parquet(by_slot, compression="zstd", mkdir=True)
+
+    def timed() -> None:
+        table = pl.scan_csv(export, separator=";", infer_schema=False).with_columns(slot=month)
+        by_slot = pl.PartitionBy(folder / "parts", key="slot", include_key=False)
+        table.sink_parquet(by_slot, compression="zstd", mkdir=True)
+
+    return timed
 
 
-WAYS: dict[str, Callable[[Path, Path, str], None]] = {
-    "pandas": pandas,
-    "duckdb": duckdb,
-    "polars": polars,
+@dataclass(frozen=True)
+class Way:
+    """One way to split an export by month."""
+
+    prepared: Callable[[Path, Path, str], Callable[[], None]]
+    """Imports what it needs; what it gives is timed."""
+    leaves_out: str
+    """What it does not do that the shipped split does."""
+
+
+_UNCHECKED = (
+    "the month as written (converted in the API layout), no check, line, reject or revision"
+)
+WAYS = {
+    "shipped": Way(shipped, "nothing"),
+    "pandas": Way(
+        pandas, "bad starts dropped silently, months in UTC, no line, reject or revision"
+    ),
+    "duckdb": Way(duckdb, _UNCHECKED),
+    "polars": Way(polars, _UNCHECKED),
+    "function": Way(function, "nothing; over the object store's stand-in"),
 }
-"""By name, what is measured beside the shipped split."""
-
-LEAVES_OUT = {
-    "pandas": "bad starts dropped silently, months in UTC, no lines, no rejects, no revision",
-    "duckdb": "label layout: the month as written, no check of any value, no lines, no rejects, no revision",
-    "polars": "label layout: the month as written, no check of any value, no lines, no rejects, no revision",
-}
-"""What each of them does not do that the shipped split does."""
+"""By name, all that can be measured."""
 
 
-def _month_sql(time: str) -> str:
-    """The local month of the start: as written, or converted from UTC."""
-    if time == LABEL:
-        return f'substr("{time}", 1, 7)'
-    return f"""strftime(timezone('Europe/Paris', "{time}"::TIMESTAMPTZ), '%Y-%m')"""
+@dataclass(frozen=True)
+class _Stop:
+    close: Callable[[], None]
 
 
-def layout_of(export: Path) -> str:
-    """The name of the column that tells when in an export."""
+def main(name: str, export: Path, folder: Path) -> None:
+    """Run one way and print its seconds, its own processor seconds and its own peak memory."""
     with export.open(encoding="utf-8") as file:
-        return LABEL if LABEL in file.readline() else API
+        start = LABEL if LABEL in file.readline() else API
+    timed = WAYS[name].prepared(export, folder, start)
+    wall, cpu = time.perf_counter(), time.process_time()
+    timed()
+    told = {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "own_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
+    }
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
-    source, target = Path(sys.argv[2]), Path(sys.argv[3])
-    WAYS[sys.argv[1]](source, target, layout_of(source))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -17,6 +19,15 @@ from catalog.runs import Run
 from catalog.slots import Calendar, Unit
 
 DATASETS = Path(__file__).parent / "datasets"
+
+STREAM_SECONDS = 300
+"""How long Pub/Sub gathers messages into one file of a stream."""
+
+STREAM_ROWS_LEAST = 2_000
+"""Twice the fewest messages that Pub/Sub takes as the bound of a file."""
+
+STREAM_BYTES_LEAST, STREAM_BYTES_MOST = 40_000_000, 10 << 30
+"""Bounds of a file's bytes: room for four of Pub/Sub's largest messages, and the most it takes."""
 
 
 class ContractError(ValueError):
@@ -67,10 +78,12 @@ class Shape(_Strict, frozen=True, kw_only=True):
 
 
 class Source(_Strict, frozen=True, kw_only=True):
-    """Where the data comes from and what forms it may take."""
+    """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
 
-    hosts: tuple[str, ...]
-    fetch: tuple[Url, ...]
+    hosts: tuple[str, ...] = ()
+    fetch: tuple[Url, ...] = ()
+    message: Literal["json"] | None = None
+    """What a message of a stream is: an object of JSON."""
     encodings: tuple[str, ...] = ("utf-8",)
     separator: str = ";"
     shapes: tuple[Shape, ...] = ()
@@ -113,7 +126,8 @@ class Column(_Strict, frozen=True, kw_only=True):
 
     An alias may be a path: `point.lat` is a key of an object, `point#0` an item of a list or of a
     text separated by commas, `Name@2` the second column of that name. Case, accents, blanks and
-    punctuation of a name do not matter.
+    punctuation of a name do not matter, but for an `@` before it: in a stream `@message_id` and
+    `@publish_time` are what Pub/Sub says of the message.
     """
 
     name: str
@@ -158,8 +172,8 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     kind: Kind
     zone: str
     slot_unit: Unit
-    schedule: str
-    """Unix cron, read in UTC, off the hour."""
+    schedule: str = ""
+    """Unix cron, read in UTC, off the hour; a stream has none."""
     freshness_hours: float
     """The objective: how old the last good fetch may be."""
     source: Source
@@ -192,7 +206,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
 
     @property
     def refetchable(self) -> bool:
-        """Whether a message may name a past run or slot."""
+        """Whether a message may name a past run or slot; never for snapshots and streams."""
         return self.kind.replaced and (self.kind is not Kind.DAILY_DROP or self.source.past_slots)
 
     def lake_tables(self) -> tuple[LakeTable, ...]:
@@ -317,23 +331,53 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         faults.append(f"a {contract.kind} needs time_column, the name of a column")
     if any(c.personal for c in contract.columns):
         faults.append("a personal column needs retention and suppression, which no step keeps yet")
-    if contract.kind is Kind.STREAM:
-        faults.append("kind stream has no reader yet: collect the events into files, as increments")
-    faults += _schedule_faults(contract)
-    return faults
+    try:
+        contract.calendar  # noqa: B018 - building it is the check
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        faults.append(str(error))
+    streams = contract.kind is Kind.STREAM
+    return faults + list(_stream_faults(contract) if streams else _fetch_faults(contract))
 
 
-def _schedule_faults(contract: Contract) -> list[str]:
-    """What is wrong with schedule, zone and hosts."""
+def _stream_faults(contract: Contract) -> Iterator[str]:
+    """What is wrong with a stream: it is sent, not fetched, in files that Pub/Sub cuts."""
+    source, bounds = contract.source, contract.bounds
+    if source.message is None:
+        yield 'a stream needs source.message = "json"'
+    if contract.schedule:
+        yield "a stream is not fetched: leave out schedule"
+    for name in ("hosts", "fetch", "shapes", "past_slots"):
+        if getattr(source, name):
+            yield f"a stream is not fetched: leave out source.{name}"
+    if contract.late_until_hours is None:
+        yield "a stream needs late_until_hours, else one message opens a slot of any age again"
+    if contract.grace_minutes < STREAM_SECONDS / 60:
+        yield (
+            f"a stream needs grace_minutes of at least {STREAM_SECONDS // 60}: so long a file "
+            "gathers messages"
+        )
+    if bounds.drop_max is not None:
+        yield "a stream's files have any number of messages: leave out bounds.drop_max"
+    if not bounds.rows_max >= STREAM_ROWS_LEAST:
+        yield f"a stream needs bounds.rows_max of at least {STREAM_ROWS_LEAST}"
+    if not STREAM_BYTES_LEAST <= bounds.bytes_max <= STREAM_BYTES_MOST:
+        yield (
+            f"a stream needs bounds.bytes_max of {STREAM_BYTES_LEAST} to {STREAM_BYTES_MOST}: a "
+            "message may have ten million bytes"
+        )
+
+
+def _fetch_faults(contract: Contract) -> list[str]:
+    """What is wrong with the schedule and the URLs of what is fetched."""
     faults = []
     if not croniter.is_valid(contract.schedule):
         faults.append(f"schedule {contract.schedule!r} is not unix cron")
     elif {0, "*"} & set(croniter.expand(contract.schedule)[0][0]):
         faults.append("schedule fires on the hour, when platforms fire twice: choose a minute")
-    try:
-        contract.calendar  # noqa: B018 - building it is the check
-    except (ValueError, ZoneInfoNotFoundError) as error:
-        faults.append(str(error))
+    if contract.source.message is not None:
+        faults.append(f"a {contract.kind} has no messages: leave out source.message")
+    if not contract.source.fetch:
+        faults.append(f"a {contract.kind} needs source.fetch, the URLs it is fetched from")
     for fetch in contract.source.fetch:
         for url in fetch.urls:
             host = url.removeprefix("https://").partition("/")[0]

@@ -7,6 +7,7 @@ One bucket per zone, so that nothing can trigger itself: `raw`, `landing`, `lake
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from catalog.runs import Run
 
@@ -19,6 +20,32 @@ def raw_data(dataset: str, run: Run, attempt: str, file: str) -> str:
 def claim(dataset: str, run: Run) -> str:
     """raw: the claim of a run, created only if absent."""
     return f"runs/{dataset}/{run.name}.json"
+
+
+STREAM_TIMES = "YYYY-MM-DDThh_mm_ssZ"
+"""How Pub/Sub writes the time, UTC, into the name of a stream's file."""
+
+STREAM_SUFFIX = ".avro"
+"""What the name of a stream's file ends in."""
+
+_STREAM_FORM = "%Y-%m-%dT%H_%M_%SZ"
+
+
+def stream_topic(dataset: str) -> str:
+    """Pub/Sub: the topic by which the messages of a stream come in."""
+    return f"stream-{dataset.replace('_', '-')}"
+
+
+def stream_folder(dataset: str) -> str:
+    """raw: the folder of a stream's files, as Pub/Sub writes them."""
+    return f"streams/{dataset}/"
+
+
+def stream_file(dataset: str, run: Run) -> str:
+    """raw: the file that a run of a stream is; without a uuid, where those of its second begin."""
+    moment = run.time.strftime(_STREAM_FORM)
+    file = f"_{run.file}{STREAM_SUFFIX}" if run.file else ""
+    return f"{stream_folder(dataset)}{moment}{file}"
 
 
 def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
@@ -124,6 +151,20 @@ def claim_of(name: str) -> tuple[str, Run]:
     """The data set and run of a claim's object name."""
     _, dataset, file = name.split("/")
     return dataset, Run(file.removesuffix(".json"))
+
+
+def stream_file_of(name: str) -> tuple[str, Run]:
+    """The data set and run of a stream's file; raises ValueError where its name is not Pub/Sub's.
+
+    `<prefix><time>_<uuid><suffix>`, see "Filename prefix, suffix, and datetime" in
+    cloud.google.com/pubsub/docs/create-cloudstorage-subscription.
+    """
+    _, dataset, file = name.split("/")
+    moment, _, uuid = file.removesuffix(STREAM_SUFFIX).rpartition("_")
+    run = Run.of_file(datetime.strptime(moment, _STREAM_FORM).replace(tzinfo=UTC), uuid)
+    if stream_file(dataset, run) != name:
+        raise ValueError(f"{file!r} is not of the form {STREAM_TIMES}_<uuid>{STREAM_SUFFIX}")
+    return dataset, run
 
 
 def split_of(name: str) -> tuple[str, SplitKey]:

@@ -6,6 +6,7 @@ still running during a deployment stops instead of guessing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar, Self
 
@@ -24,6 +25,14 @@ class Origin(StrEnum):
     PUBLISHER = "publisher"
     SAMPLE = "sample"
     SYNTHETIC = "synthetic"
+
+    @classmethod
+    def worst(cls, origins: Iterable[Origin]) -> Origin:
+        """What rows of several origins are, together: synthetic if any is, else sample if any is.
+
+        Raises ValueError where there are none.
+        """
+        return max(origins, key=list(cls).index)
 
 
 class Outcome(StrEnum):
@@ -124,6 +133,9 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     """Name seen → a sample of its values, cut."""
     missing_columns: tuple[str, ...] = ()
     """Columns that the contract knows, does not require, and did not find."""
+    generation: int = 0
+    sha256: str = ""
+    """Of the bytes that were read, once all were: a stream's file has no claim that tells it."""
 
 
 class SplitRecord(Record, frozen=True, kw_only=True):

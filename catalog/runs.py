@@ -1,4 +1,7 @@
-"""Runs: one fetch, named by a UTC time, and by the slot or slice that was asked for."""
+"""Runs: one fetch, named by a UTC time, and by the slot or slice that was asked for.
+
+A stream is not fetched: each file of it is a run, named by the file's time and its uuid.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 from croniter import croniter
 
-_NAME = re.compile(r"(\d{8}T\d{6}Z)(?:\.([0-9A-Za-z_-]+))?")
+_NAME = re.compile(
+    r"(?P<time>\d{8}T\d{6}Z)(?:\.(?P<asked>[0-9A-Za-z_-]+)|_(?P<file>[0-9A-Za-z-]+))?"
+)
 _FORM = "%Y%m%dT%H%M%SZ"
+_TIME_LENGTH = len("20250605T021000Z")
 
 TICK_TOLERANCE = timedelta(seconds=30)
 """How much earlier than its tick a message may have been published and still belong to it."""
@@ -24,8 +30,8 @@ class Run:
     def __post_init__(self) -> None:
         """Refuse a name that is not a run's, and a time that no clock shows."""
         told = (
-            f"{self.name!r} does not name a run: expected 20250605T021000Z or "
-            "20250605T021000Z.<slot>"
+            f"{self.name!r} does not name a run: expected 20250605T021000Z, "
+            "20250605T021000Z.<slot> or 20250605T021000Z_<uuid>"
         )
         if not _NAME.fullmatch(self.name):
             raise ValueError(told)
@@ -33,6 +39,11 @@ class Run:
             self.time  # noqa: B018 - reading it is the check
         except ValueError as error:
             raise ValueError(f"{told}, and {error}") from error
+
+    @classmethod
+    def of_file(cls, instant: datetime, uuid: str) -> Run:
+        """The run that a stream's file is, by the time and the uuid in its name."""
+        return cls(f"{instant.astimezone(UTC).strftime(_FORM)}_{uuid}")
 
     @classmethod
     def at(cls, instant: datetime, asked: str | None = None) -> Run:
@@ -43,12 +54,22 @@ class Run:
     @property
     def time(self) -> datetime:
         """The UTC time that names the run."""
-        return datetime.strptime(self.name.partition(".")[0], _FORM).replace(tzinfo=UTC)
+        return datetime.strptime(self.name[:_TIME_LENGTH], _FORM).replace(tzinfo=UTC)
 
     @property
     def asked(self) -> str | None:
         """The slot or slice that was asked for, if one was."""
-        return self.name.partition(".")[2] or None
+        return self._told("asked")
+
+    @property
+    def file(self) -> str | None:
+        """The uuid of the stream's file that the run is, if it is one."""
+        return self._told("file")
+
+    def _told(self, what: str) -> str | None:
+        """A piece of the name."""
+        found = _NAME.fullmatch(self.name)
+        return found[what] if found else None
 
 
 def tick(schedule: str, published: datetime) -> datetime:

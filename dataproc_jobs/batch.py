@@ -404,6 +404,7 @@ _INTEGER = r"^[+-]?[0-9]{1,19}(\.0*)?$"
 _FLOAT = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _EPOCH = r"^[0-9]{9,11}(\.[0-9]*)?$"
+_EPOCH_MILLIS = r"^[0-9]{12,14}$"
 _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = r"(?U)\s?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _WHOLE = _DATE + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
@@ -471,10 +472,10 @@ def _instant(given: Column, zone: str) -> Column:
     compact = F.upper(F.regexp_replace(given, _OFFSET, "$1"))
     whole = F.regexp_replace(compact, r"^(.{16})(?=[Z+-])", "$1:00")
     return (
-        F.when(
-            given.rlike(_WHOLE), local
-        )  # what publishers write most; `whole` would not change it
+        # What publishers write most comes first; `whole` would not change it.
+        F.when(given.rlike(_WHOLE), local)
         .when(given.rlike(_EPOCH), F.timestamp_seconds(given.cast("double")))
+        .when(given.rlike(_EPOCH_MILLIS), F.timestamp_millis(given.cast("long")))
         .when(given.rlike(_DATE + _CLOCK + _OFFSET), whole.cast("timestamp"))
         .when(given.rlike(f"{_DATE}({_CLOCK})?$") & there, instant)
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,11 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
     )
 
 
+def nothing(count: int) -> pa.StringArray:
+    """Nulls alone."""
+    return texts([None] * count)
+
+
 def repeated(text: str, count: int) -> pa.StringArray:
     """One text over and over."""
     encoded = text.encode()
@@ -52,7 +58,7 @@ def repeated(text: str, count: int) -> pa.StringArray:
     return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(encoded * count))
 
 
-def codes(found: pa.DictionaryArray, null: int) -> npt.NDArray[np.int32]:
+def codes(found: pa.DictionaryArray[Any, Any], null: int) -> npt.NDArray[np.int32]:
     """The place in its dictionary of each value, `null` for a null."""
     indices = found.indices
     data = indices.buffers()[1]
@@ -62,10 +68,11 @@ def codes(found: pa.DictionaryArray, null: int) -> npt.NDArray[np.int32]:
     return np.where(nulls(indices), np.int32(null), whole) if indices.null_count else whole
 
 
-def nulls(column: pa.Array) -> Mask:
+def nulls(column: pa.Array[Any]) -> Mask:
     """Which values are null."""
     valid = column.buffers()[0]
     if valid is None or not column.null_count:
         return np.zeros(len(column), np.bool_)
     bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
-    return bits[column.offset : column.offset + len(column)] == 0
+    found: Mask = bits[column.offset : column.offset + len(column)] == 0
+    return found

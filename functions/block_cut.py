@@ -21,12 +21,13 @@ from functions.blocks import Block
 from functions.cut import Cut, Cutter
 from functions.grid import Rows
 from functions.instants import Mask, instants
-from functions.proofs import Texts, doubts
+from functions.proofs import Texts, doubts, is_plain_time
 from functions.reading import Batch
 from functions.rows import ColumnCheck, instant, time_limits
 from functions.slot_codes import Codes, SlotCodes
 
 _NO_SLOT = -1
+_NO_LIMITS = (float("-inf"), float("inf"))
 
 
 class BlockCutter:
@@ -43,7 +44,7 @@ class BlockCutter:
         )
         time = self._cutter.time
         self._limits = (
-            time_limits(contract.columns[time], contract, run) if time is not None else ()
+            time_limits(contract.columns[time], contract, run) if time is not None else _NO_LIMITS
         )
 
     def cut(self, records: Batch | Block) -> Cut:
@@ -54,7 +55,7 @@ class BlockCutter:
         codes = self._slots(times)
         order = np.flatnonzero(codes != _NO_SLOT)
         order = order[np.argsort(codes[order], kind="stable")]
-        columns, good = self._columns(records, order)
+        columns, good = self._columns(records, order, times.read)
         if not good.all():
             order = order[good]
             columns = [column.filter(arrays.flags(good)) for column in columns]
@@ -87,7 +88,7 @@ class BlockCutter:
         doubted = np.flatnonzero(~read)
         if not len(doubted):
             return _Times(seconds, read, {})
-        found = block.column(time, doubted).dictionary_encode()
+        found = block.columns(doubted, [time])[0].dictionary_encode()
         check = self._cutter.checks[time]
         texts = check.clean([text or "" for text in [*found.dictionary.to_pylist(), None]])
         wrong = check.faults(texts)
@@ -118,13 +119,17 @@ class BlockCutter:
                 codes[codes == code] = _NO_SLOT
         return codes
 
-    def _columns(self, block: Block, order: Rows) -> tuple[list[pa.StringArray], Mask]:
-        """The columns of some records, and which of these have no fault."""
+    def _columns(self, block: Block, order: Rows, timed: Mask) -> tuple[list[pa.StringArray], Mask]:
+        """The columns of some records, and which of these have no fault; `timed` are proved."""
         good = np.ones(len(order), np.bool_)
         columns = []
+        if not len(order):
+            return [], good
+        whole = block.columns(order)
         for at, check in enumerate(self._cutter.checks):
-            texts = Texts.of(block.column(at, order))
-            doubted = self._doubts[at](texts)
+            texts = Texts.of(whole[at])
+            known = at == self._cutter.time and is_plain_time(check.column)
+            doubted = ~timed[order] & texts.filled if known else self._doubts[at](texts)
             column = texts.array
             if not check.column.nullable:
                 good &= texts.filled
@@ -178,7 +183,7 @@ def _decided(check: ColumnCheck, column: pa.StringArray, rows: Rows) -> tuple[pa
     """The column with the values of some rows as a part keeps them, and which rows are wrong."""
     every = len(rows) == len(column)
     found = (column if every else column.take(arrays.integers(rows))).dictionary_encode()
-    values = [*found.dictionary.to_pylist(), ""]
+    values = [value or "" for value in [*found.dictionary.to_pylist(), None]]
     kept = check.clean(values)
     wrong = np.zeros(len(values), np.bool_)
     wrong[list(check.faults(kept))] = True

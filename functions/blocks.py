@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,17 +31,23 @@ class Block:
         """The records that are no rows."""
         return self.grid.broken
 
-    def column(self, at: int, rows: Rows) -> pa.StringArray:
-        """The values of a column of the contract, of some records in their order; null where empty."""
-        place = self.places[at]
-        if place is None:
-            return pa.nulls(len(rows), pa.string())
-        values = self.grid.column(place.index, rows)
-        return values if place.item is None else _items(values, place.item)
+    def columns(self, rows: Rows, wanted: Sequence[int] | None = None) -> list[pa.StringArray]:
+        """The contract's columns, or some of them, of some records in their order; null where empty."""
+        places = self.places if wanted is None else [self.places[at] for at in wanted]
+        indices = [place.index for place in places if place is not None]
+        taken = iter(self.grid.columns(indices, rows))
+        found = []
+        for place in places:
+            if place is None:
+                found.append(arrays.nothing(len(rows)))
+            else:
+                values = next(taken)
+                found.append(values if place.item is None else _items(values, place.item))
+        return found
 
     def batch(self, rows: Rows) -> Batch:
         """Some of the records as a batch."""
-        columns = (self.column(at, rows).to_pylist() for at in range(len(self.places)))
+        columns = (column.to_pylist() for column in self.columns(rows))
         return Batch(
             lines=self.grid.lines[rows].tolist(),
             columns=[[value or "" for value in values] for values in columns],
@@ -57,6 +64,6 @@ class Block:
 def _items(values: pa.StringArray, item: int) -> pa.StringArray:
     """One item of each text; null where there is none."""
     found = values.dictionary_encode()
-    items = [item_of(value, item) or None for value in found.dictionary.to_pylist()]
-    items.append(None)
+    values_seen = found.dictionary.to_pylist()
+    items = [item_of(value or "", item) or None for value in [*values_seen, None]]
     return arrays.texts(items).take(arrays.integers(arrays.codes(found, len(items) - 1)))

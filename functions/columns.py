@@ -2,7 +2,7 @@
 
 A name of the contract may be a path: `point.lat` a key of an object, `point#0` an item of a list or
 of a text separated by commas, `Name@2` the second column of that name. Exact names come first, then
-names that differ in case, accents, blanks and punctuation only.
+names that differ in case, accents, blanks and punctuation only; an `@` before a name is told apart.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def numbered(header: Sequence[str]) -> list[str]:
 
 @cache
 def normal(name: str) -> str:
-    """A name without case, accents, blanks and punctuation; `@2` and `#0` stay."""
+    """A name without case, accents, blanks and punctuation; an `@` before it, `@2` and `#0` stay."""
     base, nth, item = parsed(name)
     plain = unicodedata.normalize("NFKD", base).casefold()
-    kept = "".join(letter for letter in plain if letter.isalnum())
+    kept = "@" * base.startswith("@") + "".join(filter(str.isalnum, plain))
     return kept + (f"@{nth}" if nth else "") + ("" if item is None else f"#{item}")
 
 
@@ -119,9 +119,10 @@ def parsed(alias: str) -> tuple[str, int | None, int | None]:
 
 
 def names_of(column: Column) -> Iterator[str]:
-    """Every name of a column, the canonical one first."""
+    """Every name of a column: what Pub/Sub says of a message, the canonical one, the others."""
+    yield from (alias for alias in column.aliases if alias.startswith("@"))
     yield column.name
-    yield from column.aliases
+    yield from (alias for alias in column.aliases if not alias.startswith("@"))
 
 
 class _Index:

@@ -135,8 +135,8 @@ class CsvReader:
             if self.seen.unknown[name]:
                 continue
             filled = np.flatnonzero(block.grid.lengths(at))[:1]
-            for value in block.grid.column(at, filled).to_pylist():
-                self.seen.unknown[name] = value[:SAMPLE_CHARACTERS]
+            for value in block.grid.columns([at], filled)[0].to_pylist():
+                self.seen.unknown[name] = (value or "")[:SAMPLE_CHARACTERS]
 
     def _layout(self, header: list[str]) -> Layout:
         self.seen.header = [name.strip() for name in header]

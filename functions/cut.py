@@ -22,6 +22,10 @@ _KEPT_SLOTS = 100_000
 _OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
 
+LATE = "later than late_until"
+"""Why a row is rejected that comes too long after its slot."""
+
+
 @dataclass(frozen=True)
 class Reject:
     """A row that is not taken; `slot` is None where it has none."""
@@ -128,7 +132,7 @@ class Cutter:
             if self._asked is not None and slot != self._asked:
                 fault = "outside the asked slot"
             elif self._contract.too_late(slot, self._run):
-                fault = "later than late_until"
+                fault = LATE
             self._slot_faults[slot] = fault
         return self._slot_faults[slot]
 

@@ -52,6 +52,12 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     begin = time.monotonic()
     request = message.body(Ingest)
     contract = contract_of(request.dataset)
+    if contract.kind is Kind.STREAM:
+        raise Permanent(
+            f"{contract.dataset}: a stream is not fetched, its messages come by the topic "
+            f"{names.stream_topic(contract.dataset)}; publish there, or replay one of its files: "
+            "split {dataset, run, replay}"
+        )
     asked = _run(request, contract, message)
     if contract.retired:
         yield _event(message, "retired", contract, asked)

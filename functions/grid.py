@@ -8,6 +8,7 @@ which is left to `csv_reader`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -70,21 +71,30 @@ class Grid:
         quoted = begin > 0 and self.data[begin - 1] == _QUOTE
         return self.data[begin - quoted : self.data.index(b"\n", end) + 1].decode()
 
-    def column(self, index: int, rows: Rows | None = None) -> pa.StringArray:
-        """The values of one field, of all records or of some in their order; null where empty."""
-        places = 2 * (self.first + index if rows is None else self.first[rows] + index)
-        if not len(places):
-            return arrays.texts([])
-        found = pc.take(self._fields, arrays.integers(places), boundscheck=False)
-        _, bounds, data = found.buffers()
-        if data is not None and (np.frombuffer(data, np.uint8) == _QUOTE).any():
-            _, bounds, data = pc.replace_substring(found, '""', '"').buffers()
-        ends = np.frombuffer(bounds, np.int32, len(places) + 1)
+    def columns(self, indices: Sequence[int], rows: Rows) -> list[pa.StringArray]:
+        """The values of some fields, of some records in their order; null where empty.
+
+        All are taken in one go: they are slices of one array.
+        """
+        count = len(rows)
+        if not count or not indices:
+            return [arrays.texts([]) for _ in indices]
+        places = self.first[rows] + np.array(indices)[:, None]
+        places *= 2
+        taken = pc.take(self._fields, arrays.integers(places.ravel()), boundscheck=False)
+        _, bounds, data = taken.buffers()
+        assert bounds is not None and data is not None  # noqa: S101, PT018 - texts have them
+        whole = np.frombuffer(data, np.uint8)
+        ends = np.frombuffer(bounds, np.int32, count * len(indices) + 1)
         filled = ends[1:] > ends[:-1]
-        if filled.all():
-            return pa.StringArray.from_buffers(len(places), bounds, data)
-        valid = pa.py_buffer(np.packbits(filled, bitorder="little"))
-        return pa.StringArray.from_buffers(len(places), bounds, data, valid)
+        valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
+        found = pa.StringArray.from_buffers(count * len(indices), bounds, data, valid)
+        columns = [found.slice(at * count, count) for at in range(len(indices))]
+        if _has_quote(whole):
+            for at, column in enumerate(columns):
+                if _has_quote(whole[ends[at * count] : ends[(at + 1) * count]]):
+                    columns[at] = pc.replace_substring(column, '""', '"')
+        return columns
 
     def starts(self, index: int) -> Places:
         """The byte of the block at which the value of one field begins, for each record."""
@@ -135,7 +145,7 @@ def grid(data: bytes, separator: int, width: int, longest: int) -> Grid:
 class _Marks:
     """The separators, line ends and quotes of a block."""
 
-    bytes: Bytes
+    whole: Bytes
     separator: int
     structure: Places
     """Separators and line ends outside quotes."""
@@ -166,14 +176,14 @@ class _Marks:
     def misplaced_quote(self) -> int:
         """Place of the first quote that is neither around a whole field nor doubled."""
         opens, closes = self.quotes[0::2], self.quotes[1::2]
-        before = self.bytes[opens - 1]
-        after = self.bytes[np.minimum(closes + 1, len(self.bytes) - 1)]
+        before = self.whole[opens - 1]
+        after = self.whole[np.minimum(closes + 1, len(self.whole) - 1)]
         edge = (before == self.separator) | (before == _LF) | (before == _QUOTE) | (opens == 0)
         close = (after == self.separator) | (after == _LF) | (after == _QUOTE) | (after == _CR)
         faults = [opens[~edge][:1], closes[~close][:1]]
         if len(opens) > len(closes):
             faults.append(opens[-1:])
-        return min((int(fault[0]) for fault in faults if len(fault)), default=len(self.bytes))
+        return min((int(fault[0]) for fault in faults if len(fault)), default=len(self.whole))
 
 
 def _places(whole: Bytes, separator: int) -> tuple[Places, int]:
@@ -202,9 +212,9 @@ def _first_fault(data: bytes, marks: _Marks) -> int:
     nul = data.find(b"\0")
     if nul >= 0:
         faults.append(nul)
-    ended = np.count_nonzero(marks.bytes[marks.line_ends - 1] == _CR)
+    ended = np.count_nonzero(marks.whole[marks.line_ends - 1] == _CR)
     if marks.returns != ended or data.startswith(b"\n"):
-        faults.append(_lone_return(marks.bytes))
+        faults.append(_lone_return(marks.whole))
     bounds = pa.py_buffer(np.array([0, len(data)], np.int32))
     try:
         pa.Array.from_buffers(pa.binary(), 1, [None, bounds, pa.py_buffer(data)]).cast(pa.string())
@@ -240,10 +250,10 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
     ends[:] = marks.structure
     # A record's last field ends before the carriage return.
     line_ends = ends[last]
-    ends[last] = line_ends - (marks.bytes[line_ends - 1] == _CR) * (line_ends > 0)
+    ends[last] = line_ends - (marks.whole[line_ends - 1] == _CR) * (line_ends > 0)
     begins = starts[np.concatenate((np.zeros(1, np.intp), last[:-1] + 1))]
     if len(marks.quotes):
-        quoted = marks.bytes[starts] == _QUOTE
+        quoted = marks.whole[starts] == _QUOTE
         starts += quoted
         ends -= quoted
     lines = np.searchsorted(marks.line_ends, begins)
@@ -263,6 +273,10 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
         ],
         _bounds=bounds,
     )
+
+
+def _has_quote(data: Bytes) -> bool:
+    return bool((data == _QUOTE).any())
 
 
 def _text(data: bytes, begin: int, line_end: int) -> str:

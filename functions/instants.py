@@ -84,12 +84,13 @@ def _offset(letters: Bytes, figures: Bytes) -> tuple[Places, Mask]:
     hours, minutes = _number(figures, 20, 2), _number(figures, 23, 2)
     good &= (hours <= 23) & (minutes <= 59)
     size = hours * np.int32(3_600) + minutes * np.int32(60)
-    return np.where(ahead, size, -size), good
+    found: Places = np.where(ahead, size, -size)
+    return found, good
 
 
 def _number(figures: Bytes, at: int, count: int) -> Places:
     """The number that some figures make."""
-    value = figures[at].astype(np.int32)
+    value: Places = figures[at].astype(np.int32)
     for place in range(at + 1, at + count):
         value = value * np.int32(10) + figures[place]
     return value

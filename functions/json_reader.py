@@ -6,32 +6,17 @@ Numbers stay the text that the publisher wrote.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from catalog.contract import Column, Contract, Shape
-from functions.bodies import ESCAPED
-from functions.columns import Layout, Place, RunRefused, layout, normal, refuse_missing
+from catalog.contract import Contract, Shape
+from functions.columns import RunRefused
 from functions.json_document import BadJson, Document
-from functions.reading import (
-    BATCH_CHARACTERS,
-    BATCH_ROWS,
-    SAMPLE_CHARACTERS,
-    Batch,
-    Broken,
-    Seen,
-    item_of,
-)
+from functions.json_records import Records, Row
+from functions.reading import BATCH_CHARACTERS, BATCH_ROWS, Batch, Seen
 
 DOCUMENT_CHARACTERS = 64 << 20
 """Longest document that is read."""
-
-_DEPTH = 4
-_ITEMS = 8
-_LAYOUTS = 500
-_NAMES = 200
 
 
 class JsonReader:
@@ -43,9 +28,7 @@ class JsonReader:
         self._contract = contract
         self._where = where
         self._shape: Shape | None = None
-        self._layouts: dict[tuple[str, ...], Layout] = {}
-        self._found: set[str] = set()
-        self._ignored = frozenset(map(normal, contract.ignored))
+        self._records = Records(contract, where, self.seen)
 
     def batches(self, texts: Iterator[str]) -> Iterator[Batch]:
         """The records of the document.
@@ -55,21 +38,21 @@ class JsonReader:
         """
         document = Document(self._whole(texts))
         arrays = frozenset(shape.array for shape in self._contract.source.shapes)
-        rows: list[_Row] = []
+        rows: list[Row] = []
         size = line = 0
         try:
             for line, (text, record) in enumerate(document.records(arrays), start=1):
                 rows.append(self._row(line, text, record, document))
                 size += len(text)
                 if len(rows) >= BATCH_ROWS or size >= BATCH_CHARACTERS:
-                    yield self._batch(rows)
+                    yield self._records.batch(rows)
                     rows, size = [], 0
         except BadJson as error:
             raise RunRefused(f"{self._where}: {error} (after {line} records)") from error
         if document.array is None:
             raise RunRefused(self._no_array(document, arrays))
         if rows:
-            yield self._batch(rows)
+            yield self._records.batch(rows)
 
     def _whole(self, texts: Iterator[str]) -> str:
         pieces, size = [], 0
@@ -93,19 +76,13 @@ class JsonReader:
             "publisher's, add the shape to the contract"
         )
 
-    def _row(self, line: int, text: str, record: Any, document: Document) -> _Row:
+    def _row(self, line: int, text: str, record: Any, document: Document) -> Row:
         if self._shape is None:
             self._shape = self._pick(record, document.array or "")
             self.seen.shape = self._shape.name
         if self._shape.record and isinstance(record, dict):
             record = record.get(self._shape.record)
-        if not isinstance(record, dict):
-            return Broken(line, "not an object", text)
-        fields = list(_flat(record))
-        values = [value for _, _, value in fields]
-        found = self._layout(fields)
-        row = _Record(line, text, [_value(place, values) for place in found.places])
-        return self._fault(row) or row
+        return self._records.row(line, text, record)
 
     def _pick(self, record: Any, array: str) -> Shape:
         """The shape that the first record has, one with a field for the record first."""
@@ -118,110 +95,3 @@ class JsonReader:
             f"{self._where}: the records have no field {fitting[0].record!r}, as the contract's "
             f"shape {fitting[0].name!r} says; add the shape they have"
         )
-
-    def _fault(self, row: _Record) -> Broken | None:
-        longest = self._contract.bounds.field_bytes_max
-        for value in row.values:
-            if len(value) > longest:
-                return Broken(row.line, "a field above the bound", row.text)
-            if "\0" in value:
-                return Broken(row.line, "a NUL byte", row.text)
-            if not value.isascii() and ESCAPED.search(value):
-                return Broken(row.line, "bytes that are not of the encoding", row.text)
-        return None
-
-    def _layout(self, fields: list[tuple[str, str, str]]) -> Layout:
-        """The layout of a record with these fields: records may leave fields out."""
-        names = tuple(name for _, name, _ in fields)
-        found = self._layouts.get(names)
-        if found is None:
-            if len(self._layouts) >= _LAYOUTS:
-                self._layouts.clear()
-            found = self._layouts[names] = layout(self._contract, names)
-            self._found.update(
-                column.name
-                for column, place in zip(self._contract.columns, found.places, strict=True)
-                if place is not None
-            )
-            for name, seen in found.aliases.items():
-                self.seen.aliases.setdefault(name, seen)
-            self._note(fields, found)
-        elif any(not self.seen.unknown.get(root, "-") for root, _, _ in fields):
-            self._note(fields, found)
-        return found
-
-    def _note(self, fields: list[tuple[str, str, str]], found: Layout) -> None:
-        """Note the fields of a record, and those of them that the contract does not know."""
-        used = {place.index for place in found.places if place is not None}
-        known = {root for at, (root, _, _) in enumerate(fields) if at in used}
-        for root, name, value in fields:
-            if root not in self.seen.header and len(self.seen.header) < _NAMES:
-                self.seen.header.append(root)
-            unknown = root == name and root not in known and normal(root) not in self._ignored
-            if unknown and (root in self.seen.unknown or len(self.seen.unknown) < _NAMES):
-                sample = self.seen.unknown.get(root) or value[:SAMPLE_CHARACTERS]
-                self.seen.unknown[root] = sample
-
-    def _batch(self, rows: list[_Row]) -> Batch:
-        missing: list[Column] = [c for c in self._contract.columns if c.name not in self._found]
-        self.seen.missing = [column.name for column in missing]
-        if self._found or self.seen.header:
-            refuse_missing(missing, self.seen.header, self._where)
-        good = [row for row in rows if isinstance(row, _Record)]
-        width = len(self._contract.columns)
-        columns = [list(values) for values in zip(*(row.values for row in good), strict=True)]
-        return Batch(
-            lines=[row.line for row in good],
-            columns=columns or [[] for _ in range(width)],
-            texts=[row.text for row in good],
-            broken=[row for row in rows if isinstance(row, Broken)],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A record: its number, its text, its values in the contract's order."""
-
-    line: int
-    text: str
-    values: list[str]
-
-
-_Row = _Record | Broken
-
-
-def _value(place: Place | None, values: list[str]) -> str:
-    if place is None:
-        return ""
-    value = values[place.index]
-    return value if place.item is None else item_of(value, place.item)
-
-
-def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """The fields of a record as (field, path, text): objects and lists whole, and opened."""
-    for root, value in record.items():
-        for name, text in _opened(root, value, _DEPTH):
-            yield root, name, text
-
-
-def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-    yield name, _text(value)
-    if not depth:
-        return
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _opened(f"{name}.{key}", inner, depth - 1)
-    elif isinstance(value, list):
-        for at, inner in enumerate(value[:_ITEMS]):
-            if not isinstance(inner, dict | list):
-                yield f"{name}#{at}", _text(inner)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False)

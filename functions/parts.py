@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from google.cloud.storage import Bucket
@@ -25,6 +24,7 @@ from catalog.names import SplitKey
 from catalog.records import Part
 from functions import arrays
 from functions.cut import Cut
+from functions.grid import Bytes, Places
 from functions.uploads import Upload
 
 _SLOT_ROWS = 16_384
@@ -32,10 +32,8 @@ _WAITING_BYTES = 48 << 20
 _VARIED = ("integer", "float", "timestamp")
 """Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
 _REJECT_CHARACTERS = 2_000
-_LONG = 255
-"""In place of a length: it does not fit into the byte."""
 
-Letters = npt.NDArray[np.uint8]
+_Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
 
 
 class Parts:
@@ -58,6 +56,10 @@ class Parts:
             [(column.name, pa.string()) for column in columns]
             + [("run", pa.string()), ("line", pa.int64())]
         )
+        # A dictionary leaves zstd little to win, and it takes long to begin for so few bytes.
+        self._compression: dict[str, _Codec] = {
+            name: "snappy" if name in self._repeating else "zstd" for name in self._schema.names
+        }
 
     def add(self, cut: Cut) -> None:
         """Add the rows of the slots that a cut found, and count its rejects by slot."""
@@ -95,7 +97,9 @@ class Parts:
         if found is None:
             name = names.part(self._dataset, slot, self._key, self._attempt)
             upload = Upload(self._bucket, name, "application/vnd.apache.parquet")
-            found = SlotPart(slot, self._key.run.name, upload, self._schema, self._repeating)
+            found = SlotPart(
+                slot, self._key.run.name, upload, self._schema, self._repeating, self._compression
+            )
             self.slots[slot] = found
         return found
 
@@ -110,6 +114,7 @@ class SlotPart:
     schema: pa.Schema
     repeating: list[str]
     """Columns whose values are few."""
+    compression: dict[str, _Codec]
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     newest: float | None = None
@@ -141,11 +146,11 @@ class SlotPart:
         """Write the rows that wait as a row group."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(
-                cast("IO[bytes]", self.upload), self.schema, compression="zstd",
-                use_dictionary=self.repeating, write_statistics=False,
+                cast("IO[bytes]", self.upload), self.schema, compression=self.compression,
+                use_dictionary=cast("bool", self.repeating), write_statistics=False,
             )  # fmt: skip
         if self._waiting:
-            rows = pa.concat_batches(self._waiting)
+            rows = pa.Table.from_batches(self._waiting).combine_chunks().to_batches()[0]
             self._waiting, self._waiting_rows = [], 0
             self._hash.add(rows)
             run = arrays.repeated(self.run, rows.num_rows)
@@ -209,7 +214,7 @@ class _RowsHash:
     """Hash of rows in order, the same however they are cut into batches.
 
     A column that is null in every row does not count: a column that joins the contract changes no
-    hash before it has a value.
+    hash before it has a value. No text is empty: a part has null in its place.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -224,7 +229,7 @@ class _RowsHash:
         self._rows += rows.num_rows
         for at, (name, text) in enumerate(self._texts.items()):
             lengths, data = _buffers(rows.column(at))
-            if lengths.any():
+            if len(data):
                 self._filled.add(name)
             self._lengths[name].update(lengths)
             text.update(data)
@@ -247,23 +252,10 @@ def _iso(second: float) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat()
 
 
-def _buffers(column: pa.Array[Any]) -> tuple[Letters, Letters]:
-    """The lengths of texts, each in a byte where it is short, and the texts end to end.
-
-    A byte is 0 for null, a text's length and 1, or 255, which the length itself follows.
-    """
+def _buffers(column: pa.Array[Any]) -> tuple[Places, Bytes]:
+    """The lengths of a column's texts, 0 for null, and the texts end to end."""
     _, offsets, data = column.buffers()
-    assert offsets is not None  # noqa: S101 - text has offsets
+    if offsets is None or data is None or not len(column):
+        return np.zeros(len(column), np.int32), np.empty(0, np.uint8)
     bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-    if data is None or not len(column):
-        return np.zeros(len(column), np.uint8), np.empty(0, np.uint8)
-    lengths = bounds[1:] - bounds[:-1]
-    told = np.minimum(lengths, _LONG - 1).astype(np.uint8)
-    told += 1
-    if column.null_count:
-        told[arrays.nulls(column)] = 0
-    long = np.flatnonzero(told == _LONG)
-    if len(long):
-        after = np.repeat(long + 1, 4)
-        told = np.insert(told, after, lengths[long].astype("<i4").view(np.uint8))
-    return told, np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
+    return bounds[1:] - bounds[:-1], np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]

@@ -42,11 +42,12 @@ class Texts:
 
     @classmethod
     def of(cls, array: pa.StringArray) -> Texts:
-        """The texts of an array that is not a slice of another."""
+        """The texts of an array, or of a slice of one, that is not empty."""
         _, bounds, data = array.buffers()
-        ends = np.frombuffer(bounds, np.int32, len(array) + 1)
+        assert bounds is not None  # noqa: S101 - texts have bounds
+        ends = np.frombuffer(bounds, np.int32)[array.offset : array.offset + len(array) + 1]
         whole = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-        return cls(array, whole[: ends[-1]], ends)
+        return cls(array, whole[ends[0] : ends[-1]], ends - ends[0])
 
     @property
     def lengths(self) -> Places:
@@ -71,13 +72,18 @@ Doubt = Callable[[Texts], Mask]
 """Which values of a column may be wrong, or may not be kept as they are."""
 
 
+def is_plain_time(column: Column) -> bool:
+    """Whether a column is sound where its value is a time within its limits."""
+    return column.type == "timestamp" and not column.allowed and column.pattern is None
+
+
 def doubts(check: ColumnCheck, contract: Contract, run: Run) -> Doubt:
     """What finds the values in doubt of a column."""
     column = check.column
+    if is_plain_time(column):
+        return partial(_not_instants, limits=time_limits(column, contract, run))
     if column.allowed or column.pattern is not None:
         return _every
-    if column.type == "timestamp":
-        return partial(_not_instants, limits=time_limits(column, contract, run))
     limited = column.minimum is not None or column.maximum is not None
     simple: dict[str, Doubt] = {"integer": _not_digits, "float": _not_decimals}
     if column.type in simple:
@@ -131,8 +137,10 @@ def _beyond(texts: Texts, column: Column, plain: Doubt) -> Mask:
     found = plain(texts)
     if found.any():
         return texts.filled
-    numbers = pc.cast(texts.array, pa.float64()).buffers()[1]
-    values = np.frombuffer(numbers, np.float64, len(texts.array))
+    numbers = pc.cast(texts.array, pa.float64())
+    buffer = numbers.buffers()[1]
+    assert buffer is not None  # noqa: S101 - numbers have data
+    values = np.frombuffer(buffer, np.float64)[numbers.offset : numbers.offset + len(numbers)]
     if column.minimum is not None:
         found |= values < float(column.minimum)
     if column.maximum is not None:

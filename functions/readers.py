@@ -1,7 +1,7 @@
-"""The records of a file in the contract's columns: CSV and JSON, streamed in batches.
+"""The records of a file in the contract's columns: CSV, JSON and messages, streamed in batches.
 
 Every record ends in a batch or is told as broken, with its line: in CSV the first physical line
-of the record, in JSON the number of the record, both from 1.
+of the record, in JSON and of messages the number of the record, all from 1.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from catalog.contract import Contract
-from catalog.records import FileReport
+from catalog.contract import Contract, Kind
+from catalog.records import FileReport, Origin
 from functions.blocks import Block
 from functions.bodies import Form, body
 from functions.csv_reader import BLOCK_BYTES, CsvReader
 from functions.json_reader import JsonReader
+from functions.message_reader import MessageReader
 from functions.reading import Batch, Seen
 
 
@@ -30,11 +31,18 @@ class File:
     pool: Executor
     """Where blocks of CSV are looked through."""
     block_bytes: int = BLOCK_BYTES
+    origins: set[Origin] = field(default_factory=set, init=False)
+    """What its records say of their origin, as far as the file was read."""
     _seen: Seen | None = field(default=None, init=False)
     _encoding: str = field(default="", init=False)
 
     def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch | Block]:
         """The records in the bytes of the file; raises RunRefused where it cannot be taken."""
+        if self.contract.kind is Kind.STREAM:
+            messages = MessageReader(self.contract, self.where)
+            self._seen, self._encoding, self.origins = messages.seen, "utf-8", messages.origins
+            yield from messages.batches(chunks)
+            return
         found = body(chunks, self.contract, self.where)
         self._encoding = found.encoding
         if found.form is Form.JSON:
@@ -46,13 +54,18 @@ class File:
             self._seen = csv.seen
             yield from csv.batches(found.pieces)
 
-    def report(self) -> FileReport | None:
-        """How the header met the contract, as far as the file was read; None before that."""
+    def report(self, generation: int, sha256: str) -> FileReport | None:
+        """How the header met the contract, as far as the file was read; None before that.
+
+        `generation` and `sha256` are those of the bytes that were read.
+        """
         seen = self._seen
         if seen is None:
             return None
         return FileReport(
             object=self.object,
+            generation=generation,
+            sha256=sha256,
             encoding=self._encoding,
             shape=seen.shape,
             header=tuple(seen.header),

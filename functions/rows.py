@@ -11,7 +11,7 @@ Spark job casts by the same rules. Nulls are the empty text, blanks, and `-` for
 | float | digits with a point and an exponent; finite |
 | boolean | oui, non, true, false, 1, 0 in any case |
 | date | `2025-06-05` |
-| timestamp | ISO with any offset or none (the contract's zone), a date alone, seconds since 1970 |
+| timestamp | ISO with any offset or none (the contract's zone), a date alone, seconds since 1970 (milliseconds from twelve digits on) |
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ nothing."""
 FUTURE = timedelta(days=1)
 """How far after its run an event may be said to have happened: clocks differ, and zones."""
 
+_EPOCH_BEGINS = datetime.fromtimestamp(0, UTC)
 _KEPT_VERDICTS = 100_000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}(\.0*)?")
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = re.compile(r"[0-9]{9,11}(\.[0-9]*)?")
+_EPOCH_MILLIS = re.compile(r"[0-9]{12,14}")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
     r"\s?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)?"
@@ -118,6 +120,8 @@ def instant(text: str, zone: ZoneInfo) -> datetime | None:
             return _aware(datetime.fromisoformat(stripped), zone)
         if _EPOCH.fullmatch(stripped):
             return datetime.fromtimestamp(float(stripped), UTC)
+        if _EPOCH_MILLIS.fullmatch(stripped):
+            return _EPOCH_BEGINS + timedelta(milliseconds=int(stripped))
     except (ValueError, OverflowError):
         return None
     return None

@@ -17,7 +17,6 @@ from catalog.versions import Version, revision
 from functions import store
 
 _THREADS = 8
-_WORST_FIRST = (Origin.SYNTHETIC, Origin.SAMPLE, Origin.PUBLISHER)
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def _content(
         slot_start=contract.calendar.slot_start(slot),
         version=str(Version(newest_run.name, len(every), replayed)),
         revision=revision(_hashes(slot, before, counting)),
-        origin=min((each.origin for each in every), key=_WORST_FIRST.index),
+        origin=Origin.worst(each.origin for each in every),
         parts=tuple(f"gs://{bucket}/{each.part.object}" for each in own),
         context=tuple(f"gs://{bucket}/{each.part.object}" for each in context),
         rows_in=sum(each.part.rows + sum(each.part.rejected.values()) for each in own),

@@ -19,11 +19,11 @@ from google.api_core.exceptions import NotFound
 from google.cloud.storage import Bucket
 
 from catalog import names
-from catalog.contract import Contract
+from catalog.contract import Contract, Kind
 from catalog.names import SplitKey
-from catalog.records import Claim, Event, FileReport, Outcome, Part, RawFile, SplitRecord
+from catalog.records import Claim, Event, FileReport, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
-from functions import history, store
+from functions import history, store, streams
 from functions.ahead import ahead
 from functions.block_cut import BlockCutter
 from functions.blocks import Block
@@ -31,6 +31,7 @@ from functions.boundary import event
 from functions.clients import Clients
 from functions.columns import RunRefused
 from functions.contracts import contract_of, is_slot
+from functions.cut import LATE
 from functions.errors import Permanent
 from functions.messages import Message
 from functions.parts import Parts, Rejects
@@ -56,7 +57,7 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Event]:
-    """Split the run whose claim the message tells of, or that a replay names.
+    """Split the run whose claim, or stream's file, the message tells of, or that a replay names.
 
     Raises Permanent for a run that cannot be split; a run that is refused is no error: its record
     says why, and an event at ERROR.
@@ -68,7 +69,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
         yield _event(message, "retired", contract, key)
         return
     zones = Zones.of(clients, settings)
-    claim = _claim(zones.raw, dataset, key)
+    claim = _claim(zones.raw, contract, key, settings)
     if claim.outcome is not Outcome.ACCEPTED:
         yield _event(message, str(claim.outcome), contract, key, message=claim.reason or "")
         return
@@ -103,6 +104,7 @@ class Try:
         )
         self._rejects = Rejects(zones.quarantine, contract.dataset, key, attempt)
         self._reports: list[FileReport] = []
+        self._origins = {claim.origin}
         self._no_slot: dict[str, int] = {}
         self._rows = 0
 
@@ -141,7 +143,7 @@ class Try:
             run=self._key.run.name,
             replay=self._key.replay,
             outcome=Outcome.REFUSED if reason else Outcome.ACCEPTED,
-            origin=self._claim.origin,
+            origin=Origin.worst(self._origins),
             contract=self._contract.hash,
             rows_in=self._rows,
             files=tuple(self._reports),
@@ -157,8 +159,9 @@ class Try:
         where = f"{self._contract.dataset} {self._key.run.name} {name}"
         file = File(raw.object, where, self._contract, self._pool)
         cutter = BlockCutter(self._contract, self._key.run)
+        source = _Bytes(self._zones.raw, raw, where)
         try:
-            found = self._kept(file.batches(_chunks(self._zones.raw, raw, where)), where)
+            found = self._kept(file.batches(source.chunks()), where)
             for cut in ahead(self._pool, cutter.cut, found):
                 for reject in cut.rejects:
                     self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
@@ -167,7 +170,8 @@ class Try:
                         self._no_slot[reject.reason] = count + 1
                 self._parts.add(cut)
         finally:
-            report = file.report()
+            self._origins |= file.origins
+            report = file.report(raw.generation, source.sha256)
             if report is not None:
                 self._reports.append(report)
 
@@ -215,8 +219,9 @@ class Try:
                 f"{where}: the file has {self._rows} rows of data, the contract expects at least "
                 f"{bounds.rows_min}; wait for the next run, or ask the publisher"
             )
-        bad = self._rejects.count
-        if not bounds.bears(bad, self._rows):
+        late = self._rejects.reasons.get(LATE, 0) if self._contract.kind is Kind.STREAM else 0
+        bad = self._rejects.count - late  # a late message says nothing of those it came with
+        if not bounds.bears(bad, self._rows - late):
             worst = sorted(self._rejects.reasons.items(), key=lambda item: -item[1])[:_REASONS]
             told = ", ".join(f"{reason} ({count})" for reason, count in worst)
             raise RunRefused(
@@ -257,12 +262,13 @@ class Try:
 def _asked(message: Message) -> tuple[str, SplitKey]:
     """The data set and split that a message asks for."""
     if message.object is not None:
-        if not message.object.startswith("runs/"):
-            raise Permanent(f"{message.object} is no claim of a run: split reads runs/ only")
+        read = _OBJECTS.get(message.object.partition("/")[0])
+        if read is None:
+            raise Permanent(f"{message.object} is no run: split reads runs/ and streams/ only")
         try:
-            dataset, found = names.claim_of(message.object)
+            dataset, found = read(message.object)
         except ValueError as error:
-            raise Permanent(f"{message.object} is no claim of a run: {error}") from error
+            raise Permanent(f"{message.object} is no run: {error}") from error
         return dataset, SplitKey(found)
     request = message.body(Replay)
     replay = message.milliseconds if request.replay is True else int(request.replay)
@@ -272,8 +278,20 @@ def _asked(message: Message) -> tuple[str, SplitKey]:
         raise Permanent(f"{request.dataset}: {error}") from error
 
 
-def _claim(raw: Bucket, dataset: str, key: SplitKey) -> Claim:
+_OBJECTS = {"runs": names.claim_of, "streams": names.stream_file_of}
+"""Folder of raw → how the names below it are read."""
+
+
+def _claim(raw: Bucket, contract: Contract, key: SplitKey, settings: Settings) -> Claim:
     """The claim of the run to split; raises Permanent where there is nothing to split."""
+    dataset = contract.dataset
+    if contract.kind is Kind.STREAM:
+        return streams.claim_of(raw, contract, key, settings.origin(dataset))
+    if key.run.file:
+        raise Permanent(
+            f"{dataset} {key.run.name}: a file of a stream, and {dataset} is a {contract.kind}; "
+            "remove the file, or correct kind in the contract"
+        )
     body = store.read(raw, names.claim(dataset, key.run))
     if body is None:
         raise Permanent(f"{dataset} {key.run.name}: there is no such run in raw; fetch it first")
@@ -286,22 +304,36 @@ def _claim(raw: Bucket, dataset: str, key: SplitKey) -> Claim:
     return claim
 
 
-def _chunks(raw: Bucket, file: RawFile, where: str) -> Iterator[bytes]:
-    """The bytes of a raw file as they were claimed; raises Permanent where they are gone."""
-    digest = hashlib.sha256()
-    blob = raw.blob(file.object, generation=file.generation)
-    try:
-        with blob.open("rb", chunk_size=4 * _READ_BYTES) as source:
-            while chunk := source.read(_READ_BYTES):
-                digest.update(chunk)
-                yield chunk
-    except NotFound as error:
-        raise Permanent(
-            f"{where}: {file.object} of generation {file.generation} is gone from raw; "
-            "fetch the run again"
-        ) from error
-    if digest.hexdigest() != file.sha256:
-        raise OSError(f"{where}: {file.object} was not read as it was written; it is tried again")
+class _Bytes:
+    """The bytes of a raw file."""
+
+    def __init__(self, raw: Bucket, file: RawFile, where: str) -> None:
+        """`where` names the file in sentences."""
+        self.sha256 = ""
+        """Of the whole file, once it was read to its end."""
+        self._blob = raw.blob(file.object, generation=file.generation)
+        self._file = file
+        self._where = where
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes as they were claimed; raises Permanent where they are gone."""
+        digest = hashlib.sha256()
+        file = self._file
+        try:
+            with self._blob.open("rb", chunk_size=4 * _READ_BYTES) as source:
+                while chunk := source.read(_READ_BYTES):
+                    digest.update(chunk)
+                    yield chunk
+        except NotFound as error:
+            raise Permanent(
+                f"{self._where}: {file.object} of generation {file.generation} is gone from raw; "
+                "fetch the run again"
+            ) from error
+        self.sha256 = digest.hexdigest()
+        if file.sha256 and self.sha256 != file.sha256:
+            raise OSError(
+                f"{self._where}: {file.object} was not read as it was written; it is tried again"
+            )
 
 
 def _event(

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from google.cloud.dataproc_v1 import Batch
 from google.cloud.storage import Bucket
 
 from catalog import names
-from catalog.contract import Contract, load_all, systems
+from catalog.contract import Contract, Kind, load_all, systems
 from catalog.names import Marker
 from catalog.records import Claim, Event, Manifest, Outcome
 from catalog.runs import Run
@@ -79,7 +80,8 @@ def _lost(
     """What a system has begun and not gone on with."""
     landing = clients.storage.bucket(settings.landing)
     for contract in contracts:
-        yield from _claims(clients, settings, contract.dataset, message.published)
+        unsplit = _stream_files if contract.kind is Kind.STREAM else _claims
+        yield from unsplit(clients, settings, contract.dataset, message.published)
     if any(_marked(landing, contract, message.published) for contract in contracts):
         data = json.dumps({"system": system}).encode()
         yield Lost("seal", f"dirty/ of {system}", {}, data)
@@ -107,6 +109,31 @@ def _claims(clients: Clients, settings: Settings, dataset: str, now: datetime) -
         late = now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE
         if late and not _refused(clients, settings, "split", name):
             yield _finalized("split", raw.name, name, left[name])
+
+
+def _stream_files(
+    clients: Clients, settings: Settings, dataset: str, now: datetime
+) -> Iterator[Lost]:
+    """Files of a stream, of the horizon, that no split has recorded and none has refused.
+
+    What lies in their folder under another name is left to the message of its making.
+    """
+    raw = clients.storage.bucket(settings.raw)
+    landing = clients.storage.bucket(settings.landing)
+    listed = raw.list_blobs(
+        prefix=names.stream_folder(dataset),
+        start_offset=names.stream_file(dataset, Run.at(now - HORIZON)),
+        fields="items(name,generation),nextPageToken",
+    )
+    files: dict[Run, int] = {}
+    for blob in listed:
+        with suppress(ValueError):
+            files[names.stream_file_of(blob.name)[1]] = int(blob.generation)
+    done = {key.run for key in slot_parts.recorded(landing, dataset, files)}
+    for run in sorted(files.keys() - done):
+        name = names.stream_file(dataset, run)
+        if now - run.time >= PATIENCE and not _refused(clients, settings, "split", name):
+            yield _finalized("split", raw.name, name, files[run])
 
 
 def _refused(clients: Clients, settings: Settings, step: str, name: str) -> bool:

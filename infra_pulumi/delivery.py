@@ -15,6 +15,7 @@ from infra_pulumi.zones import Zones
 
 NOTIFICATIONS = (
     ("raw", "runs/", "split"),
+    ("raw", "streams/", "split"),
     ("landing", "manifests/", "submit"),
     ("lake", "receipts/", "load"),
 )

@@ -17,6 +17,8 @@ from infra_pulumi.zones import Zones
 
 RUNTIME = "python313"
 SECONDS = 540
+ARROW_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Arrow's own pool keeps what it freed: a fifth more memory for `split`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Functions(pulumi.ComponentResource):
             ),
             service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
                 available_memory=step.memory,
+                available_cpu=step.cpu,
                 timeout_seconds=SECONDS,
                 max_instance_count=step.max_instances,
                 max_instance_request_concurrency=step.concurrency,
@@ -103,6 +106,7 @@ class Functions(pulumi.ComponentResource):
             "ORIGINS": json.dumps(args.config.origins, sort_keys=True),
             "MANIFEST_BYTES": str(args.config.manifest_bytes),
             "DOWNLOAD_SECONDS": str(args.config.download_seconds),
+            **ARROW_MEMORY,
         }
         return told | {"SPARK": args.spark.settings} if step.spark else told
 

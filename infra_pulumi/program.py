@@ -25,6 +25,7 @@ from infra_pulumi.services import Services, ServicesArgs
 from infra_pulumi.sources import Sources, read_sources
 from infra_pulumi.spark import Spark, SparkArgs
 from infra_pulumi.steps import STEPS
+from infra_pulumi.streams import Streams, StreamsArgs
 from infra_pulumi.warehouse import Warehouse, WarehouseArgs
 from infra_pulumi.zones import Zones, ZonesArgs
 
@@ -50,6 +51,7 @@ def build(config: StackConfig) -> None:
         "functions", FunctionsArgs(config, archive, zones, accounts, spark), after
     )
     Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts))
+    Streams("streams", StreamsArgs(sources.contracts, zones, messaging), after)
     Reports("reports", ReportsArgs(config, sources.sql, accounts, grants))
     Schedules(
         "schedules",

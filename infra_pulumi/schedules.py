@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog.contract import Contract
+from catalog.contract import Contract, Kind
 from infra_pulumi.config import StackConfig
 from infra_pulumi.messaging import Messaging
 
@@ -29,7 +29,7 @@ class SchedulesArgs:
 
 
 class Schedules(pulumi.ComponentResource):
-    """The jobs. A retired data set has none."""
+    """The jobs. A retired data set has none, and no stream is fetched."""
 
     def __init__(
         self, name: str, args: SchedulesArgs, opts: pulumi.ResourceOptions | None = None
@@ -38,7 +38,7 @@ class Schedules(pulumi.ComponentResource):
         super().__init__("citypulse:infra:Schedules", name, None, opts)
         self._args = args
         for contract in args.contracts.values():
-            if not contract.retired:
+            if not contract.retired and contract.kind is not Kind.STREAM:
                 self._ingest(contract)
         for system in args.systems:
             self._job(f"seal-{system}", SEAL, "seal", {"system": system})

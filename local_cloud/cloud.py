@@ -15,8 +15,6 @@ import google.oauth2.credentials
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
 
-from catalog import names
-from catalog.runs import Run
 from functions import store
 from local_cloud.accounts import Accounts, access_token
 from local_cloud.bigquery import BigQueryServer
@@ -150,14 +148,13 @@ class LocalCloud:
         """The rows of a query, to look on."""
         return [dict(row.items()) for row in self.bigquery.query_and_wait(sql)]
 
-    def dead_letter_reason(self, dataset: str, run: str) -> str | None:
-        """Why no step would have a run's claim: the reason kept in quarantine, None where none is."""
-        claim = names.claim(dataset, Run(run))
+    def dead_letter_reason(self, name: str) -> str | None:
+        """Why `split` would not have an object of raw: as kept in quarantine, None where none is."""
         bucket = self.bucket("quarantine")
-        for name in store.names(bucket, "messages/split/"):
-            kept = json.loads(store.read(bucket, name) or b"{}")
+        for message_name in store.names(bucket, "messages/split/"):
+            kept = json.loads(store.read(bucket, message_name) or b"{}")
             message = kept.get("event", {}).get("message", {})
-            if message.get("attributes", {}).get("objectId") == claim:
+            if message.get("attributes", {}).get("objectId") == name:
                 return str(kept["reason"])
         return None
 
@@ -218,6 +215,7 @@ class LocalCloud:
             project=PROJECT,
             write_rows=self._write_rows,
             table_schema=self._table_schema,
+            write_file=self._write_file,
         )
         self.pubsub.create_topic(EVENTS_TOPIC)
         self.router = NotificationRouter(self.pubsub)
@@ -255,6 +253,10 @@ class LocalCloud:
 
     def _write_rows(self, table: str, rows: list[dict[str, Any]]) -> list[str]:
         return [str(fault) for fault in self.bigquery.insert_rows_json(table, rows)]
+
+    def _write_file(self, bucket: str, name: str, body: bytes) -> None:
+        blob = self.storage.bucket(bucket).blob(name)
+        blob.upload_from_string(body, "application/octet-stream", if_generation_match=0)
 
     def _table_schema(self, table: str) -> list[tuple[str, str, str]]:
         schema = self.bigquery.get_table(table).schema

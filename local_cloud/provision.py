@@ -18,7 +18,7 @@ from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-i
 from local_cloud.accounts import Accounts
 from local_cloud.functions import FunctionHost, FunctionSpec
 from local_cloud.program import Resource, UnknownResource
-from local_cloud.pubsub import PubSub, SubscriptionSpec
+from local_cloud.pubsub import FileSink, PubSub, SubscriptionSpec
 from local_cloud.scheduler import Scheduler
 from local_cloud.storage import NotificationRouter, StorageServer
 
@@ -138,6 +138,7 @@ class Provisioner:
             push_audience=push.get("oidcToken", {}).get("audience"),
             service_account=push.get("oidcToken", {}).get("serviceAccountEmail"),
             bigquery_table=sink.get("table"),
+            files=_files(told["cloudStorageConfig"]) if "cloudStorageConfig" in told else None,
             use_table_schema=sink.get("useTableSchema", False),
             write_metadata=sink.get("writeMetadata", False),
             drop_unknown_fields=sink.get("dropUnknownFields", False),
@@ -258,6 +259,28 @@ def provider_outputs(resource: Resource, project: str) -> Made:
             return f"projects/{project}/locations/{told['location']}/functions/{name}", outputs
         case _:
             return f"projects/{project}/{name}", {}
+
+
+def _files(told: Mapping[str, Any]) -> FileSink:
+    """What a Cloud Storage subscription is told; raises ValueError for what is not written here."""
+    if not told.get("avroConfig", {}).get("writeMetadata"):
+        raise ValueError(
+            f"files in {told['bucket']}: only Avro with metadata is written here: set "
+            "avro_config.write_metadata"
+        )
+    return FileSink(
+        bucket=told["bucket"],
+        prefix=told.get("filenamePrefix", ""),
+        suffix=told.get("filenameSuffix", ""),
+        datetime_format=told.get("filenameDatetimeFormat", FileSink.datetime_format),
+        max_duration=_seconds(told.get("maxDuration", "300s")),
+        max_bytes=_whole(told.get("maxBytes")),
+        max_messages=_whole(told.get("maxMessages")),
+    )
+
+
+def _whole(told: float | None) -> int | None:
+    return None if told is None else int(told)
 
 
 def _asset(source: pulumi.Asset | pulumi.Archive | Mapping[str, Any]) -> bytes:

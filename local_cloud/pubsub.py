@@ -1,4 +1,4 @@
-"""Pub/Sub in one process: topics, push, pull and BigQuery subscriptions, behind gRPC.
+"""Pub/Sub in one process: topics, push, pull, BigQuery and file subscriptions, behind gRPC.
 
 `PublisherClient`, `SubscriberClient` (simple pull) and fake-gcs-server reach it through
 `PUBSUB_EMULATOR_HOST`. It keeps the promises a pipeline may lean on and no others: every message
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from local_cloud.pubsub_delivery import Backlog, Pending, Subscription, dead_letter
+from local_cloud.pubsub_files import Gatherer, WriteFile
 from local_cloud.pubsub_filter import parse_filter
 from local_cloud.pubsub_grpc import serve
 from local_cloud.pubsub_pull import Pulled, modify, pull
@@ -32,6 +33,7 @@ from local_cloud.pubsub_rows import Exporter, TableSchema, WriteRows
 from local_cloud.pubsub_specs import (
     MAX_MESSAGE_BYTES,
     Delivery,
+    FileSink,
     Outcome,
     PublishRequestInfo,
     ReceivedMessage,
@@ -50,6 +52,7 @@ __all__ = [
     "ACK_STATUSES",
     "MAX_MESSAGE_BYTES",
     "Delivery",
+    "FileSink",
     "Outcome",
     "PubSub",
     "PublishRequestInfo",
@@ -58,6 +61,7 @@ __all__ = [
     "Refused",
     "SubscriptionSpec",
     "TableSchema",
+    "WriteFile",
     "WriteRows",
 ]
 
@@ -69,6 +73,8 @@ class PubSub:
     deliveries in shuffled order and `duplicate` is the share of them that is delivered twice: both
     stay within what Pub/Sub promises. BigQuery subscriptions need `write_rows` and, with
     `use_table_schema`, `table_schema`; both are called from a thread of the subscription's own.
+    Cloud Storage subscriptions need `write_file`, called by whoever moves the clock or publishes
+    the message that fills a file.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class PubSub:
         push_threads: int = 16,
         write_rows: WriteRows | None = None,
         table_schema: TableSchema | None = None,
+        write_file: WriteFile | None = None,
         reorder: random.Random | None = None,
         duplicate: float = 0.0,
     ) -> None:
@@ -100,6 +107,8 @@ class PubSub:
         self._lock = self._backlog.lock
         self._pusher = Pusher(self._backlog)
         self._exporter = Exporter(self._backlog, write_rows, table_schema)
+        self._gatherer = Gatherer(self._backlog, write_file)
+        clock.subscribe(self._gatherer.write_due)
         self._topics: dict[str, _Topic] = {}
         self._message_ids = count(1)
         self._published = 0
@@ -165,6 +174,7 @@ class PubSub:
         check_spec(spec)
         matches = parse_filter(spec.filter) if spec.filter else (lambda _: True)
         columns = self._exporter.columns(spec)
+        self._gatherer.check(spec)
         with self._lock:
             if spec.name in self._backlog.subscriptions:
                 raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"{spec.name} is there already")
@@ -232,6 +242,7 @@ class PubSub:
             with self._lock:
                 self._in_callbacks -= len(callbacks)
                 self._backlog.changed.notify_all()
+        self._gatherer.write_due(now)
         return [message.message_id for message in received]
 
     def on_publish(self, topic: str, callback: Callable[[ReceivedMessage], None]) -> None:

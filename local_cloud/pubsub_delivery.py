@@ -1,6 +1,6 @@
 """What the subscriptions of one Pub/Sub still owe: due, leased, backing off or dead-lettered.
 
-The three kinds of consumer (push, pull, BigQuery) lease messages here and settle each lease.
+The kinds of consumer (push, pull, BigQuery, files) lease messages here and settle each lease.
 """
 
 from __future__ import annotations
@@ -167,9 +167,12 @@ class Backlog:
             self.changed.notify_all()
 
     def held(self) -> int:
-        """Count what push and BigQuery consumers have neither acked nor dead-lettered."""
+        """Count what push and BigQuery consumers have neither acked nor dead-lettered.
+
+        What gathers for a file waits for the clock, not for anybody at work.
+        """
         with self.lock:
-            return sum(s.held() for s in self.subscriptions.values() if not s.pulled)
+            return sum(s.held() for s in self.subscriptions.values() if not s.patient)
 
     def deliveries(self) -> list[Delivery]:
         """Give the record of all attempts, oldest first (the last 100,000 of them)."""
@@ -179,7 +182,7 @@ class Backlog:
     def describe(self) -> list[str]:
         """Say what push and BigQuery subscriptions hold, each with its last error."""
         with self.lock:
-            holding = [s for s in self.subscriptions.values() if s.held() and not s.pulled]
+            holding = [s for s in self.subscriptions.values() if s.held() and not s.patient]
             return [
                 f"{short_name(s.spec.name)}: {len(s.waiting)} waiting, {len(s.leased)} in flight"
                 + self._last_error(short_name(s.spec.name))
@@ -267,7 +270,12 @@ class Subscription:
     @property
     def pulled(self) -> bool:
         """Whether consumers come for the messages themselves."""
-        return not (self.spec.push_endpoint or self.spec.bigquery_table)
+        return not (self.spec.push_endpoint or self.spec.bigquery_table or self.spec.files)
+
+    @property
+    def patient(self) -> bool:
+        """Whether messages may wait with nobody at work on them: for a puller, or for the clock."""
+        return self.pulled or self.spec.files is not None
 
     def held(self) -> int:
         """Count what is neither acknowledged nor given up."""

@@ -15,6 +15,7 @@ from google.pubsub_v1 import types as pb
 
 from local_cloud.pubsub_pull import Pulled
 from local_cloud.pubsub_specs import (
+    FileSink,
     PublishRequestInfo,
     Refused,
     SubscriptionSpec,
@@ -191,6 +192,7 @@ def _spec(request: pb.Subscription) -> SubscriptionSpec:
         push_audience=push.oidc_token.audience or None,
         service_account=push.oidc_token.service_account_email or None,
         bigquery_table=export.table or None,
+        files=_files(request) if request.cloud_storage_config.bucket else None,
         use_table_schema=export.use_table_schema,
         write_metadata=export.write_metadata,
         drop_unknown_fields=export.drop_unknown_fields,
@@ -201,6 +203,22 @@ def _spec(request: pb.Subscription) -> SubscriptionSpec:
         max_backoff=retry.maximum_backoff.total_seconds() if retry.maximum_backoff else 600,
         dead_letter_topic=dead.dead_letter_topic or None,
         max_delivery_attempts=dead.max_delivery_attempts or 5,
+    )
+
+
+def _files(request: pb.Subscription) -> FileSink:
+    """Read what a request says of its files; raises Refused for what is not written here."""
+    told = request.cloud_storage_config
+    if not told.avro_config.write_metadata:
+        raise invalid(f"{request.name}: only Avro with metadata is written by this stand-in")
+    return FileSink(
+        bucket=told.bucket,
+        prefix=told.filename_prefix,
+        suffix=told.filename_suffix,
+        datetime_format=told.filename_datetime_format or FileSink.datetime_format,
+        max_duration=told.max_duration.total_seconds() if told.max_duration else 300,
+        max_bytes=told.max_bytes or None,
+        max_messages=told.max_messages or None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import grpc
@@ -16,12 +16,33 @@ type Outcome = Literal["acked", "retried", "dead-lettered", "expired"]
 MAX_MESSAGE_BYTES = 10_000_000
 """The largest message and the largest publish request, in bytes."""
 
+_DATES = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
+_TIME_MATCHERS = re.compile("YYYY|YY|MM|DD|hh|mm|ss|T|Z|\\+00:00")
 _RESOURCE_ID = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 
 
 @dataclass(frozen=True)
+class FileSink:
+    """Where a Cloud Storage subscription writes Avro files with metadata, and when one ends.
+
+    `datetime_format` is of Google's matchers: YYYY or YY, MM, DD, hh, mm, ss, each once, T and Z or
+    +00:00, and the separators `-`, `_`, `:`, `/`. `max_duration` is in seconds.
+    """
+
+    bucket: str
+    prefix: str = ""
+    suffix: str = ""
+    datetime_format: str = "YYYY-MM-DDThh:mm:ss+00:00"
+    max_duration: float = 300
+    max_bytes: int | None = None
+    max_messages: int | None = None
+
+
+@dataclass(frozen=True)
 class SubscriptionSpec:
-    """One subscription: push when `push_endpoint` is set, BigQuery when `bigquery_table` is, else pull.
+    """One subscription: push, BigQuery or Cloud Storage by what is set, else pull.
+
+    `push_endpoint` makes it push, `bigquery_table` BigQuery, `files` Cloud Storage.
 
     Names may be short (`raw-events`) or full (`projects/demo/topics/raw-events`). Times are in
     seconds. `push_audience` and `service_account` are recorded only: OIDC is not verified.
@@ -34,6 +55,7 @@ class SubscriptionSpec:
     push_audience: str | None = None
     service_account: str | None = None
     bigquery_table: str | None = None
+    files: FileSink | None = None
     use_table_schema: bool = False
     write_metadata: bool = False
     drop_unknown_fields: bool = False
@@ -95,6 +117,20 @@ class Refused(Exception):
         self.text = text
 
 
+def time_text(form: str, moment: datetime) -> str:
+    """A UTC time in Google's matchers; raises ValueError where the format is none of them."""
+    matchers = _TIME_MATCHERS.findall(form)
+    dates = [matcher for matcher in matchers if matcher in _DATES]
+    years = {"YYYY", "YY"} & set(dates)
+    once = len(matchers) == len(set(matchers)) and len(years) == 1
+    if _TIME_MATCHERS.sub("", form).strip("-_:/") or len(dates) != 6 or not once:
+        raise ValueError(
+            f"datetime format {form!r}: YYYY or YY, MM, DD, hh, mm and ss once each, T and Z or "
+            "+00:00, and the separators - _ : /"
+        )
+    return _TIME_MATCHERS.sub(lambda found: moment.strftime(_DATES.get(found[0], found[0])), form)
+
+
 def short_name(path: str) -> str:
     """Give the last part of a full name: `raw-events` of `projects/demo/topics/raw-events`."""
     return path.rsplit("/", 1)[-1]
@@ -126,7 +162,10 @@ def check_spec(spec: SubscriptionSpec) -> None:
     wrong = [
         text
         for bad, text in (
-            (spec.push_endpoint and spec.bigquery_table, "push and BigQuery exclude each other"),
+            (
+                sum(map(bool, (spec.push_endpoint, spec.bigquery_table, spec.files))) > 1,
+                "push, BigQuery and Cloud Storage exclude each other",
+            ),
             (
                 spec.push_endpoint and not spec.push_endpoint.startswith("http://"),
                 "push_endpoint must be http://… here",
@@ -142,8 +181,28 @@ def check_spec(spec: SubscriptionSpec) -> None:
         )
         if bad
     ]
+    wrong += _sink_faults(spec.files, spec.ack_deadline_seconds) if spec.files else []
     if wrong:
         raise invalid(f"{spec.name}: {'; '.join(wrong)}")
+
+
+def _sink_faults(sink: FileSink, ack_deadline: float) -> list[str]:
+    """What is out of range in a Cloud Storage subscription, as its page documents it."""
+    most = min(600, ack_deadline)
+    faults = []
+    if not 60 <= sink.max_duration <= most:
+        faults.append(f"max_duration is 60-{most:g} s, no more than ack_deadline_seconds")
+    if sink.max_bytes is not None and not 1_000 <= sink.max_bytes <= 10 << 30:
+        faults.append("max_bytes is 1 KB-10 GiB")
+    if sink.max_messages is not None and sink.max_messages < 1000:
+        faults.append("max_messages is at least 1000")
+    if sink.suffix.endswith("/"):
+        faults.append("a filename suffix does not end in /")
+    try:
+        time_text(sink.datetime_format, datetime.fromtimestamp(0, UTC))
+    except ValueError as error:
+        faults.append(str(error))
+    return faults
 
 
 def check_messages(messages: Sequence[tuple[bytes, Mapping[str, str]]]) -> None:

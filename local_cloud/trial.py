@@ -1,7 +1,8 @@
 """`try`: a user's own files through the real steps, as if the publisher had served them.
 
 Split, seal, Spark and load are the shipped ones; only the fetch is left out, because the files are
-here already. Gives one document that says of every file whether it was taken, and why not.
+here already. A stream's file is one that Pub/Sub wrote, or has a message a line. Gives one document
+that says of every file whether it was taken, and why not.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import storage  # type: ignore[attr-defined,unused-ignore]
 
 from catalog import names
-from catalog.contract import Contract
+from catalog.contract import Contract, Kind
 from catalog.records import Claim, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
+from functions import streams
 from local_cloud.cloud import LocalCloud
+from local_cloud.pubsub import ReceivedMessage
+from local_cloud.pubsub_files import encode
 
+_AVRO = b"Obj\x01"
 _LATE_SECONDS = 2.0
 _UNTOLD = "split failed on every try, which is a fault of ours: see the log, and report it"
 
@@ -102,9 +107,12 @@ def try_files(
     offered = []
     files = []
     for served in runs:
-        run = Run.at(served.time or cloud.clock.now())
+        run = _run(contract, served.time or cloud.clock.now())
         cloud.clock.advance_to(max(cloud.clock.now(), run.time))
-        _offer(bucket, contract, run, served, _taken(cloud, contract))
+        if contract.kind is Kind.STREAM:
+            _send(bucket, contract, run, served)
+        else:
+            _offer(bucket, contract, run, served, _taken(cloud, contract))
         _settle(cloud, contract, run)
         offered.append((served, run))
         if contract.kind.replaced:  # told now: the next run may replace these slots
@@ -130,17 +138,57 @@ def _settle(cloud: LocalCloud, contract: Contract, run: Run) -> None:
 
 def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
     """Whether nothing more is to come of a run: it is not taken, or its slots are loaded."""
-    claim = Claim.decode(cloud.read("raw", names.claim(contract.dataset, run)) or b"")
-    if claim.outcome is not Outcome.ACCEPTED:
+    if _claim(cloud, contract, run).outcome is not Outcome.ACCEPTED:
         return True
     record = _record(cloud, contract, run)
     if record is None:
-        return cloud.dead_letter_reason(contract.dataset, run.name) is not None
+        return cloud.dead_letter_reason(_object(contract, run)) is not None
     if record.outcome is not Outcome.ACCEPTED or not contract.kind.replaced:
         return True
     ledger = _ledger(cloud, contract)
     taken = [part.slot for part in record.parts if not part.held]
     return all(slot in ledger and ledger[slot]["run"] >= run.name for slot in taken)
+
+
+def _run(contract: Contract, time: datetime) -> Run:
+    """The run that is served at a time."""
+    return Run.of_file(time, "try") if contract.kind is Kind.STREAM else Run.at(time)
+
+
+def _object(contract: Contract, run: Run) -> str:
+    """The object of raw by which `split` learns of a run."""
+    name = names.stream_file if contract.kind is Kind.STREAM else names.claim
+    return name(contract.dataset, run)
+
+
+def _claim(cloud: LocalCloud, contract: Contract, run: Run) -> Claim:
+    """What was claimed of a run."""
+    if contract.kind is Kind.STREAM:
+        key = names.SplitKey(run)
+        return streams.claim_of(cloud.bucket("raw"), contract, key, Origin.SAMPLE)
+    return Claim.decode(cloud.read("raw", names.claim(contract.dataset, run)) or b"")
+
+
+def _send(bucket: storage.Bucket, contract: Contract, run: Run, served: Served) -> None:
+    """Put a stream's file where Pub/Sub would have written it; lines become messages, numbered.
+
+    Raises TrialError for two files of one run.
+    """
+    if len(served.paths) > 1:
+        raise TrialError(f"{_paths(served)}: a stream's run is one file; give them one by one")
+    body = served.paths[0].read_bytes()
+    if not body.startswith(_AVRO):
+        topic = names.stream_topic(contract.dataset)
+        lines = [line for line in body.splitlines() if line.strip()]
+        body = encode(
+            f"{topic}-try",
+            (
+                ReceivedMessage(topic, f"{run.name}-{number}", run.time, line, {})
+                for number, line in enumerate(lines, start=1)
+            ),
+        )
+    blob = bucket.blob(names.stream_file(contract.dataset, run))
+    blob.upload_from_string(body, content_type="application/octet-stream")
 
 
 def _offer(
@@ -214,14 +262,14 @@ def _record(cloud: LocalCloud, contract: Contract, run: Run) -> SplitRecord | No
 
 def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> dict[str, Any]:
     """What became of one run."""
-    claim = Claim.decode(cloud.read("raw", names.claim(contract.dataset, run)) or b"")
+    claim = _claim(cloud, contract, run)
     record = _record(cloud, contract, run)
     outcome, reason = claim.outcome, claim.reason
     if record:
         outcome, reason = record.outcome, record.reason
     elif outcome is Outcome.ACCEPTED:
         outcome = Outcome.REFUSED
-        reason = cloud.dead_letter_reason(contract.dataset, run.name) or _UNTOLD
+        reason = cloud.dead_letter_reason(_object(contract, run)) or _UNTOLD
     reports = record.files if record else ()
     return {
         "files": [str(path) for path in served.paths],

@@ -11,6 +11,9 @@ from catalog.contract import DATASETS, Bounds, ContractError, Kind, load, load_a
 from catalog.records import Claim, NewerFormat, Origin, Outcome
 from catalog.runs import Run
 
+TAPS = (Path(__file__).parents[1] / "system/toy_stream/catalog/datasets/ferry_taps.toml").read_text(
+    encoding="utf-8"
+)
 SITES = (DATASETS / "paris_wifi_sites.toml").read_text(encoding="utf-8")
 
 
@@ -35,7 +38,8 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
         (('schedule = "17 4 * * *"', 'schedule = "*/10 * * * *"'), "on the hour"),
         (('schedule = "17 4 * * *"', 'schedule = "0-59/5 * * * *"'), "on the hour"),
         (('schedule = "17 4 * * *"', 'schedule = "at noon"'), "not unix cron"),
-        (('kind = "daily_drop"', 'kind = "stream"'), "no reader yet"),
+        (('kind = "daily_drop"', 'kind = "stream"'), "leave out schedule"),
+        (("[source]", '[source]\nmessage = "json"'), "a daily_drop has no messages"),
         (('zone = "Europe/Paris"', 'zone = "Europe/Lutetia"'), "Lutetia"),
         (('slot_unit = "day"', 'slot_unit = "hour"'), "use UTC"),
         (('key = ["site_code"', 'key = ["code"'), "key 'code' is not a column"),
@@ -59,6 +63,47 @@ def test_a_broken_contract_names_the_facet(
     with pytest.raises(ContractError, match=said) as caught:
         load(write(tmp_path, SITES.replace(*change, 1)))
     assert "paris_wifi_sites.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('message = "json"', ""), "needs source.message"),
+        (('kind = "stream"', 'kind = "increments"'), "needs source.fetch"),
+        (('message = "json"', 'message = "avro"'), "Invalid enum value 'avro'"),
+        (('message = "json"', 'message = "json"\nhosts = ["x.org"]'), "leave out source.hosts"),
+        (
+            (
+                'message = "json"',
+                'message = "json"\nfetch = [{ name = "x", urls = ["https://x"] }]',
+            ),
+            "leave out source.fetch",
+        ),
+        (("freshness_hours", 'schedule = "7 * * * *"\nfreshness_hours'), "leave out schedule"),
+        (("late_until_hours = 1\n", ""), "needs late_until_hours"),
+        (("grace_minutes = 10", "grace_minutes = 4"), "grace_minutes of at least 5"),
+        (("rows_max = 100_000", "rows_max = 1999"), "rows_max of at least 2000"),
+        (("bytes_max = 40_000_000", "bytes_max = 10_000_000"), "bytes_max of 40000000 to"),
+        (("[bounds]", "[bounds]\ndrop_max = 0.5"), "leave out bounds.drop_max"),
+        (('time_column = "tapped_at"\n', ""), "needs time_column"),
+    ],
+)
+def test_a_broken_stream_names_the_facet(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    assert change[0] in TAPS
+    with pytest.raises(ContractError, match=said):
+        load(write(tmp_path, TAPS.replace(*change, 1), "ferry_taps"))
+
+
+def test_a_stream_says_what_a_row_needs_and_when_it_is_too_late(tmp_path: Path) -> None:
+    contract = load(write(tmp_path, TAPS, "ferry_taps"))
+    ten = "2025-06-05T10"
+    assert not contract.refetchable
+    assert not contract.closed(ten, datetime(2025, 6, 5, 11, 9, tzinfo=UTC))
+    assert contract.closed(ten, datetime(2025, 6, 5, 11, 10, tzinfo=UTC))
+    assert not contract.too_late(ten, Run("20250605T120000Z_0c5d"))
+    assert contract.too_late(ten, Run("20250605T120001Z_0c5d"))
 
 
 def test_one_lake_table_has_one_owner(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from catalog import names
 from catalog.runs import Run, tick
 from catalog.versions import Version, manifest_id, revision
 
-RUNS = st.builds(
-    lambda instant, asked: Run.at(instant, asked).name,
-    st.datetimes(datetime(2019, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
-    st.sampled_from([None, "2024-05", "2024-05-06", "2025-06-05T02"]),
-)
+INSTANTS = st.datetimes(datetime(2019, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
+UUIDS = st.one_of(st.uuids().map(str), st.from_regex(r"\A[0-9A-Za-z]{6}\Z"))
+FETCHED = st.builds(Run.at, INSTANTS, st.sampled_from([None, "2024-05", "2025-06-05T02"]))
+FILES = st.builds(Run.of_file, INSTANTS, UUIDS)
+RUNS = st.one_of(FETCHED, FILES).map(lambda run: run.name)
 VERSIONS = st.builds(Version, RUNS, st.integers(1, 999_999), st.integers(0, 10**13))
 
 
@@ -48,7 +48,7 @@ def test_two_publishes_of_one_tick_are_one_run() -> None:
     "name",
     [
         "2025-06-05", "20250605T021000", "20250605T021000Z.", "../x", "", "20259999T999999Z",
-        "20250229T000000Z.2025-02",
+        "20250229T000000Z.2025-02", "20250605T021000Z_", "20250605T021000Z_a.b",
     ],
 )  # fmt: skip
 def test_what_names_no_run_is_refused(name: str) -> None:
@@ -71,6 +71,27 @@ def test_split_keys_read_back(run: str, replay: int) -> None:
     assert names.split_of(names.split_record("d", key)) == ("d", key)
     marker = names.Marker.parse(names.marker("d", "2024-05", key))
     assert (marker.slot, marker.split, marker.replay) == ("2024-05", key, 0)
+
+
+@given(FILES)
+def test_a_streams_file_is_a_run_and_the_run_names_the_file(run: Run) -> None:
+    name = names.stream_file("d", run)
+    assert names.stream_file_of(name) == ("d", run)
+    assert (run.asked, run.file) == (None, run.name.partition("_")[2])
+    assert names.stream_file("d", Run.at(run.time)) < name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "streams/d/notes.txt", "streams/d/2025-06-05T10_05_00Z_0c5d", "streams/d/x/y.avro",
+        "streams/d/2025-06-05T10:05:00Z_0c5d.avro", "streams/d/2025-6-5T10_05_00Z_0c5d.avro",
+        "streams/d/2025-06-05T10_05_00Z_.avro",
+    ],
+)  # fmt: skip
+def test_what_pubsub_would_not_call_a_file_is_no_run(name: str) -> None:
+    with pytest.raises(ValueError):
+        names.stream_file_of(name)
 
 
 def test_replay_markers_read_back() -> None:
@@ -117,7 +138,7 @@ def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
         ],
     }
     triggers = {
-        "split": [("raw", "runs/")],
+        "split": [("raw", "runs/"), ("raw", "streams/")],
         "submit": [("landing", "manifests/")],
         "load": [("lake", "receipts/")],
     }

@@ -71,6 +71,8 @@ CASES: list[tuple[str, str | None, object, str | None]] = [
     ("timestamp", "2025-10-26T02:30:00", at("2025-10-26T00:30:00Z"), None),
     ("timestamp", "2025-03-30T02:30:00", None, "not a timestamp"),
     ("timestamp", "1559740000", at("2019-06-05T13:06:40Z"), None),
+    ("timestamp", "1559740000123", at("2019-06-05T13:06:40.123Z"), None),
+    ("timestamp", "155974000012345", None, "not a timestamp"),
     ("timestamp", "2019", None, "not a timestamp"),
     ("timestamp", "10:00", None, "not a timestamp"),
     ("timestamp", "2019-13-05T10:00:00Z", None, "not a timestamp"),

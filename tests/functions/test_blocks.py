@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,6 +26,7 @@ from functions.columns import RunRefused
 from functions.cut import Reject
 from functions.parts import _RowsHash
 from functions.readers import File
+from functions.slot_codes import SlotCodes
 from tests.functions.split_cloud import NOW, changed
 
 USAGE = changed(load(DATASETS / "paris_wifi_usage.toml"), bounds__field_bytes_max=200)
@@ -70,7 +78,7 @@ def outcome(
             told.rejects += cut.rejects
     except RunRefused as error:
         return Outcome(refused=str(error))
-    report = file.report()
+    report = file.report(1, "")
     assert report is not None
     told.unknown = report.unknown_columns
     told.hashes = {slot: made.hexdigest() for slot, made in sorted(hashes.items())}
@@ -147,8 +155,89 @@ LINES = st.lists(st.one_of(ROWS.map("\r\n".join), FREE, ROWS.map("\n".join)), ma
 )
 @example('"\r\n"x;y', "\r\n", 64, "utf-8")
 @example("PW1;2024-05-05T05:05:05Z;;75001;a\rb;1;1;;", "\r\n", 400, "utf-8")
+@example('PW1;2024-05-05T05:05:05Z;;75001;x"y;1";1;;', "\r\n", 400, "utf-8")
 def test_blocks_give_what_records_give(
     pool: Executor, text: str, end: str, size: int, encoding: str
 ) -> None:
     body = (HEADER + text + end).encode(encoding, "replace")
     assert outcome(USAGE, body, pool, size) == outcome(USAGE, body, pool, 0)
+
+
+WIDE = changed(load(DATASETS / "paris_wifi_usage.toml"))
+"""With the contract's own bounds."""
+FAKE = "x\r\nPW9;2024-09-09T09:09:09+02:00;;75009;fake;1;1;;\r\n" * 60
+HOSTILE_FILES = [
+    ("quoted", [("PW1", 3, 'a;b\r\nc"d"'), ("PW2", 4, "x"), ("PW3", 3, '"')]),
+    ("fake record in a long field", [("PW1", 3, FAKE), ("PW2", 5, "x"), ("PW1", 3, "y")]),
+    ("record larger than a block", [("PW1", 1, "v" * 100_000), ("PW2", 2, "w\n" * 20_000)]),
+    ("many", [(f"PW{n}", 1 + n % 12, f"é;{n}\n" if n % 7 == 0 else str(n)) for n in range(900)]),
+]
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "no last newline"])
+@pytest.mark.parametrize(
+    "rows", [rows for _, rows in HOSTILE_FILES], ids=[name for name, _ in HOSTILE_FILES]
+)
+def test_rows_by_month_are_those_of_pythons_reader(
+    pool: Executor, rows: list[tuple[str, int, str]], ended: bool
+) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=";")
+    for site, month, name in rows:
+        writer.writerow(
+            [site, f"2024-{month:02d}-15T12:00:00+01:00", "", "75001", name, 1, 1, "", ""]
+        )
+    text = HEADER + (out.getvalue() if ended else out.getvalue().removesuffix("\r\n"))
+    read = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=";"))
+    expected = Counter((r["Date heure début"][:7], r["Code Site"], r["Nom du site"]) for r in read)
+    seen: list[int] = []
+    told = outcome(WIDE, text.encode(), pool, 4_096, blocks=seen)
+    found = Counter(
+        (slot, row["site_code"], row["site_name"]) for slot, got in told.rows.items() for row in got
+    )
+    assert found == expected
+    assert not told.rejects
+    assert len(rows) < 900 or sum(seen) > 800, "most rows came in blocks"
+
+
+def test_a_fault_costs_its_own_stretch_alone(pool: Executor) -> None:
+    """Blocks are gone back to after a record that is not regular."""
+    good = "PW1;2024-05-05T05:05:05Z;;75001;name;1;1;;\r\n" * 5_000
+    body = (HEADER + good + 'PW1;2024-05-05T05:05:05Z;;75001;"na"me;1;1;;\r\n' + good).encode()
+    seen: list[int] = []
+    told = outcome(WIDE, body, pool, 1 << 16, blocks=seen)
+    assert told.count == 10_001
+    assert sum(seen) > 8_000
+    assert told == outcome(WIDE, body, pool, 0)
+
+
+def test_slots_over_both_clock_changes() -> None:
+    """Every quarter of an hour around the ends of months and the changes of clocks."""
+    calendar = WIDE.calendar
+    codes = SlotCodes(calendar)
+    days = ["2024-03-31", "2024-10-27", "2024-12-31", "2024-02-29", "1973-01-01", "2199-12-31"]
+    begin = [int(datetime.fromisoformat(day + "T00:00Z").timestamp()) for day in days]
+    seconds = np.array([at + 450 * n for at in begin for n in range(-96, 288)])
+    known = seconds < datetime(2200, 1, 1, tzinfo=UTC).timestamp()
+    found = codes.codes(seconds, known)
+    for second, code, told in zip(seconds.tolist(), found.tolist(), known.tolist(), strict=True):
+        slot = calendar.slot(datetime.fromtimestamp(second, UTC))
+        assert (codes.names[code] if code >= 0 else None) == (slot if told else None)
+
+
+def test_pandas_is_not_imported() -> None:
+    """It would take a function half a second and 40 MB."""
+    program = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from catalog.runs import Run
+from functions.block_cut import BlockCutter
+from tests.functions.test_blocks import HEADER, NOW, USAGE, ThreadPoolExecutor, outcome
+row = 'PW1;2024-05-05T05:05:05Z;-;75001.0;\"a\"\"b\";-1;2.0;;\\r\\n'
+with ThreadPoolExecutor(1) as pool:
+    told = outcome(USAGE, (HEADER + row * 9 + 'x').encode(), pool, 400)
+assert told.refused or told.count, told
+sys.exit('pandas' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()

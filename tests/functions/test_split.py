@@ -9,6 +9,7 @@ import json
 import lzma
 import tracemalloc
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from catalog.runs import Run
 from catalog.slots import Unit
 from functions import split
 from functions.errors import Permanent
+from functions.readers import File
 from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
 USAGE_CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
@@ -425,7 +427,7 @@ def test_unknown_messages_are_permanent(desk: Desk):
     cases: list[tuple[dict[str, str], object, str]] = [
         ({"objectId": "runs/nope/20250605T041700Z.json"}, None, "no data set of this release"),
         ({"objectId": "runs/paris_wifi_usage/20250605T041700Z.json"}, None, "no such run in raw"),
-        ({"objectId": "data/x"}, None, "no claim of a run"),
+        ({"objectId": "data/x"}, None, "split reads runs/ and streams/ only"),
         ({"objectId": "runs/paris_wifi_usage/x.json"}, None, "does not name a run"),
         ({}, {"dataset": "../etc", "run": "20250605T041700Z"}, "no data set"),
         ({}, {"dataset": "paris_wifi_usage", "run": "yesterday"}, "does not name a run"),
@@ -442,6 +444,7 @@ def test_memory_is_bounded_by_a_chunk(desk: Desk, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("functions.split._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.bodies._HEAD_BYTES", 64 << 10)
     monkeypatch.setattr("functions.bodies._PIECE_BYTES", 64 << 10)
+    monkeypatch.setattr("functions.split.File", partial(File, block_bytes=64 << 10))
 
     def peak(count: int, at: datetime) -> int:
         desk.claim(USAGE_CONTRACT, Run.at(at), [("usage.csv", body(GOOD * count))])

@@ -8,14 +8,16 @@ import pytest
 from cloudevents.http import CloudEvent
 
 from catalog import names
+from catalog.contract import Kind
 from catalog.records import Claim, Event, Origin, Outcome
 from catalog.runs import Run
+from catalog.slots import Unit
 from functions import boundary
 from functions.clients import Clients
 from functions.errors import Permanent
 from functions.messages import Message
 from functions.settings import Settings
-from tests.functions.step_cloud import NOW, Toy
+from tests.functions.step_cloud import NOW, Toy, contract
 
 RUN, SLOT = "20250605T020700Z", "2024-05"
 pytestmark = pytest.mark.cloud
@@ -58,6 +60,25 @@ def test_a_claim_without_split(toy: Toy) -> None:
     assert attributes["objectGeneration"].isdigit()
     toy.split(toy.full, RUN, {}, outcome=Outcome.REFUSED)
     assert sent(toy) == []
+
+
+def test_a_streams_file_without_split(toy: Toy) -> None:
+    """By the time in its name; other objects of the folder, and old files, are left alone."""
+    stream = contract(toy.system, "taps", Kind.STREAM, Unit.HOUR)
+    toy.contracts[stream.dataset] = stream
+    folder = names.stream_folder(stream.dataset)
+    minutes = [-60 * 24 * 15, 0, 5]
+    old, first, second = (
+        names.stream_file(stream.dataset, Run.of_file(NOW + timedelta(minutes=at), "u"))
+        for at in minutes
+    )
+    for name in (old, first, second, folder + "2025-06-05T notes.txt"):
+        toy.raw.blob(name).upload_from_string(b"")
+    assert sent(toy, timedelta(minutes=9)) == []
+    assert sent(toy, timedelta(minutes=14)) == [("split", first)]
+    assert sent(toy) == [("split", first), ("split", second)]
+    toy.split(stream, names.stream_file_of(first)[1].name, {}, outcome=Outcome.REFUSED)
+    assert sent(toy) == [("split", second)]
 
 
 @pytest.mark.parametrize("step", ["split", "submit", "load"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from infra_pulumi.zones import ZONES
 from local_cloud.program import Resource
 from tests.infra_pulumi.conftest import REPOSITORY, Register
 
+STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
 PROJECT_ROLES = {
     "roles/bigquery.jobUser",
     "roles/cloudbuild.builds.builder",
@@ -92,6 +95,7 @@ def test_notifications_lead_from_each_zone_to_another_step(stack: list[Resource]
     }
     assert arrows == {
         ("demo-raw", "runs/", "split"),
+        ("demo-raw", "streams/", "split"),
         ("demo-landing", "manifests/", "submit"),
         ("demo-lake", "receipts/", "load"),
     }
@@ -210,6 +214,55 @@ def test_another_root_brings_a_data_set(register: Register, toy: Any) -> None:
     assert "ingest-toys" in of(stack, "Job")
     assert "lake.toys_base" in of(stack, "Table")
     assert "toy_system-toy_system.py" in of(stack, "BucketObject")
+
+
+def test_a_stream_comes_by_its_topic_into_files_of_raw(register: Register) -> None:
+    stack = register({"citypulse:roots": [str(STREAM)]})
+    told = of(stack, "Subscription")["stream-ferry-taps-to-raw"]
+    assert told["topic"] == "projects/demo/topics/stream-ferry-taps"
+    assert told["cloudStorageConfig"] == {
+        "bucket": "demo-raw",
+        "filenamePrefix": "streams/ferry_taps/",
+        "filenameSuffix": ".avro",
+        "filenameDatetimeFormat": "YYYY-MM-DDThh_mm_ssZ",
+        "maxDuration": "300s",
+        "maxBytes": 20_000_000,
+        "maxMessages": 50_000,
+        "avroConfig": {"writeMetadata": True},
+    }
+    assert told["ackDeadlineSeconds"] == 600
+    assert told["messageRetentionDuration"] == "2678400s"
+    assert told["expirationPolicy"] == {"ttl": ""}
+    assert "ingest-ferry_taps" not in of(stack, "Job")
+    assert "seal-ferry" in of(stack, "Job")
+
+
+def test_pubsub_may_write_what_a_stream_needs_and_only_then(
+    register: Register, stack: list[Resource]
+) -> None:
+    def agent(found: list[Resource]) -> dict[str, str]:
+        return {
+            told["role"]: told["bucket"]
+            for told in of(found, "BucketIAMMember").values()
+            if "gcp-sa-pubsub" in told["member"]
+        }
+
+    assert agent(stack) == {}
+    assert agent(register({"citypulse:roots": [str(STREAM)]})) == {
+        "roles/storage.objectCreator": "demo-raw",
+        "roles/storage.legacyBucketReader": "demo-raw",
+    }
+
+
+def test_a_retired_stream_has_no_topic_and_keeps_its_tables(
+    register: Register, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(STREAM, tmp_path / "root"))
+    contract = root / "catalog" / "datasets" / "ferry_taps.toml"
+    contract.write_text("retired = true\n" + contract.read_text())
+    stack = register({"citypulse:roots": [str(root)]})
+    assert "stream-ferry-taps" not in of(stack, "Topic")
+    assert "lake.ferry_rides" in of(stack, "Table")
 
 
 def test_a_retired_data_set_keeps_its_tables_alone(register: Register, toy: Any) -> None:

@@ -1,0 +1,149 @@
+"""`python -m bench split`: the shipped split beside other ways, a table and `build/bench/*.json`.
+
+`python -m bench chain` is the whole way beside the original's: see `bench.chain`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from bench import chain
+from bench.ways import WAYS
+from infra_pulumi.functions import ARROW_MEMORY
+from local_cloud.synthetic.layouts import Layout
+from local_cloud.synthetic.usage import Export, Order, write
+
+BUILD = Path(__file__).parents[1] / "build" / "bench"
+_EVERY_SECONDS = 0.02
+_MEGA = 1e6
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way on one export: medians of its runs after a warm-up, and the highest peak."""
+
+    way: str
+    wall_seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+    """Memory of the process tree with its scratch files; of its own process for `function`."""
+    output_megabytes: float
+    leaves_out: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    split = commands.add_parser("split", help="an export cut by month")
+    split.add_argument("--rows", type=int, default=1_500_000)
+    split.add_argument(
+        "--repeat", type=int, default=3, help="runs that count, after one that does not"
+    )
+    split.add_argument("--order", type=Order, default=Order.RANDOM, choices=list(Order))
+    split.add_argument("--layout", type=Layout, default=Layout.LABELS, choices=list(Layout))
+    split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
+    whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
+    whole.add_argument("--rows", type=int, default=chain.ROWS)
+    options = parser.parse_args(arguments)
+    if options.command == "chain":
+        return chain.run(options.rows)
+    export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
+    results = [_result(way, export, options.repeat) for way in options.ways.split(",")]
+    _tell(export, results)
+    return 0
+
+
+def _export(export: Export) -> Path:
+    """The export as a file, made once."""
+    path = BUILD / f"usage-{export.layout}-{export.order}-{export.rows}.csv"
+    if not path.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            write(export, file)
+        part.rename(path)
+    return path
+
+
+def _result(way: str, export: Path, repeat: int) -> Result:
+    """Run one way once for nothing, then as often as it counts."""
+    runs = [_run(way, export) for _ in range(repeat + 1)][1:]
+    return Result(
+        way=way,
+        wall_seconds=statistics.median(run["wall"] for run in runs),
+        cpu_seconds=statistics.median(run["cpu"] for run in runs),
+        peak_megabytes=max(run["peak"] for run in runs) / _MEGA,
+        output_megabytes=runs[-1]["output"] / _MEGA,
+        leaves_out=WAYS[way].leaves_out,
+    )
+
+
+def _run(way: str, export: Path) -> dict[str, float]:
+    """One run in a process of its own."""
+    folder = BUILD / "out"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    process = psutil.Popen(
+        [sys.executable, "-m", "bench.ways", way, str(export), str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=os.environ | ARROW_MEMORY,
+    )  # fmt: skip
+    peak = 0
+    while True:
+        try:
+            process.wait(_EVERY_SECONDS)
+            break
+        except psutil.TimeoutExpired:
+            peak = max(peak, _memory(process) + _bytes(folder / "scratch"))
+    told: dict[str, float] = json.loads(process.stdout.read())
+    told["peak"] = told["own_peak_bytes"] if way == "function" else peak
+    told["output"] = _bytes(folder) - _bytes(folder / "raw")
+    shutil.rmtree(folder)
+    return told
+
+
+def _memory(process: psutil.Process) -> int:
+    """Resident bytes of a process and all below it."""
+    total = 0
+    try:
+        for each in [process, *process.children(recursive=True)]:
+            total += each.memory_info().rss
+    except psutil.NoSuchProcess:
+        return total
+    return total
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _tell(export: Path, results: list[Result]) -> None:
+    """Print a table and keep it as JSON."""
+    size = export.stat().st_size
+    print(f"{export.name}: {size / _MEGA:,.0f} MB; {os.cpu_count()} cores, {platform.machine()}")
+    print("| way | wall s | CPU s | peak MB | output MB | leaves out |\n|---|---|---|---|---|---|")
+    for r in results:
+        print(
+            f"| {r.way} | {r.wall_seconds:.2f} | {r.cpu_seconds:.2f} | {r.peak_megabytes:.0f} "
+            f"| {r.output_megabytes:.0f} | {r.leaves_out} |"
+        )
+    told = {"export": export.name, "bytes": size, "results": [asdict(r) for r in results]}
+    path = BUILD / f"{export.stem}.json"
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Records of JSON in the contract's columns: fields found by name and path, kept as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.contract import Column, Contract
+from functions.bodies import ESCAPED
+from functions.columns import Layout, Place, layout, normal, refuse_missing
+from functions.reading import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of
+
+_DEPTH = 4
+_ITEMS = 8
+_LAYOUTS = 500
+_NAMES = 200
+
+
+class Records:
+    """Turns the records of one file into rows, and notes in `seen` what they had."""
+
+    def __init__(
+        self, contract: Contract, where: str, seen: Seen, beside: Collection[str] = ()
+    ) -> None:
+        """`where` names the file in sentences; fields named in `beside` are never unknown."""
+        self.seen = seen
+        self._contract = contract
+        self._where = where
+        self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._found: set[str] = set()
+        self._ignored = frozenset(map(normal, (*contract.ignored, *beside)))
+
+    def row(self, line: int, text: str, record: Any) -> Row:
+        """A record as a row; `text` is the record as it came."""
+        if not isinstance(record, dict):
+            return Broken(line, "not an object", text)
+        fields = list(_flat(record))
+        values = [value for _, _, value in fields]
+        found = self._layout(fields)
+        row = Record(line, text, [_value(place, values) for place in found.places])
+        return self._fault(row) or row
+
+    def batch(self, rows: list[Row]) -> Batch:
+        """The rows as a batch; raises RunRefused where all so far miss a required column."""
+        missing: list[Column] = [c for c in self._contract.columns if c.name not in self._found]
+        self.seen.missing = [column.name for column in missing]
+        if self._found or self.seen.header:
+            refuse_missing(missing, self.seen.header, self._where)
+        good = [row for row in rows if isinstance(row, Record)]
+        width = len(self._contract.columns)
+        columns = [list(values) for values in zip(*(row.values for row in good), strict=True)]
+        return Batch(
+            lines=[row.line for row in good],
+            columns=columns or [[] for _ in range(width)],
+            texts=[row.text for row in good],
+            broken=[row for row in rows if isinstance(row, Broken)],
+        )
+
+    def _fault(self, row: Record) -> Broken | None:
+        longest = self._contract.bounds.field_bytes_max
+        for value in row.values:
+            if len(value) > longest:
+                return Broken(row.line, "a field above the bound", row.text)
+            if "\0" in value:
+                return Broken(row.line, "a NUL byte", row.text)
+            if not value.isascii() and ESCAPED.search(value):
+                return Broken(row.line, "bytes that are not of the encoding", row.text)
+        return None
+
+    def _layout(self, fields: list[tuple[str, str, str]]) -> Layout:
+        """The layout of a record with these fields: records may leave fields out."""
+        names = tuple(name for _, name, _ in fields)
+        found = self._layouts.get(names)
+        if found is None:
+            if len(self._layouts) >= _LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[names] = layout(self._contract, names)
+            self._found.update(
+                column.name
+                for column, place in zip(self._contract.columns, found.places, strict=True)
+                if place is not None
+            )
+            for name, seen in found.aliases.items():
+                self.seen.aliases.setdefault(name, seen)
+            self._note(fields, found)
+        elif any(not self.seen.unknown.get(root, "-") for root, _, _ in fields):
+            self._note(fields, found)
+        return found
+
+    def _note(self, fields: list[tuple[str, str, str]], found: Layout) -> None:
+        """Note the fields of a record, and those of them that the contract does not know."""
+        used = {place.index for place in found.places if place is not None}
+        known = {root for at, (root, _, _) in enumerate(fields) if at in used}
+        for root, name, value in fields:
+            if root not in self.seen.header and len(self.seen.header) < _NAMES:
+                self.seen.header.append(root)
+            unknown = root == name and root not in known and normal(root) not in self._ignored
+            if unknown and (root in self.seen.unknown or len(self.seen.unknown) < _NAMES):
+                sample = self.seen.unknown.get(root) or value[:SAMPLE_CHARACTERS]
+                self.seen.unknown[root] = sample
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record: its number, its text, its values in the contract's order."""
+
+    line: int
+    text: str
+    values: list[str]
+
+
+Row = Record | Broken
+"""What becomes of a record."""
+
+
+def _value(place: Place | None, values: list[str]) -> str:
+    if place is None:
+        return ""
+    value = values[place.index]
+    return value if place.item is None else item_of(value, place.item)
+
+
+def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The fields of a record as (field, path, text): objects and lists whole, and opened."""
+    for root, value in record.items():
+        for name, text in _opened(root, value, _DEPTH):
+            yield root, name, text
+
+
+def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    yield name, _text(value)
+    if not depth:
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _opened(f"{name}.{key}", inner, depth - 1)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value[:_ITEMS]):
+            if not isinstance(inner, dict | list):
+                yield f"{name}#{at}", _text(inner)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)

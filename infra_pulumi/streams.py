@@ -1,0 +1,87 @@
+"""Streams: a topic for each, and the subscription that writes its messages to the raw zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from catalog import names
+from catalog.contract import STREAM_SECONDS, Contract, Kind
+from infra_pulumi.messaging import NEVER, Messaging
+from infra_pulumi.zones import RAW, Zones
+
+WRITES = ("roles/storage.objectCreator", "roles/storage.legacyBucketReader")
+"""What Pub/Sub's agent needs on a bucket to write files into it."""
+
+_DAYS_KEPT = 31
+"""Longest that Pub/Sub keeps messages which it cannot write: they cannot be fetched again."""
+
+
+@dataclass(frozen=True)
+class StreamsArgs:
+    """Which data sets are streams, and where their messages go."""
+
+    contracts: Mapping[str, Contract]
+    zones: Zones
+    messaging: Messaging
+
+
+class Streams(pulumi.ComponentResource):
+    """Topics and Cloud Storage subscriptions. A retired data set has none."""
+
+    def __init__(
+        self, name: str, args: StreamsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make them, each after the grants that it needs; nothing where no data set is a stream."""
+        super().__init__("citypulse:infra:Streams", name, None, opts)
+        self._args = args
+        streams = [
+            contract
+            for contract in args.contracts.values()
+            if contract.kind is Kind.STREAM and not contract.retired
+        ]
+        grants = [self._may_write(role) for role in WRITES] if streams else []
+        for contract in streams:
+            self._stream(contract, grants)
+        self.register_outputs({})
+
+    def _may_write(self, role: str) -> pulumi.Resource:
+        return gcp.storage.BucketIAMMember(
+            f"agent-{RAW}-{role.rpartition('.')[2]}",
+            bucket=self._args.zones.name(RAW),
+            role=role,
+            member=self._args.messaging.agent,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _stream(self, contract: Contract, grants: list[pulumi.Resource]) -> None:
+        """A topic, and the subscription whose files keep to half the contract's bytes and rows.
+
+        Pub/Sub begins a new file when a bound is exceeded, which may be some messages late.
+        """
+        name = names.stream_topic(contract.dataset)
+        topic = gcp.pubsub.Topic(name, name=name, opts=pulumi.ResourceOptions(parent=self))
+        gcp.pubsub.Subscription(
+            f"{name}-to-{RAW}",
+            name=f"{name}-to-{RAW}",
+            topic=topic.id,
+            cloud_storage_config=gcp.pubsub.SubscriptionCloudStorageConfigArgs(
+                bucket=self._args.zones.name(RAW),
+                filename_prefix=names.stream_folder(contract.dataset),
+                filename_suffix=names.STREAM_SUFFIX,
+                filename_datetime_format=names.STREAM_TIMES,
+                max_duration=f"{STREAM_SECONDS}s",
+                max_bytes=contract.bounds.bytes_max // 2,
+                max_messages=contract.bounds.rows_max // 2,
+                avro_config=gcp.pubsub.SubscriptionCloudStorageConfigAvroConfigArgs(
+                    write_metadata=True
+                ),
+            ),
+            ack_deadline_seconds=600,
+            message_retention_duration=f"{_DAYS_KEPT * 86_400}s",
+            expiration_policy=NEVER,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=grants),
+        )
