@@ -1,4 +1,7 @@
-"""`python -m bench split`: the shipped split beside other ways, a table and `build/bench/*.json`."""
+"""`python -m bench split`: the shipped split beside other ways, a table and `build/bench/*.json`.
+
+`python -m bench chain` is the whole way beside the original's: see `bench.chain`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from bench import chain
 from bench.ways import WAYS
 from infra_pulumi.functions import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
@@ -51,7 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     split.add_argument("--order", type=Order, default=Order.RANDOM, choices=list(Order))
     split.add_argument("--layout", type=Layout, default=Layout.LABELS, choices=list(Layout))
     split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
+    whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
+    whole.add_argument("--rows", type=int, default=chain.ROWS)
     options = parser.parse_args(arguments)
+    if options.command == "chain":
+        return chain.run(options.rows)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
     results = [_result(way, export, options.repeat) for way in options.ways.split(",")]
     _tell(export, results)

@@ -38,6 +38,13 @@ SETTINGS = {
 }
 """What the results depend on, whatever the cluster's defaults."""
 
+PACE = {
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+}
+"""Settings of every batch: Java never compiles a method of more bytes, and typing a wide row makes
+one; what is kept for a minute costs more to compress than to spill."""
+
 SMALL_BYTES = 16_000_000
 """Size of a manifest's parts below which planning and compiling cost more than the work."""
 
@@ -98,7 +105,7 @@ def run(transform: Transform, arguments: list[str] | None = None) -> None:
     receipt = f"{work.lake}/receipts/{manifest['system']}/{manifest['id']}.json"
     if Files(spark).exists(receipt):
         return
-    with _settings(spark, SETTINGS | (SMALL if manifest["bytes"] < SMALL_BYTES else {})):
+    with _settings(spark, SETTINGS | PACE | (SMALL if manifest["bytes"] < SMALL_BYTES else {})):
         written, counts = work.done(transform)
     told = {
         "format": FORMAT,
@@ -400,6 +407,7 @@ _EPOCH = r"^[0-9]{9,11}(\.[0-9]*)?$"
 _EPOCH_MILLIS = r"^[0-9]{12,14}$"
 _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = r"(?U)\s?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_WHOLE = _DATE + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
 _TRUE = ("oui", "true", "1")
 _FALSE = ("non", "false", "0")
 _FAULTS = {
@@ -413,7 +421,10 @@ _FAULTS = {
 
 def _given(text: Column, kind: str) -> Column:
     """The value's text, null where it stands for nothing; without blanks around it if typed."""
-    trimmed = F.regexp_replace(text, f"^{_BLANKS}+|{_BLANKS}+$", "")
+    ends = (F.substring(text, 1, 1), F.substring(text, -1, 1))
+    bare = ends[0].between("!", "~") & ends[1].between("!", "~")
+    # Nearly always bare: two comparisons instead of a search at every letter.
+    trimmed = F.when(bare, text).otherwise(F.regexp_replace(text, f"^{_BLANKS}+|{_BLANKS}+$", ""))
     if kind in ("timestamp", "date"):
         return F.when(~trimmed.isin("", "-"), trimmed)
     return F.when(trimmed != "", trimmed if kind in _FAULTS else text)
@@ -433,7 +444,7 @@ def _column_faults(columns: list[dict[str, Any]]) -> Iterator[Column]:
 def _value(given: Column, kind: str, zone: str) -> Column:
     """A value's text in a type of the contract; null where it does not read as one."""
     if kind == "integer":
-        whole = F.regexp_replace(given, r"\.0*$", "")
+        whole = F.when(given.contains("."), F.regexp_replace(given, r"\.0*$", "")).otherwise(given)
         return F.when(given.rlike(_INTEGER), whole.cast("bigint"))
     if kind == "float":
         number = given.cast("double")
@@ -445,7 +456,8 @@ def _value(given: Column, kind: str, zone: str) -> Column:
     if kind == "date":
         return F.when(given.rlike(f"{_DATE}$"), F.to_date(given))
     if kind == "code":
-        return F.regexp_replace(given, r"^([0-9]+)\.0+$", "$1")
+        clean = F.regexp_replace(given, r"^([0-9]+)\.0+$", "$1")
+        return F.when(given.contains("."), clean).otherwise(given)
     return given
 
 
@@ -460,7 +472,9 @@ def _instant(given: Column, zone: str) -> Column:
     compact = F.upper(F.regexp_replace(given, _OFFSET, "$1"))
     whole = F.regexp_replace(compact, r"^(.{16})(?=[Z+-])", "$1:00")
     return (
-        F.when(given.rlike(_EPOCH), F.timestamp_seconds(given.cast("double")))
+        # What publishers write most comes first; `whole` would not change it.
+        F.when(given.rlike(_WHOLE), local)
+        .when(given.rlike(_EPOCH), F.timestamp_seconds(given.cast("double")))
         .when(given.rlike(_EPOCH_MILLIS), F.timestamp_millis(given.cast("long")))
         .when(given.rlike(_DATE + _CLOCK + _OFFSET), whole.cast("timestamp"))
         .when(given.rlike(f"{_DATE}({_CLOCK})?$") & there, instant)

@@ -1,0 +1,236 @@
+"""Publisher to report on the local cloud beside the original's chain: `nox -s bench -- chain`.
+
+A made-up export of 66 months is loaded; then the publisher serves it with some more sessions in its
+last month, which is the refresh. Both chains see the same two files; sessions of Spark are warm.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from bench import original
+from bench.original import ChainFailedError
+from bench.spent import Spent, measured
+from catalog.contract import load_all
+from catalog.records import Manifest, Receipt
+from local_cloud.cloud import LocalCloud
+from local_cloud.processes import cache_dir
+from local_cloud.publishers import Answer
+from local_cloud.pubsub import ReceivedMessage
+from local_cloud.spark_worker import BatchRequest
+from local_cloud.synthetic.usage import Export, made, write
+
+DATASET, SYSTEM = "paris_wifi_usage", "paris_wifi"
+FIRST, LAST = date(2019, 7, 1), date(2024, 12, 31)
+"""66 months, in Paris."""
+ROWS = 300_000
+"""Sessions of the first load if not said: some minutes on two cores."""
+_SHARE = 500
+"""One session of so many is added for the refresh."""
+_START = datetime(2025, 1, 6, tzinfo=UTC)
+_SECONDS = 3_000.0
+"""How long a way through the chain may take on a slow or busy machine."""
+_KINDS = {
+    "java": "spark", "spark_worker": "spark", "functions_framework": "functions",
+    "functions-framework": "functions", "gunicorn": "functions", "bigquery": "bigquery",
+    "fake-gcs-server": "storage",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one way through our chain moved, by zone, and what Spark and load jobs read of it."""
+
+    raw: int
+    landing: int
+    lake: int
+    spark_rows: int
+    loaded: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one way through our chain cost: to the lake's tables, and from there to the reports."""
+
+    chain: Spent
+    reports: Spent
+    steps: dict[str, float]
+    moved: Moved
+
+
+def run(rows: int) -> int:
+    """Run both chains twice and print what was seen; gives the exit code."""
+    with tempfile.TemporaryDirectory(prefix="citypulse-bench-") as name:
+        folder = Path(name)
+        exports = made_exports(folder, rows)
+        _say(_machine())
+        _say(f"synthetic exports: {', '.join(_told(export) for export in exports)}\n")
+        started, theirs = _original(folder / "original", exports)
+        with cloud() as ours:
+            here = [once(ours, day, export) for day, export in enumerate(exports)]
+    for line in _lines(theirs, here, started):
+        _say(line)
+    return 0
+
+
+def made_exports(folder: Path, rows: int) -> tuple[Path, Path]:
+    """An export of 66 months, and the same with more sessions in its last month."""
+    first, second = folder / "first.csv", folder / "refresh.csv"
+    with first.open("wb") as sink:
+        write(Export(rows, 1, FIRST, LAST), sink)
+    shutil.copyfile(first, second)
+    more = made(Export(max(1, rows // _SHARE), 2, date(2024, 12, 9), date(2024, 12, 20)))
+    with second.open("ab") as sink:
+        sink.write(more.partition(b"\r\n")[2])
+    return first, second
+
+
+def cloud() -> LocalCloud:
+    """The local cloud as the bench wants it, not yet entered."""
+    return LocalCloud(start=_START, origins={"*": "synthetic"}, settle_seconds=_SECONDS)
+
+
+def once(ours: LocalCloud, day: int, export: Path) -> Costs:
+    """Our whole way of an export: the schedule fires, the chain runs out, the reports are built.
+
+    Raises ChainFailedError where a step leaves the chain or a report is not published.
+    """
+    ours.publishers.serve(load_all()[DATASET].source.fetch[0].urls[0], Answer(export))
+    ours.scheduler.jump_to(_START + timedelta(days=day, hours=3, minutes=26))
+    if day == 0:
+        _warm(ours)
+    steps: Counter[str] = Counter()
+    ours.pubsub.on_publish("events", lambda message: _count(steps, message))
+    before = _moved(ours)
+    with measured(_KINDS) as chain:
+        ours.scheduler.run_until(ours.clock.now() + timedelta(minutes=2))
+    with measured(_KINDS) as reports:
+        runs = ours.scheduler.run_queries()
+    failed = [str(run.error) for run in runs if not run.ok]
+    states = [batch.state.name for batch in ours.dataproc.batches()]
+    if failed or states != ["SUCCEEDED"] * (day + 1):
+        raise ChainFailedError(f"our chain: batches {states}, reports {failed}")
+    return Costs(chain, reports, dict(steps), _more(before, _moved(ours)))
+
+
+def _warm(ours: LocalCloud) -> None:
+    """Wait until the session's own warm-up is over."""
+    idle = ours.folder / "idle.py"
+    idle.write_text('"""Nothing: it waits for the warm-up."""\n', encoding="utf-8")
+    ours.spark.run(BatchRequest("idle", idle.as_uri()))
+
+
+def _count(steps: Counter[str], message: ReceivedMessage) -> None:
+    """Add an event's seconds to its step's."""
+    event = msgspec.json.decode(message.data)
+    steps[event["step"]] += event.get("seconds") or 0.0
+
+
+def _moved(ours: LocalCloud) -> Moved:
+    """What is there now."""
+    sizes = {zone: dict(_sizes(ours, zone)) for zone in ("raw", "landing", "lake")}
+    manifests = [
+        Manifest.decode(ours.read("landing", name) or b"")
+        for name in sizes["landing"]
+        if name.startswith("manifests/")
+    ]
+    receipts = [
+        Receipt.decode(ours.read("lake", name) or b"")
+        for name in sizes["lake"]
+        if name.startswith("receipts/")
+    ]
+    files = [file for receipt in receipts for each in receipt.written for file in each.files]
+    return Moved(
+        *(sum(sizes[zone].values()) for zone in ("raw", "landing", "lake")),
+        spark_rows=sum(slot.rows_in for manifest in manifests for slot in manifest.slots),
+        loaded=sum(sizes["lake"][file.split("/", 3)[3]] for file in files),
+    )
+
+
+def _sizes(ours: LocalCloud, zone: str) -> Iterator[tuple[str, int]]:
+    """The objects of a zone with their bytes."""
+    return ((blob.name, int(blob.size or 0)) for blob in ours.bucket(zone).list_blobs())
+
+
+def _more(before: Moved, after: Moved) -> Moved:
+    """What came between; seal takes its markers away again, which are empty."""
+    return Moved(*(getattr(after, n) - getattr(before, n) for n in Moved.__annotations__))
+
+
+def _original(folder: Path, exports: Sequence[Path]) -> tuple[Spent, list[original.Costs]]:
+    """The original's way of both exports."""
+    folder.mkdir()
+    server, started = original.session(folder, cache_dir())
+    try:
+        return started, [original.run(export, folder, server) for export in exports]
+    finally:
+        server.stop()
+
+
+def _lines(
+    theirs: Sequence[original.Costs], ours: Sequence[Costs], started: Spent
+) -> Iterator[str]:
+    """What was seen, as the tables of docs/benchmarks.md."""
+    yield "| way | | first load, wall s | CPU s | refresh, wall s | CPU s |"
+    yield "|---|---|---|---|---|---|"
+    yield _row("original", "pandas split", [each.split for each in theirs])
+    yield _row("original", "Spark job", [each.spark for each in theirs])
+    yield _row("original", "**all**", [_sum(each.split, each.spark) for each in theirs])
+    yield _row("citypulse", "publisher to lake tables", [each.chain for each in ours])
+    yield _row("citypulse", "reports", [each.reports for each in ours])
+    yield _row("citypulse", "**all**", [_sum(each.chain, each.reports) for each in ours])
+    yield f"\nSession start, in neither: {started.wall:.1f} s wall, {started.cpu:.1f} s CPU"
+    for name, costs in zip(("first load", "refresh"), ours, strict=True):
+        yield f"{name}: seconds told by steps {_seconds(costs.steps)}"
+        yield f"{name}: CPU by process {_seconds(costs.chain.cpu_by)}"
+    yield "\n| citypulse | first load | refresh | share |"
+    yield "|---|---|---|---|"
+    for field in Moved.__annotations__:
+        first, again = (getattr(each.moved, field) for each in ours)
+        yield f"| {field} | {first:,} | {again:,} | {again / first:.1%} |"
+    yield f"\noriginal: {theirs[0].written_bytes:,} and {theirs[1].written_bytes:,} bytes of CSV out"
+
+
+def _row(way: str, what: str, spent: Sequence[Spent]) -> str:
+    """A line of the first table."""
+    return f"| {way} | {what} | " + " | ".join(f"{s.wall:.1f} | {s.cpu:.1f}" for s in spent) + " |"
+
+
+def _sum(one: Spent, other: Spent) -> Spent:
+    """Both stretches together."""
+    return Spent(one.wall + other.wall, Counter(one.cpu_by) + Counter(other.cpu_by))
+
+
+def _seconds(by: dict[str, float] | Counter[str]) -> str:
+    """Seconds by name, the most first."""
+    most = sorted(by.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {seconds:.1f}" for name, seconds in most if seconds >= 0.05)
+
+
+def _told(export: Path) -> str:
+    """An export's size."""
+    with export.open("rb") as file:
+        lines = sum(1 for _ in file)
+    return f"{lines - 1:,} rows, {export.stat().st_size:,} bytes"
+
+
+def _machine() -> str:
+    """Where and when, and how busy it is."""
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    now = datetime.now(UTC)
+    return f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores {platform.machine()}, load {load}"
+
+
+def _say(line: str) -> None:
+    """Print at once."""
+    print(line, flush=True)
