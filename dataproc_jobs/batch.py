@@ -421,13 +421,14 @@ _FAULTS = {
 
 def _given(text: Column, kind: str) -> Column:
     """The value's text, null where it stands for nothing; without blanks around it if typed."""
-    ends = (F.substring(text, 1, 1), F.substring(text, -1, 1))
-    bare = ends[0].between("!", "~") & ends[1].between("!", "~")
-    # Nearly always bare: two comparisons instead of a search at every letter.
-    trimmed = F.when(bare, text).otherwise(F.regexp_replace(text, f"^{_BLANKS}+|{_BLANKS}+$", ""))
-    if kind in ("timestamp", "date"):
-        return F.when(~trimmed.isin("", "-"), trimmed)
-    return F.when(trimmed != "", trimmed if kind in _FAULTS else text)
+    trimmed = F.regexp_replace(text, f"^{_BLANKS}+|{_BLANKS}+$", "")
+    first, last = F.substring(text, 1, 1), F.substring(text, -1, 1)
+    # Nearly always plain: told by its ends, where the search would look at every letter.
+    if kind not in _FAULTS:
+        return F.when(first.between("!", "~"), text).otherwise(F.when(trimmed != "", text))
+    plain = first.between("!", "~") & last.between("!", "~") & (text != "-")
+    empty = ("", "-") if kind in ("timestamp", "date") else ("",)
+    return F.when(plain, text).otherwise(F.when(~trimmed.isin(*empty), trimmed))
 
 
 def _column_faults(columns: list[dict[str, Any]]) -> Iterator[Column]:

@@ -2,7 +2,7 @@
 
 What counts as a length and which district a session belongs to is decided here and nowhere else: a
 session is classed, never dropped, and the classes are counted beside the sums. A mean of any group
-is Σ minutes / Σ sessions_counted (W1 to W3, W11).
+is Σ seconds / Σ sessions_counted (W1 to W3, W11).
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _added_up(used: DataFrame, grain: tuple[str, ...], *more: Column) -> DataFra
     parts = (
         F.count(F.lit(1)).alias("sessions"),
         _count(counted).alias("sessions_counted"),
-        (_sum(F.when(counted, F.col("duration_s"))) / 60).alias("minutes"),
+        _sum(F.when(counted, F.col("duration_s"))).alias("seconds"),
     )
     return used.groupBy("slot", "slot_start", *grain).agg(*parts, *more).repartition("slot")
 

@@ -40,9 +40,9 @@ class Session:
     repaired: bool = False
 
     @property
-    def minutes(self) -> float:
-        """The length that counts, else zero."""
-        return (self.seconds or 0) / 60 if self.length_class == "counted" else 0.0
+    def counted(self) -> float:
+        """The length that counts, in seconds, else zero."""
+        return self.seconds or 0 if self.length_class == "counted" else 0
 
     @property
     def slot_start(self) -> str:
@@ -59,7 +59,7 @@ class Session:
     def parts(self) -> dict[str, float]:
         """What it adds to every sum."""
         counts = self.length_class == "counted"
-        return {"sessions": 1, "sessions_counted": int(counts), "minutes": self.minutes}
+        return {"sessions": 1, "sessions_counted": int(counts), "seconds": self.counted}
 
     def wide_parts(self) -> dict[str, float]:
         """What it adds to a sum of `wifi_site_days` beside that."""
@@ -81,7 +81,7 @@ class Session:
             "local_day": self.day,
             "local_hour": self.hour,
             "duration_s": self.seconds,
-            "minutes": self.minutes if self.length_class == "counted" else None,
+            "minutes": self.counted / 60 if self.length_class == "counted" else None,
             "length_class": self.length_class,
             "site_code": self.site,
             "postal_code_repaired": self.repaired,

@@ -132,7 +132,7 @@ def _added(rows: Rows) -> dict[str, float]:
     ]  # fmt: skip
     return {
         "sessions": len(rows),
-        "minutes": sum(row["minutes"] or 0 for row in rows),
+        "seconds": sum(row["duration_s"] for row in rows if row["length_class"] == "counted"),
         "bytes_in": sum(received for received, _ in voluminous),
         "bytes_out": sum(sent for _, sent in voluminous),
         "sessions_with_bytes": len(voluminous),

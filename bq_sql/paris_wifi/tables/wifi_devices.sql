@@ -6,7 +6,7 @@ WITH used AS (
     COALESCE(device, 'not given') AS told,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
-    SUM(minutes) AS minutes
+    SUM(seconds) AS seconds
   FROM lake.wifi_language_devices
   WHERE slot_start >= DATE '2012-01-01'
   GROUP BY year, told
@@ -19,7 +19,7 @@ SELECT
   100 * sessions / SUM(sessions) OVER (PARTITION BY year) AS share_percent,
   RANK() OVER (PARTITION BY year ORDER BY sessions DESC) AS rank,
   sessions_counted,
-  minutes,
-  SAFE_DIVIDE(minutes, sessions_counted) AS minutes_per_session,
+  seconds / 60 AS minutes,
+  SAFE_DIVIDE(seconds / 60, sessions_counted) AS minutes_per_session,
   sessions AS sample_size
 FROM used
