@@ -10,8 +10,8 @@ import os
 import platform
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,10 @@ _SHARE = 500
 _START = datetime(2025, 1, 6, tzinfo=UTC)
 _SECONDS = 3_000.0
 """How long a way through the chain may take on a slow or busy machine."""
+_BY_MONTH = """
+    SELECT FORMAT_TIMESTAMP('%Y-%m', started_at, 'UTC') AS month, COUNT(*) AS sessions
+    FROM lake.wifi_sessions WHERE slot_start >= DATE '2012-01-01' GROUP BY month
+"""
 _KINDS = {
     "java": "spark", "spark_worker": "spark", "functions_framework": "functions",
     "functions-framework": "functions", "gunicorn": "functions", "bigquery": "bigquery",
@@ -78,9 +82,20 @@ def run(rows: int) -> int:
         started, theirs = _original(folder / "original", exports)
         with cloud() as ours:
             here = [once(ours, day, export) for day, export in enumerate(exports)]
+            _agree(ours, original.rows_by_month(folder / "original"))
     for line in _lines(theirs, here, started):
         _say(line)
     return 0
+
+
+def _agree(ours: LocalCloud, theirs: Counter[str]) -> None:
+    """Raise ChainFailedError unless both chains end with the same sessions in every month of UTC.
+
+    That is what the original takes a month for (W7).
+    """
+    found = Counter({row["month"]: row["sessions"] for row in ours.rows(_BY_MONTH)})
+    if found != theirs:
+        raise ChainFailedError(f"sessions by month differ: ours {found}, the original's {theirs}")
 
 
 def made_exports(folder: Path, rows: int) -> tuple[Path, Path]:
@@ -109,7 +124,7 @@ def once(ours: LocalCloud, day: int, export: Path) -> Costs:
     ours.scheduler.jump_to(_START + timedelta(days=day, hours=3, minutes=26))
     if day == 0:
         _warm(ours)
-    steps: Counter[str] = Counter()
+    steps: dict[str, float] = defaultdict(float)
     ours.pubsub.on_publish("events", lambda message: _count(steps, message))
     before = _moved(ours)
     with measured(_KINDS) as chain:
@@ -130,7 +145,7 @@ def _warm(ours: LocalCloud) -> None:
     ours.spark.run(BatchRequest("idle", idle.as_uri()))
 
 
-def _count(steps: Counter[str], message: ReceivedMessage) -> None:
+def _count(steps: dict[str, float], message: ReceivedMessage) -> None:
     """Add an event's seconds to its step's."""
     event = msgspec.json.decode(message.data)
     steps[event["step"]] += event.get("seconds") or 0.0
@@ -150,8 +165,11 @@ def _moved(ours: LocalCloud) -> Moved:
         if name.startswith("receipts/")
     ]
     files = [file for receipt in receipts for each in receipt.written for file in each.files]
+    raw, landing, lake = (sum(sizes[zone].values()) for zone in ("raw", "landing", "lake"))
     return Moved(
-        *(sum(sizes[zone].values()) for zone in ("raw", "landing", "lake")),
+        raw,
+        landing,
+        lake,
         spark_rows=sum(slot.rows_in for manifest in manifests for slot in manifest.slots),
         loaded=sum(sizes["lake"][file.split("/", 3)[3]] for file in files),
     )
@@ -164,7 +182,7 @@ def _sizes(ours: LocalCloud, zone: str) -> Iterator[tuple[str, int]]:
 
 def _more(before: Moved, after: Moved) -> Moved:
     """What came between; seal takes its markers away again, which are empty."""
-    return Moved(*(getattr(after, n) - getattr(before, n) for n in Moved.__annotations__))
+    return Moved(**{n: getattr(after, n) - getattr(before, n) for n in Moved.__annotations__})
 
 
 def _original(folder: Path, exports: Sequence[Path]) -> tuple[Spent, list[original.Costs]]:
@@ -211,7 +229,7 @@ def _sum(one: Spent, other: Spent) -> Spent:
     return Spent(one.wall + other.wall, Counter(one.cpu_by) + Counter(other.cpu_by))
 
 
-def _seconds(by: dict[str, float] | Counter[str]) -> str:
+def _seconds(by: Mapping[str, float]) -> str:
     """Seconds by name, the most first."""
     most = sorted(by.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {seconds:.1f}" for name, seconds in most if seconds >= 0.05)
