@@ -1,6 +1,7 @@
 """`python -m bench split`: the shipped split beside other ways, a table and `build/bench/*.json`.
 
-`python -m bench chain` is the whole way beside the original's: see `bench.chain`.
+`python -m bench chain` is the whole way beside the original's: see `bench.chain`; `python -m bench
+chart` draws what the split's runs left.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import chain
+from bench import chain, chart
 from bench.ways import WAYS
 from infra_pulumi.functions import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
@@ -57,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
     whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
     whole.add_argument("--rows", type=int, default=chain.ROWS)
+    drawn = commands.add_parser("chart", help="what `split` left, as a picture")
+    drawn.add_argument("results", nargs="+", type=Path, help="its JSON files")
+    drawn.add_argument("--out", type=Path, default=Path("docs/benchmarks.svg"))
     options = parser.parse_args(arguments)
+    if options.command == "chart":
+        chart.draw(options.results, options.out)
+        return 0
     if options.command == "chain":
         return chain.run(options.rows)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
