@@ -13,6 +13,7 @@ from typing import Any
 
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
+from pulumi.runtime.mocks import MockMonitor
 
 _THREADS = 32
 """One resource that waits must not starve the rest."""
@@ -31,6 +32,21 @@ class Resource:
     inputs: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Bearing:
+    """How a resource or component stands to others: what no provider is told."""
+
+    type: str
+    name: str
+    parent: str
+    """Name of the component it belongs to; empty at the top."""
+    after: frozenset[tuple[str, str]]
+    """Type and name of each resource that must be there before it."""
+    protect: bool
+    retained: bool
+    """Whether it stays when it leaves the stack."""
+
+
 type Setting = str | list[str] | dict[str, str]
 """A value of the stack's configuration: a text, or what becomes one as JSON."""
 
@@ -38,10 +54,18 @@ type Make = Callable[[Resource], tuple[str, Mapping[str, Any]]]
 """Makes a resource and gives its id and what its outputs have beyond its inputs."""
 
 
-def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> None:
+def run_program(
+    program: Path,
+    settings: Mapping[str, Setting],
+    make: Make,
+    *,
+    stack: str = "local",
+    bear: Callable[[Bearing], None] | None = None,
+) -> None:
     """Run `program` (an `__main__.py`) once; `settings` are configuration keys with namespace.
 
-    Whatever the program or `make` raises is passed on.
+    `bear` is told how each resource stands to others, once it is made. Whatever the program or
+    `make` raises is passed on.
     """
 
     def run() -> None:
@@ -53,7 +77,11 @@ def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> N
     loop.set_default_executor(executor)
     asyncio.set_event_loop(loop)
     try:
-        pulumi.runtime.set_mocks(_Mocks(make), project="citypulse", stack="local", preview=False)
+        mocks = _Mocks(make)
+        monitor = _Monitor(mocks, bear) if bear else None
+        pulumi.runtime.set_mocks(
+            mocks, project="citypulse", stack=stack, preview=False, monitor=monitor
+        )
         pulumi.runtime.set_all_config({key: _text(value) for key, value in settings.items()})
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(run))
     finally:
@@ -81,6 +109,36 @@ class _Mocks(Mocks):
             agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
             return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}, []
         raise UnknownResource(f"the program looks up {args.token}: answer it in {__name__}")
+
+
+class _Monitor(MockMonitor):
+    """Passes on what the mocks leave out of a registration."""
+
+    def __init__(self, mocks: Mocks, bear: Callable[[Bearing], None]) -> None:
+        super().__init__(mocks)
+        self._bear = bear
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
+        """Register it, then tell how it stands."""
+        made = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        parent = _type_and_name(request.parent)
+        self._bear(
+            Bearing(
+                type=request.type,
+                name=request.name,
+                parent=parent[1] if parent[0] != "pulumi:pulumi:Stack" else "",
+                after=frozenset(map(_type_and_name, request.dependencies)),
+                protect=request.protect,
+                retained=request.retainOnDelete,
+            )
+        )
+        return made
+
+
+def _type_and_name(urn: str) -> tuple[str, str]:
+    """What a URN says of its resource; a URN has its parents' types before its own."""
+    *_, types, name = urn.split("::") if urn else ("", "")
+    return types.rpartition("$")[2], name
 
 
 def _text(value: Setting) -> str:
