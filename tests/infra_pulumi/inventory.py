@@ -10,52 +10,19 @@ from __future__ import annotations
 import base64
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pulumi
-import yaml
 
-from local_cloud.program import Resource, Setting, run_program
-from local_cloud.provision import provider_outputs
+from local_cloud.program import Resource
+from tests.infra_pulumi.stacks import registered, stack_files
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-PROGRAM = REPOSITORY / "infra_pulumi" / "__main__.py"
 GOLDEN = Path(__file__).parent / "golden"
 RENEW = ".venv/bin/python -m tests.infra_pulumi.inventory"
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
-
-
-def stack_files() -> dict[str, Path]:
-    """The stack files by stack."""
-    found = sorted((REPOSITORY / "infra_pulumi").glob("Pulumi.*.yaml"))
-    return {path.name.split(".")[1]: path for path in found}
-
-
-def settings_of(path: Path) -> dict[str, Setting]:
-    """The configuration keys of a stack file, as the engine hands them to the program."""
-    told = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
-    return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()
-    }
-
-
-def registered(stack: str) -> list[Resource]:
-    """What the program registers for a stack file."""
-    settings = settings_of(stack_files()[stack])
-    project = str(settings["gcp:project"])
-    seen: list[Resource] = []
-
-    def make(resource: Resource) -> tuple[str, Mapping[str, Any]]:
-        seen.append(resource)
-        return provider_outputs(resource, project)
-
-    with tempfile.TemporaryDirectory() as build:
-        run_program(PROGRAM, {**settings, "citypulse:build": build}, make, stack=stack)
-    return seen
 
 
 def inventory(resources: Iterable[Resource]) -> str:
@@ -101,7 +68,9 @@ def renew() -> None:
     """Write the golden of every stack file."""
     GOLDEN.mkdir(exist_ok=True)
     for stack in stack_files():
-        (GOLDEN / f"{stack}.json").write_text(inventory(registered(stack)), encoding="utf-8")
+        (GOLDEN / f"{stack}.json").write_text(
+            inventory(registered(stack).resources), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":
