@@ -14,6 +14,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.settings import SETTINGS
 
 _THREADS = 32
 """One resource that waits must not starve the rest."""
@@ -38,13 +39,15 @@ class Bearing:
 
     type: str
     name: str
-    parent: str
-    """Name of the component it belongs to; empty at the top."""
+    parent: tuple[str, str]
+    """Type and name of what it belongs to: a component, or the stack."""
     after: frozenset[tuple[str, str]]
     """Type and name of each resource that must be there before it."""
     protect: bool
     retained: bool
     """Whether it stays when it leaves the stack."""
+    hooks: tuple[str, ...] = ()
+    """Names of the hooks that run once it is made."""
 
 
 type Setting = str | list[str] | dict[str, str]
@@ -61,11 +64,12 @@ def run_program(
     *,
     stack: str = "local",
     bear: Callable[[Bearing], None] | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """Run `program` (an `__main__.py`) once; `settings` are configuration keys with namespace.
 
-    `bear` is told how each resource stands to others, once it is made. Whatever the program or
-    `make` raises is passed on.
+    `bear` is told how each resource stands to others, once it is made; `before` is what the stack
+    gave out last time, nothing for a new one. Whatever the program or `make` raises is passed on.
     """
 
     def run() -> None:
@@ -77,7 +81,7 @@ def run_program(
     loop.set_default_executor(executor)
     asyncio.set_event_loop(loop)
     try:
-        mocks = _Mocks(make)
+        mocks = _Mocks(make, before or {})
         monitor = _Monitor(mocks, bear) if bear else None
         pulumi.runtime.set_mocks(
             mocks, project="citypulse", stack=stack, preview=False, monitor=monitor
@@ -85,6 +89,9 @@ def run_program(
         pulumi.runtime.set_all_config({key: _text(value) for key, value in settings.items()})
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(run))
     finally:
+        for task in asyncio.all_tasks(loop):  # a run that failed leaves some behind
+            task.cancel()
+        SETTINGS.outputs.clear()
         asyncio.set_event_loop(None)
         loop.close()
         executor.shutdown(wait=False)
@@ -93,11 +100,14 @@ def run_program(
 class _Mocks(Mocks):
     """Hands custom resources over; components only group them."""
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, before: Mapping[str, Any]) -> None:
         self._make = make
+        self._before = before
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Make one resource."""
+        if args.typ == "pulumi:pulumi:StackReference":  # the program asks for its own last outputs
+            return args.name, {"outputs": dict(self._before), "secretOutputNames": []}
         if not args.custom:
             return None, dict(args.inputs)
         made, outputs = self._make(Resource(args.typ, args.name, args.inputs))
@@ -121,15 +131,15 @@ class _Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
         """Register it, then tell how it stands."""
         made = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        parent = _type_and_name(request.parent)
         self._bear(
             Bearing(
                 type=request.type,
                 name=request.name,
-                parent=parent[1] if parent[0] != "pulumi:pulumi:Stack" else "",
+                parent=_type_and_name(request.parent),
                 after=frozenset(map(_type_and_name, request.dependencies)),
                 protect=request.protect,
                 retained=request.retainOnDelete,
+                hooks=tuple(request.hooks.after_create),
             )
         )
         return made

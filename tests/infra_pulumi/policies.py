@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from catalog.contract import Contract, Kind, load_all
-from local_cloud.program import Resource
+from local_cloud.program import Bearing, Resource
 from tests.infra_pulumi.stacks import Stack, Unknown, told
 
 type Policy = Callable[[Stack], Iterator[str]]
@@ -25,6 +25,13 @@ PROJECT_ROLES = {
     "roles/dataproc.worker",
 }
 """Roles that no bucket, topic or data set can give."""
+
+AGENT_ROLES = {
+    "roles/bigquerydatatransfer.serviceAgent",
+    "roles/cloudscheduler.serviceAgent",
+    "roles/dataproc.serviceAgent",
+}
+"""What makes Google's own accounts what they are; for those alone."""
 
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
 FUNCTION = "cloudfunctionsv2/function:Function"
@@ -78,7 +85,8 @@ def nobody_is_public(stack: Stack) -> Iterator[str]:
 def project_roles_are_few(stack: Stack) -> Iterator[str]:
     """On the project only what nothing smaller can give."""
     for grant in stack.of(PROJECT_GRANT):
-        if told(grant, "role") not in PROJECT_ROLES:
+        agent = re.search(r"@gcp-sa-|@dataproc-accounts\.", told(grant, "member"))
+        if told(grant, "role") not in (AGENT_ROLES if agent else PROJECT_ROLES):
             yield f"{grant.name} gives {told(grant, 'role')} on the whole project"
 
 
@@ -295,9 +303,64 @@ def only_a_disposable_stack_loses_data(stack: Stack) -> Iterator[str]:
             yield f"{bucket.name}: a bucket that is full would go, or one to dispose of would not"
         if stack.bearing(bucket).protect is disposable:
             yield f"{bucket.name} is protected where it should not be, or not where it should"
+        if (told(bucket, "softDeletePolicy.retentionDurationSeconds") >= 7 * 86_400) is disposable:
+            yield f"{bucket.name}: what is deleted is kept where it should not be, or not kept"
     for table in stack.of(TABLE):
+        if stack.bearing(table).protect is disposable:
+            yield f"{table.name}: a replacement would not be refused, or not allowed"
         if told(table, "deletionProtection") is disposable:
             yield f"{table.name}: deletion protection is the wrong way round"
+
+
+NEEDED = {
+    FUNCTION: ("projects/iAMMember:IAMMember",),
+    "storage/notification:Notification": ("pubsub/topicIAMMember:TopicIAMMember",),
+    QUERY: ("serviceaccount/iAMMember:IAMMember",),
+    "pushConfig": ("pubsub/topicIAMMember:TopicIAMMember",),
+    "bigqueryConfig": (
+        "bigquery/datasetIamMember:DatasetIamMember",
+        "pubsub/topicIAMMember:TopicIAMMember",
+    ),
+    "cloudStorageConfig": ("storage/bucketIAMMember:BucketIAMMember",),
+}
+"""Kind, or the kind of a subscription → the grants it is refused without, at once or when used."""
+
+
+def first_deployments_wait(stack: Stack) -> Iterator[str]:
+    """All come after the APIs; what is checked when it is made, after grants that had time."""
+    standing = {(b.type, b.name): b for b in stack.bearings}
+    apis = {(r.type, r.name) for r in stack.of("projects/service:Service")}
+    if not any(standing[api].hooks for api in apis):
+        yield "nothing waits until the APIs are known"
+    for resource in stack.resources:
+        missing = apis - _before(standing, (resource.type, resource.name))
+        if missing and (resource.type, resource.name) not in apis:
+            yield f"{resource.name} is made before {min(missing)[1]} is on"
+        for kind in _grants_needed(resource):
+            near = standing[resource.type, resource.name].after
+            after = [standing[name] for name in near & standing.keys()]
+            if not any(b.type == f"gcp:{kind}" and "settle" in b.hooks for b in after):
+                yield f"{resource.name} does not wait for a {kind.rpartition(':')[2]}"
+
+
+def _grants_needed(resource: Resource) -> tuple[str, ...]:
+    kind = resource.type.removeprefix("gcp:")
+    if kind != SUBSCRIPTION:
+        return NEEDED.get(kind, ())
+    return next((NEEDED[way] for way in NEEDED if way in resource.inputs), ())
+
+
+def _before(standing: Mapping[Any, Bearing], start: tuple[str, str]) -> set[tuple[str, str]]:
+    """All that must be there before a resource, however far; a child comes after its parent."""
+    found: set[tuple[str, str]] = set()
+    ahead = [start]
+    while ahead:
+        here = standing[ahead.pop()]
+        for other in {*here.after, here.parent} - found:
+            found.add(other)
+            if other in standing:  # what is only read is not made
+                ahead.append(other)
+    return found
 
 
 def landing_outlives_late_rows(stack: Stack) -> Iterator[str]:
@@ -327,4 +390,5 @@ POLICIES: tuple[Policy, ...] = (
     what_a_file_says_it_keeps,
     only_a_disposable_stack_loses_data,
     landing_outlives_late_rows,
+    first_deployments_wait,
 )

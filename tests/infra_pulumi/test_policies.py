@@ -111,7 +111,10 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(TOPIC_GRANT, "member", "allUsers"),
         put("storage/bucketIAMMember:BucketIAMMember", "member", "allAuthenticatedUsers"),
     ),
-    p.project_roles_are_few: (put(p.PROJECT_GRANT, "role", "roles/editor"),),
+    p.project_roles_are_few: (
+        put(p.PROJECT_GRANT, "role", "roles/editor"),
+        put(p.PROJECT_GRANT, "role", "roles/dataproc.serviceAgent", "builds"),
+    ),
     p.grants_add_only: (
         also("projects/iAMBinding:IAMBinding", member="x", role="roles/bigquery.jobUser"),
         also("storage/bucketIAMPolicy:BucketIAMPolicy", member="x"),
@@ -180,8 +183,17 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.BUCKET, "forceDestroy", False),
         put(p.TABLE, "deletionProtection", True),
         standing(p.BUCKET, "raw", protect=True),
+        standing(p.TABLE, "lake.wifi_sites", protect=True),
+        put(p.BUCKET, "softDeletePolicy.retentionDurationSeconds", 7 * 86_400),
     ),
     p.landing_outlives_late_rows: (put(p.BUCKET, "lifecycleRules", _DELETING, "landing"),),
+    p.first_deployments_wait: (
+        standing(p.BUCKET, "raw", after=frozenset(), parent=("", "")),
+        standing(p.PROJECT_GRANT, "builds", hooks=()),
+        standing(p.FUNCTION, "load", after=frozenset()),
+        standing(p.SUBSCRIPTION, "events-to-bigquery", after=frozenset()),
+        standing("projects/service:Service", "storage", hooks=()),
+    ),
 }
 
 READ: dict[Policy, tuple[tuple[str, str], ...]] = {
