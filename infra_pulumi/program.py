@@ -15,8 +15,10 @@ from infra_pulumi.accounts import (
     query_account,
 )
 from infra_pulumi.archive import build_archive
+from infra_pulumi.budget import Budget, BudgetArgs
 from infra_pulumi.config import StackConfig
 from infra_pulumi.delivery import Delivery, DeliveryArgs
+from infra_pulumi.federation import Federation, FederationArgs
 from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
 from infra_pulumi.lake_schema import Schemas
@@ -31,6 +33,7 @@ from infra_pulumi.steps import STEPS
 from infra_pulumi.streams import Streams, StreamsArgs
 from infra_pulumi.waits import settling
 from infra_pulumi.warehouse import Warehouse, WarehouseArgs
+from infra_pulumi.watch import Watch, WatchArgs
 from infra_pulumi.zones import Zones, ZonesArgs
 
 LAKE = "lake"
@@ -74,6 +77,9 @@ def build(config: StackConfig) -> None:
         "schedules",
         SchedulesArgs(config, sources.contracts, tuple(sources.systems), messaging),
     )
+    watch = Watch("watch", WatchArgs(config, sources.contracts, settle), after)
+    Budget("budget", BudgetArgs(config, watch.channels), after)
+    Federation("federation", FederationArgs(config), after)
     _give_out(config, sources, warehouse)
 
 

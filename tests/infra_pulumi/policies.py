@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from catalog.contract import Contract, Kind, load_all
+from infra_pulumi.federation import DEPLOY_ROLES, PREVIEW_ROLES
 from local_cloud.program import Bearing, Resource
-from tests.infra_pulumi.stacks import Stack, Unknown, told
+from tests.infra_pulumi.stacks import REPOSITORY, Stack, Unknown, told
 
 type Policy = Callable[[Stack], Iterator[str]]
 
@@ -33,6 +34,16 @@ AGENT_ROLES = {
 }
 """What makes Google's own accounts what they are; for those alone."""
 
+_ON_PROJECT = (
+    (r"@gcp-sa-|@dataproc-accounts\.", AGENT_ROLES),
+    (r"^serviceAccount:github-(preview|deploy)@", {*PREVIEW_ROLES, *DEPLOY_ROLES}),
+    (r"^group:", {"roles/bigquery.jobUser"}),
+    (r"", PROJECT_ROLES),
+)
+"""Form of a member → the roles it may have on the whole project; the first that fits counts."""
+
+_FORK = 'assertion.repository == "{}"'
+
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
 FUNCTION = "cloudfunctionsv2/function:Function"
 SUBSCRIPTION = "pubsub/subscription:Subscription"
@@ -41,6 +52,7 @@ QUERY = "bigquery/dataTransferConfig:DataTransferConfig"
 TABLE = "bigquery/table:Table"
 JOB = "cloudscheduler/job:Job"
 PROJECT_GRANT = "projects/iAMMember:IAMMember"
+ALERT = "monitoring/alertPolicy:AlertPolicy"
 OBJECT = "storage/bucketObject:BucketObject"
 
 _NAMES = {
@@ -85,8 +97,9 @@ def nobody_is_public(stack: Stack) -> Iterator[str]:
 def project_roles_are_few(stack: Stack) -> Iterator[str]:
     """On the project only what nothing smaller can give."""
     for grant in stack.of(PROJECT_GRANT):
-        agent = re.search(r"@gcp-sa-|@dataproc-accounts\.", told(grant, "member"))
-        if told(grant, "role") not in (AGENT_ROLES if agent else PROJECT_ROLES):
+        member = told(grant, "member")
+        allowed = next((roles for form, roles in _ON_PROJECT if re.search(form, member)))
+        if told(grant, "role") not in allowed:
             yield f"{grant.name} gives {told(grant, 'role')} on the whole project"
 
 
@@ -363,6 +376,52 @@ def _before(standing: Mapping[Any, Bearing], start: tuple[str, str]) -> set[tupl
     return found
 
 
+def alerts_tell_somebody_what_to_do(stack: Stack) -> Iterator[str]:
+    """An entry of the runbook in each, channels where addresses are configured, one a data set."""
+    headings = runbook_headings()
+    alerts = {told(a, "displayName"): a for a in stack.of(ALERT)}
+    for title, alert in alerts.items():
+        entry = told(alert, "documentation.content").partition("docs/runbook.md#")[2]
+        if entry not in headings:
+            yield f"{title}: docs/runbook.md has no entry {entry!r}"
+        channels = alert.inputs.get("notificationChannels") or []
+        if bool(channels) != bool(stack.setting("citypulse:alert_emails")):
+            yield f"{title} tells nobody"
+        for condition in told(alert, "conditions"):
+            kind = condition.get("conditionThreshold") or condition.get("conditionAbsent")
+            if not kind or not kind.get("filter") or not kind.get("aggregations"):
+                yield f"{title} watches nothing"
+    for contract in load_all().values():
+        watched = any(title.startswith(f"citypulse: {contract.dataset}:") for title in alerts)
+        if watched is contract.retired:
+            yield f"{contract.dataset} is watched though it is retired, or not watched"
+
+
+def runbook_headings() -> set[str]:
+    """The anchors of the runbook's headings."""
+    text = (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
+    return {h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def only_our_workflows_come_in(stack: Stack) -> Iterator[str]:
+    """One repository, and for the account that deploys one branch; no key anywhere."""
+    repository = stack.setting("citypulse:github")
+    branch = stack.setting("citypulse:branch") or "main"
+    for provider in stack.of("iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"):
+        if told(provider, "attributeCondition") != _FORK.format(repository):
+            yield f"{provider.name}: workflows of other repositories come in"
+    for grant in stack.of("serviceaccount/iAMMember:IAMMember"):
+        if told(grant, "role") != "roles/iam.workloadIdentityUser":
+            continue
+        member = told(grant, "member")
+        place = f"attribute.place/{repository}:refs/heads/{branch}"
+        wanted = place if "deploy" in grant.name else f"attribute.repository/{repository}"
+        if not member.endswith(f"/workloadIdentityPools/github/{wanted}"):
+            yield f"{grant.name} lets {member} in"
+    if any(stack.of("serviceaccount/key:Key")):
+        yield "a service account has a key"
+
+
 def landing_outlives_late_rows(stack: Stack) -> Iterator[str]:
     """What may still be asked for is not deleted: raw and parts outlive every `late_until`."""
     late = max((c.late_until_hours or 0 for c in load_all().values()), default=0) / 24
@@ -391,4 +450,6 @@ POLICIES: tuple[Policy, ...] = (
     only_a_disposable_stack_loses_data,
     landing_outlives_late_rows,
     first_deployments_wait,
+    alerts_tell_somebody_what_to_do,
+    only_our_workflows_come_in,
 )

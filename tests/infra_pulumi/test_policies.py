@@ -18,6 +18,10 @@ from tests.infra_pulumi.stacks import Stack, registered, settings_of, stack_file
 type Mutant = Callable[[Stack], Stack]
 
 ACCOUNT = "serviceaccount/account:Account"
+ACTING = "serviceaccount/iAMMember:IAMMember"
+DEPLOYING = "github-deploy-by-workflow"
+POOL = "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github"
+PROVIDER = "iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 DATASET = "bigquery/dataset:Dataset"
 NOTIFICATION = "storage/notification:Notification"
 SUBNETWORK = "compute/subnetwork:Subnetwork"
@@ -114,6 +118,8 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
     p.project_roles_are_few: (
         put(p.PROJECT_GRANT, "role", "roles/editor"),
         put(p.PROJECT_GRANT, "role", "roles/dataproc.serviceAgent", "builds"),
+        put(p.PROJECT_GRANT, "role", "roles/viewer", "readers-jobUser"),
+        put(p.PROJECT_GRANT, "role", "roles/owner", "github-deploy-storage.admin"),
     ),
     p.grants_add_only: (
         also("projects/iAMBinding:IAMBinding", member="x", role="roles/bigquery.jobUser"),
@@ -194,7 +200,26 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         standing(p.SUBSCRIPTION, "events-to-bigquery", after=frozenset()),
         standing("projects/service:Service", "storage", hooks=()),
     ),
+    p.alerts_tell_somebody_what_to_do: (
+        put(p.ALERT, "documentation.content", "docs/runbook.md#nowhere"),
+        put(p.ALERT, "notificationChannels", []),
+        put(p.ALERT, "conditions", [{"displayName": "x"}]),
+        without(p.ALERT, "alert-stale-paris-wifi-sites"),
+    ),
+    p.only_our_workflows_come_in: (
+        put(PROVIDER, "attributeCondition", "true"),
+        put(ACTING, "member", f"{POOL}/attribute.repository/example/citypulse", DEPLOYING),
+        put(ACTING, "member", f"{POOL}/*", "github-preview-by-workflow"),
+        also("serviceaccount/key:Key", serviceAccountId="x"),
+    ),
 }
+
+MUTATED = {
+    p.project_roles_are_few: "prod",
+    p.alerts_tell_somebody_what_to_do: "prod",
+    p.only_our_workflows_come_in: "prod",
+}
+"""Policies on what only the configuration of `prod` brings."""
 
 READ: dict[Policy, tuple[tuple[str, str], ...]] = {
     p.nobody_is_public: ((TOPIC_GRANT, "member"), (p.PROJECT_GRANT, "member")),
@@ -233,6 +258,12 @@ READ: dict[Policy, tuple[tuple[str, str], ...]] = {
         (p.TABLE, "deletionProtection"),
     ),
     p.landing_outlives_late_rows: ((p.BUCKET, "lifecycleRules"),),
+    p.alerts_tell_somebody_what_to_do: (
+        (p.ALERT, "documentation.content"),
+        (p.ALERT, "conditions"),
+        (p.ALERT, "displayName"),
+    ),
+    p.only_our_workflows_come_in: ((PROVIDER, "attributeCondition"), (ACTING, "member")),
 }
 """Values that a policy stands on: none of them may be unknown."""
 
@@ -249,7 +280,8 @@ def test_every_stack_keeps_every_policy(policy: Policy, stack: str) -> None:
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_every_policy_catches_its_mutants(policy: Policy, number: int) -> None:
-    assert faults(policy, MUTANTS[policy][number](registered("dev"))) != []
+    stack = registered(MUTATED.get(policy, "dev"))
+    assert faults(policy, MUTANTS[policy][number](stack)) != []
 
 
 @pytest.mark.parametrize(
@@ -258,7 +290,7 @@ def test_every_policy_catches_its_mutants(policy: Policy, number: int) -> None:
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_no_policy_passes_by_a_value_that_is_unknown(policy: Policy, kind: str, path: str) -> None:
-    stack = registered("dev")
+    stack = registered(MUTATED.get(policy, "dev"))
     for name in [r.name for r in stack.of(kind) if _has(r, path.split("."))]:
         stack = put(kind, path, None, name)(stack)
     assert faults(policy, stack) != []
