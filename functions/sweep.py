@@ -20,7 +20,7 @@ from catalog.contract import Contract, Kind, load_all, systems
 from catalog.names import Marker
 from catalog.records import Claim, Event, Manifest, Outcome
 from catalog.runs import Run
-from functions import batches, ledger, slices, slot_parts, store
+from functions import batches, freshness, ledger, slices, slot_parts, store
 from functions.boundary import event
 from functions.clients import Clients
 from functions.ledger import Ledger
@@ -41,7 +41,7 @@ _THREADS = 8
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
-    """Publish again whatever has no successor, and tell the states of batches.
+    """Publish again whatever has no successor, tell the states of batches and what is overdue.
 
     Ages are the differences of publish times, so that they hold on any clock. Work that is being
     done, or done already, is published again at worst: each step reads that and does nothing.
@@ -61,6 +61,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
                 object=lost.name,
             )
         yield from _states(system, message, clients, settings)
+        yield from freshness.overdue(contracts, clients.storage.bucket(settings.raw), message)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env
 
 from catalog.records import Origin
 
@@ -16,6 +17,12 @@ T = TypeVar("T")
 
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]|demo")
 _REGION = re.compile(r"[a-z]+-[a-z]+\d+")
+_ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+\.[a-z]+")
+_BILLING = re.compile(r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}")
+_GITHUB = re.compile(r"[\w.-]+/[\w.-]+")
+_BRANCH = re.compile(r"[\w./-]+")
+_TABLE = re.compile(r"lake\.\w+")
+_NAMESPACE = "citypulse"
 
 
 class ConfigError(ValueError):
@@ -47,6 +54,29 @@ class StackConfig:
     batch_ttl_seconds: int = 3600
     """After how long a batch is cancelled."""
 
+    settle_seconds: int = 90
+    """How long a first deployment waits for new APIs and grants to be known everywhere."""
+    kept_days: int = 30
+    """How long the raw and landing zones keep what was deleted or overwritten."""
+    rebuilt: tuple[str, ...] = ()
+    """Lake tables (`lake.<table>`) that may lose columns; only where the stack is disposable."""
+    readers: str = ""
+    """Address of the group that may read the reports."""
+    alert_emails: tuple[str, ...] = ()
+    """Who is told when an alert fires."""
+    scanned_gib_per_day: int = 100
+    """How much BigQuery may bill in a day before somebody is told."""
+    billing_account: str = ""
+    """Billing account of the budget; none, no budget."""
+    monthly_budget: int = 0
+    """The budget of a month, in the billing account's currency."""
+    github: str = ""
+    """GitHub repository, `owner/name`, whose workflows deploy; none, no federation."""
+    branch: str = "main"
+    """The one branch that may change the stack."""
+    templates: dict[str, str] = field(default_factory=dict)
+    """System → id of the Data Studio report that its pages are copied from."""
+
     def bucket(self, zone: str) -> str:
         """The name of a zone's bucket."""
         return f"{self.project}-{zone}"
@@ -58,9 +88,10 @@ class StackConfig:
 
 def read_config(repository: Path) -> StackConfig:
     """The configuration of the stack at hand; raises ConfigError naming the key."""
-    gcp, own = pulumi.Config("gcp"), pulumi.Config("citypulse")
+    gcp, own = pulumi.Config("gcp"), pulumi.Config(_NAMESPACE)
     build = own.get("build")
-    return StackConfig(
+    _refuse_unknown(own)
+    config = StackConfig(
         project=_matching(gcp, "project", _PROJECT),
         region=_matching(gcp, "region", _REGION),
         repository=repository,
@@ -72,7 +103,45 @@ def read_config(repository: Path) -> StackConfig:
         manifest_bytes=_within(own, "manifest_bytes", 8_000_000_000, 1, 10**12),
         download_seconds=_within(own, "download_seconds", 400, 1, 400),
         batch_ttl_seconds=_within(own, "batch_ttl_seconds", 3600, 600, 14 * 86400),
+        settle_seconds=_within(own, "settle_seconds", 90, 0, 600),
+        kept_days=_within(own, "kept_days", 30, 7, 90),
+        rebuilt=_each(own, "rebuilt", _TABLE),
+        readers=_optional(own, "readers", _ADDRESS),
+        alert_emails=_each(own, "alert_emails", _ADDRESS),
+        scanned_gib_per_day=_within(own, "scanned_gib_per_day", 100, 1, 10**6),
+        billing_account=_optional(own, "billing_account", _BILLING),
+        monthly_budget=_within(own, "monthly_budget", 0, 0, 10**6),
+        github=_optional(own, "github", _GITHUB),
+        branch=_optional(own, "branch", _BRANCH) or "main",
+        templates=_typed(own, "templates", dict[str, str], {}),
     )
+    _refuse_contradictions(config)
+    return config
+
+
+def _refuse_contradictions(config: StackConfig) -> None:
+    """Values that are sound alone and wrong together."""
+    if bool(config.billing_account) != bool(config.monthly_budget):
+        raise ConfigError(
+            "citypulse:billing_account and citypulse:monthly_budget make a budget together: "
+            "set both or neither"
+        )
+    if config.rebuilt and not config.disposable:
+        raise ConfigError(
+            f"citypulse:rebuilt names {', '.join(config.rebuilt)} in a stack that keeps its data: "
+            "add a column under a new name instead, or take the table to a data set of a new name"
+        )
+
+
+def _refuse_unknown(config: pulumi.Config) -> None:
+    """A key that nobody reads is a typing error."""
+    known = {field.name for field in fields(StackConfig)} - {"project", "region", "repository"}
+    given = (key.partition(":") for key in {**get_config_env(), **CONFIG.get()})
+    wrong = sorted(key for name, _, key in given if name == config.name and key not in known)
+    if wrong:
+        raise ConfigError(
+            f"{config.name}:{wrong[0]} is no key of this program; it reads {', '.join(sorted(known))}"
+        )
 
 
 def _matching(config: pulumi.Config, key: str, form: re.Pattern[str]) -> str:
@@ -83,6 +152,20 @@ def _matching(config: pulumi.Config, key: str, form: re.Pattern[str]) -> str:
             f"`pulumi config set {config.name}:{key} …`"
         )
     return value
+
+
+def _optional(config: pulumi.Config, key: str, form: re.Pattern[str]) -> str:
+    return _matching(config, key, form) if config.get(key) else ""
+
+
+def _each(config: pulumi.Config, key: str, form: re.Pattern[str]) -> tuple[str, ...]:
+    values = _typed(config, key, list[str], [])
+    for value in values:
+        if not form.fullmatch(value):
+            raise ConfigError(
+                f"{config.name}:{key} has {value!r}: each must be of the form {form.pattern}"
+            )
+    return tuple(values)
 
 
 def _typed(config: pulumi.Config, key: str, form: type[T], default: T) -> T:

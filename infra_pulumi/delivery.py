@@ -51,6 +51,7 @@ class DeliveryArgs:
     messaging: Messaging
     functions: Functions
     accounts: Accounts
+    settle: pulumi.ResourceHookBinding
 
 
 class Delivery(pulumi.ComponentResource):
@@ -88,7 +89,7 @@ class Delivery(pulumi.ComponentResource):
             topic=self._args.messaging.topics[topic].name,
             role="roles/pubsub.publisher",
             member=agent.member,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._args.settle),
         )
 
     def _subscribe(self, push: Push) -> None:

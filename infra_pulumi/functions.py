@@ -30,6 +30,7 @@ class FunctionsArgs:
     zones: Zones
     accounts: Accounts
     spark: Spark
+    settle: pulumi.ResourceHookBinding
 
 
 class Functions(pulumi.ComponentResource):
@@ -54,7 +55,7 @@ class Functions(pulumi.ComponentResource):
             project=args.config.project,
             role="roles/cloudbuild.builds.builder",
             member=args.accounts.member(BUILD),
-            opts=own,
+            opts=pulumi.ResourceOptions(parent=self, hooks=args.settle),
         )
         self.by_step = {step.name: self._function(step, builder) for step in STEPS}
         self.invokers = {step.name: self._invoker(step) for step in STEPS}

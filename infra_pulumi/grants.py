@@ -25,6 +25,9 @@ class GrantsArgs:
     messaging: Messaging
     warehouse: Warehouse
     queried_systems: tuple[str, ...]
+    transfer_agent: pulumi.Input[str]
+    """Account that starts scheduled queries, as IAM names it."""
+    settle: pulumi.ResourceHookBinding
 
 
 class Grants(pulumi.ComponentResource):
@@ -41,6 +44,8 @@ class Grants(pulumi.ComponentResource):
         self._batches()
         for system in args.queried_systems:
             self._query(system)
+        if args.config.readers:
+            self._readers(f"group:{args.config.readers}")
         self.register_outputs({})
 
     def _step(self, step: Step) -> None:
@@ -78,6 +83,30 @@ class Grants(pulumi.ComponentResource):
         for dataset, role in {"lake": QUERY, "ops": EDIT, "reports": EDIT}.items():
             self._dataset(account, dataset, role)
         self._project(account, "roles/bigquery.jobUser")
+        gcp.serviceaccount.IAMMember(
+            f"transfers-act-as-{account}",
+            service_account_id=self._args.accounts.by_id[account].name,
+            role="roles/iam.serviceAccountTokenCreator",
+            member=self._args.transfer_agent,
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._args.settle),
+        )
+
+    def _readers(self, group: str) -> None:
+        """The group may read the reports, and query at the project's cost; nothing else."""
+        gcp.bigquery.DatasetIamMember(
+            "readers-reports",
+            dataset_id=self._args.warehouse.datasets["reports"].dataset_id,
+            role=QUERY,
+            member=group,
+            opts=self._own(),
+        )
+        gcp.projects.IAMMember(
+            "readers-jobUser",
+            project=self._args.config.project,
+            role="roles/bigquery.jobUser",
+            member=group,
+            opts=self._own(),
+        )
 
     def _bucket(self, account: str, zone: str, role: str) -> None:
         gcp.storage.BucketIAMMember(

@@ -21,6 +21,7 @@ class MessagingArgs:
 
     config: StackConfig
     warehouse: Warehouse
+    settle: pulumi.ResourceHookBinding
 
 
 class Messaging(pulumi.ComponentResource):
@@ -32,6 +33,7 @@ class Messaging(pulumi.ComponentResource):
         """Make topics, grants for Pub/Sub's agent, and the BigQuery subscriptions."""
         super().__init__("citypulse:infra:Messaging", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
+        settled = pulumi.ResourceOptions(parent=self, hooks=args.settle)
         self.agent = gcp.projects.ServiceIdentity(
             "pubsub-agent", service="pubsub.googleapis.com", opts=own
         ).member
@@ -41,14 +43,14 @@ class Messaging(pulumi.ComponentResource):
             topic=self.topics[DEAD_LETTERS].name,
             role="roles/pubsub.publisher",
             member=self.agent,
-            opts=own,
+            opts=settled,
         )
         writes = gcp.bigquery.DatasetIamMember(
             "agent-writes-ops",
             dataset_id=args.warehouse.datasets["ops"].dataset_id,
             role="roles/bigquery.dataEditor",
             member=self.agent,
-            opts=own,
+            opts=settled,
         )
         self._to_bigquery("events", "events", args, writes)
         self._to_bigquery(DEAD_LETTERS, "dead_letters", args, writes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from catalog.reports import load_reports
 from infra_pulumi.accounts import (
     BATCH,
     BUILD,
@@ -14,49 +15,96 @@ from infra_pulumi.accounts import (
     query_account,
 )
 from infra_pulumi.archive import build_archive
+from infra_pulumi.budget import Budget, BudgetArgs
 from infra_pulumi.config import StackConfig
 from infra_pulumi.delivery import Delivery, DeliveryArgs
+from infra_pulumi.federation import Federation, FederationArgs
 from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
+from infra_pulumi.lake_schema import Schemas
+from infra_pulumi.links import first_look, report_link, system_link
 from infra_pulumi.messaging import Messaging, MessagingArgs
 from infra_pulumi.reports import Reports, ReportsArgs
-from infra_pulumi.schedules import Schedules, SchedulesArgs
+from infra_pulumi.schedules import Schedules, SchedulesArgs, scheduled
 from infra_pulumi.services import Services, ServicesArgs
 from infra_pulumi.sources import Sources, read_sources
 from infra_pulumi.spark import Spark, SparkArgs
 from infra_pulumi.steps import STEPS
 from infra_pulumi.streams import Streams, StreamsArgs
+from infra_pulumi.waits import settling
 from infra_pulumi.warehouse import Warehouse, WarehouseArgs
+from infra_pulumi.watch import Watch, WatchArgs
 from infra_pulumi.zones import Zones, ZonesArgs
+
+LAKE = "lake"
+"""Output that the next deployment compares its tables with."""
 
 
 def build(config: StackConfig) -> None:
     """Register everything of a stack; raises ConfigError where its sources are not whole."""
     sources = read_sources(config)
     archive = build_archive(config.repository, sources.contract_files, config.build)
-    services = Services("services", ServicesArgs())
+    settle = settling(config.settle_seconds)
+    services = Services("services", ServicesArgs(config.project, settle))
     after = pulumi.ResourceOptions(depends_on=[services])
 
     accounts = Accounts("accounts", AccountsArgs(_purposes(sources)), after)
     zones = Zones("zones", ZonesArgs(config, _lake_prefixes(sources)), after)
-    warehouse = Warehouse("warehouse", WarehouseArgs(config, sources.contracts), after)
-    messaging = Messaging("messaging", MessagingArgs(config, warehouse), after)
+    warehouse = Warehouse("warehouse", WarehouseArgs(config, sources.contracts, _last()), after)
+    messaging = Messaging("messaging", MessagingArgs(config, warehouse, settle), after)
     grants = Grants(
         "grants",
-        GrantsArgs(config, accounts, zones, messaging, warehouse, tuple(sources.sql)),
+        GrantsArgs(
+            config,
+            accounts,
+            zones,
+            messaging,
+            warehouse,
+            tuple(sources.sql),
+            services.agents["bigquerydatatransfer"],
+            settle,
+        ),
         after,
     )
     spark = Spark("spark", SparkArgs(config, sources.jobs, zones, accounts), after)
     functions = Functions(
-        "functions", FunctionsArgs(config, archive, zones, accounts, spark), after
+        "functions", FunctionsArgs(config, archive, zones, accounts, spark, settle), after
     )
-    Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts))
-    Streams("streams", StreamsArgs(sources.contracts, zones, messaging), after)
+    Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts, settle))
+    Streams("streams", StreamsArgs(sources.contracts, zones, messaging, settle), after)
     Reports("reports", ReportsArgs(config, sources.sql, accounts, grants))
     Schedules(
         "schedules",
         SchedulesArgs(config, sources.contracts, tuple(sources.systems), messaging),
     )
+    watch = Watch("watch", WatchArgs(config, sources.contracts, settle), after)
+    Budget("budget", BudgetArgs(config, watch.channels), after)
+    Federation("federation", FederationArgs(config), after)
+    _give_out(config, sources, warehouse)
+
+
+def _last() -> pulumi.Output[Schemas]:
+    """The lake as this very stack gave it out last; None for one that was never deployed."""
+    own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    told: pulumi.Output[Schemas] = pulumi.StackReference("last", stack_name=own).get_output(LAKE)
+    return told
+
+
+def _give_out(config: StackConfig, sources: Sources, warehouse: Warehouse) -> None:
+    """The stack's outputs: what its next deployment compares with, links, commands."""
+    reports = {system: load_reports(folder) for system, folder in sources.sql.items()}
+    made = [report for each in reports.values() for report in each]
+    jobs = (f"ingest-{name}".replace("_", "-") for name in scheduled(sources.contracts))
+    pulumi.export(LAKE, warehouse.schemas)
+    pulumi.export("reports", {r.name: report_link(config.project, r) for r in made})
+    pulumi.export(
+        "pages",
+        {
+            system: system_link(config.project, template, reports[system])
+            for system, template in config.templates.items()
+        },
+    )
+    pulumi.export("first_look", first_look(config, jobs))
 
 
 def _purposes(sources: Sources) -> dict[str, str]:

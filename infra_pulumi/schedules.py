@@ -28,6 +28,15 @@ class SchedulesArgs:
     messaging: Messaging
 
 
+def scheduled(contracts: Mapping[str, Contract]) -> dict[str, Contract]:
+    """The data sets that are fetched by the clock."""
+    return {
+        name: contract
+        for name, contract in contracts.items()
+        if not contract.retired and contract.kind is not Kind.STREAM
+    }
+
+
 class Schedules(pulumi.ComponentResource):
     """The jobs. A retired data set has none, and no stream is fetched."""
 
@@ -37,9 +46,8 @@ class Schedules(pulumi.ComponentResource):
         """Make the jobs."""
         super().__init__("citypulse:infra:Schedules", name, None, opts)
         self._args = args
-        for contract in args.contracts.values():
-            if not contract.retired and contract.kind is not Kind.STREAM:
-                self._ingest(contract)
+        for contract in scheduled(args.contracts).values():
+            self._ingest(contract)
         for system in args.systems:
             self._job(f"seal-{system}", SEAL, "seal", {"system": system})
         self._job("sweep", SWEEP, "sweep", {})

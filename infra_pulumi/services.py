@@ -1,4 +1,4 @@
-"""The APIs that the project must have on, before anything else is made."""
+"""The APIs that the project must have on, and Google's own accounts in it, before anything else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ APIS = (
     "artifactregistry",
     "bigquery",
     "bigquerydatatransfer",
+    "billingbudgets",
     "cloudbuild",
     "cloudfunctions",
     "cloudresourcemanager",
@@ -20,16 +21,30 @@ APIS = (
     "iam",
     "iamcredentials",
     "logging",
+    "monitoring",
     "pubsub",
     "run",
+    "sts",
     "storage",
 )
+
+AGENTS = {
+    "bigquerydatatransfer": "roles/bigquerydatatransfer.serviceAgent",
+    "cloudscheduler": "roles/cloudscheduler.serviceAgent",
+    "dataproc": "roles/dataproc.serviceAgent",
+}
+"""API → the role of its agent. One that is made ahead of its first use is not granted it by itself.
+
+Pub/Sub's agent stands in `messaging`; Cloud Storage's is made when it is looked up (`delivery`).
+"""
 
 
 @dataclass(frozen=True)
 class ServicesArgs:
-    """The APIs by their short names."""
+    """The project, and the APIs by their short names."""
 
+    project: str
+    settle: pulumi.ResourceHookBinding
     apis: tuple[str, ...] = APIS
 
 
@@ -39,13 +54,37 @@ class Services(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ServicesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Turn the APIs on."""
+        """Turn the APIs on; the last waits for the others and, the first time, until all are known."""
         super().__init__("citypulse:infra:Services", name, None, opts)
-        for api in args.apis:
-            gcp.projects.Service(
-                api,
-                service=f"{api}.googleapis.com",
-                disable_on_destroy=False,
-                opts=pulumi.ResourceOptions(parent=self),
-            )
+        own = pulumi.ResourceOptions(parent=self)
+        *early, late = args.apis
+        made = [_api(api, own) for api in early]
+        made.append(
+            _api(late, pulumi.ResourceOptions(parent=self, depends_on=made, hooks=args.settle))
+        )
+        self.agents = {api: self._agent(api, role, args, made) for api, role in AGENTS.items()}
         self.register_outputs({})
+
+    def _agent(
+        self, api: str, role: str, args: ServicesArgs, apis: list[pulumi.Resource]
+    ) -> pulumi.Output[str]:
+        """An agent as IAM names it, with the role that it needs to be one."""
+        agent = gcp.projects.ServiceIdentity(
+            f"{api}-agent",
+            service=f"{api}.googleapis.com",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=apis),
+        )
+        gcp.projects.IAMMember(
+            f"{api}-agent",
+            project=args.project,
+            role=role,
+            member=agent.member,
+            opts=pulumi.ResourceOptions(parent=self, hooks=args.settle),
+        )
+        return agent.member
+
+
+def _api(api: str, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+    return gcp.projects.Service(
+        api, service=f"{api}.googleapis.com", disable_on_destroy=False, opts=opts
+    )

@@ -27,6 +27,7 @@ class StreamsArgs:
     contracts: Mapping[str, Contract]
     zones: Zones
     messaging: Messaging
+    settle: pulumi.ResourceHookBinding
 
 
 class Streams(pulumi.ComponentResource):
@@ -54,7 +55,7 @@ class Streams(pulumi.ComponentResource):
             bucket=self._args.zones.name(RAW),
             role=role,
             member=self._args.messaging.agent,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._args.settle),
         )
 
     def _stream(self, contract: Contract, grants: list[pulumi.Resource]) -> None:

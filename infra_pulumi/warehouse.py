@@ -12,6 +12,7 @@ import pulumi_gcp as gcp
 
 from catalog.contract import Contract
 from infra_pulumi.config import StackConfig
+from infra_pulumi.lake_schema import Schemas, refuse_loss, schemas
 from infra_pulumi.ops_tables import OPS_TABLES
 
 DATASETS = {
@@ -30,6 +31,8 @@ class WarehouseArgs:
 
     config: StackConfig
     contracts: Mapping[str, Contract]
+    before: pulumi.Input[Schemas]
+    """The lake as the last deployment left it; nothing for a new stack."""
 
 
 class Warehouse(pulumi.ComponentResource):
@@ -55,6 +58,10 @@ class Warehouse(pulumi.ComponentResource):
             )
             for table in OPS_TABLES
         }
+        self.schemas = schemas(t for c in args.contracts.values() for t in c.lake_tables())
+        self._safe = pulumi.Output.from_input(args.before).apply(
+            lambda before: refuse_loss(before or {}, self.schemas, args.config.rebuilt)
+        )
         self.lake = {
             name: table
             for contract in args.contracts.values()
@@ -108,9 +115,13 @@ class Warehouse(pulumi.ComponentResource):
             dataset_id=self.datasets[dataset].dataset_id,
             table_id=name,
             description=description,
-            schema=json.dumps(fields),
+            schema=self._kept(dataset, json.dumps(fields)),
             clusterings=list(cluster) or None,
             time_partitioning=partitioning,
             deletion_protection=not self._disposable,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, protect=not self._disposable),
         )
+
+    def _kept(self, dataset: str, schema: str) -> pulumi.Input[str]:
+        """A schema; one of the lake only once it is known that no column is lost."""
+        return self._safe.apply(lambda _: schema) if dataset == "lake" else schema

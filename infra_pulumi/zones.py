@@ -11,6 +11,13 @@ from infra_pulumi.config import StackConfig
 
 RAW, LANDING, LAKE, QUARANTINE, CODE = ZONES = ("raw", "landing", "lake", "quarantine", "code")
 
+LEAST_KEPT_DAYS = 7
+"""The shortest that Cloud Storage keeps what was deleted, where it does at all."""
+
+_DAY = 86_400
+_COLD_DAYS = 90
+"""After how long the publishers' bytes are read only by a replay."""
+
 Rule = gcp.storage.BucketLifecycleRuleArgs
 Action = gcp.storage.BucketLifecycleRuleActionArgs
 Condition = gcp.storage.BucketLifecycleRuleConditionArgs
@@ -49,13 +56,30 @@ class Zones(pulumi.ComponentResource):
             public_access_prevention="enforced",
             force_destroy=args.config.disposable,
             lifecycle_rules=_lifecycle(zone, args),
+            soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(
+                retention_duration_seconds=_kept_seconds(zone, args.config)
+            ),
             opts=pulumi.ResourceOptions(parent=self, protect=not args.config.disposable),
         )
+
+
+def _kept_seconds(zone: str, config: StackConfig) -> int:
+    """How long a deleted object can be restored: longest where it cannot be fetched again."""
+    if config.disposable:
+        return 0
+    return _DAY * (config.kept_days if zone in (RAW, LANDING) else LEAST_KEPT_DAYS)
 
 
 def _lifecycle(zone: str, args: ZonesArgs) -> list[Rule]:
     """Half-finished uploads go everywhere; raw and parts never expire, some cannot come again."""
     rules = [Rule(action=Action(type="AbortIncompleteMultipartUpload"), condition=Condition(age=7))]
+    if zone == RAW:
+        rules.append(
+            Rule(
+                action=Action(type="SetStorageClass", storage_class="NEARLINE"),
+                condition=Condition(age=_COLD_DAYS, matches_prefixes=["data/", "streams/"]),
+            )
+        )
     if zone == QUARANTINE:
         rules.append(Rule(action=Action(type="Delete"), condition=Condition(age=400)))
     if zone == LAKE and args.lake_prefixes:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
+from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.settings import SETTINGS
 
 _THREADS = 32
 """One resource that waits must not starve the rest."""
@@ -31,6 +33,23 @@ class Resource:
     inputs: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Bearing:
+    """How a resource or component stands to others: what no provider is told."""
+
+    type: str
+    name: str
+    parent: tuple[str, str]
+    """Type and name of what it belongs to: a component, or the stack."""
+    after: frozenset[tuple[str, str]]
+    """Type and name of each resource that must be there before it."""
+    protect: bool
+    retained: bool
+    """Whether it stays when it leaves the stack."""
+    hooks: tuple[str, ...] = ()
+    """Names of the hooks that run once it is made."""
+
+
 type Setting = str | list[str] | dict[str, str]
 """A value of the stack's configuration: a text, or what becomes one as JSON."""
 
@@ -38,10 +57,19 @@ type Make = Callable[[Resource], tuple[str, Mapping[str, Any]]]
 """Makes a resource and gives its id and what its outputs have beyond its inputs."""
 
 
-def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> None:
+def run_program(
+    program: Path,
+    settings: Mapping[str, Setting],
+    make: Make,
+    *,
+    stack: str = "local",
+    bear: Callable[[Bearing], None] | None = None,
+    before: Mapping[str, Any] | None = None,
+) -> None:
     """Run `program` (an `__main__.py`) once; `settings` are configuration keys with namespace.
 
-    Whatever the program or `make` raises is passed on.
+    `bear` is told how each resource stands to others, once it is made; `before` is what the stack
+    gave out last time, nothing for a new one. Whatever the program or `make` raises is passed on.
     """
 
     def run() -> None:
@@ -53,10 +81,17 @@ def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> N
     loop.set_default_executor(executor)
     asyncio.set_event_loop(loop)
     try:
-        pulumi.runtime.set_mocks(_Mocks(make), project="citypulse", stack="local", preview=False)
+        mocks = _Mocks(make, before or {})
+        monitor = _Monitor(mocks, bear) if bear else None
+        pulumi.runtime.set_mocks(
+            mocks, project="citypulse", stack=stack, preview=False, monitor=monitor
+        )
         pulumi.runtime.set_all_config({key: _text(value) for key, value in settings.items()})
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(run))
     finally:
+        for task in asyncio.all_tasks(loop):  # a run that failed leaves some behind
+            task.cancel()
+        SETTINGS.outputs.clear()
         asyncio.set_event_loop(None)
         loop.close()
         executor.shutdown(wait=False)
@@ -65,11 +100,14 @@ def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> N
 class _Mocks(Mocks):
     """Hands custom resources over; components only group them."""
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, before: Mapping[str, Any]) -> None:
         self._make = make
+        self._before = before
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Make one resource."""
+        if args.typ == "pulumi:pulumi:StackReference":  # the program asks for its own last outputs
+            return args.name, {"outputs": dict(self._before), "secretOutputNames": []}
         if not args.custom:
             return None, dict(args.inputs)
         made, outputs = self._make(Resource(args.typ, args.name, args.inputs))
@@ -81,6 +119,36 @@ class _Mocks(Mocks):
             agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
             return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}, []
         raise UnknownResource(f"the program looks up {args.token}: answer it in {__name__}")
+
+
+class _Monitor(MockMonitor):
+    """Passes on what the mocks leave out of a registration."""
+
+    def __init__(self, mocks: Mocks, bear: Callable[[Bearing], None]) -> None:
+        super().__init__(mocks)
+        self._bear = bear
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
+        """Register it, then tell how it stands."""
+        made = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        self._bear(
+            Bearing(
+                type=request.type,
+                name=request.name,
+                parent=_type_and_name(request.parent),
+                after=frozenset(map(_type_and_name, request.dependencies)),
+                protect=request.protect,
+                retained=request.retainOnDelete,
+                hooks=tuple(request.hooks.after_create),
+            )
+        )
+        return made
+
+
+def _type_and_name(urn: str) -> tuple[str, str]:
+    """What a URN says of its resource; a URN has its parents' types before its own."""
+    *_, types, name = urn.split("::") if urn else ("", "")
+    return types.rpartition("$")[2], name
 
 
 def _text(value: Setting) -> str:

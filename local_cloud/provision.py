@@ -216,11 +216,18 @@ class Provisioner:
 
 RECORDED = frozenset(
     {
+        "gcp:billing/budget:Budget",
         "gcp:bigquery/datasetIamMember:DatasetIamMember",
         "gcp:cloudrunv2/serviceIamMember:ServiceIamMember",
         "gcp:compute/firewall:Firewall",
         "gcp:compute/network:Network",
         "gcp:compute/subnetwork:Subnetwork",
+        "gcp:iam/workloadIdentityPool:WorkloadIdentityPool",
+        "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider",
+        "gcp:logging/metric:Metric",
+        "gcp:monitoring/alertPolicy:AlertPolicy",
+        "gcp:monitoring/dashboard:Dashboard",
+        "gcp:monitoring/notificationChannel:NotificationChannel",
         "gcp:projects/iAMMember:IAMMember",
         "gcp:projects/service:Service",
         "gcp:projects/serviceIdentity:ServiceIdentity",
@@ -230,7 +237,7 @@ RECORDED = frozenset(
         "gcp:storage/bucketIAMMember:BucketIAMMember",
     }
 )
-"""Types that are kept in a list: no stand-in has grants, APIs or networks."""
+"""Types that are kept in a list: no stand-in has grants, APIs, networks, alerts or budgets."""
 
 
 def provider_outputs(resource: Resource, project: str) -> Made:
@@ -251,6 +258,10 @@ def provider_outputs(resource: Resource, project: str) -> Made:
             return f"{told['bucket']}-{name}", {"outputName": name, "generation": 1}
         case "gcp:pubsub/topic:Topic" | "gcp:pubsub/subscription:Subscription":
             return f"projects/{project}/{kind.rpartition(':')[2].lower()}s/{name}", {"name": name}
+        case "gcp:iam/workloadIdentityPool:WorkloadIdentityPool":
+            pool = told["workloadIdentityPoolId"]
+            path = f"projects/1/locations/global/workloadIdentityPools/{pool}"
+            return path, {"name": path}
         case "gcp:compute/subnetwork:Subnetwork":
             return f"projects/{project}/regions/{told['region']}/subnetworks/{name}", {}
         case "gcp:cloudfunctionsv2/function:Function":

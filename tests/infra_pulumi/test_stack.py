@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,13 @@ from croniter import croniter
 
 from catalog.contract import load_all, systems
 from functions.settings import from_environment
-from infra_pulumi.config import ConfigError
+from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.zones import ZONES
 from local_cloud.program import Resource
 from tests.infra_pulumi.conftest import REPOSITORY, Register
+from tests.infra_pulumi.policies import AGENT_ROLES, PROJECT_ROLES
 
 STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
-PROJECT_ROLES = {
-    "roles/bigquery.jobUser",
-    "roles/cloudbuild.builds.builder",
-    "roles/dataproc.editor",
-    "roles/dataproc.viewer",
-    "roles/dataproc.worker",
-}
-"""Roles that no bucket, topic or data set can give."""
 
 
 def of(stack: list[Resource], kind: str) -> dict[str, dict[str, Any]]:
@@ -160,7 +154,7 @@ def test_grants_are_members_of_ours_on_one_thing(stack: list[Resource]) -> None:
         assert grant.inputs["member"].startswith("serviceAccount:"), grant.name
         assert grant.inputs["role"] not in ("roles/owner", "roles/editor", "roles/viewer")
         if grant.type.startswith("gcp:projects/"):
-            assert grant.inputs["role"] in PROJECT_ROLES, grant.name
+            assert grant.inputs["role"] in PROJECT_ROLES | AGENT_ROLES, grant.name
     doubled = Counter(
         (g.type, g.inputs["role"], g.inputs["member"], str(sorted(g.inputs.items())))
         for g in grants
@@ -286,6 +280,18 @@ BAD_SETTINGS = {
     "citypulse:origins": ('{"*": "heaven"}', "citypulse:origins is"),
     "citypulse:roots": ('["/nowhere/at/all"]', "which is not a folder"),
     "citypulse:disposable": ("perhaps", "citypulse:disposable is 'perhaps'"),
+    "citypulse:settle_seconds": ("-1", "it must lie in 0 to 600"),
+    "citypulse:kept_days": ("3", "it must lie in 7 to 90"),
+    "citypulse:rebuilt": ('["reports.x"]', "each must be of the form lake"),
+    "citypulse:readers": ("everybody", "citypulse:readers is 'everybody'"),
+    "citypulse:alert_emails": ('["nobody"]', "citypulse:alert_emails has 'nobody'"),
+    "citypulse:scanned_gib_per_day": ("0", "it must lie in 1 to"),
+    "citypulse:billing_account": ("mine", "citypulse:billing_account is 'mine'"),
+    "citypulse:monthly_budget": ("50", "make a budget together"),
+    "citypulse:github": ("citypulse", "citypulse:github is 'citypulse'"),
+    "citypulse:branch": ("a b", "citypulse:branch is 'a b'"),
+    "citypulse:templates": ("[]", "citypulse:templates is"),
+    "citypulse:disposible": ("true", "citypulse:disposible is no key of this program"),
 }
 
 
@@ -295,6 +301,17 @@ def test_a_bad_setting_is_named(register: Register, key: str) -> None:
     with pytest.raises(ConfigError) as raised:
         register({key: value})
     assert said in str(raised.value)
+
+
+def test_a_stack_that_keeps_its_data_rebuilds_no_table(register: Register) -> None:
+    with pytest.raises(ConfigError, match="in a stack that keeps its data"):
+        register({"citypulse:rebuilt": '["lake.wifi_sites"]'})
+
+
+def test_every_setting_is_read_and_told() -> None:
+    text = (REPOSITORY / "docs" / "deploy.md").read_text(encoding="utf-8")
+    settings = {f.name for f in fields(StackConfig)} - {"project", "region", "repository", "build"}
+    assert sorted(s for s in settings if f"`{s}`" not in text) == []
 
 
 @pytest.fixture

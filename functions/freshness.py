@@ -1,0 +1,59 @@
+"""Freshness: data sets whose last good fetch is older than their contract's objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from google.cloud.storage import Bucket
+
+from catalog import names
+from catalog.contract import Contract, Kind
+from catalog.records import Claim, Event, Outcome
+from catalog.runs import Run
+from functions import store
+from functions.boundary import event
+from functions.messages import Message
+
+
+def overdue(contracts: Iterable[Contract], raw: Bucket, message: Message) -> Iterator[Event]:
+    """An event for each data set without a good fetch, or file of a stream, within its objective.
+
+    Cloud Monitoring looks back 25 hours at most; an objective may be a month, so it is judged here,
+    by the claims, each time the sweep comes by. What was never fetched is overdue too.
+    """
+    for contract in contracts:
+        since = message.published - timedelta(hours=contract.freshness_hours)
+        if not _arrived(contract, raw, since):
+            yield event(
+                "sweep",
+                message,
+                "overdue",
+                subject=contract.dataset,
+                severity="ERROR",
+                message=f"{contract.dataset}: no good fetch since {since:%Y-%m-%d %H:%M} UTC, "
+                f"{contract.freshness_hours:g} hours: look at the errors of download, then at its "
+                "publisher",
+                dataset=contract.dataset,
+                system=contract.system,
+            )
+
+
+def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
+    """Whether a run since then was accepted, or came with nothing new; newest first."""
+    if contract.kind is Kind.STREAM:
+        begin = names.stream_file(contract.dataset, Run.at(since))
+        folder = names.stream_folder(contract.dataset)
+        return any(raw.list_blobs(prefix=folder, start_offset=begin, max_results=1))
+    folder = f"runs/{contract.dataset}/"
+    listed = raw.list_blobs(
+        prefix=folder,
+        start_offset=folder + Run.at(since).name,
+        fields="items(name),nextPageToken",
+    )
+    runs = reversed([blob.name for blob in listed])
+    return any(_good(store.read(raw, name)) for name in runs)
+
+
+def _good(claim: bytes | None) -> bool:
+    return claim is not None and Claim.decode(claim).outcome is not Outcome.REFUSED

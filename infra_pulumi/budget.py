@@ -1,0 +1,55 @@
+"""The budget: told at half of it, near it and beyond; it stops nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.config import StackConfig
+
+SHARES = (0.5, 0.9, 1.0)
+
+Amount = gcp.billing.BudgetAmountArgs
+Specified = gcp.billing.BudgetAmountSpecifiedAmountArgs
+Rule = gcp.billing.BudgetThresholdRuleArgs
+
+
+@dataclass(frozen=True)
+class BudgetArgs:
+    """How much a month may cost, and whom to tell."""
+
+    config: StackConfig
+    channels: list[pulumi.Output[str]]
+
+
+class Budget(pulumi.ComponentResource):
+    """A budget of the project; nothing where no billing account is configured."""
+
+    def __init__(
+        self, name: str, args: BudgetArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the budget."""
+        super().__init__("citypulse:infra:Budget", name, None, opts)
+        if args.config.billing_account:
+            gcp.billing.Budget(
+                "month",
+                billing_account=args.config.billing_account,
+                display_name=f"citypulse {args.config.project}",
+                amount=Amount(specified_amount=Specified(units=str(args.config.monthly_budget))),
+                budget_filter=gcp.billing.BudgetBudgetFilterArgs(
+                    projects=[f"projects/{args.config.project}"]
+                ),
+                threshold_rules=[
+                    *(Rule(threshold_percent=share) for share in SHARES),
+                    Rule(threshold_percent=1.0, spend_basis="FORECASTED_SPEND"),
+                ],
+                all_updates_rule=gcp.billing.BudgetAllUpdatesRuleArgs(
+                    monitoring_notification_channels=args.channels
+                )
+                if args.channels
+                else None,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({})

@@ -1,0 +1,48 @@
+"""The dashboard: a chart for each thing that is watched, with the line at which an alert fires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from infra_pulumi.alerts import Alert, Condition
+
+COLUMNS, WIDTH, HEIGHT = 48, 16, 12
+"""The grid that Cloud Monitoring lays tiles on, and a tile's part of it."""
+
+
+def dashboard(watched: Iterable[Alert]) -> dict[str, Any]:
+    """The dashboard as Cloud Monitoring's API takes it; alerts on one metric share a chart."""
+    by_metric: dict[str, Alert] = {}
+    for alert in watched:
+        by_metric.setdefault(alert.condition.filter.partition(" AND ")[0], alert)
+    tiles = [_tile(number, alert) for number, alert in enumerate(by_metric.values())]
+    return {
+        "displayName": "citypulse",
+        "mosaicLayout": {"columns": COLUMNS, "tiles": tiles},
+    }
+
+
+def _tile(number: int, alert: Alert) -> dict[str, Any]:
+    down, across = divmod(number, COLUMNS // WIDTH)
+    return {
+        "xPos": across * WIDTH,
+        "yPos": down * HEIGHT,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "widget": {"title": alert.title, "xyChart": _chart(alert.condition)},
+    }
+
+
+def _chart(told: Condition) -> dict[str, Any]:
+    summed = {"alignmentPeriod": f"{told.period}s", "perSeriesAligner": told.aligner}
+    if told.by:
+        summed["crossSeriesReducer"] = "REDUCE_SUM"
+    query = {
+        "timeSeriesFilter": {
+            "filter": told.filter,
+            "aggregation": summed | ({"groupByFields": [told.by]} if told.by else {}),
+        }
+    }
+    lines = [{"value": told.threshold}] if told.threshold else []
+    return {"dataSets": [{"plotType": "LINE", "timeSeriesQuery": query}], "thresholds": lines}

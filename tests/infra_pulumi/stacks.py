@@ -1,0 +1,89 @@
+"""What the program registers for each stack file, collected once under mocks."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local_cloud.program import Bearing, Resource, Setting, run_program
+from local_cloud.provision import provider_outputs
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAM = REPOSITORY / "infra_pulumi" / "__main__.py"
+
+
+class Unknown(LookupError):
+    """A value that a policy needs and nobody knows: no policy may pass by it."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The resources of a stack in the order they were made, and how they stand to each other."""
+
+    settings: Mapping[str, Setting]
+    resources: tuple[Resource, ...]
+    bearings: tuple[Bearing, ...] = field(default=())
+
+    def of(self, *kinds: str) -> Iterator[Resource]:
+        """The resources of some kinds, each the end of a type: `storage/bucket:Bucket`."""
+        for resource in self.resources:
+            if resource.type.removeprefix("gcp:") in kinds:
+                yield resource
+
+    def bearing(self, resource: Resource) -> Bearing:
+        """How a resource stands to others."""
+        wanted = (resource.type, resource.name)
+        return next(b for b in self.bearings if (b.type, b.name) == wanted)
+
+    def setting(self, key: str) -> str:
+        """A text of the stack file; empty where it says nothing."""
+        return str(self.settings.get(key, ""))
+
+
+def told(resource: Resource, path: str) -> Any:
+    """The value at a path such as `pushConfig.oidcToken.audience`; raises Unknown."""
+    value: Any = resource.inputs
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+        if value is None:
+            raise Unknown(f"{resource.name}: {path} is not known")
+    return value
+
+
+def stack_files() -> dict[str, Path]:
+    """The stack files by stack."""
+    found = sorted((REPOSITORY / "infra_pulumi").glob("Pulumi.*.yaml"))
+    return {path.name.split(".")[1]: path for path in found}
+
+
+def settings_of(path: Path) -> dict[str, Setting]:
+    """The configuration keys of a stack file, as the engine hands them to the program."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
+    }
+
+
+@cache
+def registered(stack: str) -> Stack:
+    """What the program registers for a stack file."""
+    settings = settings_of(stack_files()[stack])
+    project = str(settings["gcp:project"])
+    seen: list[Resource] = []
+    bearings: list[Bearing] = []
+
+    def make(resource: Resource) -> tuple[str, Mapping[str, Any]]:
+        seen.append(resource)
+        return provider_outputs(resource, project)
+
+    with tempfile.TemporaryDirectory() as build:
+        given = {**settings, "citypulse:build": build}
+        run_program(PROGRAM, given, make, stack=stack, bear=bearings.append)
+    return Stack(settings, tuple(seen), tuple(bearings))
