@@ -2,7 +2,7 @@
 
 What counts as a length and which district a session belongs to is decided here and nowhere else: a
 session is classed, never dropped, and the classes are counted beside the sums. A mean of any group
-is Σ seconds / Σ sessions_counted (W1 to W3, W11).
+is Σ milliseconds / Σ sessions_counted (W1 to W3, W11).
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ def sessions(used: DataFrame, zone: str) -> DataFrame:
     return repaired.withColumns(
         {
             "minutes": F.when(_is("length_class", "counted"), F.col("duration_s") / 60),
+            "milliseconds": F.when(
+                _is("length_class", "counted"), F.round(F.col("duration_s") * 1000).cast("bigint")
+            ),
             "postal_code_repaired": F.coalesce(code != given, F.lit(False)),
             "district": district(code),
             "district_class": district_class(given, code),
@@ -137,12 +140,11 @@ def district_class(given: Column, code: Column) -> Column:
 
 def _added_up(used: DataFrame, grain: tuple[str, ...], *more: Column) -> DataFrame:
     """The parts that every table has and `more`, by slot and grain; a slot is one file."""
-    counted = _is("length_class", "counted")
-    # Whole seconds add up exactly in whatever order; minutes would not.
+    # Whole milliseconds add up exactly in whatever order; minutes, and broken seconds, would not.
     parts = (
         F.count(F.lit(1)).alias("sessions"),
-        _count(counted).alias("sessions_counted"),
-        _sum(F.when(counted, F.col("duration_s"))).alias("seconds"),
+        _count(_is("length_class", "counted")).alias("sessions_counted"),
+        _sum(F.col("milliseconds")).alias("milliseconds"),
     )
     return used.groupBy("slot", "slot_start", *grain).agg(*parts, *more).repartition("slot")
 

@@ -116,7 +116,9 @@ def test_the_same_run_twice_is_one_row(filled: Warehouse, made: Script) -> None:
 def test_a_failed_check_leaves_yesterdays_table(filled: Warehouse, made: Script) -> None:
     filled.run(made.text, NOON)
     before = usage(filled)
-    filled.run("UPDATE lake.wifi_site_days SET seconds = 3600 WHERE slot_start = '2019-09-01'")
+    filled.run(
+        "UPDATE lake.wifi_site_days SET milliseconds = 3600000 WHERE slot_start = '2019-09-01'"
+    )
     filled.run("UPDATE ops.loads SET rows_out = 6, version = 'v2' WHERE slot = '2019-09'")
     later = NOON + timedelta(minutes=30)
     with pytest.raises(BadRequest, match="the sum of sessions is not the rows loaded"):

@@ -30,18 +30,21 @@ CODES = {
 """Postal code as given → of five digits, whether it was repaired, district, its class."""
 
 LENGTHS = {
-    None: ("missing", None),
-    -1.0: ("negative", None),
-    -0.5: ("negative", None),
-    0.0: ("zero", None),
-    1.0: ("counted", 1 / 60),
-    7241.0: ("counted", 7241 / 60),
-    86_400.0: ("counted", 1440.0),
-    86_400.5: ("over_limit", None),
-    604_800.0: ("over_limit", None),
-    1e300: ("over_limit", None),
+    None: ("missing", None, None),
+    -1.0: ("negative", None, None),
+    -0.5: ("negative", None, None),
+    0.0: ("zero", None, None),
+    0.0004: ("counted", 0.0004 / 60, 0),
+    0.1: ("counted", 0.1 / 60, 100),
+    0.2996: ("counted", 0.2996 / 60, 300),
+    1.0: ("counted", 1 / 60, 1000),
+    7241.0: ("counted", 7241 / 60, 7_241_000),
+    86_400.0: ("counted", 1440.0, 86_400_000),
+    86_400.5: ("over_limit", None, None),
+    604_800.0: ("over_limit", None, None),
+    1e300: ("over_limit", None, None),
 }
-"""Seconds as given → class, minutes that count."""
+"""Seconds as given → class, minutes that count, milliseconds that are added up."""
 
 USED = "started_at TIMESTAMP, duration_s DOUBLE, postal_code STRING"
 NOON = datetime(2024, 6, 5, 12, tzinfo=UTC)
@@ -64,7 +67,8 @@ def test_postal_codes_and_districts(spark: SparkSession) -> None:
 def test_lengths_are_classed_and_only_some_count(spark: SparkSession) -> None:
     used = spark.createDataFrame([(NOON, seconds, "75001") for seconds in LENGTHS], USED)
     rows = paris_wifi.sessions(used, "Europe/Paris").collect()
-    assert {row["duration_s"]: (row["length_class"], row["minutes"]) for row in rows} == LENGTHS
+    names = ("length_class", "minutes", "milliseconds")
+    assert {row["duration_s"]: tuple(row[name] for name in names) for row in rows} == LENGTHS
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ SELECT
   COUNTIF(NOT d.holidays_known) AS days_of_unknown_holidays,
   SUM(d.sessions) AS sessions,
   SUM(d.sessions_counted) AS sessions_counted,
-  SUM(d.seconds) / 60 AS minutes,
+  SUM(d.milliseconds) / 60000 AS minutes,
   SUM(d.sessions) / COUNT(*) AS sessions_per_day,
-  SUM(d.seconds) / 60 / COUNT(*) AS minutes_per_day,
-  SAFE_DIVIDE(SUM(d.seconds) / 60, SUM(d.sessions_counted)) AS minutes_per_session,
+  SUM(d.milliseconds) / 60000 / COUNT(*) AS minutes_per_day,
+  SAFE_DIVIDE(SUM(d.milliseconds) / 60000, SUM(d.sessions_counted)) AS minutes_per_session,
   ANY_VALUE(y.is_partial) AS is_partial_year,
   SUM(d.sessions) AS sample_size
 FROM wifi_days AS d

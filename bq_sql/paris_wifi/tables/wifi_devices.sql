@@ -6,7 +6,7 @@ WITH used AS (
     COALESCE(device, 'not given') AS told,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
-    SUM(seconds) AS seconds
+    SUM(milliseconds) AS milliseconds
   FROM lake.wifi_language_devices
   WHERE slot_start >= DATE '2012-01-01'
   GROUP BY year, told
@@ -19,7 +19,7 @@ SELECT
   100 * sessions / SUM(sessions) OVER (PARTITION BY year) AS share_percent,
   RANK() OVER (PARTITION BY year ORDER BY sessions DESC) AS rank,
   sessions_counted,
-  seconds / 60 AS minutes,
-  SAFE_DIVIDE(seconds / 60, sessions_counted) AS minutes_per_session,
+  milliseconds / 60000 AS minutes,
+  SAFE_DIVIDE(milliseconds / 60000, sessions_counted) AS minutes_per_session,
   sessions AS sample_size
 FROM used

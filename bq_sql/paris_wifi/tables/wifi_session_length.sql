@@ -7,7 +7,7 @@ WITH sessions AS (
     IF(s.district_class = 'known', CAST(s.district AS STRING), s.district_class) AS place,
     d.day_type,
     s.minutes,
-    IF(s.length_class = 'counted', s.duration_s, NULL) AS seconds,
+    s.milliseconds,
     s.length_class
   FROM lake.wifi_sessions AS s
   LEFT JOIN wifi_days AS d ON d.day = s.local_day
@@ -28,8 +28,8 @@ SELECT
   END AS member,
   COUNT(*) AS sessions,
   COUNT(minutes) AS sessions_counted,
-  COALESCE(SUM(seconds), 0) / 60 AS minutes,
-  SAFE_DIVIDE(SUM(seconds) / 60, COUNT(minutes)) AS minutes_per_session,
+  COALESCE(SUM(milliseconds), 0) / 60000 AS minutes,
+  SAFE_DIVIDE(SUM(milliseconds) / 60000, COUNT(minutes)) AS minutes_per_session,
   APPROX_QUANTILES(minutes, 1000 IGNORE NULLS)[SAFE_OFFSET(500)] AS median_minutes,
   MIN(minutes) AS shortest_minutes,
   MAX(minutes) AS longest_minutes,

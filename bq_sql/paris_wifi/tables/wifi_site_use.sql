@@ -17,7 +17,7 @@ placed AS (
     IF(district_class = 'known', CAST(district AS STRING), district_class) AS place,
     sessions,
     sessions_counted,
-    seconds
+    milliseconds
   FROM lake.wifi_site_days
   WHERE slot_start >= DATE '2012-01-01'
 ),
@@ -28,7 +28,7 @@ used AS (
     p.place,
     SUM(p.sessions) AS sessions,
     SUM(p.sessions_counted) AS sessions_counted,
-    SUM(p.seconds) AS seconds,
+    SUM(p.milliseconds) AS milliseconds,
     SUM(IF(p.local_day >= h.valid_from AND (h.valid_to IS NULL OR p.local_day < h.valid_to),
       p.sessions, 0)) AS joined_as_of,
     SUM(IF(p.local_day < h.valid_from, p.sessions, 0)) AS joined_earliest,
@@ -37,8 +37,8 @@ used AS (
     SUM(IF(h.district != p.place, p.sessions, 0)) AS listed_elsewhere,
     SUM(IF(h.is_open AND (h.valid_to IS NULL OR p.local_day < h.valid_to), p.sessions, 0))
       AS sessions_while_open,
-    SUM(IF(h.is_open AND (h.valid_to IS NULL OR p.local_day < h.valid_to), p.seconds, 0))
-      AS seconds_while_open
+    SUM(IF(h.is_open AND (h.valid_to IS NULL OR p.local_day < h.valid_to), p.milliseconds, 0))
+      AS milliseconds_while_open
   FROM placed AS p
   LEFT JOIN wifi_site_history AS h
     ON h.site = p.site_code
@@ -99,22 +99,22 @@ SELECT
   COALESCE(n.has_sessions, TRUE) AS is_ever_used,
   COALESCE(b.sessions, 0) AS sessions,
   COALESCE(b.sessions_counted, 0) AS sessions_counted,
-  COALESCE(b.seconds, 0) AS seconds,
-  COALESCE(b.seconds, 0) / 60 AS minutes,
-  SAFE_DIVIDE(b.seconds / 60, b.sessions_counted) AS minutes_per_session,
+  COALESCE(b.milliseconds, 0) AS milliseconds,
+  COALESCE(b.milliseconds, 0) / 60000 AS minutes,
+  SAFE_DIVIDE(b.milliseconds / 60000, b.sessions_counted) AS minutes_per_session,
   COALESCE(b.joined_as_of, 0) AS sessions_joined_as_of,
   COALESCE(b.joined_earliest, 0) AS sessions_joined_earliest,
   COALESCE(b.joined_last, 0) AS sessions_joined_last,
   COALESCE(b.never_joined, 0) AS sessions_never_joined,
   COALESCE(b.listed_elsewhere, 0) AS sessions_listed_elsewhere,
   COALESCE(b.sessions_while_open, 0) AS sessions_while_open,
-  COALESCE(b.seconds_while_open, 0) AS seconds_while_open,
-  COALESCE(b.seconds_while_open, 0) / 60 AS minutes_while_open,
+  COALESCE(b.milliseconds_while_open, 0) AS milliseconds_while_open,
+  COALESCE(b.milliseconds_while_open, 0) / 60000 AS minutes_while_open,
   COALESCE(b.listed_days, 0) AS listed_days,
   COALESCE(b.open_days, 0) AS open_days,
   COALESCE(b.days_of_unknown_state, 0) AS days_of_unknown_state,
   SAFE_DIVIDE(COALESCE(b.sessions_while_open, 0), b.open_days) AS sessions_per_open_day,
-  SAFE_DIVIDE(COALESCE(b.seconds_while_open, 0) / 60, b.open_days) AS minutes_per_open_day,
+  SAFE_DIVIDE(COALESCE(b.milliseconds_while_open, 0) / 60000, b.open_days) AS minutes_per_open_day,
   COALESCE(b.sessions, 0) AS sample_size
 FROM both AS b
 LEFT JOIN newest AS n ON n.site = b.site

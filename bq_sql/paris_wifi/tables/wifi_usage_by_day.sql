@@ -7,7 +7,7 @@ WITH placed AS (
     site_code,
     sessions,
     sessions_counted,
-    seconds
+    milliseconds
   FROM lake.wifi_site_days
   WHERE slot_start >= DATE '2012-01-01'
 )
@@ -16,7 +16,7 @@ SELECT
   place AS district,
   SUM(sessions) AS sessions,
   SUM(sessions_counted) AS sessions_counted,
-  SUM(seconds) / 60 AS minutes,
+  SUM(milliseconds) / 60000 AS minutes,
   COUNT(DISTINCT site_code) AS sites,
   SUM(sessions) AS sample_size
 FROM placed

@@ -7,7 +7,7 @@ WITH placed AS (
     site_code,
     sessions,
     sessions_counted,
-    seconds,
+    milliseconds,
     postal_codes_repaired
   FROM lake.wifi_site_days
   WHERE slot_start >= DATE '2012-01-01'
@@ -25,8 +25,8 @@ SELECT
   p.place AS district,
   SUM(p.sessions) AS sessions,
   SUM(p.sessions_counted) AS sessions_counted,
-  SUM(p.seconds) / 60 AS minutes,
-  SAFE_DIVIDE(SUM(p.seconds) / 60, SUM(p.sessions_counted)) AS minutes_per_session,
+  SUM(p.milliseconds) / 60000 AS minutes,
+  SAFE_DIVIDE(SUM(p.milliseconds) / 60000, SUM(p.sessions_counted)) AS minutes_per_session,
   COUNT(DISTINCT p.site_code) AS sites,
   SUM(p.postal_codes_repaired) AS postal_codes_repaired,
   ANY_VALUE(c.days) AS days_covered,

@@ -16,7 +16,7 @@ used AS (
     local_hour,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
-    SUM(seconds) AS seconds
+    SUM(milliseconds) AS milliseconds
   FROM lake.wifi_hours
   WHERE slot_start >= DATE '2012-01-01'
   GROUP BY year, weekday_number, local_hour
@@ -30,7 +30,7 @@ SELECT
   d.days,
   COALESCE(u.sessions, 0) AS sessions,
   COALESCE(u.sessions_counted, 0) AS sessions_counted,
-  COALESCE(u.seconds, 0) / 60 AS minutes,
+  COALESCE(u.milliseconds, 0) / 60000 AS minutes,
   COALESCE(u.sessions, 0) / d.days AS sessions_per_day,
   COALESCE(u.sessions, 0) AS sample_size
 FROM days AS d
