@@ -17,7 +17,7 @@ from google.cloud import bigquery
 
 from catalog.reports import load_reports, script
 from tests.bq_sql.conftest import Warehouse
-from tests.bq_sql.wifi_lake import Row, Session, fill_sessions, fill_sites, loaded
+from tests.bq_sql.wifi_lake import Row, Session, fill_sessions, fill_sites, loaded, placed
 
 FOLDER = Path(__file__).parents[2] / "bq_sql" / "paris_wifi"
 NOON = datetime(2024, 9, 2, 12, 7, tzinfo=UTC)
@@ -47,7 +47,7 @@ def site(code: str | None, district: int | None, state: str | None) -> Row:
     return {
         "site_code": code,
         "postal_code": f"750{district:02}" if district else None,
-        "district": district,
+        **placed(district or "missing"),
         "access_points": None if state is None else 3,
         "state": state,
         "is_open": None if state is None else state == "Opérationnel",
@@ -248,7 +248,7 @@ def test_w4_how_sessions_join_is_counted(reports: dict[str, list[Row]]) -> None:
 
 def test_w4_sites_of_the_newest_list_by_district(reports: dict[str, list[Row]]) -> None:
     rows = reports["wifi_sites_by_district"]
-    assert len(rows) == 22
+    assert len(rows) == 23
     names = ("sites", "open_sites", "access_points", "sites_without_sessions")
     assert shown((row for row in rows if row["sites"]), "district", *names) == {
         "1": (1, 1, 3, 0),

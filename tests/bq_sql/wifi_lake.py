@@ -15,7 +15,7 @@ from tests.bq_sql.conftest import Warehouse
 
 type Row = dict[str, Any]
 
-_SITE_DAY = ("slot_start", "local_day", "site_code", "district", "district_class")
+_SITE_DAY = ("slot_start", "local_day", "site_code", "district", "district_class", "place")
 _LENGTHS = {
     "sessions_missing_length": "missing",
     "sessions_zero": "zero",
@@ -51,10 +51,8 @@ class Session:
 
     @property
     def district(self) -> Row:
-        """The two columns of its place."""
-        if isinstance(self.place, int):
-            return {"district": self.place, "district_class": "known"}
-        return {"district": None, "district_class": self.place}
+        """The columns of its place."""
+        return placed(self.place)
 
     def parts(self) -> dict[str, int]:
         """What it adds to every sum."""
@@ -92,6 +90,16 @@ class Session:
             "bytes_out": given[1],
             "run": "r",
         }
+
+
+def placed(place: int | str) -> Row:
+    """The columns of a place: a district's number, or the class of what is none."""
+    known = isinstance(place, int)
+    return {
+        "district": place if known else None,
+        "district_class": "known" if known else place,
+        "place": str(place),
+    }
 
 
 def fill_sessions(warehouse: Warehouse, sessions: Sequence[Session]) -> None:

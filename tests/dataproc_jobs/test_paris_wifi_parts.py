@@ -22,7 +22,7 @@ CLASSES = {
     "sessions_over_limit": "over_limit",
 }
 GRAINS = {
-    "wifi_site_days": ("local_day", "site_code", "district", "district_class"),
+    "wifi_site_days": ("local_day", "site_code", "district", "district_class", "place"),
     "wifi_language_devices": ("language", "device"),
     "wifi_hours": ("local_day", "local_hour"),
 }

@@ -4,7 +4,7 @@
 WITH sessions AS (
   SELECT
     EXTRACT(YEAR FROM s.local_day) AS year,
-    IF(s.district_class = 'known', CAST(s.district AS STRING), s.district_class) AS place,
+    s.place,
     d.day_type,
     s.minutes,
     s.milliseconds,

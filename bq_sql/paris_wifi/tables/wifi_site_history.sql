@@ -20,7 +20,7 @@ used AS (
 named AS (
   SELECT
     COALESCE(site_code, CONCAT('no code: ', name, ', ', COALESCE(address, 'no address'))) AS called,
-    COALESCE(CAST(district AS STRING), IF(postal_code IS NULL, 'missing', 'outside')) AS place,
+    place,
     slot_start,
     site_code,
     name,

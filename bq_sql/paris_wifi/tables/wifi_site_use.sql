@@ -14,7 +14,7 @@ placed AS (
     local_day,
     EXTRACT(YEAR FROM local_day) AS year,
     site_code,
-    IF(district_class = 'known', CAST(district AS STRING), district_class) AS place,
+    place,
     sessions,
     sessions_counted,
     milliseconds

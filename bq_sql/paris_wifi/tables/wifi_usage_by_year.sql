@@ -3,7 +3,7 @@
 WITH placed AS (
   SELECT
     EXTRACT(YEAR FROM local_day) AS year,
-    IF(district_class = 'known', CAST(district AS STRING), district_class) AS place,
+    place,
     site_code,
     sessions,
     sessions_counted,

@@ -11,15 +11,16 @@ WITH days AS (
 ),
 used AS (
   SELECT
-    EXTRACT(YEAR FROM local_day) AS year,
-    MOD(EXTRACT(DAYOFWEEK FROM local_day) + 5, 7) + 1 AS weekday_number,
-    local_hour,
-    SUM(sessions) AS sessions,
-    SUM(sessions_counted) AS sessions_counted,
-    SUM(milliseconds) AS milliseconds
-  FROM lake.wifi_hours
-  WHERE slot_start >= DATE '2012-01-01'
-  GROUP BY year, weekday_number, local_hour
+    d.year,
+    d.weekday_number,
+    h.local_hour,
+    SUM(h.sessions) AS sessions,
+    SUM(h.sessions_counted) AS sessions_counted,
+    SUM(h.milliseconds) AS milliseconds
+  FROM lake.wifi_hours AS h
+  JOIN wifi_days AS d ON d.day = h.local_day
+  WHERE h.slot_start >= DATE '2012-01-01'
+  GROUP BY d.year, d.weekday_number, h.local_hour
 )
 SELECT
   d.year,
