@@ -196,31 +196,33 @@ def test_w4_the_history_of_the_sites(reports: dict[str, list[Row]]) -> None:
     working = "Opérationnel"
     assert rows == {
         ("PWA", "05-10"): (None, working, 3, True, "23-12-30", None),
-        ("PWB", "05-10"): ("24-05-20", working, 1, True, "23-12-30", "24-05-20"),
+        ("PWB", "05-10"): ("24-05-20", working, 1, True, "24-05-10", "24-05-20"),
         ("PWB", "05-20"): ("24-06-05", "Fermé pour travaux", 1, True, "24-05-20", "24-06-05"),
         ("PWB", "06-05"): (None, working, 1, True, "24-06-05", None),
         ("PWC", "05-20"): ("24-06-05", working, 1, True, "24-05-02", None),
-        ("PARIS_WIFI_01", "05-10"): ("24-05-20", None, 1, False, "23-12-30", None),
+        ("PARIS_WIFI_01", "05-10"): ("24-05-20", None, 1, False, "24-05-10", None),
         ("no code: KIOSK, no address", "06-05"): (None, working, 1, False, "24-06-05", None),
     }
 
 
 def test_w4_open_sites_are_those_of_the_day(reports: dict[str, list[Row]]) -> None:
     names = (
-        "sessions_while_open", "open_days", "days_of_unknown_state", "listed_days",
-        "sessions_per_open_day",
+        "sessions_while_open", "open_days", "open_days_before_first_list",
+        "days_of_unknown_state", "listed_days", "sessions_per_open_day",
     )  # fmt: skip
     rows = filter(of(2024), reports["wifi_site_use"])
     found = {(r["site"], r["district"]): tuple(r[name] for name in names) for r in rows}
     assert found == {
-        ("PWA", "1"): near(3, 38, 0, 38, 3 / 38),
-        ("PWB", "2"): near(3, 22, 0, 38, 3 / 22),
-        ("PWC", "1"): near(2, 34, 0, 34, 2 / 34),
-        ("PWC", "16"): near(0, 0, 0, 0, None),
-        ("PWX", "missing"): near(0, 0, 0, 0, None),
-        ("PARIS_WIFI_01", "1"): near(0, 0, 19, 19, None),
-        ("no code: KIOSK, no address", "missing"): near(0, 3, 0, 3, 0),
+        ("PWA", "1"): near(3, 38, 9, 0, 38, 3 / 38),
+        ("PWB", "2"): near(3, 13, 0, 0, 29, 3 / 13),
+        ("PWC", "1"): near(2, 34, 18, 0, 34, 2 / 34),
+        ("PWC", "16"): near(0, 0, 0, 0, 0, None),
+        ("PWX", "missing"): near(0, 0, 0, 0, 0, None),
+        ("PARIS_WIFI_01", "1"): near(0, 0, 0, 10, 10, None),
+        ("no code: KIOSK, no address", "missing"): near(0, 3, 0, 0, 3, 0),
     }
+    (lone,) = filter(of(2023), reports["wifi_site_use"])
+    assert (lone["open_days"], lone["open_days_before_first_list"]) == (2, 2)
 
 
 def test_w4_how_sessions_join_is_counted(reports: dict[str, list[Row]]) -> None:
@@ -237,12 +239,17 @@ def test_w4_how_sessions_join_is_counted(reports: dict[str, list[Row]]) -> None:
     assert shown(rows, "district", *others) == {
         "1": (0, 1, 2), "2": (0, 0, 1), "16": (1, 0, 1), "missing": (0, 1, 1),
     }  # fmt: skip
-    rates = ("open_site_days", "sessions_per_open_site_day", "minutes_per_open_site_day")
+    rates = (
+        "open_site_days",
+        "open_days_before_first_list",
+        "sessions_per_open_site_day",
+        "minutes_per_open_site_day",
+    )
     assert shown(rows, "district", *rates) == {
-        "1": near(72, 5 / 72, 45 / 72),
-        "2": near(22, 3 / 22, 22 / 22),
-        "16": near(0, None, None),
-        "missing": near(3, 0, 0),
+        "1": near(72, 27, 5 / 72, 45 / 72),
+        "2": near(13, 0, 3 / 13, 22 / 13),
+        "16": near(0, 0, None, None),
+        "missing": near(3, 0, 0, 0),
     }
 
 

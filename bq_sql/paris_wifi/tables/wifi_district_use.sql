@@ -23,6 +23,7 @@ SELECT
   COUNTIF(u.listed_days > 0 AND u.sessions = 0) AS listed_sites_without_sessions,
   COUNTIF(NOT u.is_ever_used) AS listed_sites_never_used,
   SUM(u.open_days) AS open_site_days,
+  SUM(u.open_days_before_first_list) AS open_days_before_first_list,
   SUM(u.days_of_unknown_state) AS site_days_of_unknown_state,
   ANY_VALUE(c.days) AS days_covered,
   SUM(u.open_days) / ANY_VALUE(c.days) AS open_sites_per_day,

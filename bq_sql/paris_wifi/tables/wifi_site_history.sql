@@ -73,7 +73,6 @@ periods AS (
     period,
     MIN(listed_on) AS valid_from,
     IF(COUNTIF(next_on IS NULL) > 0, NULL, MAX(next_on)) AS valid_to,
-    MIN(number) = 1 AS on_first_list,
     ANY_VALUE(site_code) AS site_code,
     ANY_VALUE(name) AS name,
     ANY_VALUE(address) AS address,
@@ -100,12 +99,8 @@ SELECT
   p.state,
   p.is_open,
   u.site_code IS NOT NULL AS has_sessions,
-  CASE
-    WHEN p.period > 1 THEN p.valid_from
-    WHEN p.on_first_list THEN
-      LEAST(p.valid_from, COALESCE((SELECT MIN(first_day) FROM used), p.valid_from))
-    ELSE LEAST(p.valid_from, COALESCE(u.first_day, p.valid_from))
-  END AS joins_from,
+  IF(p.period = 1, LEAST(p.valid_from, COALESCE(u.first_day, p.valid_from)), p.valid_from)
+    AS joins_from,
   LEAD(p.valid_from) OVER (PARTITION BY p.site ORDER BY p.valid_from) AS joins_to,
   p.lists AS sample_size
 FROM periods AS p

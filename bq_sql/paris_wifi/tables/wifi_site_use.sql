@@ -56,7 +56,9 @@ spans AS (
       LEAST(m.last_day, COALESCE(DATE_SUB(h.valid_to, INTERVAL 1 DAY), m.last_day)),
       GREATEST(m.first_day, h.joins_from),
       DAY
-    ) + 1 AS days
+    ) + 1 AS days,
+    GREATEST(0, DATE_DIFF(LEAST(DATE_ADD(m.last_day, INTERVAL 1 DAY), h.valid_from),
+      GREATEST(m.first_day, h.joins_from), DAY)) AS days_before_first_list
   FROM wifi_site_history AS h
   JOIN months AS m
     ON h.joins_from <= m.last_day AND COALESCE(h.valid_to, DATE '9999-12-31') > m.first_day
@@ -68,6 +70,7 @@ stood AS (
     district,
     SUM(days) AS listed_days,
     SUM(IF(is_open, days, 0)) AS open_days,
+    SUM(IF(is_open, days_before_first_list, 0)) AS open_days_before_first_list,
     SUM(IF(is_open IS NULL, days, 0)) AS days_of_unknown_state
   FROM spans
   GROUP BY year, site, district
@@ -112,6 +115,7 @@ SELECT
   COALESCE(b.milliseconds_while_open, 0) / 60000 AS minutes_while_open,
   COALESCE(b.listed_days, 0) AS listed_days,
   COALESCE(b.open_days, 0) AS open_days,
+  COALESCE(b.open_days_before_first_list, 0) AS open_days_before_first_list,
   COALESCE(b.days_of_unknown_state, 0) AS days_of_unknown_state,
   SAFE_DIVIDE(COALESCE(b.sessions_while_open, 0), b.open_days) AS sessions_per_open_day,
   SAFE_DIVIDE(COALESCE(b.milliseconds_while_open, 0) / 60000, b.open_days) AS minutes_per_open_day,
