@@ -1,6 +1,7 @@
 -- Grain: one row per year, site and district: where its sessions say they were, and where the lists
 -- put it. Key: year, site, district. Both sides are kept: sessions that join no list, sites that no
--- session names (W4). Which period a session joins, and which days a site counts as open: ADR 19.
+-- session names (W4). Both parts of a rate per open day are those of the list's district, whatever
+-- postal codes the sessions give. Which period a session joins, and which days are open: ADR 19.
 WITH months AS (
   SELECT
     year,
@@ -9,42 +10,56 @@ WITH months AS (
   FROM wifi_days
   GROUP BY year, month
 ),
-placed AS (
+joined AS (
   SELECT
-    local_day,
-    EXTRACT(YEAR FROM local_day) AS year,
-    site_code,
-    place,
-    sessions,
-    sessions_counted,
-    milliseconds
-  FROM lake.wifi_site_days
-  WHERE slot_start >= DATE '2012-01-01'
+    EXTRACT(YEAR FROM d.local_day) AS year,
+    d.site_code AS site,
+    d.place,
+    d.district_class,
+    d.sessions,
+    d.sessions_counted,
+    d.milliseconds,
+    h.district AS listed_in,
+    h.is_open,
+    CASE
+      WHEN h.site IS NULL THEN 'never'
+      WHEN d.local_day < h.valid_from THEN 'earliest'
+      WHEN d.local_day >= h.valid_to THEN 'last'
+      ELSE 'as of'
+    END AS joins
+  FROM lake.wifi_site_days AS d
+  LEFT JOIN wifi_site_history AS h
+    ON h.site = d.site_code
+    AND h.joins_from <= d.local_day
+    AND (h.joins_to IS NULL OR h.joins_to > d.local_day)
+  WHERE d.slot_start >= DATE '2012-01-01'
 ),
 used AS (
   SELECT
-    p.year,
-    p.site_code,
-    p.place,
-    SUM(p.sessions) AS sessions,
-    SUM(p.sessions_counted) AS sessions_counted,
-    SUM(p.milliseconds) AS milliseconds,
-    SUM(IF(p.local_day >= h.valid_from AND (h.valid_to IS NULL OR p.local_day < h.valid_to),
-      p.sessions, 0)) AS joined_as_of,
-    SUM(IF(p.local_day < h.valid_from, p.sessions, 0)) AS joined_earliest,
-    SUM(IF(p.local_day >= h.valid_to, p.sessions, 0)) AS joined_last,
-    SUM(IF(h.site IS NULL, p.sessions, 0)) AS never_joined,
-    SUM(IF(h.district != p.place, p.sessions, 0)) AS listed_elsewhere,
-    SUM(IF(h.is_open AND (h.valid_to IS NULL OR p.local_day < h.valid_to), p.sessions, 0))
-      AS sessions_while_open,
-    SUM(IF(h.is_open AND (h.valid_to IS NULL OR p.local_day < h.valid_to), p.milliseconds, 0))
-      AS milliseconds_while_open
-  FROM placed AS p
-  LEFT JOIN wifi_site_history AS h
-    ON h.site = p.site_code
-    AND h.joins_from <= p.local_day
-    AND (h.joins_to IS NULL OR h.joins_to > p.local_day)
-  GROUP BY p.year, p.site_code, p.place
+    year,
+    site,
+    place AS district,
+    SUM(sessions) AS sessions,
+    SUM(sessions_counted) AS sessions_counted,
+    SUM(milliseconds) AS milliseconds,
+    SUM(IF(joins = 'as of', sessions, 0)) AS joined_as_of,
+    SUM(IF(joins = 'earliest', sessions, 0)) AS joined_earliest,
+    SUM(IF(joins = 'last', sessions, 0)) AS joined_last,
+    SUM(IF(joins = 'never', sessions, 0)) AS never_joined,
+    SUM(IF(district_class = 'known' AND listed_in != place, sessions, 0)) AS listed_elsewhere
+  FROM joined
+  GROUP BY year, site, place
+),
+opened AS (
+  SELECT
+    year,
+    site,
+    listed_in AS district,
+    SUM(sessions) AS sessions,
+    SUM(milliseconds) AS milliseconds
+  FROM joined
+  WHERE is_open AND joins != 'last'
+  GROUP BY year, site, listed_in
 ),
 spans AS (
   SELECT
@@ -78,12 +93,12 @@ stood AS (
 both AS (
   SELECT
     COALESCE(u.year, s.year) AS year,
-    COALESCE(u.site_code, s.site) AS site,
-    COALESCE(u.place, s.district) AS district,
-    u.* EXCEPT (year, site_code, place),
+    COALESCE(u.site, s.site) AS site,
+    COALESCE(u.district, s.district) AS district,
+    u.* EXCEPT (year, site, district),
     s.* EXCEPT (year, site, district)
   FROM used AS u
-  FULL JOIN stood AS s ON s.year = u.year AND s.site = u.site_code AND s.district = u.place
+  FULL JOIN stood AS s ON s.year = u.year AND s.site = u.site AND s.district = u.district
 ),
 newest AS (
   SELECT
@@ -110,15 +125,16 @@ SELECT
   COALESCE(b.joined_last, 0) AS sessions_joined_last,
   COALESCE(b.never_joined, 0) AS sessions_never_joined,
   COALESCE(b.listed_elsewhere, 0) AS sessions_listed_elsewhere,
-  COALESCE(b.sessions_while_open, 0) AS sessions_while_open,
-  COALESCE(b.milliseconds_while_open, 0) AS milliseconds_while_open,
-  COALESCE(b.milliseconds_while_open, 0) / 60000 AS minutes_while_open,
+  COALESCE(o.sessions, 0) AS sessions_while_open,
+  COALESCE(o.milliseconds, 0) AS milliseconds_while_open,
+  COALESCE(o.milliseconds, 0) / 60000 AS minutes_while_open,
   COALESCE(b.listed_days, 0) AS listed_days,
   COALESCE(b.open_days, 0) AS open_days,
   COALESCE(b.open_days_before_first_list, 0) AS open_days_before_first_list,
   COALESCE(b.days_of_unknown_state, 0) AS days_of_unknown_state,
-  SAFE_DIVIDE(COALESCE(b.sessions_while_open, 0), b.open_days) AS sessions_per_open_day,
-  SAFE_DIVIDE(COALESCE(b.milliseconds_while_open, 0) / 60000, b.open_days) AS minutes_per_open_day,
+  SAFE_DIVIDE(COALESCE(o.sessions, 0), b.open_days) AS sessions_per_open_day,
+  SAFE_DIVIDE(COALESCE(o.milliseconds, 0) / 60000, b.open_days) AS minutes_per_open_day,
   COALESCE(b.sessions, 0) AS sample_size
 FROM both AS b
+LEFT JOIN opened AS o ON o.year = b.year AND o.site = b.site AND o.district = b.district
 LEFT JOIN newest AS n ON n.site = b.site
