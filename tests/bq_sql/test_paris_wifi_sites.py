@@ -89,3 +89,12 @@ def test_only_a_known_district_can_be_another_than_the_list_says(published: Ware
     names = ("district", "sessions_listed_elsewhere")
     found = shown(published, "wifi_district_use", 1, *names)
     assert found == {("2",): (0,), ("missing",): (0,), ("4",): (10,), ("3",): (0,)}
+
+
+def test_a_site_with_sessions_under_another_district_has_sessions(published: Warehouse) -> None:
+    names = ("district", "listed_sites_without_sessions", "listed_sites_never_used", "used_sites")
+    found = shown(published, "wifi_district_use", 1, *names)
+    assert found[("3",)] == (1, 1, 0)
+    assert {place: found[place,] for place in ("2", "4", "missing")} == {
+        "2": (0, 0, 1), "4": (0, 0, 1), "missing": (0, 0, 1),
+    }  # fmt: skip
