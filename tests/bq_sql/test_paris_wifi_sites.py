@@ -5,7 +5,7 @@ Ten covered days, two lists; what the rates per open day must be is reckoned by 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ SESSIONS = (
     *daily("PWO", 2, 6),
     *daily("PWO", "missing", 4),
     *daily("PWE", 4, 1),
+    *daily("PWD", 5, 1),
+    *daily("PWH", 6, 1),
 )
 
 
@@ -41,9 +43,17 @@ def site(code: str, district: int, address: str = "a street", name: str = "SITE"
 
 
 LISTS = {
-    "2024-05-01": (site("PWO", 2), site("PWE", 3), site("PWN", 3)),
-    "2024-05-06": (site("PWO", 2), site("PWE", 3), site("PWN", 3)),
-}
+    "2024-05-01": (
+        site("PWO", 2), site("PWE", 3), site("PWN", 3),
+        site("PWD", 5, "1 a street", "LIBRARY"), site("PWD", 5, "9 a street", "GYM"),
+        site("PWH", 6, "5 a street"),
+    ),
+    "2024-05-06": (
+        site("PWO", 2), site("PWE", 3), site("PWN", 3),
+        site("PWD", 5, "1 a street", "LIBRARY"), site("PWD", 5, "9 a street", "ARENA"),
+        site("PWH", 6, "5 a street"), site("PWH", 6, "7 a street"),
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +85,10 @@ def test_rates_are_of_the_sessions_and_the_days_of_one_district(published: Wareh
         ("PWE", "4"): (10, 0, 0, None, None),
         ("PWE", "3"): (0, 10, 10, 1.0, 1.0),
         ("PWN", "3"): (0, 0, 10, 0.0, 0.0),
+        ("PWD", "5"): (10, 0, 0, None, None),
+        ("PWD (2)", "5"): (0, 0, 0, None, None),
+        ("PWH", "6"): (10, 5, 5, 1.0, 1.0),
+        ("PWH (2)", "6"): (0, 0, 0, None, None),
     }
     names = ("sessions_while_open", "open_site_days", "sessions_per_open_site_day")
     assert shown(published, "wifi_district_use", 1, "district", "sessions", *names) == {
@@ -82,19 +96,32 @@ def test_rates_are_of_the_sessions_and_the_days_of_one_district(published: Wareh
         ("missing",): (40, 0, 0, None),
         ("4",): (10, 0, 0, None),
         ("3",): (0, 10, 20, 0.5),
+        ("5",): (10, 0, 0, None),
+        ("6",): (10, 5, 5, 1.0),
     }
 
 
 def test_only_a_known_district_can_be_another_than_the_list_says(published: Warehouse) -> None:
     names = ("district", "sessions_listed_elsewhere")
     found = shown(published, "wifi_district_use", 1, *names)
-    assert found == {("2",): (0,), ("missing",): (0,), ("4",): (10,), ("3",): (0,)}
+    assert {district: n for (district,), (n,) in found.items() if n} == {"4": 10}
 
 
 def test_a_site_with_sessions_under_another_district_has_sessions(published: Warehouse) -> None:
     names = ("district", "listed_sites_without_sessions", "listed_sites_never_used", "used_sites")
     found = shown(published, "wifi_district_use", 1, *names)
     assert found[("3",)] == (1, 1, 0)
-    assert {place: found[place,] for place in ("2", "4", "missing")} == {
-        "2": (0, 0, 1), "4": (0, 0, 1), "missing": (0, 0, 1),
-    }  # fmt: skip
+    assert {found[place,] for place in ("2", "4", "5", "6", "missing")} == {(0, 0, 1)}
+
+
+def test_a_doubled_code_is_told_apart_by_address_and_never_open(published: Warehouse) -> None:
+    names = ("site", "valid_from", "address", "name", "is_doubled", "has_sessions", "sample_size")
+    found = shown(published, "wifi_site_history", 2, *names)
+    assert {key: rest for key, rest in found.items() if key[0][:3] in ("PWD", "PWH")} == {
+        ("PWD", date(2024, 5, 1)): ("1 a street", "LIBRARY", True, True, 2),
+        ("PWD (2)", date(2024, 5, 1)): ("9 a street", "GYM", True, True, 1),
+        ("PWD (2)", date(2024, 5, 6)): ("9 a street", "ARENA", True, True, 1),
+        ("PWH", date(2024, 5, 1)): ("5 a street", "SITE", False, True, 1),
+        ("PWH", date(2024, 5, 6)): ("5 a street", "SITE", True, True, 1),
+        ("PWH (2)", date(2024, 5, 6)): ("7 a street", "SITE", True, True, 1),
+    }

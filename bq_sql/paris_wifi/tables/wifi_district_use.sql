@@ -3,7 +3,7 @@
 WITH placed AS (
   SELECT
     *,
-    SUM(sessions) OVER (PARTITION BY year, site) AS sessions_of_site
+    SUM(sessions) OVER (PARTITION BY year, COALESCE(site_code, site)) AS sessions_of_site
   FROM wifi_site_use
 ),
 covered AS (

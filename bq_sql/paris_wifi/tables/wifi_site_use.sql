@@ -2,7 +2,19 @@
 -- put it. Key: year, site, district. Both sides are kept: sessions that join no list, sites that no
 -- session names (W4). Both parts of a rate per open day are those of the list's district, whatever
 -- postal codes the sessions give. Which period a session joins, and which days are open: ADR 19.
-WITH months AS (
+WITH history AS (
+  SELECT
+    site,
+    site_code,
+    district,
+    valid_from,
+    valid_to,
+    joins_from,
+    joins_to,
+    is_open AND NOT is_doubled AS is_open
+  FROM wifi_site_history
+),
+months AS (
   SELECT
     year,
     MIN(day) AS first_day,
@@ -28,7 +40,7 @@ joined AS (
       ELSE 'as of'
     END AS joins
   FROM lake.wifi_site_days AS d
-  LEFT JOIN wifi_site_history AS h
+  LEFT JOIN history AS h
     ON h.site = d.site_code
     AND h.joins_from <= d.local_day
     AND (h.joins_to IS NULL OR h.joins_to > d.local_day)
@@ -65,6 +77,7 @@ spans AS (
   SELECT
     m.year,
     h.site,
+    h.site_code,
     h.district,
     h.is_open,
     DATE_DIFF(
@@ -74,7 +87,7 @@ spans AS (
     ) + 1 AS days,
     GREATEST(0, DATE_DIFF(LEAST(DATE_ADD(m.last_day, INTERVAL 1 DAY), h.valid_from),
       GREATEST(m.first_day, h.joins_from), DAY)) AS days_before_first_list
-  FROM wifi_site_history AS h
+  FROM history AS h
   JOIN months AS m
     ON h.joins_from <= m.last_day AND COALESCE(h.valid_to, DATE '9999-12-31') > m.first_day
 ),
@@ -83,6 +96,7 @@ stood AS (
     year,
     site,
     district,
+    ANY_VALUE(site_code) AS site_code,
     SUM(days) AS listed_days,
     SUM(IF(is_open, days, 0)) AS open_days,
     SUM(IF(is_open, days_before_first_list, 0)) AS open_days_before_first_list,
@@ -95,8 +109,9 @@ both AS (
     COALESCE(u.year, s.year) AS year,
     COALESCE(u.site, s.site) AS site,
     COALESCE(u.district, s.district) AS district,
+    COALESCE(u.site, s.site_code) AS site_code,
     u.* EXCEPT (year, site, district),
-    s.* EXCEPT (year, site, district)
+    s.* EXCEPT (year, site, district, site_code)
   FROM used AS u
   FULL JOIN stood AS s ON s.year = u.year AND s.site = u.site AND s.district = u.district
 ),
@@ -112,6 +127,7 @@ SELECT
   b.year,
   DATE(b.year, 1, 1) AS year_start,
   b.site,
+  b.site_code,
   n.name,
   b.district,
   COALESCE(n.has_sessions, TRUE) AS is_ever_used,
