@@ -349,8 +349,7 @@ SELECT
   'paris_wifi_usage' AS dataset, slot, n AS rows_in, n AS rows_out, 0 AS rejected,
   0 AS duplicates, run
 FROM UNNEST([
-  STRUCT('2024-02' AS slot, 29 AS n, '20240601T032700Z.2024-02' AS run),
-  ('2024-03', 0, '20240501T032700Z'), ('2024-04', 1, '20240501T032700Z')
+  STRUCT('2024-02' AS slot, 29 AS n, '{0}' AS run), ('2024-03', 0, '{1}'), ('2024-04', 1, '{2}')
 ]);
 CREATE TEMP TABLE wifi_days AS
 SELECT day, DATE_TRUNC(day, MONTH) AS month, 1 AS sessions
@@ -360,12 +359,38 @@ FROM UNNEST(GENERATE_DATE_ARRAY('2024-02-01', '2024-02-29')) AS day;
 
 def test_a_whole_month_is_complete_and_an_empty_one_missing(published: Warehouse) -> None:
     (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_months")
-    rows = published.run(f"{MONTH} SELECT * FROM ({made.select})")
-    assert shown(rows, "month", "state", "is_in_newest_run") == {
-        date(2024, 2, 1): ("complete", True),
-        date(2024, 3, 1): ("missing", True),
-        date(2024, 4, 1): ("partial", True),
+    rows = published.run(f"{MONTH.format(*['r'] * 3)} SELECT * FROM ({made.select})")
+    assert shown(rows, "month", "state") == {
+        date(2024, 2, 1): ("complete",),
+        date(2024, 3, 1): ("missing",),
+        date(2024, 4, 1): ("partial",),
     }
+
+
+MAY, JUNE = "20240501T032700Z", "20240601T032700Z"
+
+
+@pytest.mark.parametrize(
+    ("runs", "newest", "told"),
+    [
+        ((MAY, MAY, MAY), MAY, (True, True, True)),
+        ((JUNE, MAY, JUNE), JUNE, (True, False, True)),
+        ((f"{JUNE}.2024-02", MAY, MAY), f"{JUNE}.2024-02", (True, True, True)),
+        ((f"{MAY}.2024-02", JUNE, JUNE), JUNE, (False, True, True)),
+        ((f"{JUNE}.2024-02", f"{JUNE}.2024-03", f"{JUNE}.2024-04"), f"{JUNE}.2024-04",
+         (True, True, True)),
+        ((f"{JUNE}.2024-02", f"{MAY}.2024-03", f"{MAY}.2024-04"), f"{JUNE}.2024-02",
+         (True, None, None)),
+    ],
+    ids=["whole", "a month vanished", "a slot asked for", "and passed by", "slices", "under way"],
+)  # fmt: skip
+def test_a_month_is_in_the_newest_run_or_not_or_nobody_can_say(
+    published: Warehouse, runs: tuple[str, ...], newest: str, told: tuple[bool | None, ...]
+) -> None:
+    (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_months")
+    rows = published.run(f"{MONTH.format(*runs)} SELECT * FROM ({made.select}) ORDER BY month")
+    assert tuple(row["is_in_newest_run"] for row in rows) == told
+    assert {row["newest_run"] for row in rows} == {newest}
 
 
 def test_volumes_are_in_decimal_units(reports: dict[str, list[Row]]) -> None:
