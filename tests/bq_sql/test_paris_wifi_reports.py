@@ -173,6 +173,36 @@ def test_w3_a_mean_length_is_minutes_over_sessions(reports: dict[str, list[Row]]
     assert {(row["days_covered"], row["is_partial_year"]) for row in rows} == {(38, True)}
 
 
+def test_every_report_of_years_marks_those_that_are_not_whole(
+    reports: dict[str, list[Row]],
+) -> None:
+    yearly = {name: rows for name, rows in reports.items() if "year" in rows[0]}
+    assert {name for name in reports if name not in yearly} == {
+        "wifi_site_history", "wifi_months", "wifi_usage_by_day", "wifi_sites_by_district",
+        "wifi_data_volume",
+    }  # fmt: skip
+    marks = {row["is_partial_year"] for rows in yearly.values() for row in rows}
+    assert marks == {True}
+
+
+def test_a_year_is_whole_when_each_of_its_days_is_covered(published: Warehouse) -> None:
+    (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_days")
+    hours = "lake.wifi_hours\n  WHERE slot_start >= DATE '2012-01-01'"
+    assert hours in made.select
+    ends = """(
+      SELECT DATE '2023-01-02' AS local_day, 1 AS sessions, 1 AS sessions_counted, 0 AS milliseconds
+      UNION ALL SELECT DATE '2025-01-01', 1, 1, 0)"""
+    rows = published.run(
+        f"""
+        CREATE TEMP TABLE ledger AS
+        SELECT 'paris_wifi_usage' AS dataset, FORMAT_DATE('%Y-%m', month) AS slot, 1 AS rows_out
+        FROM UNNEST(GENERATE_DATE_ARRAY('2023-01-01', '2025-01-01', INTERVAL 1 MONTH)) AS month;
+        SELECT DISTINCT year, is_partial_year FROM ({made.select.replace(hours, ends)})
+        """
+    )
+    assert shown(rows, "year", "is_partial_year") == {2023: (True,), 2024: (False,), 2025: (True,)}
+
+
 def test_w3_the_median_stands_beside_the_mean(reports: dict[str, list[Row]]) -> None:
     rows = [row for row in reports["wifi_session_length"] if row["year"] == 2024]
     lengths = {(row["cut"], row["member"]): row for row in rows}

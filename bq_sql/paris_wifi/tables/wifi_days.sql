@@ -62,6 +62,8 @@ SELECT
   END AS day_type,
   f.name AS holiday,
   y.year IS NOT NULL AS holidays_known,
+  COUNT(*) OVER (PARTITION BY EXTRACT(YEAR FROM c.day))
+    < EXTRACT(DAYOFYEAR FROM DATE(EXTRACT(YEAR FROM c.day), 12, 31)) AS is_partial_year,
   COALESCE(h.sessions, 0) AS sessions,
   COALESCE(h.sessions_counted, 0) AS sessions_counted,
   COALESCE(h.milliseconds, 0) AS milliseconds,

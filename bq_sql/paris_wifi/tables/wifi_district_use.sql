@@ -35,7 +35,7 @@ SELECT
   SUM(u.open_days) / ANY_VALUE(c.days) AS open_sites_per_day,
   SAFE_DIVIDE(SUM(u.sessions_while_open), SUM(u.open_days)) AS sessions_per_open_site_day,
   SAFE_DIVIDE(SUM(u.milliseconds_while_open) / 60000, SUM(u.open_days)) AS minutes_per_open_site_day,
-  ANY_VALUE(c.days) < EXTRACT(DAYOFYEAR FROM DATE(u.year, 12, 31)) AS is_partial_year,
+  ANY_VALUE(u.is_partial_year) AS is_partial_year,
   SUM(u.sessions) AS sample_size
 FROM placed AS u
 JOIN covered AS c ON c.year = u.year

@@ -10,16 +10,25 @@ WITH used AS (
   FROM lake.wifi_language_devices
   WHERE slot_start >= DATE '2012-01-01'
   GROUP BY year, told
+),
+covered AS (
+  SELECT
+    year,
+    ANY_VALUE(is_partial_year) AS is_partial_year
+  FROM wifi_days
+  GROUP BY year
 )
 SELECT
-  year,
-  DATE(year, 1, 1) AS year_start,
-  told AS language,
-  sessions,
-  100 * sessions / SUM(sessions) OVER (PARTITION BY year) AS share_percent,
-  RANK() OVER (PARTITION BY year ORDER BY sessions DESC) AS rank,
-  sessions_counted,
-  milliseconds / 60000 AS minutes,
-  SAFE_DIVIDE(milliseconds / 60000, sessions_counted) AS minutes_per_session,
-  sessions AS sample_size
-FROM used
+  u.year,
+  DATE(u.year, 1, 1) AS year_start,
+  u.told AS language,
+  u.sessions,
+  100 * u.sessions / SUM(u.sessions) OVER (PARTITION BY u.year) AS share_percent,
+  RANK() OVER (PARTITION BY u.year ORDER BY u.sessions DESC) AS rank,
+  u.sessions_counted,
+  u.milliseconds / 60000 AS minutes,
+  SAFE_DIVIDE(u.milliseconds / 60000, u.sessions_counted) AS minutes_per_session,
+  c.is_partial_year,
+  u.sessions AS sample_size
+FROM used AS u
+LEFT JOIN covered AS c ON c.year = u.year

@@ -6,6 +6,7 @@ WITH sessions AS (
     EXTRACT(YEAR FROM s.local_day) AS year,
     s.place,
     d.day_type,
+    d.is_partial_year,
     s.minutes,
     s.milliseconds,
     s.length_class
@@ -37,6 +38,7 @@ SELECT
   COUNTIF(length_class = 'zero') AS sessions_zero,
   COUNTIF(length_class = 'negative') AS sessions_negative,
   COUNTIF(length_class = 'over_limit') AS sessions_over_limit,
+  LOGICAL_OR(is_partial_year) AS is_partial_year,
   COUNT(*) AS sample_size
 FROM sessions
 GROUP BY GROUPING SETS ((year), (year, place), (year, day_type))

@@ -22,6 +22,13 @@ months AS (
   FROM wifi_days
   GROUP BY year, month
 ),
+covered AS (
+  SELECT
+    year,
+    ANY_VALUE(is_partial_year) AS is_partial_year
+  FROM wifi_days
+  GROUP BY year
+),
 joined AS (
   SELECT
     EXTRACT(YEAR FROM d.local_day) AS year,
@@ -150,7 +157,9 @@ SELECT
   COALESCE(b.days_of_unknown_state, 0) AS days_of_unknown_state,
   SAFE_DIVIDE(COALESCE(o.sessions, 0), b.open_days) AS sessions_per_open_day,
   SAFE_DIVIDE(COALESCE(o.milliseconds, 0) / 60000, b.open_days) AS minutes_per_open_day,
+  c.is_partial_year,
   COALESCE(b.sessions, 0) AS sample_size
 FROM both AS b
+LEFT JOIN covered AS c ON c.year = b.year
 LEFT JOIN opened AS o ON o.year = b.year AND o.site = b.site AND o.district = b.district
 LEFT JOIN newest AS n ON n.site = b.site

@@ -6,6 +6,7 @@ WITH sites AS (
     site,
     ANY_VALUE(name) AS name,
     ARRAY_AGG(district ORDER BY sessions DESC, district LIMIT 1)[OFFSET(0)] AS district,
+    ANY_VALUE(is_partial_year) AS is_partial_year,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
     SUM(milliseconds) AS milliseconds
@@ -32,6 +33,7 @@ SELECT
   milliseconds / 60000 AS minutes,
   SAFE_DIVIDE(milliseconds / 60000, sessions_counted) AS minutes_per_session,
   100 * sessions / all_sessions AS share_percent,
+  is_partial_year,
   sessions AS sample_size
 FROM ranked
 WHERE rank <= 20

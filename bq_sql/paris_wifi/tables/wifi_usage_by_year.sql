@@ -15,7 +15,8 @@ WITH placed AS (
 covered AS (
   SELECT
     year,
-    COUNT(*) AS days
+    COUNT(*) AS days,
+    ANY_VALUE(is_partial_year) AS is_partial_year
   FROM wifi_days
   GROUP BY year
 )
@@ -30,7 +31,7 @@ SELECT
   COUNT(DISTINCT p.site_code) AS sites,
   SUM(p.postal_codes_repaired) AS postal_codes_repaired,
   ANY_VALUE(c.days) AS days_covered,
-  ANY_VALUE(c.days) < EXTRACT(DAYOFYEAR FROM DATE(p.year, 12, 31)) AS is_partial_year,
+  ANY_VALUE(c.is_partial_year) AS is_partial_year,
   SUM(p.sessions) AS sample_size
 FROM placed AS p
 LEFT JOIN covered AS c ON c.year = p.year

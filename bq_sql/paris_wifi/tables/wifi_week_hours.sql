@@ -5,7 +5,8 @@ WITH days AS (
     year,
     weekday_number,
     weekday,
-    COUNT(*) AS days
+    COUNT(*) AS days,
+    ANY_VALUE(is_partial_year) AS is_partial_year
   FROM wifi_days
   GROUP BY year, weekday_number, weekday
 ),
@@ -33,6 +34,7 @@ SELECT
   COALESCE(u.sessions_counted, 0) AS sessions_counted,
   COALESCE(u.milliseconds, 0) / 60000 AS minutes,
   COALESCE(u.sessions, 0) / d.days AS sessions_per_day,
+  d.is_partial_year,
   COALESCE(u.sessions, 0) AS sample_size
 FROM days AS d
 CROSS JOIN UNNEST(GENERATE_ARRAY(0, 23)) AS hour
