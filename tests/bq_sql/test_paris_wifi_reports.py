@@ -283,6 +283,54 @@ def test_w4_how_sessions_join_is_counted(reports: dict[str, list[Row]]) -> None:
     }
 
 
+FIGURES = {
+    "wifi_district_use": (
+        ("district",),
+        ("listed_sites_without_sessions", "open_sites_per_day", "site_days_of_unknown_state",
+         "minutes_while_open"),
+        {
+            ("1",): near(1, 72 / 38, 10, 45.0),
+            ("2",): near(0, 13 / 38, 0, 22.0),
+            ("16",): near(0, 0.0, 0, 0.0),
+            ("missing",): near(1, 3 / 38, 0, 0.0),
+        },
+    ),
+    "wifi_site_use": (
+        ("site", "district"),
+        ("is_ever_used", "minutes_while_open", "minutes_per_open_day"),
+        {
+            ("PWA", "1"): near(True, 44.0, 44 / 38),
+            ("PWB", "2"): near(True, 22.0, 22 / 13),
+            ("PWC", "1"): near(True, 1.0, 1 / 34),
+            ("PWC", "16"): near(True, 0.0, None),
+            ("PWX", "missing"): near(True, 0.0, None),
+            ("PARIS_WIFI_01", "1"): near(False, 0.0, None),
+            ("no code: KIOSK, no address", "missing"): near(False, 0.0, 0.0),
+        },
+    ),
+    "wifi_day_types": (
+        ("day_type",),
+        ("minutes", "minutes_per_day"),
+        {
+            ("Monday to Thursday",): near(11.0, 11 / 18),
+            ("Friday",): near(11.0, 11 / 6),
+            ("weekend",): near(15.0, 15 / 10),
+            ("public holiday",): near(30.0, 30 / 4),
+        },
+    ),
+}  # fmt: skip
+"""Report → key within 2024, figures, what they must be."""
+
+
+@pytest.mark.parametrize("report", FIGURES)
+def test_figures_of_2024(reports: dict[str, list[Row]], report: str) -> None:
+    keys, names, expected = FIGURES[report]
+    assert {
+        tuple(row[key] for key in keys): tuple(row[name] for name in names)
+        for row in filter(of(2024), reports[report])
+    } == expected
+
+
 def test_w4_sites_of_the_newest_list_by_district(reports: dict[str, list[Row]]) -> None:
     rows = reports["wifi_sites_by_district"]
     assert len(rows) == 23
@@ -352,6 +400,8 @@ def test_w16_holidays_are_a_type_of_their_own(reports: dict[str, list[Row]]) -> 
     assert kinds[date(2024, 5, 1)] == kinds[date(2024, 5, 20)] == "public holiday"
     assert kinds[date(2024, 5, 3)] == "Friday"
     assert kinds[date(2024, 5, 6)] == "Monday to Thursday"
+    known = {(row["year"], row["holidays_known"]) for row in reports["wifi_days"]}
+    assert known == {(2023, False), (2024, True)}
     rows = reports["wifi_day_types"]
     assert {row["year"]: row["days_of_unknown_holidays"] for row in rows} == {2023: 2, 2024: 0}
 

@@ -42,16 +42,19 @@ def site(code: str, district: int, address: str = "a street", name: str = "SITE"
     return known | placed(district) | {"access_points": 3, "is_open": True}
 
 
+SILENT = site("PWU", 7) | {"state": None, "is_open": None, "access_points": None}
+"""A site of which neither state nor access points were published."""
+
 LISTS = {
     "2024-05-01": (
         site("PWO", 2), site("PWE", 3), site("PWN", 3),
         site("PWD", 5, "1 a street", "LIBRARY"), site("PWD", 5, "9 a street", "GYM"),
-        site("PWH", 6, "5 a street"),
+        site("PWH", 6, "5 a street"), SILENT,
     ),
     "2024-05-06": (
         site("PWO", 2), site("PWE", 3), site("PWN", 3),
         site("PWD", 5, "1 a street", "LIBRARY"), site("PWD", 5, "9 a street", "ARENA"),
-        site("PWH", 6, "5 a street"), site("PWH", 6, "7 a street"),
+        site("PWH", 6, "5 a street"), site("PWH", 6, "7 a street"), SILENT,
     ),
 }  # fmt: skip
 
@@ -89,6 +92,7 @@ def test_rates_are_of_the_sessions_and_the_days_of_one_district(published: Wareh
         ("PWD (2)", "5"): (0, 0, 0, None, None),
         ("PWH", "6"): (10, 5, 5, 1.0, 1.0),
         ("PWH (2)", "6"): (0, 0, 0, None, None),
+        ("PWU", "7"): (0, 0, 0, None, None),
     }
     names = ("sessions_while_open", "open_site_days", "sessions_per_open_site_day")
     assert shown(published, "wifi_district_use", 1, "district", "sessions", *names) == {
@@ -98,6 +102,7 @@ def test_rates_are_of_the_sessions_and_the_days_of_one_district(published: Wareh
         ("3",): (0, 10, 20, 0.5),
         ("5",): (10, 0, 0, None),
         ("6",): (10, 5, 5, 1.0),
+        ("7",): (0, 0, 0, None),
     }
 
 
@@ -124,4 +129,19 @@ def test_a_doubled_code_is_told_apart_by_address_and_never_open(published: Wareh
         ("PWH", date(2024, 5, 1)): ("5 a street", "SITE", False, True, 1),
         ("PWH", date(2024, 5, 6)): ("5 a street", "SITE", True, True, 1),
         ("PWH (2)", date(2024, 5, 6)): ("7 a street", "SITE", True, True, 1),
+    }
+
+
+def test_the_newest_list_says_of_how_many_sites_nothing_was_published(published: Warehouse) -> None:
+    names = (
+        "district", "sites", "open_sites", "sites_of_unknown_state", "access_points",
+        "sites_without_access_points", "sites_without_sessions",
+    )  # fmt: skip
+    found = shown(published, "wifi_sites_by_district", 1, *names)
+    assert {district: told for (district,), told in found.items() if told[0]} == {
+        "2": (1, 1, 0, 3, 0, 0),
+        "3": (2, 2, 0, 6, 0, 1),
+        "5": (2, 2, 0, 6, 0, 0),
+        "6": (2, 2, 0, 6, 0, 0),
+        "7": (1, 0, 1, 0, 1, 1),
     }
