@@ -2,7 +2,7 @@
 
 What counts as a length and which district a session belongs to is decided here and nowhere else: a
 session is classed, never dropped, and the classes are counted beside the sums. A mean of any group
-is Σ seconds / Σ sessions_counted (W1 to W3, W11).
+is Σ milliseconds / Σ sessions_counted (W1 to W3, W11).
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str,
 
 def sites(listed: DataFrame) -> DataFrame:
     """One row per listed site: postal code of five digits, district, whether it is open."""
-    repaired = listed.withColumn("postal_code", postal_code(F.col("postal_code")))
-    return repaired.withColumns(
-        {"district": district(F.col("postal_code")), "is_open": F.col("state") == OPEN}
+    given = F.col("postal_code")
+    code = postal_code(given)
+    return listed.withColumns(
+        {"postal_code": code, "is_open": F.col("state") == OPEN, **_placed(given, code)}
     )
 
 
@@ -62,19 +63,21 @@ def sessions(used: DataFrame, zone: str) -> DataFrame:
     return repaired.withColumns(
         {
             "minutes": F.when(_is("length_class", "counted"), F.col("duration_s") / 60),
+            "milliseconds": F.when(
+                _is("length_class", "counted"), F.round(F.col("duration_s") * 1000).cast("bigint")
+            ),
             "postal_code_repaired": F.coalesce(code != given, F.lit(False)),
-            "district": district(code),
-            "district_class": district_class(given, code),
+            **_placed(given, code),
         }
     )
 
 
 def site_days(used: DataFrame) -> DataFrame:
-    """Additive parts by day in Paris, site, district and its class, slot by slot."""
+    """Additive parts by day in Paris, site and place, slot by slot."""
     volume = _has_volume()
     return _added_up(
         used,
-        ("local_day", "site_code", "district", "district_class"),
+        ("local_day", "site_code", "district", "district_class", "place"),
         _count(_is("length_class", "missing")).alias("sessions_missing_length"),
         _count(_is("length_class", "zero")).alias("sessions_zero"),
         _count(_is("length_class", "negative")).alias("sessions_negative"),
@@ -135,14 +138,28 @@ def district_class(given: Column, code: Column) -> Column:
     )
 
 
+def place(given: Column, code: Column) -> Column:
+    """The district as text, 1 to 20, or the class that says why it is none: what reports group by."""
+    kind = district_class(given, code)
+    return F.when(kind == "known", district(code).cast("string")).otherwise(kind)
+
+
+def _placed(given: Column, code: Column) -> dict[str, Column]:
+    """The columns that tell where a postal code lies."""
+    return {
+        "district": district(code),
+        "district_class": district_class(given, code),
+        "place": place(given, code),
+    }
+
+
 def _added_up(used: DataFrame, grain: tuple[str, ...], *more: Column) -> DataFrame:
     """The parts that every table has and `more`, by slot and grain; a slot is one file."""
-    counted = _is("length_class", "counted")
-    # Whole seconds add up exactly in whatever order; minutes would not.
+    # Whole milliseconds add up exactly in whatever order; minutes, and broken seconds, would not.
     parts = (
         F.count(F.lit(1)).alias("sessions"),
-        _count(counted).alias("sessions_counted"),
-        _sum(F.when(counted, F.col("duration_s"))).alias("seconds"),
+        _count(_is("length_class", "counted")).alias("sessions_counted"),
+        _sum(F.col("milliseconds")).alias("milliseconds"),
     )
     return used.groupBy("slot", "slot_start", *grain).agg(*parts, *more).repartition("slot")
 

@@ -12,7 +12,7 @@ from google.api_core.exceptions import BadRequest
 
 from catalog.reports import Script, script
 from tests.bq_sql.conftest import Warehouse
-from tests.bq_sql.wifi_lake import Session, fill_sessions, fill_sites, loaded
+from tests.bq_sql.wifi_lake import Session, fill_sessions, fill_sites, loaded, placed
 
 FOLDER = Path(__file__).parents[2] / "bq_sql" / "paris_wifi"
 CHECK = """
@@ -116,7 +116,9 @@ def test_the_same_run_twice_is_one_row(filled: Warehouse, made: Script) -> None:
 def test_a_failed_check_leaves_yesterdays_table(filled: Warehouse, made: Script) -> None:
     filled.run(made.text, NOON)
     before = usage(filled)
-    filled.run("UPDATE lake.wifi_site_days SET seconds = 3600 WHERE slot_start = '2019-09-01'")
+    filled.run(
+        "UPDATE lake.wifi_site_days SET milliseconds = 3600000 WHERE slot_start = '2019-09-01'"
+    )
     filled.run("UPDATE ops.loads SET rows_out = 6, version = 'v2' WHERE slot = '2019-09'")
     later = NOON + timedelta(minutes=30)
     with pytest.raises(BadRequest, match="the sum of sessions is not the rows loaded"):
@@ -148,12 +150,12 @@ def sizes(warehouse: Warehouse) -> dict[str, int]:
 
 
 def test_sites_alone_are_enough_for_all_reports(warehouse: Warehouse) -> None:
-    rows = ({"site_code": "PW1", "postal_code": "75001", "district": 1, "is_open": True},)
+    rows = ({"site_code": "PW1", "postal_code": "75001", "is_open": True} | placed(1),)
     fill_sites(warehouse, {"2024-08-31": rows, "2024-09-01": rows})
     slots = (loaded("paris_wifi_sites", day, 1) for day in ("2024-08-31", "2024-09-01"))
     warehouse.fill("ops.loads", *slots)
     warehouse.run(script("paris_wifi", FOLDER).text, NOON)
-    assert sizes(warehouse) == {"wifi_site_history": 1, "wifi_sites_by_district": 22}
+    assert sizes(warehouse) == {"wifi_site_history": 1, "wifi_sites_by_district": 23}
 
 
 def test_sessions_alone_are_enough_for_all_reports(filled: Warehouse) -> None:

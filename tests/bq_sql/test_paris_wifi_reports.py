@@ -17,7 +17,7 @@ from google.cloud import bigquery
 
 from catalog.reports import load_reports, script
 from tests.bq_sql.conftest import Warehouse
-from tests.bq_sql.wifi_lake import Row, Session, fill_sessions, fill_sites, loaded
+from tests.bq_sql.wifi_lake import Row, Session, fill_sessions, fill_sites, loaded, placed
 
 FOLDER = Path(__file__).parents[2] / "bq_sql" / "paris_wifi"
 NOON = datetime(2024, 9, 2, 12, 7, tzinfo=UTC)
@@ -47,7 +47,7 @@ def site(code: str | None, district: int | None, state: str | None) -> Row:
     return {
         "site_code": code,
         "postal_code": f"750{district:02}" if district else None,
-        "district": district,
+        **placed(district or "missing"),
         "access_points": None if state is None else 3,
         "state": state,
         "is_open": None if state is None else state == "Opérationnel",
@@ -173,6 +173,36 @@ def test_w3_a_mean_length_is_minutes_over_sessions(reports: dict[str, list[Row]]
     assert {(row["days_covered"], row["is_partial_year"]) for row in rows} == {(38, True)}
 
 
+def test_every_report_of_years_marks_those_that_are_not_whole(
+    reports: dict[str, list[Row]],
+) -> None:
+    yearly = {name: rows for name, rows in reports.items() if "year" in rows[0]}
+    assert {name for name in reports if name not in yearly} == {
+        "wifi_site_history", "wifi_months", "wifi_usage_by_day", "wifi_sites_by_district",
+        "wifi_data_volume",
+    }  # fmt: skip
+    marks = {row["is_partial_year"] for rows in yearly.values() for row in rows}
+    assert marks == {True}
+
+
+def test_a_year_is_whole_when_each_of_its_days_is_covered(published: Warehouse) -> None:
+    (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_days")
+    hours = "lake.wifi_hours\n  WHERE slot_start >= DATE '2012-01-01'"
+    assert hours in made.select
+    ends = """(
+      SELECT DATE '2023-01-02' AS local_day, 1 AS sessions, 1 AS sessions_counted, 0 AS milliseconds
+      UNION ALL SELECT DATE '2025-01-01', 1, 1, 0)"""
+    rows = published.run(
+        f"""
+        CREATE TEMP TABLE ledger AS
+        SELECT 'paris_wifi_usage' AS dataset, FORMAT_DATE('%Y-%m', month) AS slot, 1 AS rows_out
+        FROM UNNEST(GENERATE_DATE_ARRAY('2023-01-01', '2025-01-01', INTERVAL 1 MONTH)) AS month;
+        SELECT DISTINCT year, is_partial_year FROM ({made.select.replace(hours, ends)})
+        """
+    )
+    assert shown(rows, "year", "is_partial_year") == {2023: (True,), 2024: (False,), 2025: (True,)}
+
+
 def test_w3_the_median_stands_beside_the_mean(reports: dict[str, list[Row]]) -> None:
     rows = [row for row in reports["wifi_session_length"] if row["year"] == 2024]
     lengths = {(row["cut"], row["member"]): row for row in rows}
@@ -196,31 +226,33 @@ def test_w4_the_history_of_the_sites(reports: dict[str, list[Row]]) -> None:
     working = "Opérationnel"
     assert rows == {
         ("PWA", "05-10"): (None, working, 3, True, "23-12-30", None),
-        ("PWB", "05-10"): ("24-05-20", working, 1, True, "23-12-30", "24-05-20"),
+        ("PWB", "05-10"): ("24-05-20", working, 1, True, "24-05-10", "24-05-20"),
         ("PWB", "05-20"): ("24-06-05", "Fermé pour travaux", 1, True, "24-05-20", "24-06-05"),
         ("PWB", "06-05"): (None, working, 1, True, "24-06-05", None),
         ("PWC", "05-20"): ("24-06-05", working, 1, True, "24-05-02", None),
-        ("PARIS_WIFI_01", "05-10"): ("24-05-20", None, 1, False, "23-12-30", None),
+        ("PARIS_WIFI_01", "05-10"): ("24-05-20", None, 1, False, "24-05-10", None),
         ("no code: KIOSK, no address", "06-05"): (None, working, 1, False, "24-06-05", None),
     }
 
 
 def test_w4_open_sites_are_those_of_the_day(reports: dict[str, list[Row]]) -> None:
     names = (
-        "sessions_while_open", "open_days", "days_of_unknown_state", "listed_days",
-        "sessions_per_open_day",
+        "sessions_while_open", "open_days", "open_days_before_first_list",
+        "days_of_unknown_state", "listed_days", "sessions_per_open_day",
     )  # fmt: skip
     rows = filter(of(2024), reports["wifi_site_use"])
     found = {(r["site"], r["district"]): tuple(r[name] for name in names) for r in rows}
     assert found == {
-        ("PWA", "1"): near(3, 38, 0, 38, 3 / 38),
-        ("PWB", "2"): near(3, 22, 0, 38, 3 / 22),
-        ("PWC", "1"): near(2, 34, 0, 34, 2 / 34),
-        ("PWC", "16"): near(0, 0, 0, 0, None),
-        ("PWX", "missing"): near(0, 0, 0, 0, None),
-        ("PARIS_WIFI_01", "1"): near(0, 0, 19, 19, None),
-        ("no code: KIOSK, no address", "missing"): near(0, 3, 0, 3, 0),
+        ("PWA", "1"): near(3, 38, 9, 0, 38, 3 / 38),
+        ("PWB", "2"): near(3, 13, 0, 0, 29, 3 / 13),
+        ("PWC", "1"): near(2, 34, 18, 0, 34, 2 / 34),
+        ("PWC", "16"): near(0, 0, 0, 0, 0, None),
+        ("PWX", "missing"): near(0, 0, 0, 0, 0, None),
+        ("PARIS_WIFI_01", "1"): near(0, 0, 0, 10, 10, None),
+        ("no code: KIOSK, no address", "missing"): near(0, 3, 0, 0, 3, 0),
     }
+    (lone,) = filter(of(2023), reports["wifi_site_use"])
+    assert (lone["open_days"], lone["open_days_before_first_list"]) == (2, 2)
 
 
 def test_w4_how_sessions_join_is_counted(reports: dict[str, list[Row]]) -> None:
@@ -237,18 +269,71 @@ def test_w4_how_sessions_join_is_counted(reports: dict[str, list[Row]]) -> None:
     assert shown(rows, "district", *others) == {
         "1": (0, 1, 2), "2": (0, 0, 1), "16": (1, 0, 1), "missing": (0, 1, 1),
     }  # fmt: skip
-    rates = ("open_site_days", "sessions_per_open_site_day", "minutes_per_open_site_day")
+    rates = (
+        "open_site_days",
+        "open_days_before_first_list",
+        "sessions_per_open_site_day",
+        "minutes_per_open_site_day",
+    )
     assert shown(rows, "district", *rates) == {
-        "1": near(72, 5 / 72, 45 / 72),
-        "2": near(22, 3 / 22, 22 / 22),
-        "16": near(0, None, None),
-        "missing": near(3, 0, 0),
+        "1": near(72, 27, 5 / 72, 45 / 72),
+        "2": near(13, 0, 3 / 13, 22 / 13),
+        "16": near(0, 0, None, None),
+        "missing": near(3, 0, 0, 0),
     }
+
+
+FIGURES = {
+    "wifi_district_use": (
+        ("district",),
+        ("listed_sites_without_sessions", "open_sites_per_day", "site_days_of_unknown_state",
+         "minutes_while_open"),
+        {
+            ("1",): near(1, 72 / 38, 10, 45.0),
+            ("2",): near(0, 13 / 38, 0, 22.0),
+            ("16",): near(0, 0.0, 0, 0.0),
+            ("missing",): near(1, 3 / 38, 0, 0.0),
+        },
+    ),
+    "wifi_site_use": (
+        ("site", "district"),
+        ("is_ever_used", "minutes_while_open", "minutes_per_open_day"),
+        {
+            ("PWA", "1"): near(True, 44.0, 44 / 38),
+            ("PWB", "2"): near(True, 22.0, 22 / 13),
+            ("PWC", "1"): near(True, 1.0, 1 / 34),
+            ("PWC", "16"): near(True, 0.0, None),
+            ("PWX", "missing"): near(True, 0.0, None),
+            ("PARIS_WIFI_01", "1"): near(False, 0.0, None),
+            ("no code: KIOSK, no address", "missing"): near(False, 0.0, 0.0),
+        },
+    ),
+    "wifi_day_types": (
+        ("day_type",),
+        ("minutes", "minutes_per_day"),
+        {
+            ("Monday to Thursday",): near(11.0, 11 / 18),
+            ("Friday",): near(11.0, 11 / 6),
+            ("weekend",): near(15.0, 15 / 10),
+            ("public holiday",): near(30.0, 30 / 4),
+        },
+    ),
+}  # fmt: skip
+"""Report → key within 2024, figures, what they must be."""
+
+
+@pytest.mark.parametrize("report", FIGURES)
+def test_figures_of_2024(reports: dict[str, list[Row]], report: str) -> None:
+    keys, names, expected = FIGURES[report]
+    assert {
+        tuple(row[key] for key in keys): tuple(row[name] for name in names)
+        for row in filter(of(2024), reports[report])
+    } == expected
 
 
 def test_w4_sites_of_the_newest_list_by_district(reports: dict[str, list[Row]]) -> None:
     rows = reports["wifi_sites_by_district"]
-    assert len(rows) == 22
+    assert len(rows) == 23
     names = ("sites", "open_sites", "access_points", "sites_without_sessions")
     assert shown((row for row in rows if row["sites"]), "district", *names) == {
         "1": (1, 1, 3, 0),
@@ -315,6 +400,8 @@ def test_w16_holidays_are_a_type_of_their_own(reports: dict[str, list[Row]]) -> 
     assert kinds[date(2024, 5, 1)] == kinds[date(2024, 5, 20)] == "public holiday"
     assert kinds[date(2024, 5, 3)] == "Friday"
     assert kinds[date(2024, 5, 6)] == "Monday to Thursday"
+    known = {(row["year"], row["holidays_known"]) for row in reports["wifi_days"]}
+    assert known == {(2023, False), (2024, True)}
     rows = reports["wifi_day_types"]
     assert {row["year"]: row["days_of_unknown_holidays"] for row in rows} == {2023: 2, 2024: 0}
 
@@ -342,8 +429,7 @@ SELECT
   'paris_wifi_usage' AS dataset, slot, n AS rows_in, n AS rows_out, 0 AS rejected,
   0 AS duplicates, run
 FROM UNNEST([
-  STRUCT('2024-02' AS slot, 29 AS n, '20240601T032700Z.2024-02' AS run),
-  ('2024-03', 0, '20240501T032700Z'), ('2024-04', 1, '20240501T032700Z')
+  STRUCT('2024-02' AS slot, 29 AS n, '{0}' AS run), ('2024-03', 0, '{1}'), ('2024-04', 1, '{2}')
 ]);
 CREATE TEMP TABLE wifi_days AS
 SELECT day, DATE_TRUNC(day, MONTH) AS month, 1 AS sessions
@@ -353,12 +439,38 @@ FROM UNNEST(GENERATE_DATE_ARRAY('2024-02-01', '2024-02-29')) AS day;
 
 def test_a_whole_month_is_complete_and_an_empty_one_missing(published: Warehouse) -> None:
     (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_months")
-    rows = published.run(f"{MONTH} SELECT * FROM ({made.select})")
-    assert shown(rows, "month", "state", "is_in_newest_run") == {
-        date(2024, 2, 1): ("complete", True),
-        date(2024, 3, 1): ("missing", True),
-        date(2024, 4, 1): ("partial", True),
+    rows = published.run(f"{MONTH.format(*['r'] * 3)} SELECT * FROM ({made.select})")
+    assert shown(rows, "month", "state") == {
+        date(2024, 2, 1): ("complete",),
+        date(2024, 3, 1): ("missing",),
+        date(2024, 4, 1): ("partial",),
     }
+
+
+MAY, JUNE = "20240501T032700Z", "20240601T032700Z"
+
+
+@pytest.mark.parametrize(
+    ("runs", "newest", "told"),
+    [
+        ((MAY, MAY, MAY), MAY, (True, True, True)),
+        ((JUNE, MAY, JUNE), JUNE, (True, False, True)),
+        ((f"{JUNE}.2024-02", MAY, MAY), f"{JUNE}.2024-02", (True, True, True)),
+        ((f"{MAY}.2024-02", JUNE, JUNE), JUNE, (False, True, True)),
+        ((f"{JUNE}.2024-02", f"{JUNE}.2024-03", f"{JUNE}.2024-04"), f"{JUNE}.2024-04",
+         (True, True, True)),
+        ((f"{JUNE}.2024-02", f"{MAY}.2024-03", f"{MAY}.2024-04"), f"{JUNE}.2024-02",
+         (True, None, None)),
+    ],
+    ids=["whole", "a month vanished", "a slot asked for", "and passed by", "slices", "under way"],
+)  # fmt: skip
+def test_a_month_is_in_the_newest_run_or_not_or_nobody_can_say(
+    published: Warehouse, runs: tuple[str, ...], newest: str, told: tuple[bool | None, ...]
+) -> None:
+    (made,) = (report for report in load_reports(FOLDER) if report.name == "wifi_months")
+    rows = published.run(f"{MONTH.format(*runs)} SELECT * FROM ({made.select}) ORDER BY month")
+    assert tuple(row["is_in_newest_run"] for row in rows) == told
+    assert {row["newest_run"] for row in rows} == {newest}
 
 
 def test_volumes_are_in_decimal_units(reports: dict[str, list[Row]]) -> None:

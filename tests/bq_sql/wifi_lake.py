@@ -15,7 +15,7 @@ from tests.bq_sql.conftest import Warehouse
 
 type Row = dict[str, Any]
 
-_SITE_DAY = ("slot_start", "local_day", "site_code", "district", "district_class")
+_SITE_DAY = ("slot_start", "local_day", "site_code", "district", "district_class", "place")
 _LENGTHS = {
     "sessions_missing_length": "missing",
     "sessions_zero": "zero",
@@ -40,9 +40,9 @@ class Session:
     repaired: bool = False
 
     @property
-    def counted(self) -> float:
-        """The length that counts, in seconds, else zero."""
-        return self.seconds or 0 if self.length_class == "counted" else 0
+    def counted(self) -> int:
+        """The length that counts, in milliseconds, else zero."""
+        return round(1000 * (self.seconds or 0)) if self.length_class == "counted" else 0
 
     @property
     def slot_start(self) -> str:
@@ -51,17 +51,15 @@ class Session:
 
     @property
     def district(self) -> Row:
-        """The two columns of its place."""
-        if isinstance(self.place, int):
-            return {"district": self.place, "district_class": "known"}
-        return {"district": None, "district_class": self.place}
+        """The columns of its place."""
+        return placed(self.place)
 
-    def parts(self) -> dict[str, float]:
+    def parts(self) -> dict[str, int]:
         """What it adds to every sum."""
         counts = self.length_class == "counted"
-        return {"sessions": 1, "sessions_counted": int(counts), "seconds": self.counted}
+        return {"sessions": 1, "sessions_counted": int(counts), "milliseconds": self.counted}
 
-    def wide_parts(self) -> dict[str, float]:
+    def wide_parts(self) -> dict[str, int]:
         """What it adds to a sum of `wifi_site_days` beside that."""
         lengths = {name: int(self.length_class == c) for name, c in _LENGTHS.items()}
         received, sent = self.volumes or (0, 0)
@@ -81,7 +79,8 @@ class Session:
             "local_day": self.day,
             "local_hour": self.hour,
             "duration_s": self.seconds,
-            "minutes": self.counted / 60 if self.length_class == "counted" else None,
+            "minutes": self.counted / 60_000 if self.length_class == "counted" else None,
+            "milliseconds": self.counted if self.length_class == "counted" else None,
             "length_class": self.length_class,
             "site_code": self.site,
             "postal_code_repaired": self.repaired,
@@ -91,6 +90,16 @@ class Session:
             "bytes_out": given[1],
             "run": "r",
         }
+
+
+def placed(place: int | str) -> Row:
+    """The columns of a place: a district's number, or the class of what is none."""
+    known = isinstance(place, int)
+    return {
+        "district": place if known else None,
+        "district_class": "known" if known else place,
+        "place": str(place),
+    }
 
 
 def fill_sessions(warehouse: Warehouse, sessions: Sequence[Session]) -> None:
@@ -135,7 +144,7 @@ def loaded(dataset: str, slot: str, rows: int, **more: Any) -> Row:
 
 def _summed(sessions: Iterable[Session], keys: tuple[str, ...], *, wide: bool = False) -> list[Row]:
     """One row per distinct value of the keys, with the sums of what each session adds."""
-    sums: dict[tuple[Any, ...], dict[str, float]] = {}
+    sums: dict[tuple[Any, ...], dict[str, int]] = {}
     for each in sessions:
         row = each.row()
         total = sums.setdefault(tuple(row[key] for key in keys), defaultdict(int))

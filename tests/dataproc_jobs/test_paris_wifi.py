@@ -9,39 +9,42 @@ import pytest
 from pyspark.sql import SparkSession
 
 CODES = {
-    "75001": ("75001", False, 1, "known"),
-    "75001.0": ("75001", True, 1, "known"),
-    "75001.00": ("75001", True, 1, "known"),
-    " 75001\t": ("75001", True, 1, "known"),
-    "\u00a075001.0\n": ("75001", True, 1, "known"),
-    "75020": ("75020", False, 20, "known"),
-    "75016": ("75016", False, 16, "known"),
-    "75116": ("75116", False, 16, "known"),
-    "75021": ("75021", False, None, "outside"),
-    "75000": ("75000", False, None, "outside"),
-    "93100": ("93100", False, None, "outside"),
-    "92100.0": ("92100", True, None, "outside"),
-    "7500": (None, False, None, "malformed"),
-    "75001.5": (None, False, None, "malformed"),
-    "750010": (None, False, None, "malformed"),
-    "PARIS": (None, False, None, "malformed"),
-    None: (None, False, None, "missing"),
+    "75001": ("75001", False, 1, "known", "1"),
+    "75001.0": ("75001", True, 1, "known", "1"),
+    "75001.00": ("75001", True, 1, "known", "1"),
+    " 75001\t": ("75001", True, 1, "known", "1"),
+    "\u00a075001.0\n": ("75001", True, 1, "known", "1"),
+    "75020": ("75020", False, 20, "known", "20"),
+    "75016": ("75016", False, 16, "known", "16"),
+    "75116": ("75116", False, 16, "known", "16"),
+    "75021": ("75021", False, None, "outside", "outside"),
+    "75000": ("75000", False, None, "outside", "outside"),
+    "93100": ("93100", False, None, "outside", "outside"),
+    "92100.0": ("92100", True, None, "outside", "outside"),
+    "7500": (None, False, None, "malformed", "malformed"),
+    "75001.5": (None, False, None, "malformed", "malformed"),
+    "750010": (None, False, None, "malformed", "malformed"),
+    "PARIS": (None, False, None, "malformed", "malformed"),
+    None: (None, False, None, "missing", "missing"),
 }
-"""Postal code as given → of five digits, whether it was repaired, district, its class."""
+"""Postal code as given → of five digits, whether it was repaired, district, its class, place."""
 
 LENGTHS = {
-    None: ("missing", None),
-    -1.0: ("negative", None),
-    -0.5: ("negative", None),
-    0.0: ("zero", None),
-    1.0: ("counted", 1 / 60),
-    7241.0: ("counted", 7241 / 60),
-    86_400.0: ("counted", 1440.0),
-    86_400.5: ("over_limit", None),
-    604_800.0: ("over_limit", None),
-    1e300: ("over_limit", None),
+    None: ("missing", None, None),
+    -1.0: ("negative", None, None),
+    -0.5: ("negative", None, None),
+    0.0: ("zero", None, None),
+    0.0004: ("counted", 0.0004 / 60, 0),
+    0.1: ("counted", 0.1 / 60, 100),
+    0.2996: ("counted", 0.2996 / 60, 300),
+    1.0: ("counted", 1 / 60, 1000),
+    7241.0: ("counted", 7241 / 60, 7_241_000),
+    86_400.0: ("counted", 1440.0, 86_400_000),
+    86_400.5: ("over_limit", None, None),
+    604_800.0: ("over_limit", None, None),
+    1e300: ("over_limit", None, None),
 }
-"""Seconds as given → class, minutes that count."""
+"""Seconds as given → class, minutes that count, milliseconds that are added up."""
 
 USED = "started_at TIMESTAMP, duration_s DOUBLE, postal_code STRING"
 NOON = datetime(2024, 6, 5, 12, tzinfo=UTC)
@@ -55,6 +58,7 @@ def test_postal_codes_and_districts(spark: SparkSession) -> None:
             row["postal_code_repaired"],
             row["district"],
             row["district_class"],
+            row["place"],
         )
         for row in paris_wifi.sessions(used, "Europe/Paris").collect()
     }
@@ -64,7 +68,8 @@ def test_postal_codes_and_districts(spark: SparkSession) -> None:
 def test_lengths_are_classed_and_only_some_count(spark: SparkSession) -> None:
     used = spark.createDataFrame([(NOON, seconds, "75001") for seconds in LENGTHS], USED)
     rows = paris_wifi.sessions(used, "Europe/Paris").collect()
-    assert {row["duration_s"]: (row["length_class"], row["minutes"]) for row in rows} == LENGTHS
+    names = ("length_class", "minutes", "milliseconds")
+    assert {row["duration_s"]: tuple(row[name] for name in names) for row in rows} == LENGTHS
 
 
 @pytest.mark.parametrize(
@@ -92,3 +97,14 @@ def test_a_site_is_open_closed_or_of_unknown_state(spark: SparkSession) -> None:
         [(state, "75001") for state in states], "state STRING, postal_code STRING"
     )
     assert [row["is_open"] for row in paris_wifi.sites(listed).collect()] == [True, False, None]
+
+
+def test_a_site_lies_where_a_session_of_its_postal_code_does(spark: SparkSession) -> None:
+    listed = spark.createDataFrame(
+        [(code, "Opérationnel") for code in CODES], "postal_code STRING, state STRING"
+    )
+    rows = paris_wifi.sites(listed).collect()
+    names = ("postal_code", "district", "district_class", "place")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        (code, *where) for code, _, *where in CODES.values()
+    ]

@@ -55,10 +55,18 @@ ASSERT NOT EXISTS (
 ) AS 'wifi_site_history: a period is empty or overlaps the next';
 ASSERT NOT EXISTS (
   SELECT 1
-  FROM wifi_site_use
+  FROM (
+    SELECT
+      *,
+      SUM(sessions) OVER of_site AS sessions_of_site,
+      SUM(sessions_while_open) OVER of_site AS while_open_of_site
+    FROM wifi_site_use
+    WINDOW of_site AS (PARTITION BY year, site)
+  ) AS u
   WHERE sessions_joined_as_of + sessions_joined_earliest + sessions_joined_last
       + sessions_never_joined != sessions
-    OR sessions_while_open > sessions
+    OR while_open_of_site > sessions_of_site
+    OR (sessions_while_open > 0 AND open_days = 0)
     OR open_days + days_of_unknown_state > listed_days
 ) AS 'wifi_site_use: a session joins no list or two, or a site is open when it is not listed';
 ASSERT NOT EXISTS (

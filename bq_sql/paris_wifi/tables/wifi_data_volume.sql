@@ -1,16 +1,5 @@
 -- Grain: one row per month and district with sessions. Key: month, district.
 -- A gigabyte is 10^9 bytes. Only sessions that give their volumes count in them.
-WITH placed AS (
-  SELECT
-    slot_start,
-    IF(district_class = 'known', CAST(district AS STRING), district_class) AS place,
-    sessions,
-    sessions_with_bytes,
-    bytes_in,
-    bytes_out
-  FROM lake.wifi_site_days
-  WHERE slot_start >= DATE '2012-01-01'
-)
 SELECT
   slot_start AS month,
   place AS district,
@@ -23,5 +12,6 @@ SELECT
   SAFE_DIVIDE(SUM(bytes_in) + SUM(bytes_out), 1e6 * SUM(sessions_with_bytes))
     AS megabytes_per_session,
   SUM(sessions_with_bytes) AS sample_size
-FROM placed
+FROM lake.wifi_site_days
+WHERE slot_start >= DATE '2012-01-01'
 GROUP BY slot_start, place

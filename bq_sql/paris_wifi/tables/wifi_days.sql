@@ -5,7 +5,7 @@ WITH hours AS (
     local_day,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
-    SUM(seconds) AS seconds
+    SUM(milliseconds) AS milliseconds
   FROM lake.wifi_hours
   WHERE slot_start >= DATE '2012-01-01'
   GROUP BY local_day
@@ -62,10 +62,12 @@ SELECT
   END AS day_type,
   f.name AS holiday,
   y.year IS NOT NULL AS holidays_known,
+  COUNT(*) OVER (PARTITION BY EXTRACT(YEAR FROM c.day))
+    < EXTRACT(DAYOFYEAR FROM DATE(EXTRACT(YEAR FROM c.day), 12, 31)) AS is_partial_year,
   COALESCE(h.sessions, 0) AS sessions,
   COALESCE(h.sessions_counted, 0) AS sessions_counted,
-  COALESCE(h.seconds, 0) AS seconds,
-  COALESCE(h.seconds, 0) / 60 AS minutes,
+  COALESCE(h.milliseconds, 0) AS milliseconds,
+  COALESCE(h.milliseconds, 0) / 60000 AS minutes,
   COALESCE(h.sessions, 0) AS sample_size
 FROM covered AS c
 LEFT JOIN hours AS h ON h.local_day = c.day

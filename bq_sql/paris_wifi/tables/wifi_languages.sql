@@ -6,20 +6,29 @@ WITH used AS (
     COALESCE(language, 'not given') AS told,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
-    SUM(seconds) AS seconds
+    SUM(milliseconds) AS milliseconds
   FROM lake.wifi_language_devices
   WHERE slot_start >= DATE '2012-01-01'
   GROUP BY year, told
+),
+covered AS (
+  SELECT
+    year,
+    ANY_VALUE(is_partial_year) AS is_partial_year
+  FROM wifi_days
+  GROUP BY year
 )
 SELECT
-  year,
-  DATE(year, 1, 1) AS year_start,
-  told AS language,
-  sessions,
-  100 * sessions / SUM(sessions) OVER (PARTITION BY year) AS share_percent,
-  RANK() OVER (PARTITION BY year ORDER BY sessions DESC) AS rank,
-  sessions_counted,
-  seconds / 60 AS minutes,
-  SAFE_DIVIDE(seconds / 60, sessions_counted) AS minutes_per_session,
-  sessions AS sample_size
-FROM used
+  u.year,
+  DATE(u.year, 1, 1) AS year_start,
+  u.told AS language,
+  u.sessions,
+  100 * u.sessions / SUM(u.sessions) OVER (PARTITION BY u.year) AS share_percent,
+  RANK() OVER (PARTITION BY u.year ORDER BY u.sessions DESC) AS rank,
+  u.sessions_counted,
+  u.milliseconds / 60000 AS minutes,
+  SAFE_DIVIDE(u.milliseconds / 60000, u.sessions_counted) AS minutes_per_session,
+  c.is_partial_year,
+  u.sessions AS sample_size
+FROM used AS u
+LEFT JOIN covered AS c ON c.year = u.year

@@ -1,7 +1,7 @@
 -- Grain: one row per month from the first that is loaded to the last. Key: month.
 -- A month that the newest whole export does not bring stays as it was and is marked; a run with a
--- dot was asked for some slots and says nothing of the others. What each layer of the lake holds of
--- a month stands side by side.
+-- dot, a slice or a slot that was asked for, says nothing of the other months: where all newer runs
+-- are such, nothing can be said. What each layer of the lake holds of a month stands side by side.
 WITH loaded AS (
   SELECT
     PARSE_DATE('%Y-%m-%d', CONCAT(slot, '-01')) AS month,
@@ -9,10 +9,15 @@ WITH loaded AS (
     rows_out,
     rejected,
     duplicates,
-    run,
-    MAX(IF(STRPOS(run, '.') = 0, run, NULL)) OVER () AS newest_run
+    run
   FROM ledger
   WHERE dataset = 'paris_wifi_usage'
+),
+newest AS (
+  SELECT
+    MAX(run) AS run,
+    MAX(IF(STRPOS(run, '.') = 0, run, NULL)) AS whole_run
+  FROM loaded
 ),
 calendar AS (
   SELECT month
@@ -79,10 +84,14 @@ SELECT
   COALESCE(h.in_hours, 0) AS sessions_in_hours,
   COALESCE(d.sessions, 0) AS sessions_in_days,
   l.run,
-  MAX(l.newest_run) OVER () AS newest_run,
-  COALESCE(SUBSTR(l.run, 1, 16) >= l.newest_run, l.run IS NOT NULL) AS is_in_newest_run,
+  n.run AS newest_run,
+  CASE
+    WHEN SUBSTR(l.run, 1, 16) >= SUBSTR(n.run, 1, 16) THEN TRUE
+    WHEN n.whole_run IS NOT NULL THEN COALESCE(SUBSTR(l.run, 1, 16) >= n.whole_run, FALSE)
+  END AS is_in_newest_run,
   COALESCE(l.rows_out, 0) AS sample_size
 FROM calendar AS c
+CROSS JOIN newest AS n
 LEFT JOIN loaded AS l ON l.month = c.month
 LEFT JOIN held AS h ON h.slot_start = c.month
 LEFT JOIN days AS d ON d.month = c.month

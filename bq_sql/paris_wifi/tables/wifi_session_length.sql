@@ -4,10 +4,11 @@
 WITH sessions AS (
   SELECT
     EXTRACT(YEAR FROM s.local_day) AS year,
-    IF(s.district_class = 'known', CAST(s.district AS STRING), s.district_class) AS place,
+    s.place,
     d.day_type,
+    d.is_partial_year,
     s.minutes,
-    IF(s.length_class = 'counted', s.duration_s, NULL) AS seconds,
+    s.milliseconds,
     s.length_class
   FROM lake.wifi_sessions AS s
   LEFT JOIN wifi_days AS d ON d.day = s.local_day
@@ -28,8 +29,8 @@ SELECT
   END AS member,
   COUNT(*) AS sessions,
   COUNT(minutes) AS sessions_counted,
-  COALESCE(SUM(seconds), 0) / 60 AS minutes,
-  SAFE_DIVIDE(SUM(seconds) / 60, COUNT(minutes)) AS minutes_per_session,
+  COALESCE(SUM(milliseconds), 0) / 60000 AS minutes,
+  SAFE_DIVIDE(SUM(milliseconds) / 60000, COUNT(minutes)) AS minutes_per_session,
   APPROX_QUANTILES(minutes, 1000 IGNORE NULLS)[SAFE_OFFSET(500)] AS median_minutes,
   MIN(minutes) AS shortest_minutes,
   MAX(minutes) AS longest_minutes,
@@ -37,6 +38,7 @@ SELECT
   COUNTIF(length_class = 'zero') AS sessions_zero,
   COUNTIF(length_class = 'negative') AS sessions_negative,
   COUNTIF(length_class = 'over_limit') AS sessions_over_limit,
+  LOGICAL_OR(is_partial_year) AS is_partial_year,
   COUNT(*) AS sample_size
 FROM sessions
 GROUP BY GROUPING SETS ((year), (year, place), (year, day_type))

@@ -1,6 +1,7 @@
 -- Grain: one row per site and period in which each list showed it unchanged (SCD2).
 -- Key: site, valid_from. A period begins with the list that shows it and ends with the first list
--- that does not; a day without a list belongs to the list before it. How sessions join: ADR 19.
+-- that does not; a day without a list belongs to the list before it. A code that one list has more
+-- than once is as many sites, numbered by address. How sessions join: ADR 19.
 WITH lists AS (
   SELECT
     PARSE_DATE('%Y-%m-%d', slot) AS listed_on,
@@ -20,7 +21,7 @@ used AS (
 named AS (
   SELECT
     COALESCE(site_code, CONCAT('no code: ', name, ', ', COALESCE(address, 'no address'))) AS called,
-    COALESCE(CAST(district AS STRING), IF(postal_code IS NULL, 'missing', 'outside')) AS place,
+    place,
     slot_start,
     site_code,
     name,
@@ -38,18 +39,19 @@ listed AS (
     l.listed_on,
     l.next_on,
     l.number,
-    TO_JSON_STRING(STRUCT(
-      n.name, n.address, n.postal_code, n.access_points, n.state
-    )) AS facts,
     ROW_NUMBER() OVER (
-      PARTITION BY n.slot_start, n.called ORDER BY n.name, n.address
-    ) AS doublet
+      PARTITION BY n.slot_start, n.called ORDER BY n.address, n.name
+    ) AS doublet,
+    COUNT(*) OVER (PARTITION BY n.slot_start, n.called) > 1 AS is_doubled
   FROM named AS n
   JOIN lists AS l ON l.listed_on = n.slot_start
 ),
 sites AS (
   SELECT
     *,
+    TO_JSON_STRING(STRUCT(
+      name, address, postal_code, access_points, state, is_doubled
+    )) AS facts,
     IF(doublet = 1, called, CONCAT(called, ' (', CAST(doublet AS STRING), ')')) AS site
   FROM listed
 ),
@@ -73,7 +75,6 @@ periods AS (
     period,
     MIN(listed_on) AS valid_from,
     IF(COUNTIF(next_on IS NULL) > 0, NULL, MAX(next_on)) AS valid_to,
-    MIN(number) = 1 AS on_first_list,
     ANY_VALUE(site_code) AS site_code,
     ANY_VALUE(name) AS name,
     ANY_VALUE(address) AS address,
@@ -82,6 +83,7 @@ periods AS (
     ANY_VALUE(access_points) AS access_points,
     ANY_VALUE(state) AS state,
     ANY_VALUE(is_open) AS is_open,
+    ANY_VALUE(is_doubled) AS is_doubled,
     COUNT(*) AS lists
   FROM numbered
   GROUP BY site, period
@@ -99,14 +101,14 @@ SELECT
   p.access_points,
   p.state,
   p.is_open,
+  p.is_doubled,
   u.site_code IS NOT NULL AS has_sessions,
-  CASE
-    WHEN p.period > 1 THEN p.valid_from
-    WHEN p.on_first_list THEN
-      LEAST(p.valid_from, COALESCE((SELECT MIN(first_day) FROM used), p.valid_from))
-    ELSE LEAST(p.valid_from, COALESCE(u.first_day, p.valid_from))
-  END AS joins_from,
+  IF(
+    p.period = 1 AND p.site = p.site_code,
+    LEAST(p.valid_from, COALESCE(u.first_day, p.valid_from)),
+    p.valid_from
+  ) AS joins_from,
   LEAD(p.valid_from) OVER (PARTITION BY p.site ORDER BY p.valid_from) AS joins_to,
   p.lists AS sample_size
 FROM periods AS p
-LEFT JOIN used AS u ON u.site_code = p.site
+LEFT JOIN used AS u ON u.site_code = p.site_code

@@ -1,5 +1,5 @@
--- Grain: one row per district on the newest list, one for 'outside' Paris and one for 'missing'.
--- Key: district. Districts 1 to 20 are always there, with zeros where none is listed.
+-- Grain: one row per district on the newest list, one for each class of sites without one.
+-- Key: district. Districts 1 to 20 and the classes are always there, zeros where none is listed.
 -- Sessions are joined by site code on the list's side only: what does not join is counted.
 WITH newest AS (
   SELECT MAX(PARSE_DATE('%Y-%m-%d', slot)) AS listed_on
@@ -10,9 +10,7 @@ districts AS (
   SELECT CAST(number AS STRING) AS district
   FROM UNNEST(GENERATE_ARRAY(1, 20)) AS number
   UNION ALL
-  SELECT 'outside'
-  UNION ALL
-  SELECT 'missing'
+  SELECT unknown FROM UNNEST(['missing', 'malformed', 'outside']) AS unknown
 )
 SELECT
   d.district,

@@ -6,9 +6,10 @@ WITH sites AS (
     site,
     ANY_VALUE(name) AS name,
     ARRAY_AGG(district ORDER BY sessions DESC, district LIMIT 1)[OFFSET(0)] AS district,
+    ANY_VALUE(is_partial_year) AS is_partial_year,
     SUM(sessions) AS sessions,
     SUM(sessions_counted) AS sessions_counted,
-    SUM(seconds) AS seconds
+    SUM(milliseconds) AS milliseconds
   FROM wifi_site_use
   WHERE sessions > 0
   GROUP BY year, site
@@ -29,9 +30,10 @@ SELECT
   district,
   sessions,
   sessions_counted,
-  seconds / 60 AS minutes,
-  SAFE_DIVIDE(seconds / 60, sessions_counted) AS minutes_per_session,
+  milliseconds / 60000 AS minutes,
+  SAFE_DIVIDE(milliseconds / 60000, sessions_counted) AS minutes_per_session,
   100 * sessions / all_sessions AS share_percent,
+  is_partial_year,
   sessions AS sample_size
 FROM ranked
 WHERE rank <= 20

@@ -3,11 +3,11 @@
 WITH placed AS (
   SELECT
     EXTRACT(YEAR FROM local_day) AS year,
-    IF(district_class = 'known', CAST(district AS STRING), district_class) AS place,
+    place,
     site_code,
     sessions,
     sessions_counted,
-    seconds,
+    milliseconds,
     postal_codes_repaired
   FROM lake.wifi_site_days
   WHERE slot_start >= DATE '2012-01-01'
@@ -15,7 +15,8 @@ WITH placed AS (
 covered AS (
   SELECT
     year,
-    COUNT(*) AS days
+    COUNT(*) AS days,
+    ANY_VALUE(is_partial_year) AS is_partial_year
   FROM wifi_days
   GROUP BY year
 )
@@ -25,12 +26,12 @@ SELECT
   p.place AS district,
   SUM(p.sessions) AS sessions,
   SUM(p.sessions_counted) AS sessions_counted,
-  SUM(p.seconds) / 60 AS minutes,
-  SAFE_DIVIDE(SUM(p.seconds) / 60, SUM(p.sessions_counted)) AS minutes_per_session,
+  SUM(p.milliseconds) / 60000 AS minutes,
+  SAFE_DIVIDE(SUM(p.milliseconds) / 60000, SUM(p.sessions_counted)) AS minutes_per_session,
   COUNT(DISTINCT p.site_code) AS sites,
   SUM(p.postal_codes_repaired) AS postal_codes_repaired,
   ANY_VALUE(c.days) AS days_covered,
-  ANY_VALUE(c.days) < EXTRACT(DAYOFYEAR FROM DATE(p.year, 12, 31)) AS is_partial_year,
+  ANY_VALUE(c.is_partial_year) AS is_partial_year,
   SUM(p.sessions) AS sample_size
 FROM placed AS p
 LEFT JOIN covered AS c ON c.year = p.year

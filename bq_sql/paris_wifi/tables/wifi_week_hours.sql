@@ -5,21 +5,23 @@ WITH days AS (
     year,
     weekday_number,
     weekday,
-    COUNT(*) AS days
+    COUNT(*) AS days,
+    ANY_VALUE(is_partial_year) AS is_partial_year
   FROM wifi_days
   GROUP BY year, weekday_number, weekday
 ),
 used AS (
   SELECT
-    EXTRACT(YEAR FROM local_day) AS year,
-    MOD(EXTRACT(DAYOFWEEK FROM local_day) + 5, 7) + 1 AS weekday_number,
-    local_hour,
-    SUM(sessions) AS sessions,
-    SUM(sessions_counted) AS sessions_counted,
-    SUM(seconds) AS seconds
-  FROM lake.wifi_hours
-  WHERE slot_start >= DATE '2012-01-01'
-  GROUP BY year, weekday_number, local_hour
+    d.year,
+    d.weekday_number,
+    h.local_hour,
+    SUM(h.sessions) AS sessions,
+    SUM(h.sessions_counted) AS sessions_counted,
+    SUM(h.milliseconds) AS milliseconds
+  FROM lake.wifi_hours AS h
+  JOIN wifi_days AS d ON d.day = h.local_day
+  WHERE h.slot_start >= DATE '2012-01-01'
+  GROUP BY d.year, d.weekday_number, h.local_hour
 )
 SELECT
   d.year,
@@ -30,8 +32,9 @@ SELECT
   d.days,
   COALESCE(u.sessions, 0) AS sessions,
   COALESCE(u.sessions_counted, 0) AS sessions_counted,
-  COALESCE(u.seconds, 0) / 60 AS minutes,
+  COALESCE(u.milliseconds, 0) / 60000 AS minutes,
   COALESCE(u.sessions, 0) / d.days AS sessions_per_day,
+  d.is_partial_year,
   COALESCE(u.sessions, 0) AS sample_size
 FROM days AS d
 CROSS JOIN UNNEST(GENERATE_ARRAY(0, 23)) AS hour
