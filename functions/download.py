@@ -197,10 +197,13 @@ class Try:
         self._attempt = uuid.uuid4().hex[:12]
         self._compares = len(contract.source.fetch) > 1
         self._passed: dict[str, str] = {}
-        standing = history.standing_claim(zones.raw, zones.landing, contract.dataset, run)
+        last, split = history.last_accepted(zones.raw, zones.landing, contract.dataset, run) or (
+            None, False,
+        )  # fmt: skip
         # The same bytes on a new day are that day's: only in one slot are they nothing new.
-        same = standing and own_slot(contract, Run(standing.run)) == own_slot(contract, run)
-        self._standing = standing if same and contract.kind is not Kind.SNAPSHOT else None
+        same = last and own_slot(contract, Run(last.run)) == own_slot(contract, run)
+        self._last = last if same and contract.kind is not Kind.SNAPSHOT else None
+        self._standing = self._last if split else None
 
     def claim(self) -> tuple[Claim, bool]:
         """The claim that now stands, and whether it is this try's.
@@ -219,7 +222,10 @@ class Try:
         return Claim.decode(standing), won
 
     def _made(self, undo: ExitStack) -> Claim:
-        """The claim of this try: by the first source that gives fresh data, else by the freshest."""
+        """The claim of this try: by the first source that gives fresh data, else by the freshest.
+
+        Never by one that is older than the last accepted: it would roll slots back.
+        """
         failures: dict[str, str] = {}
         stale: list[Fetched] = []
         sources = self._contract.source.fetch
@@ -237,18 +243,24 @@ class Try:
             except FetchFailed as failed:
                 self._passed[source.name] = failures[source.name] = _failure(failed)
             else:
-                old = self._stale(found)
+                old = self._old(found)
                 if old is None:
                     return self._chosen(found, stale)
                 self._passed[source.name] = old
                 stale.append(found)
                 continue
             found.abandon()
-        if stale:
-            return self._chosen(freshest(stale), stale)
-        refusals = [told for name, told in self._passed.items() if name not in failures]
+        if stale and not self._behind(best := freshest(stale)):
+            return self._chosen(best, stale)
+        refusals = [
+            f"{name}: {told}" if self._compares else told
+            for name, told in self._passed.items()
+            if name not in failures
+        ]
         if failures:
             raise Later(f"{self._where}: {'; '.join([*failures.values(), *refusals])}")
+        if stale:
+            refusals.append(candidates.WAY_OUT)
         return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
 
     def _chosen(self, found: Fetched, stale: list[Fetched]) -> Claim:
@@ -259,11 +271,15 @@ class Try:
                 other.abandon()
         return self._taken(found)
 
-    def _stale(self, found: Fetched) -> str | None:
+    def _old(self, found: Fetched) -> str | None:
         """Why a source is passed over for the age of its newest report; None where it is not."""
         if not self._compares:
             return None
-        return candidates.stale(self._contract, self._run, found.newest)
+        return self._behind(found) or candidates.stale(self._contract, self._run, found.newest)
+
+    def _behind(self, found: Fetched) -> str | None:
+        """Why a source is older than the last accepted run; None where it is not."""
+        return candidates.behind(found.newest, self._last) if self._last else None
 
     def _fetch(self, source: Url, found: Fetched, *, judged: bool) -> None:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
@@ -279,7 +295,7 @@ class Try:
             ) as response:
                 if response.status == 304:
                     found.unchanged = True
-                    found.newest = self._standing_newest
+                    found.newest = candidates.newest(self._standing)
                     return
                 upload = self._upload(file, found)
                 body = Body(response, upload, url, self._contract if judged else None)
@@ -293,12 +309,6 @@ class Try:
         from functions.look import Look
 
         return Look(self._contract, self._run, self._end)
-
-    @property
-    def _standing_newest(self) -> datetime | None:
-        """The newest report of the bytes that stand, where it was seen."""
-        newest = self._standing.newest if self._standing else None
-        return datetime.fromisoformat(newest) if newest else None
 
     def _limits(self) -> Limits:
         bounds = self._contract.bounds
