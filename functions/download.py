@@ -75,13 +75,18 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
         yield _event(message, "retired", contract, asked)
         return
     zones = Zones.of(clients, settings)
-    following = slices.following(contract, asked) if _goes_on(request) else None
+    onward = _goes_on(request)
+    following = slices.following(contract, asked) if onward else None
     found = store.read(zones.raw, names.claim(contract.dataset, asked))
     if found is not None:
         claim, won = Claim.decode(found), False
     else:
-        made = Try(contract, asked, message, zones, settings, following)
-        claim, won = _claimed(made, clients, zones, contract, asked)
+        try:
+            claim, won = Try(contract, asked, message, zones, settings, following).claim()
+        except Later as failure:
+            if onward:
+                slices.failed(clients, zones.raw, contract, asked, message, str(failure))
+            raise
     # A claim that names the next slice was made by one who asks for it: twice would be for ever.
     if following and (won or claim.next_slice != following):
         slices.ask(clients, contract, asked, following)
@@ -106,18 +111,6 @@ def _passed_over(claim: Claim) -> str:
     """Why sources were passed over for the one that was claimed, in words."""
     told = "; ".join(f"{name}: {why}" for name, why in claim.passed_over.items())
     return f"{claim.dataset} {claim.run}: {claim.source} instead of {told}" if told else ""
-
-
-def _claimed(
-    made: Try, clients: Clients, zones: Zones, contract: Contract, asked: Run
-) -> tuple[Claim, bool]:
-    """The claim of a try and whether it won; a slice that fails is noted, so that others follow."""
-    try:
-        return made.claim()
-    except Later as failure:
-        if contract.source.slices is not None:
-            slices.failed(clients, zones.raw, contract, asked, str(failure))
-        raise
 
 
 def _goes_on(request: Ingest) -> bool:
