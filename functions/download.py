@@ -208,7 +208,7 @@ class Try:
             # From here on an error may hide a claim that stands and names what was written.
             written = undo.pop_all()
         name = names.claim(self._contract.dataset, self._run)
-        standing = store.create(self._zones.raw, name, made.encode())
+        standing = store.create(self._zones.raw, name, made.encode(), metadata=made.metadata)
         won = standing == made.encode()
         if not won or made.outcome is not Outcome.ACCEPTED:
             written.close()

@@ -17,7 +17,7 @@ from google.cloud.storage import Blob, Bucket
 from catalog import names
 from catalog.contract import Contract, Kind, load_all, systems
 from catalog.names import Marker
-from catalog.records import Claim, Event, Manifest, Outcome
+from catalog.records import OUTCOME, Claim, Event, Manifest, Outcome
 from catalog.runs import Run
 from functions import batches, ledger, slices, slot_parts, store
 from functions.boundary import event
@@ -96,18 +96,23 @@ def _claims(
     """What the claims of the horizon lack: a split that records or refuses it, a next slice."""
     raw = clients.storage.bucket(settings.raw)
     listed = _since(raw, f"runs/{contract.dataset}/", now)
-    claims = {names.claim_of(blob.name)[1]: int(blob.generation) for blob in listed}
-    yield from _unsplit(clients, settings, contract.dataset, claims, now)
+    claims = {names.claim_of(blob.name)[1]: blob for blob in listed}
+    to_split = {
+        run: int(blob.generation)
+        for run, blob in claims.items()
+        if (blob.metadata or {}).get(OUTCOME, Outcome.ACCEPTED) == Outcome.ACCEPTED
+    }
+    yield from _unsplit(clients, settings, contract.dataset, to_split, now)
     if contract.source.slices is not None:
         yield from _slices(raw, contract, set(claims), now)
 
 
 def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
-    """The objects of a folder whose runs are of the horizon, with names and generations."""
+    """The objects of a folder whose runs are of the horizon: names, generations, metadata."""
     listed: Iterator[Blob] = bucket.list_blobs(
         prefix=folder,
         start_offset=folder + Run.at(now - HORIZON).name,
-        fields="items(name,generation),nextPageToken",
+        fields="items(name,generation,metadata),nextPageToken",
     )
     return listed
 
@@ -136,7 +141,10 @@ def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool
 def _unsplit(
     clients: Clients, settings: Settings, dataset: str, claims: dict[Run, int], now: datetime
 ) -> Iterator[Lost]:
-    """Accepted runs that no split has recorded and none has refused, by run and generation."""
+    """Accepted runs that no split has recorded and none has refused, by run and generation.
+
+    Claims that are not accepted never get a record: those that do not tell it in a list are read.
+    """
     raw = clients.storage.bucket(settings.raw)
     landing = clients.storage.bucket(settings.landing)
     done = {key.run for key in slot_parts.recorded(landing, dataset, claims)}

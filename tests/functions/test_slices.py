@@ -315,7 +315,7 @@ class Crashed(RuntimeError):
 def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Deliver the first request to a process that dies once, at a point of it."""
 
-    def lost(*_: Any) -> None:
+    def lost(*_: Any, **__: Any) -> None:
         raise Crashed
 
     made: dict[str, tuple[Any, str, Callable[..., Any]]] = {
@@ -331,8 +331,8 @@ def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
 
 
 def _then(first: Callable[..., Any], second: Callable[..., None]) -> Callable[..., Any]:
-    def both(*given: Any) -> None:
-        first(*given)
+    def both(*given: Any, **named: Any) -> None:
+        first(*given, **named)
         second()
 
     return both
