@@ -53,9 +53,9 @@ def failed_slices(dataset: str, run: Run | None = None) -> str:
     return f"slices/{dataset}/{run.name}/" if run else f"slices/{dataset}/"
 
 
-def failed_slice(dataset: str, run: Run, number: int) -> str:
-    """raw: the note that a slice could not be read, for the `number`th time."""
-    return f"{failed_slices(dataset, run)}{number}"
+def failed_slice(dataset: str, run: Run, number: int, asked: datetime) -> str:
+    """raw: the note that a slice could not be read, for the `number`th time; asked for at `asked`."""
+    return f"{failed_slices(dataset, run)}{number}.{Run.at(asked).name}"
 
 
 def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
@@ -177,9 +177,10 @@ def stream_file_of(name: str) -> tuple[str, Run]:
     return dataset, run
 
 
-def failed_slice_of(name: str) -> Run:
-    """The run of a failed slice's note."""
-    return Run(name.split("/")[2])
+def failed_slice_of(name: str) -> tuple[Run, datetime]:
+    """The run of a failed slice's note, and when the message that failed was published."""
+    _, _, run, note = name.split("/")
+    return Run(run), Run(note.partition(".")[2]).time
 
 
 def split_of(name: str) -> tuple[str, SplitKey]:

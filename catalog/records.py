@@ -83,6 +83,10 @@ class RawFile(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
 
 
+OUTCOME = "outcome"
+"""The metadata of a claim's object that tells its outcome, so that who lists need not read."""
+
+
 class Claim(Record, frozen=True, kw_only=True):
     """A run: what was fetched. Written last by `download`, only if absent."""
 
@@ -106,6 +110,11 @@ class Claim(Record, frozen=True, kw_only=True):
     """Newest report of what was fetched, ISO UTC, where fallbacks were compared by it."""
     passed_over: dict[str, str] = {}
     """Source that was asked and not taken → why."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the claim's object tells in a list."""
+        return {OUTCOME: self.outcome.value}
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

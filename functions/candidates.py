@@ -10,13 +10,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from catalog.contract import Contract
-from catalog.records import RawFile
+from catalog.records import Claim, RawFile
 from catalog.runs import Run
 from functions.uploads import Upload
 
 MOST_BYTES = 20_000_000
 """Largest body that is looked through; a larger one is judged by its size and head alone."""
 _PIECE_BYTES = 1 << 18
+
+WAY_OUT = (
+    "what stands is newer and stays; wait for the next run, or, where the publisher withdrew its "
+    "newest reports for good, take the fallbacks out of the contract for one run"
+)
+"""What to do where every source that could be read is behind."""
 
 
 @dataclass
@@ -77,6 +83,25 @@ def stale(contract: Contract, run: Run, newest: datetime | None) -> str | None:
     return (
         f"its newest report is of {newest:%Y-%m-%d %H:%M} UTC, more than {hours:g} hours before "
         f"{until:%Y-%m-%d %H:%M}"
+    )
+
+
+def newest(claim: Claim | None) -> datetime | None:
+    """The newest report of what was claimed, where it was seen."""
+    return datetime.fromisoformat(claim.newest) if claim and claim.newest else None
+
+
+def behind(report: datetime | None, last: Claim) -> str | None:
+    """Why a source whose newest report is `report` is older than the last accepted run.
+
+    None where it is not, or where one of the two newest reports is not known.
+    """
+    known = newest(last)
+    if report is None or known is None or report >= known:
+        return None
+    return (
+        f"its newest report is of {report:%Y-%m-%d %H:%M} UTC, that of the accepted run {last.run} "
+        f"of {known:%Y-%m-%d %H:%M}"
     )
 
 

@@ -75,13 +75,18 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
         yield _event(message, "retired", contract, asked)
         return
     zones = Zones.of(clients, settings)
-    following = slices.following(contract, asked) if _goes_on(request) else None
+    onward = _goes_on(request)
+    following = slices.following(contract, asked) if onward else None
     found = store.read(zones.raw, names.claim(contract.dataset, asked))
     if found is not None:
         claim, won = Claim.decode(found), False
     else:
-        made = Try(contract, asked, message, zones, settings, following)
-        claim, won = _claimed(made, clients, zones, contract, asked)
+        try:
+            claim, won = Try(contract, asked, message, zones, settings, following).claim()
+        except Later as failure:
+            if onward:
+                slices.failed(clients, zones.raw, contract, asked, message, str(failure))
+            raise
     # A claim that names the next slice was made by one who asks for it: twice would be for ever.
     if following and (won or claim.next_slice != following):
         slices.ask(clients, contract, asked, following)
@@ -106,18 +111,6 @@ def _passed_over(claim: Claim) -> str:
     """Why sources were passed over for the one that was claimed, in words."""
     told = "; ".join(f"{name}: {why}" for name, why in claim.passed_over.items())
     return f"{claim.dataset} {claim.run}: {claim.source} instead of {told}" if told else ""
-
-
-def _claimed(
-    made: Try, clients: Clients, zones: Zones, contract: Contract, asked: Run
-) -> tuple[Claim, bool]:
-    """The claim of a try and whether it won; a slice that fails is noted, so that others follow."""
-    try:
-        return made.claim()
-    except Later as failure:
-        if contract.source.slices is not None:
-            slices.failed(clients, zones.raw, contract, asked, str(failure))
-        raise
 
 
 def _goes_on(request: Ingest) -> bool:
@@ -197,10 +190,13 @@ class Try:
         self._attempt = uuid.uuid4().hex[:12]
         self._compares = len(contract.source.fetch) > 1
         self._passed: dict[str, str] = {}
-        standing = history.standing_claim(zones.raw, zones.landing, contract.dataset, run)
+        last, split = history.last_accepted(zones.raw, zones.landing, contract.dataset, run) or (
+            None, False,
+        )  # fmt: skip
         # The same bytes on a new day are that day's: only in one slot are they nothing new.
-        same = standing and own_slot(contract, Run(standing.run)) == own_slot(contract, run)
-        self._standing = standing if same and contract.kind is not Kind.SNAPSHOT else None
+        same = last and own_slot(contract, Run(last.run)) == own_slot(contract, run)
+        self._last = last if same and contract.kind is not Kind.SNAPSHOT else None
+        self._standing = self._last if split else None
 
     def claim(self) -> tuple[Claim, bool]:
         """The claim that now stands, and whether it is this try's.
@@ -212,14 +208,17 @@ class Try:
             # From here on an error may hide a claim that stands and names what was written.
             written = undo.pop_all()
         name = names.claim(self._contract.dataset, self._run)
-        standing = store.create(self._zones.raw, name, made.encode())
+        standing = store.create(self._zones.raw, name, made.encode(), metadata=made.metadata)
         won = standing == made.encode()
         if not won or made.outcome is not Outcome.ACCEPTED:
             written.close()
         return Claim.decode(standing), won
 
     def _made(self, undo: ExitStack) -> Claim:
-        """The claim of this try: by the first source that gives fresh data, else by the freshest."""
+        """The claim of this try: by the first source that gives fresh data, else by the freshest.
+
+        Never by one that is older than the last accepted: it would roll slots back.
+        """
         failures: dict[str, str] = {}
         stale: list[Fetched] = []
         sources = self._contract.source.fetch
@@ -237,18 +236,24 @@ class Try:
             except FetchFailed as failed:
                 self._passed[source.name] = failures[source.name] = _failure(failed)
             else:
-                old = self._stale(found)
+                old = self._old(found)
                 if old is None:
                     return self._chosen(found, stale)
                 self._passed[source.name] = old
                 stale.append(found)
                 continue
             found.abandon()
-        if stale:
-            return self._chosen(freshest(stale), stale)
-        refusals = [told for name, told in self._passed.items() if name not in failures]
+        if stale and not self._behind(best := freshest(stale)):
+            return self._chosen(best, stale)
+        refusals = [
+            f"{name}: {told}" if self._compares else told
+            for name, told in self._passed.items()
+            if name not in failures
+        ]
         if failures:
             raise Later(f"{self._where}: {'; '.join([*failures.values(), *refusals])}")
+        if stale:
+            refusals.append(candidates.WAY_OUT)
         return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
 
     def _chosen(self, found: Fetched, stale: list[Fetched]) -> Claim:
@@ -259,11 +264,15 @@ class Try:
                 other.abandon()
         return self._taken(found)
 
-    def _stale(self, found: Fetched) -> str | None:
+    def _old(self, found: Fetched) -> str | None:
         """Why a source is passed over for the age of its newest report; None where it is not."""
         if not self._compares:
             return None
-        return candidates.stale(self._contract, self._run, found.newest)
+        return self._behind(found) or candidates.stale(self._contract, self._run, found.newest)
+
+    def _behind(self, found: Fetched) -> str | None:
+        """Why a source is older than the last accepted run; None where it is not."""
+        return candidates.behind(found.newest, self._last) if self._last else None
 
     def _fetch(self, source: Url, found: Fetched, *, judged: bool) -> None:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
@@ -279,7 +288,7 @@ class Try:
             ) as response:
                 if response.status == 304:
                     found.unchanged = True
-                    found.newest = self._standing_newest
+                    found.newest = candidates.newest(self._standing)
                     return
                 upload = self._upload(file, found)
                 body = Body(response, upload, url, self._contract if judged else None)
@@ -293,12 +302,6 @@ class Try:
         from functions.look import Look
 
         return Look(self._contract, self._run, self._end)
-
-    @property
-    def _standing_newest(self) -> datetime | None:
-        """The newest report of the bytes that stand, where it was seen."""
-        newest = self._standing.newest if self._standing else None
-        return datetime.fromisoformat(newest) if newest else None
 
     def _limits(self) -> Limits:
         bounds = self._contract.bounds

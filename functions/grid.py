@@ -252,13 +252,14 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
     line_ends = ends[last]
     ends[last] = line_ends - (marks.whole[line_ends - 1] == _CR) * (line_ends > 0)
     begins = starts[np.concatenate((np.zeros(1, np.intp), last[:-1] + 1))]
+    filled = ends[last] > begins
     if len(marks.quotes):
         quoted = marks.whole[starts] == _QUOTE
         starts += quoted
         ends -= quoted
     lines = np.searchsorted(marks.line_ends, begins)
     counts = np.diff(last, prepend=-1)
-    good = counts == width
+    good = (counts == width) & filled
     return Grid(
         data=data,
         first=last[good] - (width - 1),
@@ -268,8 +269,7 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
         next_line=len(marks.line_ends),
         broken=[
             Broken(int(lines[at]), "wrong number of fields", _text(data, begins[at], line_ends[at]))
-            for at in np.flatnonzero(~good)
-            if counts[at] > 1 or data[begins[at] : line_ends[at]].strip(b"\r")
+            for at in np.flatnonzero((counts != width) & filled)
         ],
         _bounds=bounds,
     )

@@ -42,12 +42,14 @@ def earlier_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord |
     return None
 
 
-def standing_claim(raw: Bucket, landing: Bucket, dataset: str, run: Run) -> Claim | None:
-    """The claim whose bytes stand in the lake, as far as runs before `run` say.
+def last_accepted(
+    raw: Bucket, landing: Bucket, dataset: str, run: Run
+) -> tuple[Claim, bool] | None:
+    """The newest accepted claim before `run` that its split has not refused, and if it was split.
 
-    The newest one that was accepted and whose split was, of all or of the slot that `run` asks for.
-    None where there is none, where a newer accepted claim waits for its split (what stands is then
-    not settled), and where a newer one holds more or less than `run` asks for.
+    Of all, or of the slot that `run` asks for. Split, its bytes are what stands in the lake; before
+    that, what will stand is not settled. None where there is none, and where the newest holds more
+    or less than `run` asks for.
     """
     alike = (
         r
@@ -60,10 +62,8 @@ def standing_claim(raw: Bucket, landing: Bucket, dataset: str, run: Run) -> Clai
         if claim is None or claim.outcome is not Outcome.ACCEPTED:
             continue
         outcome = _split_outcome(landing, dataset, earlier)
-        if outcome is None:
-            return None
-        if outcome is Outcome.ACCEPTED:
-            return claim if earlier.asked == run.asked else None
+        if outcome is not Outcome.REFUSED:
+            return (claim, outcome is not None) if earlier.asked == run.asked else None
     return None
 
 

@@ -7,18 +7,24 @@ asks for that one; so a run of a sliced data set goes from its first slot to tha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from google.cloud.storage import Bucket
 
-from catalog import names
+from catalog import delivery, names
 from catalog.contract import Contract
 from catalog.runs import Run
 from functions import store
 from functions.clients import Clients
+from functions.messages import Message
 
 TRIES = 3
 """After how many failures of a slice the next one is asked for; its own message goes on trying."""
+PATIENCE = timedelta(minutes=20)
+"""How long a slice's successor is waited for: two fetches may take 400 s each."""
 
 
 def following(contract: Contract, run: Run) -> str | None:
@@ -29,12 +35,12 @@ def following(contract: Contract, run: Run) -> str | None:
     return after if contract.calendar.start(after) <= run.time else None
 
 
-def request(contract: Contract, run: Run, slot: str) -> tuple[bytes, dict[str, str]]:
-    """The data and attributes of the message that asks for a slice and for those after it."""
+def request(contract: Contract, run: Run) -> tuple[bytes, dict[str, str]]:
+    """The data and attributes of the message that asks for the slice `run` and those after it."""
     body = {
         "dataset": contract.dataset,
         "run": Run.at(run.time).name,
-        "slot": slot,
+        "slot": run.asked,
         "onward": True,
     }
     attributes = {
@@ -47,44 +53,86 @@ def request(contract: Contract, run: Run, slot: str) -> tuple[bytes, dict[str, s
 
 def ask(clients: Clients, contract: Contract, run: Run, slot: str) -> None:
     """Ask for the slice of `slot` in the run that `run` is a slice of."""
-    data, attributes = request(contract, run, slot)
+    data, attributes = request(contract, Run.at(run.time, slot))
     clients.publish("ingest", data, attributes)
 
 
-def failed(clients: Clients, raw: Bucket, contract: Contract, run: Run, told: str) -> None:
+def failed(
+    clients: Clients, raw: Bucket, contract: Contract, run: Run, message: Message, told: str
+) -> None:
     """Note that a slice failed; at the third time ask for the one after it.
 
     Asked first and noted then: a crash between the two asks once more, which repeats no claim.
     """
+    if contract.source.slices is None:
+        return
     number = len(list(store.names(raw, names.failed_slices(contract.dataset, run)))) + 1
     after = following(contract, run)
     if number > TRIES:
         return
     if number == TRIES and after:
         ask(clients, contract, run, after)
-    name = names.failed_slice(contract.dataset, run, number)
+    name = names.failed_slice(contract.dataset, run, number, message.published)
     store.create(raw, name, told.encode(), "text/plain")
 
 
-def unasked(
-    contract: Contract, claimed: set[Run], failures: dict[Run, int]
-) -> Iterator[tuple[Run, str]]:
-    """The slices that nobody may be at work on: (the newest claim before it, its slot).
+@dataclass(frozen=True)
+class Failed:
+    """What the notes on a slice say."""
 
-    Of each run the first slice after its oldest claimed one that has neither a claim nor a failure;
-    one that failed is in the hands of its own message, one that was passed over is like a claimed.
-    Whether the claim before it says that one is to follow, its reader must see.
+    times: int
+    asked: datetime
+    """When the newest of the messages that failed was published."""
+
+    @classmethod
+    def of(cls, notes: Iterable[str]) -> dict[Run, Failed]:
+        """The slices of a data set that failed, by the names of their notes."""
+        found: dict[Run, list[datetime]] = defaultdict(list)
+        for note in notes:
+            run, asked = names.failed_slice_of(note)
+            found[run].append(asked)
+        return {run: cls(len(asked), max(asked)) for run, asked in found.items()}
+
+    def passed(self, now: datetime) -> bool:
+        """Whether the slice after it should have been asked for by `now`.
+
+        Its message asks at its third failure; it may have become a dead letter before that.
+        """
+        age = now - self.asked
+        return age >= delivery.life() or (self.times >= TRIES and age >= PATIENCE)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A slice that nobody may be at work on."""
+
+    run: Run
+    claim: Run | None
+    """The newest claimed slice before it."""
+    noted: bool
+    """Whether one before it failed: then it is to follow, whatever the claim says."""
+
+
+def unasked(
+    contract: Contract, claimed: set[Run], failures: dict[Run, Failed], now: datetime
+) -> Iterator[Gap]:
+    """Of each run the first slice, after its oldest known one, that is neither claimed nor failed.
+
+    One that failed a short while ago is in the hands of its own message, and none behind it is
+    looked for; one that was passed over is like a claimed. Whether the claim before a gap says that
+    the gap is to follow, its reader must see.
     """
     oldest: dict[str, Run] = {}
-    for run in sorted(claimed):
+    for run in sorted(claimed | failures.keys()):
         oldest.setdefault(Run.at(run.time).name, run)
     for run in oldest.values():
-        claim, slot = run, following(contract, run)
-        while slot is not None:
-            found = Run.at(run.time, slot)
-            if found not in claimed and failures.get(found, 0) < TRIES:
-                break
+        claim, noted, found = None, False, run
+        while found in claimed or (found in failures and failures[found].passed(now)):
+            noted = noted or found not in claimed
             claim = found if found in claimed else claim
             slot = following(contract, found)
-        if slot is not None and not failures.get(Run.at(run.time, slot)):
-            yield claim, slot
+            if slot is None:
+                break
+            found = Run.at(run.time, slot)
+        if found not in claimed and found not in failures:
+            yield Gap(found, claim, noted)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.storage import Bucket
 
 
-def create(bucket: Bucket, name: str, body: bytes, content_type: str = "application/json") -> bytes:
+def create(
+    bucket: Bucket, name: str, body: bytes, content_type: str = "application/json",
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:  # fmt: skip
     """Create an object only if it is absent; gives what now stands there.
 
     A one-shot upload, so that the precondition holds for the whole of it. Where the reply of an
     earlier try was lost the object is there already: whoever calls compares.
     """
+    blob = bucket.blob(name)
+    if metadata:
+        blob.metadata = dict(metadata)
     try:
-        bucket.blob(name).upload_from_string(
+        blob.upload_from_string(
             body, content_type=content_type, if_generation_match=0, checksum="crc32c"
         )
     except PreconditionFailed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +17,7 @@ from google.cloud.storage import Blob, Bucket
 from catalog import names
 from catalog.contract import Contract, Kind, load_all, systems
 from catalog.names import Marker
-from catalog.records import Claim, Event, Manifest, Outcome
+from catalog.records import OUTCOME, Claim, Event, Manifest, Outcome
 from catalog.runs import Run
 from functions import batches, freshness, ledger, slices, slot_parts, store
 from functions.boundary import event
@@ -26,11 +25,10 @@ from functions.clients import Clients
 from functions.ledger import Ledger
 from functions.messages import Message
 from functions.settings import Settings, Spark
+from functions.slices import Gap
 
 PATIENCE = timedelta(minutes=10)
 """How long a step's own message has before its work is looked for."""
-SLICE_PATIENCE = timedelta(minutes=20)
-"""How long after its claim a slice's successor is looked for: two fetches may take 400 s each."""
 HORIZON = timedelta(days=14)
 """How old a run may be and still be looked for."""
 MOST_MANIFESTS = 100
@@ -99,41 +97,55 @@ def _claims(
     """What the claims of the horizon lack: a split that records or refuses it, a next slice."""
     raw = clients.storage.bucket(settings.raw)
     listed = _since(raw, f"runs/{contract.dataset}/", now)
-    claims = {names.claim_of(blob.name)[1]: int(blob.generation) for blob in listed}
-    yield from _unsplit(clients, settings, contract.dataset, claims, now)
+    claims = {names.claim_of(blob.name)[1]: blob for blob in listed}
+    to_split = {
+        run: int(blob.generation)
+        for run, blob in claims.items()
+        if (blob.metadata or {}).get(OUTCOME, Outcome.ACCEPTED) == Outcome.ACCEPTED
+    }
+    yield from _unsplit(clients, settings, contract.dataset, to_split, now)
     if contract.source.slices is not None:
         yield from _slices(raw, contract, set(claims), now)
 
 
 def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
-    """The objects of a folder whose runs are of the horizon, with names and generations."""
+    """The objects of a folder whose runs are of the horizon: names, generations, metadata."""
     listed: Iterator[Blob] = bucket.list_blobs(
         prefix=folder,
         start_offset=folder + Run.at(now - HORIZON).name,
-        fields="items(name,generation),nextPageToken",
+        fields="items(name,generation,metadata),nextPageToken",
     )
     return listed
 
 
 def _slices(raw: Bucket, contract: Contract, claims: set[Run], now: datetime) -> Iterator[Lost]:
-    """Slices that a claim says are to follow, and that nobody has claimed or failed to fetch."""
+    """Slices that are to follow a claim or a note, and that nobody has claimed or noted."""
     notes = _since(raw, names.failed_slices(contract.dataset), now)
-    failures = Counter(names.failed_slice_of(blob.name) for blob in notes)
-    for run, slot in slices.unasked(contract, claims, failures):
-        body = store.read(raw, names.claim(contract.dataset, run))
-        claim = Claim.decode(body) if body else None
-        if claim is None or claim.next_slice is None:
-            continue
-        if now - datetime.fromisoformat(claim.fetched_at) >= SLICE_PATIENCE:
-            data, attributes = slices.request(contract, run, slot)
-            name = names.claim(contract.dataset, Run.at(run.time, slot))
-            yield Lost("ingest", name, attributes, data)
+    failures = slices.Failed.of(blob.name for blob in notes)
+    for gap in slices.unasked(contract, claims, failures, now):
+        if _to_follow(raw, contract, gap, now):
+            data, attributes = slices.request(contract, gap.run)
+            yield Lost("ingest", names.claim(contract.dataset, gap.run), attributes, data)
+
+
+def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool:
+    """Whether a slice should have been asked for by now."""
+    if gap.claim is None:
+        return gap.noted
+    body = store.read(raw, names.claim(contract.dataset, gap.claim))
+    claim = Claim.decode(body) if body else None
+    if claim is None or not (gap.noted or claim.next_slice):
+        return False
+    return now - datetime.fromisoformat(claim.fetched_at) >= slices.PATIENCE
 
 
 def _unsplit(
     clients: Clients, settings: Settings, dataset: str, claims: dict[Run, int], now: datetime
 ) -> Iterator[Lost]:
-    """Accepted runs that no split has recorded and none has refused, by run and generation."""
+    """Accepted runs that no split has recorded and none has refused, by run and generation.
+
+    Claims that are not accepted never get a record: those that do not tell it in a list are read.
+    """
     raw = clients.storage.bucket(settings.raw)
     landing = clients.storage.bucket(settings.landing)
     done = {key.run for key in slot_parts.recorded(landing, dataset, claims)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pulumi
 import pulumi_gcp as gcp
 
+from catalog import delivery
 from infra_pulumi.accounts import PUSH, Accounts
 from infra_pulumi.functions import Functions
 from infra_pulumi.messaging import DEAD_LETTERS, NEVER, Messaging
@@ -110,10 +112,12 @@ class Delivery(pulumi.ComponentResource):
                 ),
             ),
             retry_policy=gcp.pubsub.SubscriptionRetryPolicyArgs(
-                minimum_backoff="10s", maximum_backoff="600s"
+                minimum_backoff=_seconds(delivery.MIN_BACKOFF),
+                maximum_backoff=_seconds(delivery.MAX_BACKOFF),
             ),
             dead_letter_policy=gcp.pubsub.SubscriptionDeadLetterPolicyArgs(
-                dead_letter_topic=args.messaging.topics[DEAD_LETTERS].id, max_delivery_attempts=50
+                dead_letter_topic=args.messaging.topics[DEAD_LETTERS].id,
+                max_delivery_attempts=delivery.MAX_TRIES,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -127,3 +131,7 @@ class Delivery(pulumi.ComponentResource):
             member=args.messaging.agent,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{span.total_seconds():.0f}s"

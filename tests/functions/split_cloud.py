@@ -150,8 +150,8 @@ def lose_reply(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
     """Make the creation of an object below a prefix have its effect and raise."""
     create = store.create
 
-    def lossy(bucket: Any, name: str, body: bytes, *rest: str) -> bytes:
-        made = create(bucket, name, body, *rest)
+    def lossy(bucket: Any, name: str, body: bytes, *rest: Any, **named: Any) -> bytes:
+        made = create(bucket, name, body, *rest, **named)
         if name.startswith(prefix):
             raise ConnectionError("the reply was lost")
         return made

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from catalog.contract import DATASETS, Contract, load
+from catalog.contract import DATASETS, Contract, Kind, load
 from catalog.runs import Run
 from functions.block_cut import BlockCutter
 from functions.blocks import Block
@@ -161,6 +161,38 @@ def test_blocks_give_what_records_give(
 ) -> None:
     body = (HEADER + text + end).encode(encoding, "replace")
     assert outcome(USAGE, body, pool, size) == outcome(USAGE, body, pool, 0)
+
+
+ONE = changed(
+    USAGE,
+    columns=tuple(c for c in USAGE.columns if c.name == "site_code"),
+    time_column=None,
+    kind=Kind.DAILY_DROP,
+)
+"""A list of one column, where a blank line is not told from a row by its number of fields."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(["", "", "a", '""', '"b"', '"a\n\nb"', "\r"]), FREE), max_size=12
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["", "\r\n", "\n", "\r"]),
+    st.sampled_from([1, 8, 64, 1 << 20]),
+)
+@example(["1", "", "2", "", "3"], "\n", "\n", 1 << 20)
+def test_blocks_of_one_column_give_what_records_give(
+    pool: Executor, lines: list[str], between: str, end: str, size: int
+) -> None:
+    body = between.join(["Code Site", *lines, end]).encode()
+    assert outcome(ONE, body, pool, size) == outcome(ONE, body, pool, 0)
+
+
+def test_blank_lines_of_one_column_are_no_rows(pool: Executor) -> None:
+    blocks: list[int] = []
+    told = outcome(ONE, b"Code Site\n1\n\n2\n\r\n3\n", pool, 1 << 20, blocks=blocks)
+    assert (told.count, blocks) == (3, [3])
 
 
 WIDE = changed(load(DATASETS / "paris_wifi_usage.toml"))

@@ -13,6 +13,7 @@ from catalog.contract import DATASETS, Contract, Slices, Times, Url, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
 from functions import candidates, download
+from functions.errors import Later
 from functions.look import Look
 from functions.messages import Message
 from local_cloud.publishers import Answer, Publishers
@@ -36,6 +37,12 @@ def spoiled(newest: str) -> Answer:
     whole = reports(newest).body
     assert isinstance(whole, bytes)
     return Answer(whole.replace(newest.encode() + b"T", b"soon"))
+
+
+def longer(answer: Answer) -> Answer:
+    """The same rows in other bytes."""
+    assert isinstance(answer.body, bytes)
+    return Answer(answer.body + b"\n")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +113,54 @@ def test_the_source_that_is_claimed(
     assert (other != source, told.severity) == (True, "WARNING")
     assert why in reason
     assert why in told.message
+
+
+GONE = Answer(b"", status=404)
+AFTER = [
+    # what portal and mirror answer on the day after the mirror's 06-04 was accepted; what becomes
+    # of it, by which source, and why not by the other
+    ("stale, mirror down", reports("2025-05-20"), DOWN, "later", "", "answered 503"),
+    ("stale, mirror gone", reports("2025-05-20"), GONE, "refused", "", "what stands is newer"),
+    ("little older, down", reports("2025-06-03"), DOWN, "later", "", "portal: its newest report"),
+    ("little older, gone", reports("2025-06-03"), GONE, "refused", "", "run 20250605T032700Z of"),
+    ("both older", reports("2025-06-03"), reports("2025-06-02"), "refused", "", "of 2025-06-03"),
+    ("down, older", DOWN, reports("2025-06-03"), "later", "", "mirror: its newest report"),
+    ("little older, same", reports("2025-06-03"), reports("2025-06-04"), "unchanged", "mirror", ""),
+    ("little older, newer", reports("2025-06-03"), reports("2025-06-05"), "accepted", "mirror", ""),
+    ("as new, other bytes", longer(reports("2025-06-04")), DOWN, "accepted", "portal", ""),
+    ("newer", reports("2025-06-05"), DOWN, "accepted", "portal", ""),
+]
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["stands", "waits for its split"])
+@pytest.mark.parametrize(
+    ("portal", "mirror", "outcome", "source", "why"),
+    [c[1:] for c in AFTER],
+    ids=[c[0] for c in AFTER],
+)
+def test_what_was_accepted_is_not_rolled_back(
+    desk: Desk, servers: Publishers, contract: Contract, portal: Answer, mirror: Answer,
+    outcome: str, source: str, why: str, split: bool,
+) -> None:  # fmt: skip
+    servers.serve(PORTAL, reports("2025-05-20"))
+    servers.serve(MIRROR, reports("2025-06-04"))
+    _, first = fetched(desk)
+    assert first.source == "mirror"
+    if split:
+        desk.split(contract, Run(first.run))
+    standing = desk.names("raw")
+    servers.serve(PORTAL, portal)
+    servers.serve(MIRROR, mirror)
+    if outcome == "later":
+        with pytest.raises(Later, match=why):
+            fetched(desk, NOW + timedelta(days=1))
+        assert desk.names("raw") == standing
+        return
+    _, claim = fetched(desk, NOW + timedelta(days=1))
+    settled = "accepted" if outcome == "unchanged" and not split else outcome
+    assert (claim.outcome.value, claim.source) == (settled, source)
+    assert why in (claim.reason or "")
+    assert len(desk.names("raw", "data/")) == 1 + (settled == "accepted")
 
 
 def test_a_large_body_is_not_looked_through(

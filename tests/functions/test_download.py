@@ -107,6 +107,8 @@ def test_unchanged_then_changed_then_back(desk: Desk, publishers: Publishers) ->
     assert [c.outcome.value for c in seen] == [
         "accepted", "unchanged", "accepted", "unchanged", "accepted",
     ]  # fmt: skip
+    listed = desk.zones.raw.list_blobs(prefix="runs/")
+    assert [blob.metadata for blob in listed] == [c.metadata for c in seen]
     assert (seen[1].same_as, seen[3].same_as) == (seen[0].run, seen[2].run)
     stored = {name.split("/")[2] for name in desk.names("raw", "data/")}
     assert stored == {seen[at].run for at in (0, 2, 4)}

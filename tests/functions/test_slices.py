@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from catalog import names
+from catalog import delivery, names
 from catalog.contract import Contract, Slices, Times, Url
 from catalog.names import SplitKey
 from catalog.records import Claim, Event, Outcome, SplitRecord
@@ -315,7 +315,7 @@ class Crashed(RuntimeError):
 def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Deliver the first request to a process that dies once, at a point of it."""
 
-    def lost(*_: Any) -> None:
+    def lost(*_: Any, **__: Any) -> None:
         raise Crashed
 
     made: dict[str, tuple[Any, str, Callable[..., Any]]] = {
@@ -331,8 +331,8 @@ def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
 
 
 def _then(first: Callable[..., Any], second: Callable[..., None]) -> Callable[..., Any]:
-    def both(*given: Any) -> None:
-        first(*given)
+    def both(*given: Any, **named: Any) -> None:
+        first(*given, **named)
         second()
 
     return both
@@ -387,6 +387,42 @@ def test_the_sweep_leaves_a_failing_slice_to_its_message(house: House) -> None:
     house.toy.clients.published.clear()
     house.toy.sweep(timedelta(hours=1))
     assert house.waiting == []
+
+
+@pytest.mark.parametrize("noted", [0, 1, 2])
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_message_that_dies_early_does_not_end_the_run(
+    house: House, tries: int, noted: int
+) -> None:
+    """The slice failed once or twice; its other tries found a busy function, then it was dead."""
+    house.serve(SLOTS[noted], DOWN)
+    house.ask()
+    house.settle(noted + tries)
+    house.toy.clients.published.clear()
+    lives = delivery.life()
+    house.toy.sweep(lives - timedelta(minutes=1))
+    assert house.waiting == []
+    house.toy.sweep(lives + timedelta(minutes=1))
+    assert [each["slot"] for each in house.waiting] == [SLOTS[noted + 1]]
+    house.at = NOW + lives + timedelta(minutes=1)
+    house.settle()
+    assert house.claims() == runs(*(slot for slot in SLOTS if slot != SLOTS[noted]))
+    house.toy.sweep(2 * lives)
+    assert house.waiting == []
+
+
+def test_a_slice_alone_that_fails_asks_for_no_other(house: House) -> None:
+    house.serve("2025-04", DOWN)
+    house.ask(run=TICK, slot="2025-04")
+    house.settle(slices.TRIES + 1)
+    assert [each["slot"] for each in house.waiting] == ["2025-04"]
+    house.toy.clients.published.clear()
+    house.toy.sweep(timedelta(hours=12))
+    assert house.waiting == []
+
+
+def test_a_message_lives_for_about_seven_hours() -> None:
+    assert timedelta(hours=7) < delivery.life() < timedelta(hours=7.5)
 
 
 def test_the_sweep_looks_behind_a_slice_that_was_passed_over(house: House) -> None:

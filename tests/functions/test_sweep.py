@@ -6,13 +6,14 @@ from datetime import timedelta
 
 import pytest
 from cloudevents.http import CloudEvent
+from google.cloud.storage import Bucket
 
 from catalog import names
 from catalog.contract import Kind
 from catalog.records import Claim, Event, Origin, Outcome
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import boundary
+from functions import boundary, store
 from functions.clients import Clients
 from functions.errors import Permanent
 from functions.messages import Message
@@ -30,14 +31,16 @@ def sent(toy: Toy, after: timedelta = timedelta(minutes=20)) -> list[tuple[str, 
     return [(topic, about.get("objectId")) for topic, _, about in toy.clients.published]
 
 
-def claim(toy: Toy, outcome: Outcome = Outcome.ACCEPTED, run: str = RUN) -> str:
-    """Leave a claim in raw; its object's name."""
+def claim(
+    toy: Toy, outcome: Outcome = Outcome.ACCEPTED, run: str = RUN, *, told: bool = True
+) -> str:
+    """Leave a claim in raw, its outcome told in its metadata or not; its object's name."""
     made = Claim(
         dataset=toy.full.dataset, run=run, outcome=outcome, origin=Origin.PUBLISHER,
         source="it", fetched_at=NOW.isoformat(),
     )  # fmt: skip
     name = names.claim(toy.full.dataset, Run(run))
-    toy.raw.blob(name).upload_from_string(made.encode())
+    store.create(toy.raw, name, made.encode(), metadata=made.metadata if told else None)
     return name
 
 
@@ -60,6 +63,24 @@ def test_a_claim_without_split(toy: Toy) -> None:
     assert attributes["objectGeneration"].isdigit()
     toy.split(toy.full, RUN, {}, outcome=Outcome.REFUSED)
     assert sent(toy) == []
+
+
+def test_what_need_not_be_split_is_not_read(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call by call for fourteen days, of a run every few minutes."""
+    read: list[str] = []
+
+    def seen(bucket: Bucket, name: str) -> bytes | None:
+        read.append(name)
+        return reading(bucket, name)
+
+    reading = store.read
+    monkeypatch.setattr(store, "read", seen)
+    name = claim(toy)
+    claim(toy, Outcome.REFUSED, "20250605T020800Z")
+    claim(toy, Outcome.UNCHANGED, "20250605T020900Z")
+    old = claim(toy, Outcome.UNCHANGED, "20250605T021000Z", told=False)
+    assert sent(toy) == [("split", name)]
+    assert sorted(read) == [name, old]
 
 
 def test_a_streams_file_without_split(toy: Toy) -> None:
