@@ -32,7 +32,7 @@ _BAD = re.compile("[\0\ud800-\udfff]")
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _FIELDS_A_LINE = 8
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 2 << 20
 """Bytes of a block: enough for the work on it to outweigh its beginning."""
 
 _AHEAD = 2

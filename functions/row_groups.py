@@ -15,16 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _MAGIC = b"PAR1"
-_ROWS, _GROUPS, _ORDINAL = (3,), (4,), (4, 7)
-"""Fields of a footer: all rows, all row groups, the number of a row group."""
-_OFFSETS = frozenset({(4, 5), (4, 1, 3, 9), (4, 1, 3, 10), (4, 1, 3, 11)})
+_ROWS, _GROUPS, _ORDINAL = 0x3, 0x4, 0x47
+"""Fields of a footer, a digit for each struct they stand in: rows, row groups, number of a group."""
+_OFFSETS = frozenset({0x45, 0x4139, 0x413A, 0x413B})
 """Places in the file: of a row group, of the pages of a column."""
 _WANTED = _OFFSETS | {_ROWS, _GROUPS, _ORDINAL}
 _NUMBERS = (4, 5, 6)
 """Kinds of 16, 32 and 64 bits."""
-_BINARY, _LIST, _SET, _STRUCT = 8, 9, 10, 12
+_BINARY, _STRUCT = 8, 12
 _SIZES = {1: 0, 2: 0, 3: 1, 7: 8}
-"""Kinds of a fixed size: truths, a byte, a number with a point."""
+"""Kinds of a fixed size: truths, a byte, a number with a point. All others are lists."""
+_LOW = 127
+"""The greatest number of 7 bits."""
 _SHORT = 15
 """A list of fewer items says how many they are in its first byte."""
 
@@ -97,24 +99,24 @@ class _Footer(NamedTuple):
 
 
 class _Value(NamedTuple):
-    """A wanted value: its field, as a path, and where its bytes are."""
+    """A wanted value: its field, and where its bytes are."""
 
-    path: tuple[int, ...]
+    field: int
     begin: int
     end: int
 
 
 def _footer(data: bytes, further: int, ordinal: int) -> _Footer:
     """Take a footer apart; its row group lies so many bytes `further`, as the `ordinal`th."""
-    scan = _Scan(data)
-    scan.struct(())
-    rows = next(value for value in scan.seen if value.path == _ROWS)
-    groups = next(value for value in scan.seen if value.path == _GROUPS)
+    seen: list[_Value] = []
+    _pass_struct(data, 0, 0, seen)
+    rows = next(value for value in seen if value.field == _ROWS)
+    groups = next(value for value in seen if value.field == _GROUPS)
     pieces = []
     done = groups.begin + 1
-    for path, begin, end in scan.seen:
-        if path == _ORDINAL or path in _OFFSETS:
-            told = 2 * ordinal if path == _ORDINAL else _Scan(data, begin).number() + 2 * further
+    for field, begin, end in seen:
+        if field == _ORDINAL or field in _OFFSETS:
+            told = 2 * ordinal if field == _ORDINAL else _number(data, begin)[0] + 2 * further
             pieces += [data[done:begin], _varint(told)]
             done = end
     return _Footer(
@@ -125,65 +127,54 @@ def _footer(data: bytes, further: int, ordinal: int) -> _Footer:
     )
 
 
-class _Scan:
-    """Finds the wanted values of a struct."""
+def _pass_struct(data: bytes, at: int, path: int, seen: list[_Value]) -> int:
+    """Where the struct that begins `at` a byte ends; the wanted values in it, in order of their ends."""
+    field = 0
+    while head := data[at]:
+        # Fields rise by less than 16 in all that Parquet tells.
+        field += head >> 4
+        own, begin = path << 4 | field, at + 1
+        at = _pass_value(data, begin, head & 15, own, seen)
+        if own in _WANTED:
+            seen.append(_Value(own, begin, at))
+    return at + 1
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
-        """Begin at a byte."""
-        self.seen: list[_Value] = []
-        """In order of their ends."""
-        self._data = data
-        self._at = at
 
-    def struct(self, path: tuple[int, ...]) -> None:
-        """Pass over the fields of a struct."""
-        field = 0
-        while head := self._data[self._at]:
-            self._at += 1
-            # Fields rise by less than 16 in all that Parquet tells.
-            field += head >> 4
-            own, begin = (*path, field), self._at
-            self._value(head & 15, own)
-            if own in _WANTED:
-                self.seen.append(_Value(own, begin, self._at))
-        self._at += 1
+def _pass_value(data: bytes, at: int, kind: int, path: int, seen: list[_Value]) -> int:
+    """Where a value of a kind ends."""
+    if kind in _NUMBERS:
+        while data[at] > _LOW:
+            at += 1
+        return at + 1
+    if kind == _STRUCT:
+        return _pass_struct(data, at, path, seen)
+    if kind == _BINARY:
+        size, at = _number(data, at)
+        return at + size
+    if kind in _SIZES:
+        return at + _SIZES[kind]
+    head = data[at]
+    count, at = (head >> 4, at + 1) if head >> 4 < _SHORT else _number(data, at + 1)
+    for _ in range(count):
+        at = _pass_value(data, at, head & 15, path, seen)
+    return at
 
-    def number(self) -> int:
-        """Pass over a number: 7 bits a byte, the least first; twice its value where it has a sign."""
-        found = shift = 0
-        while (byte := self._data[self._at]) > 127:
-            found |= (byte & 127) << shift
-            shift += 7
-            self._at += 1
-        self._at += 1
-        return found | byte << shift
 
-    def _value(self, kind: int, path: tuple[int, ...]) -> None:
-        if kind in _NUMBERS:
-            self.number()
-        elif kind == _BINARY:
-            size = self.number()
-            self._at += size
-        elif kind == _STRUCT:
-            self.struct(path)
-        elif kind in (_LIST, _SET):
-            self._list(path)
-        else:
-            self._at += _SIZES[kind]
-
-    def _list(self, path: tuple[int, ...]) -> None:
-        head = self._data[self._at]
-        self._at += 1
-        count = head >> 4
-        for _ in range(self.number() if count == _SHORT else count):
-            self._value(head & 15, path)
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends: 7 bits a byte, the least first; twice its value if it has a sign."""
+    found = shift = 0
+    while (byte := data[at]) > _LOW:
+        found |= (byte & _LOW) << shift
+        shift += 7
+        at += 1
+    return found | byte << shift, at + 1
 
 
 def _varint(number: int) -> bytes:
     """A number, 7 bits a byte, the least first."""
     found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
+    while number > _LOW:
+        found.append(number & _LOW | _LOW + 1)
         number >>= 7
     found.append(number)
     return bytes(found)
