@@ -32,6 +32,8 @@ _SHARED_BYTES = 12 << 20
 _WAITING_BYTES = 28 << 20
 _SLOT_BYTES = 4 << 20
 """So much of one slot makes a row group of good size."""
+_SETTLES_A_TRIM = 4
+"""To give memory back takes time, most of which goes to ask for it again."""
 _OWNED_BATCHES = 8
 """So many batches of a slot become one: each costs memory of its own."""
 _VARIED = ("integer", "float", "timestamp")
@@ -57,6 +59,7 @@ class Parts:
         self._attempt = attempt
         self._pool = pool
         self._shared_bytes = 0
+        self._settles = 0
         self._begun: list[Future[None]] = []
         self._repeating = [c.name for c in columns if c.type not in _VARIED] + ["run"]
         self._schema = pa.schema(
@@ -103,7 +106,9 @@ class Parts:
     def _settle(self) -> None:
         """Begin to write the slots of which most waits; no row of the others keeps its block."""
         _results(self._begun)
-        pa.default_memory_pool().release_unused()
+        self._settles += 1
+        if self._settles % _SETTLES_A_TRIM == 0:
+            pa.default_memory_pool().release_unused()
         parts = sorted(self.slots.values(), key=lambda part: -part.waiting_bytes)
         left = sum(part.waiting_bytes for part in parts)
         full = 0
