@@ -54,7 +54,9 @@ class BlockCutter:
         times = self._times(records)
         codes = self._slots(times)
         order = np.flatnonzero(codes != _NO_SLOT)
-        order = order[np.argsort(codes[order], kind="stable")]
+        # Of 8 or 16 bits numpy sorts by counting, an eighth of the time.
+        width = np.min_scalar_type(len(self._codes.names))
+        order = order[np.argsort(codes[order].astype(width), kind="stable")]
         columns, good = self._columns(records, order, times.read)
         if not good.all():
             order = order[good]
@@ -114,8 +116,8 @@ class BlockCutter:
             codes = self._codes.codes(whole, times.read)
             for row, second in times.others.items():
                 codes[row] = self._codes.code(self._cutter.slot(second))
-        for code in np.unique(codes).tolist():
-            if code != _NO_SLOT and self._cutter.slot_fault(self._codes.names[code]):
+        for code in np.flatnonzero(np.bincount(codes[codes != _NO_SLOT])).tolist():
+            if self._cutter.slot_fault(self._codes.names[code]):
                 codes[codes == code] = _NO_SLOT
         return codes
 

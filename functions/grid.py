@@ -79,8 +79,7 @@ class Grid:
         count = len(rows)
         if not count or not indices:
             return [arrays.texts([]) for _ in indices]
-        places = self.first[rows] + np.array(indices)[:, None]
-        places *= 2
+        places = 2 * self.first[rows] + 2 * np.array(indices)[:, None]
         taken = pc.take(self._fields, arrays.integers(places.ravel()), boundscheck=False)
         _, bounds, data = taken.buffers()
         assert bounds is not None and data is not None  # noqa: S101, PT018 - texts have them

@@ -1,6 +1,7 @@
 """The parts of a run: rows gathered by slot, written as they grow, hashed on the way.
 
-Memory is bounded by the rows that wait (`_WAITING_BYTES`) and a chunk of upload for each slot.
+Memory is bounded by the rows that wait (`_WAITING_BYTES`, and `_SHARED_BYTES` that keep the blocks
+they were cut from) and a chunk of upload for each slot.
 """
 
 from __future__ import annotations
@@ -8,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from google.cloud.storage import Bucket
 
 from catalog import names
@@ -25,14 +25,22 @@ from catalog.records import Part
 from functions import arrays
 from functions.cut import Cut
 from functions.grid import Bytes, Places
+from functions.row_groups import RowGroups
 from functions.uploads import Upload
 
-_SLOT_ROWS = 16_384
-_WAITING_BYTES = 48 << 20
+_SHARED_BYTES = 12 << 20
+_WAITING_BYTES = 28 << 20
+_SLOT_BYTES = 4 << 20
+"""So much of one slot makes a row group of good size."""
+_SETTLES_A_TRIM = 4
+"""To give memory back takes time, most of which goes to ask for it again."""
+_OWNED_BATCHES = 8
+"""So many batches of a slot become one: each costs memory of its own."""
 _VARIED = ("integer", "float", "timestamp")
 """Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
 _REJECT_CHARACTERS = 2_000
 
+T = TypeVar("T")
 _Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
 
 
@@ -50,7 +58,9 @@ class Parts:
         self._key = key
         self._attempt = attempt
         self._pool = pool
-        self._waiting_bytes = 0
+        self._shared_bytes = 0
+        self._settles = 0
+        self._begun: list[Future[None]] = []
         self._repeating = [c.name for c in columns if c.type not in _VARIED] + ["run"]
         self._schema = pa.schema(
             [(column.name, pa.string()) for column in columns]
@@ -63,15 +73,17 @@ class Parts:
 
     def add(self, cut: Cut) -> None:
         """Add the rows of the slots that a cut found, and count its rejects by slot."""
+        count = sum(rows.num_rows for rows in cut.tables.values())
         for slot, rows in cut.tables.items():
-            self._slot(slot).add(rows, cut.newest.get(slot))
+            share = cut.bytes * rows.num_rows // count
+            self._slot(slot).add(rows, share, cut.newest.get(slot))
         for reject in cut.rejects:
             if reject.slot is not None:
                 self._slot(reject.slot).reject(reject.reason, reject.text)
-        # Counted by cut, not by slot: a few rows that wait keep all that they were cut from.
-        self._waiting_bytes += cut.bytes
-        if self._waiting_bytes > _WAITING_BYTES:
-            self._flush()
+        # Counted by cut: a few rows that wait keep all that they were cut from.
+        self._shared_bytes += cut.bytes
+        if self._shared_bytes >= _SHARED_BYTES:
+            self._settle()
 
     def expect(self, slot: str) -> None:
         """Make a part of the slot even where it gets no row."""
@@ -79,18 +91,35 @@ class Parts:
 
     def finish(self, bounds: Bounds) -> tuple[Part, ...]:
         """Write what waits; the parts in order of slot, held where too many rows were rejected."""
-        self._flush()
-        return tuple(self.slots[slot].finish(bounds) for slot in sorted(self.slots))
+        _results(self._begun)
+        slots = sorted(self.slots)
+        return tuple(
+            _results([self._pool.submit(self.slots[slot].finish, bounds) for slot in slots])
+        )
 
     def abandon(self) -> None:
         """Leave nothing behind."""
+        wait(self._begun)
         for part in self.slots.values():
             part.upload.abandon()
 
-    def _flush(self) -> None:
-        """Write all that waits, slots side by side."""
-        list(self._pool.map(SlotPart.flush, self.slots.values()))
-        self._waiting_bytes = 0
+    def _settle(self) -> None:
+        """Begin to write the slots of which most waits; no row of the others keeps its block."""
+        _results(self._begun)
+        self._settles += 1
+        if self._settles % _SETTLES_A_TRIM == 0:
+            pa.default_memory_pool().release_unused()
+        parts = sorted(self.slots.values(), key=lambda part: -part.waiting_bytes)
+        left = sum(part.waiting_bytes for part in parts)
+        full = 0
+        for part in parts:
+            if left <= _WAITING_BYTES and part.waiting_bytes < _SLOT_BYTES:
+                break
+            left -= part.waiting_bytes
+            full += 1
+        _results([self._pool.submit(part.own) for part in parts[full:]])
+        self._begun = [self._pool.submit(part.write, part.taken()) for part in parts[:full]]
+        self._shared_bytes = 0
 
     def _slot(self, slot: str) -> SlotPart:
         found = self.slots.get(slot)
@@ -119,49 +148,60 @@ class SlotPart:
     rejected: dict[str, int] = field(default_factory=dict)
     newest: float | None = None
     """Seconds since 1970 of its newest event."""
+    waiting_bytes: int = 0
     _waiting: list[pa.RecordBatch] = field(default_factory=list)
-    _waiting_rows: int = 0
-    _writer: pq.ParquetWriter | None = None
+    _owned: int = 0
+    """How many of the batches that wait keep nothing but themselves."""
 
     def __post_init__(self) -> None:
-        """Begin the hash."""
+        """Begin the file and the hash."""
+        self._file = RowGroups(
+            self.upload, self.schema, compression=self.compression,
+            use_dictionary=self.repeating, write_statistics=False,
+        )  # fmt: skip
         self._hash = _RowsHash(self.schema.names[:-2])
 
-    def add(self, rows: pa.RecordBatch, newest: float | None) -> None:
-        """Add rows; writes a row group when enough wait."""
+    def add(self, rows: pa.RecordBatch, size: int, newest: float | None) -> None:
+        """Add rows, of so many bytes; they wait."""
         self.rows += rows.num_rows
         self._waiting.append(rows)
-        self._waiting_rows += rows.num_rows
+        self.waiting_bytes += size
         if newest is not None and (self.newest is None or newest > self.newest):
             self.newest = newest
-        if self._waiting_rows >= _SLOT_ROWS:
-            self.flush()
 
     def reject(self, reason: str, text: str) -> None:
         """Count a rejected row."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
         self._hash.reject(reason, text)
 
-    def flush(self) -> None:
-        """Write the rows that wait as a row group."""
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                cast("IO[bytes]", self.upload), self.schema, compression=self.compression,
-                use_dictionary=cast("bool", self.repeating), write_statistics=False,
-            )  # fmt: skip
-        if self._waiting:
-            rows = pa.Table.from_batches(self._waiting).combine_chunks().to_batches()[0]
-            self._waiting, self._waiting_rows = [], 0
-            self._hash.add(rows)
-            run = arrays.repeated(self.run, rows.num_rows)
-            columns = [*rows.columns[:-1], run, rows.columns[-1]]
-            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+    def own(self) -> None:
+        """Copy the rows that wait in blocks that others share."""
+        if len(self._waiting) == self._owned:
+            return
+        kept = self._owned if self._owned < _OWNED_BATCHES else 0
+        self._waiting[kept:] = [_joined(self._waiting[kept:])]
+        self._owned = kept + 1
+
+    def taken(self) -> list[pa.RecordBatch]:
+        """The rows that wait; none do then."""
+        taken = self._waiting
+        self._waiting, self._owned, self.waiting_bytes = [], 0, 0
+        return taken
+
+    def write(self, batches: list[pa.RecordBatch]) -> None:
+        """Write rows as a row group; one at a time."""
+        rows = _joined(batches)
+        batches.clear()
+        self._hash.add(rows)
+        run = arrays.repeated(self.run, rows.num_rows)
+        columns = [*rows.columns[:-1], run, rows.columns[-1]]
+        self._file.write(pa.RecordBatch.from_arrays(columns, schema=self.schema))
 
     def finish(self, bounds: Bounds) -> Part:
         """Make the object; the part is held when it has more rejected rows than the bounds bear."""
-        self.flush()
-        assert self._writer is not None  # noqa: S101 - flush made it
-        self._writer.close()
+        if self._waiting:
+            self.write(self.taken())
+        self._file.finish()
         generation = self.upload.finish()
         bad = sum(self.rejected.values())
         return Part(
@@ -246,6 +286,17 @@ class _RowsHash:
             whole.update(self._lengths[name].digest() + self._texts[name].digest())
         whole.update(self._rejects.digest())
         return whole.hexdigest()
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of several, which keeps none of them."""
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _results(begun: Sequence[Future[T]]) -> list[T]:
+    """What comes of work, in order, once all of it has ended; raises the first error."""
+    wait(begun)
+    return [future.result() for future in begun]
 
 
 def _iso(second: float) -> str:

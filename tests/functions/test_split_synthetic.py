@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 
 import pytest
 
 from catalog.contract import DATASETS, load
 from catalog.records import Outcome
+from functions.readers import File
 from local_cloud.synthetic.faults import Fault
 from local_cloud.synthetic.layouts import Layout
 from local_cloud.synthetic.usage import Export, Order, Tally, blocks
-from tests.functions.split_cloud import Desk
+from tests.functions.split_cloud import NOW, Desk
 
 USAGE = load(DATASETS / "paris_wifi_usage.toml")
+
+
+def test_parts_are_the_same_however_long_rows_wait(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = Export(1_500, 3, date(2024, 1, 1), date(2024, 12, 31))
+    data = b"".join(piece.data for piece in blocks(export))
+    monkeypatch.setattr("functions.split.File", partial(File, block_bytes=16 << 10))
+    told = []
+    for day, (shared, waiting) in enumerate([(1 << 30, 1 << 30), (40 << 10, 80 << 10), (1, 0)]):
+        monkeypatch.setattr("functions.parts._SHARED_BYTES", shared)
+        monkeypatch.setattr("functions.parts._WAITING_BYTES", waiting)
+        record = desk.taken(USAGE, data, at=NOW + timedelta(days=day))
+        told.append({part.slot: (part.rows, part.hash) for part in record.parts})
+        for part in record.parts:
+            lines = [row["line"] for row in desk.rows(part)]
+            assert len(lines) == part.rows
+            assert lines == sorted(lines)
+    assert told[0] == told[1] == told[2]
 
 
 @pytest.mark.parametrize("order", Order)
