@@ -37,6 +37,9 @@ type Setting = str | list[str] | dict[str, str]
 type Make = Callable[[Resource], tuple[str, Mapping[str, Any]]]
 """Makes a resource and gives its id and what its outputs have beyond its inputs."""
 
+type Run = Callable[[Path, Mapping[str, Setting], Make], None]
+"""Runs a program (an `__main__.py`) with settings; each of its resources is handed to the maker."""
+
 
 def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> None:
     """Run `program` (an `__main__.py`) once; `settings` are configuration keys with namespace.
@@ -54,7 +57,7 @@ def run_program(program: Path, settings: Mapping[str, Setting], make: Make) -> N
     asyncio.set_event_loop(loop)
     try:
         pulumi.runtime.set_mocks(_Mocks(make), project="citypulse", stack="local", preview=False)
-        pulumi.runtime.set_all_config({key: _text(value) for key, value in settings.items()})
+        pulumi.runtime.set_all_config({key: as_text(value) for key, value in settings.items()})
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(run))
     finally:
         asyncio.set_event_loop(None)
@@ -77,11 +80,17 @@ class _Mocks(Mocks):
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """Answer a look-up."""
-        if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":  # noqa: S105
-            agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
-            return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}, []
-        raise UnknownResource(f"the program looks up {args.token}: answer it in {__name__}")
+        return look_up(args.token), []
 
 
-def _text(value: Setting) -> str:
+def look_up(token: str) -> dict[str, Any]:
+    """The answer to a function of the provider; raises UnknownResource."""
+    if token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":  # noqa: S105
+        agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
+        return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}
+    raise UnknownResource(f"the program looks up {token}: answer it in {__name__}")
+
+
+def as_text(value: Setting) -> str:
+    """A value of the stack's configuration as Pulumi keeps it."""
     return value if isinstance(value, str) else json.dumps(value)

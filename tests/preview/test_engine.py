@@ -1,0 +1,239 @@
+"""The stack under Pulumi's real engine: what mocks cannot show. Each stage goes on from the one before."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.contract import Contract, Kind, load_all
+from local_cloud.engine.project import Project
+from local_cloud.engine.stack import EngineStack, Step
+from local_cloud.program import Resource, run_program
+from local_cloud.provision import provider_outputs
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(200)]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDERS = ("bq_sql", "catalog", "dataproc_jobs", "functions", "infra_pulumi")
+STACK = "dev"
+PROJECT = "citypulse-dev"
+COLUMN = '    { name = "added_here", type = "STRING", description = "Added here" },\n'
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that the program reads, to be changed at will."""
+    copy = tmp_path_factory.mktemp("repository")
+    for folder in FOLDERS:
+        shutil.copytree(
+            REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    return copy
+
+
+@pytest.fixture(scope="module")
+def contract(repository: Path) -> Contract:
+    """The contract that is changed: the first that is ticked."""
+    ticked = [
+        contract
+        for _, contract in sorted(load_all(repository / "catalog" / "datasets").items())
+        if contract.kind is not Kind.STREAM and not contract.retired
+    ]
+    return ticked[0]
+
+
+@pytest.fixture(scope="module")
+def project() -> Project:
+    return Project(PROJECT)
+
+
+@pytest.fixture(scope="module")
+def stack(
+    repository: Path, project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineStack]:
+    folder = tmp_path_factory.mktemp("engine")
+    program = repository / "infra_pulumi" / "__main__.py"
+    build = {"citypulse:build": str(folder / "build")}
+    with EngineStack(program, project, folder, name=STACK, settings=build) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def first_preview(stack: EngineStack) -> list[Step]:
+    return stack.preview()
+
+
+@pytest.fixture(scope="module")
+def first_up(stack: EngineStack, first_preview: list[Step]) -> list[Step]:
+    return stack.up()
+
+
+@pytest.fixture(scope="module")
+def second_preview(stack: EngineStack, first_up: list[Step]) -> list[Step]:
+    return stack.preview()
+
+
+@pytest.fixture(scope="module")
+def after_a_byte(
+    stack: EngineStack, repository: Path, second_preview: list[Step]
+) -> tuple[list[Step], str]:
+    """The steps after a byte more in the functions' source, and the archive before."""
+    before = str(archive(stack)["inputs"]["name"])
+    with (repository / "functions" / "main.py").open("ab") as source:
+        source.write(b"\n")
+    return stack.up(), before
+
+
+@pytest.fixture(scope="module")
+def after_another_time(
+    stack: EngineStack, repository: Path, contract: Contract, after_a_byte: object
+) -> list[Step]:
+    minute, rest = contract.schedule.split(" ", 1)
+    other = f"{(int(minute) + 1) % 60 or 1} {rest}"
+    edit(repository, contract, f'schedule = "{contract.schedule}"', f'schedule = "{other}"')
+    return stack.up()
+
+
+@pytest.fixture(scope="module")
+def after_a_column(
+    stack: EngineStack, repository: Path, contract: Contract, after_another_time: object
+) -> list[Step]:
+    edit(repository, contract, "\ncolumns = [\n", f"\ncolumns = [\n{COLUMN}")
+    return stack.up()
+
+
+@pytest.fixture(scope="module")
+def destroyed(stack: EngineStack, after_a_column: object) -> list[Step]:
+    return stack.destroy()
+
+
+def test_a_preview_says_what_up_makes(first_preview: list[Step], first_up: list[Step]) -> None:
+    assert sorted(first_preview) == sorted(first_up)
+    assert {step.op for step in first_up} == {"create"}
+
+
+def test_up_makes_what_the_program_registers(
+    first_up: list[Step], repository: Path, tmp_path: Path
+) -> None:
+    registered: list[Resource] = []
+
+    def note(resource: Resource) -> tuple[str, dict[str, Any]]:
+        registered.append(resource)
+        made, outputs = provider_outputs(resource, PROJECT)
+        return made, dict(outputs)
+
+    settings = {
+        "gcp:project": PROJECT,
+        "gcp:region": "europe-west1",
+        "citypulse:build": str(tmp_path),
+        "citypulse:disposable": "true",
+    }
+    run_program(repository / "infra_pulumi" / "__main__.py", settings, note)
+    made = {(step.type, step.name) for step in first_up if step.type.startswith("gcp:")}
+    assert made == {(resource.type, resource.name) for resource in registered}
+
+
+def test_a_second_preview_has_nothing_to_do(second_preview: list[Step]) -> None:
+    assert second_preview == [], "a value of the program differs from run to run"
+
+
+def test_a_byte_of_source_makes_another_archive_and_moves_its_functions(
+    stack: EngineStack, after_a_byte: tuple[list[Step], str]
+) -> None:
+    steps, before = after_a_byte
+    assert redeployed(stack, steps) == []
+    assert archive(stack)["inputs"]["name"] != before
+
+
+def test_the_archive_goes_after_the_functions_have_left_it(
+    after_a_byte: tuple[list[Step], str],
+) -> None:
+    ops = [(step.op, step.type.rpartition(":")[2]) for step in after_a_byte[0]]
+    last_update = max(place for place, (op, _) in enumerate(ops) if op == "update")
+    assert ops.index(("create-replacement", "BucketObject")) < last_update
+    assert ops.index(("delete-replaced", "BucketObject")) > last_update
+
+
+def test_another_time_moves_the_data_sets_own_job_alone(
+    stack: EngineStack, after_another_time: list[Step], contract: Contract
+) -> None:
+    job = next(
+        found
+        for found in of(stack, "gcp:cloudscheduler/job:Job")
+        if json.loads(base64.b64decode(found["inputs"]["pubsubTarget"]["data"]))
+        == {"dataset": contract.dataset}
+    )
+    assert redeployed(stack, after_another_time) == [Step("update", *key(job), ("schedule",))]
+
+
+def test_a_column_more_changes_the_live_table_in_place(
+    stack: EngineStack, after_a_column: list[Step], contract: Contract
+) -> None:
+    table = next(
+        found
+        for found in of(stack, "gcp:bigquery/table:Table")
+        if found["inputs"]["tableId"] == contract.tables[0].name
+    )
+    assert redeployed(stack, after_a_column) == [Step("update", *key(table), ("schema",))]
+    assert "added_here" in table["inputs"]["schema"]
+
+
+def test_destroy_leaves_nothing_but_the_apis(destroyed: list[Step], project: Project) -> None:
+    assert {step.op for step in destroyed} == {"delete"}
+    kept = [resource.type for resource in project.living.values()]
+    assert kept == []
+
+
+def redeployed(stack: EngineStack, steps: list[Step]) -> list[Step]:
+    """What was done beyond a new archive and the functions that it moves, both of which must be."""
+    source = archive(stack)
+    users = [
+        found
+        for found in of(stack)
+        if key(found) != key(source) and source["inputs"]["name"] in json.dumps(found["inputs"])
+    ]
+    replaced = {step for step in steps if (step.type, step.name) == key(source)}
+    moved = {step for step in steps if (step.type, step.name) in {key(user) for user in users}}
+    assert {step.op for step in replaced} == {"create-replacement", "replace", "delete-replaced"}
+    assert {(step.op, step.changed) for step in moved} == {("update", ("buildConfig",))}
+    assert len(moved) == len(users) >= 1
+    return [step for step in steps if step not in replaced | moved]
+
+
+def archive(stack: EngineStack) -> dict[str, Any]:
+    """The object from which the functions are built."""
+    function = of(stack, "gcp:cloudfunctionsv2/function:Function")[0]
+    wanted = function["inputs"]["buildConfig"]["source"]["storageSource"]["object"]
+    return next(
+        found
+        for found in of(stack, "gcp:storage/bucketObject:BucketObject")
+        if found["inputs"]["name"] == wanted
+    )
+
+
+def of(stack: EngineStack, kind: str = "") -> list[dict[str, Any]]:
+    """The provider's resources in the state, of one type or of all."""
+    return [
+        found
+        for found in stack.resources()
+        if found["type"].startswith("gcp:") and kind in ("", found["type"])
+    ]
+
+
+def key(resource: dict[str, Any]) -> tuple[str, str]:
+    """Type and name of a resource of the state."""
+    return str(resource["type"]), str(resource["urn"].rpartition("::")[2])
+
+
+def edit(repository: Path, contract: Contract, old: str, new: str) -> None:
+    """Change a contract's file in one place."""
+    file = repository / "catalog" / "datasets" / f"{contract.dataset}.toml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text, f"{file.name} has no {old!r}"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
