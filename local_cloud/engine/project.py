@@ -27,6 +27,7 @@ NETWORK = "gcp:compute/network:Network"
 SUBNETWORK = "gcp:compute/subnetwork:Subnetwork"
 FIREWALL = "gcp:compute/firewall:Firewall"
 SERVICE = "gcp:projects/service:Service"
+AGENT = "gcp:projects/serviceIdentity:ServiceIdentity"
 
 _APIS: Mapping[str, str] = MappingProxyType(
     {
@@ -100,7 +101,7 @@ class Project:
         """Make a resource; raises Refused."""
         made, outputs = provider_outputs(resource, self.name)
         with self._lock:
-            if (resource.type, made) in self.living:
+            if (resource.type, made) in self.living and not _may_come_twice(resource.type):
                 raise Refused(f"{_of(resource)} cannot be made: there is a {made} already")
             self._refuse_api_off(resource)
             self._refuse_unknown_names(resource)
@@ -166,6 +167,11 @@ class Project:
             for key, resource in self.living.items()
             if any(other == kind and name in known for _, other, name in _named(resource))
         ]
+
+
+def _may_come_twice(kind: str) -> bool:
+    """An object is written over; a grant, an API and an agent stay as they were."""
+    return kind in (OBJECT, SERVICE, AGENT) or kind.lower().endswith("iammember")
 
 
 def _named(resource: Resource) -> Iterator[tuple[str, str, str]]:

@@ -72,13 +72,17 @@ class EngineStack:
                 env_vars={**_OFFLINE, **self._places(provider.port)},
             ),
         )
-        self._stack.set_all_config(
-            {key: automation.ConfigValue(as_text(value)) for key, value in self._settings.items()}
-        )
+        self.configure(self._settings)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def configure(self, settings: Mapping[str, Setting]) -> None:
+        """Set keys of the stack's configuration, for what comes after."""
+        self._stack.set_all_config(
+            {key: automation.ConfigValue(as_text(value)) for key, value in settings.items()}
+        )
 
     def preview(self) -> list[Step]:
         """What an `up` would do; raises EngineError."""
@@ -89,7 +93,11 @@ class EngineStack:
         return self._steps(self._stack.up)
 
     def destroy(self) -> list[Step]:
-        """Take all away; raises EngineError."""
+        """Take all away, after a preview as the CLI makes it; raises EngineError, of either.
+
+        Without the preview the engine takes away what it can before it comes to what is protected.
+        """
+        self._steps(self._stack.preview_destroy)
         return self._steps(self._stack.destroy)
 
     def resources(self) -> list[dict[str, Any]]:

@@ -183,6 +183,10 @@ def test_a_project_makes_what_is_in_order() -> None:
     made(RAW, FILE, PUSH, INGEST, OPS, LOADS, (SUBSCRIPTION, "s", subscription), *grants)
 
 
+def test_a_file_is_written_over() -> None:
+    made(RAW, FILE, FILE)
+
+
 NETS = (
     (NETWORK, "spark", {"name": "spark"}),
     (SUBNETWORK, "inner", {"name": "spark", "network": "projects/demo/spark", "region": "r"}),

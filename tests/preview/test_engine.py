@@ -6,14 +6,15 @@ import base64
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from catalog.contract import Contract, Kind, load_all
-from local_cloud.engine.project import Project
-from local_cloud.engine.stack import EngineStack, Step
+from local_cloud.engine.project import BUCKET, DATASET, TABLE, Project
+from local_cloud.engine.stack import EngineError, EngineStack, Step
 from local_cloud.program import Resource, run_program
 from local_cloud.provision import provider_outputs
 
@@ -108,8 +109,30 @@ def after_a_column(
     return stack.up()
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What came of destroying a stack that is not disposable."""
+
+    steps: list[Step]
+    """How it was made so."""
+    said: str
+    before: set[tuple[str, str]]
+    after: set[tuple[str, str]]
+
+
 @pytest.fixture(scope="module")
-def destroyed(stack: EngineStack, after_a_column: object) -> list[Step]:
+def kept(stack: EngineStack, project: Project, after_a_column: object) -> Kept:
+    stack.configure({"citypulse:disposable": "false"})
+    steps, before = stack.up(), set(project.living)
+    with pytest.raises(EngineError) as refused:
+        stack.destroy()
+    return Kept(steps, str(refused.value), before, set(project.living))
+
+
+@pytest.fixture(scope="module")
+def destroyed(stack: EngineStack, kept: Kept) -> list[Step]:
+    stack.configure({"citypulse:disposable": "true"})
+    stack.up()
     return stack.destroy()
 
 
@@ -182,6 +205,16 @@ def test_a_column_more_changes_the_live_table_in_place(
     )
     assert redeployed(stack, after_a_column) == [Step("update", *key(table), ("schema",))]
     assert "added_here" in table["inputs"]["schema"]
+
+
+def test_a_stack_that_is_not_disposable_is_not_destroyed(kept: Kept) -> None:
+    assert "protected" in kept.said
+    assert kept.after == kept.before
+
+
+def test_protection_comes_in_place(kept: Kept) -> None:
+    assert {step.op for step in kept.steps} == {"update"}
+    assert {step.type for step in kept.steps} >= {BUCKET, TABLE, DATASET}
 
 
 def test_destroy_leaves_nothing_but_the_apis(destroyed: list[Step], project: Project) -> None:
