@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from catalog.contract import Contract, Kind, load_all
-from local_cloud.engine.project import BUCKET, DATASET, TABLE, Project
+from local_cloud.engine.project import BUCKET, DATASET, OBJECT, TABLE, Project
 from local_cloud.engine.stack import EngineError, EngineStack, Step
 from local_cloud.program import Resource, run_program
 from local_cloud.provision import provider_outputs
@@ -24,7 +24,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("bq_sql", "catalog", "dataproc_jobs", "functions", "infra_pulumi")
 STACK = "dev"
 PROJECT = "citypulse-dev"
+type Found = dict[str, Any]
+"""A resource as the state has it: urn, type, inputs, outputs …"""
+
 COLUMN = '    { name = "added_here", type = "STRING", description = "Added here" },\n'
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What an `up` did, and the resources after it."""
+
+    steps: list[Step]
+    resources: list[Found]
 
 
 @pytest.fixture(scope="module")
@@ -81,32 +92,34 @@ def second_preview(stack: EngineStack, first_up: list[Step]) -> list[Step]:
 
 
 @pytest.fixture(scope="module")
-def after_a_byte(
-    stack: EngineStack, repository: Path, second_preview: list[Step]
-) -> tuple[list[Step], str]:
-    """The steps after a byte more in the functions' source, and the archive before."""
-    before = str(archive(stack)["inputs"]["name"])
+def at_first(stack: EngineStack, second_preview: list[Step]) -> list[Found]:
+    """The resources before anything changed."""
+    return stack.resources()
+
+
+@pytest.fixture(scope="module")
+def after_a_byte(stack: EngineStack, repository: Path, at_first: object) -> Stage:
     with (repository / "functions" / "main.py").open("ab") as source:
         source.write(b"\n")
-    return stack.up(), before
+    return Stage(stack.up(), stack.resources())
 
 
 @pytest.fixture(scope="module")
 def after_another_time(
     stack: EngineStack, repository: Path, contract: Contract, after_a_byte: object
-) -> list[Step]:
+) -> Stage:
     minute, rest = contract.schedule.split(" ", 1)
     other = f"{(int(minute) + 1) % 60 or 1} {rest}"
     edit(repository, contract, f'schedule = "{contract.schedule}"', f'schedule = "{other}"')
-    return stack.up()
+    return Stage(stack.up(), stack.resources())
 
 
 @pytest.fixture(scope="module")
 def after_a_column(
     stack: EngineStack, repository: Path, contract: Contract, after_another_time: object
-) -> list[Step]:
+) -> Stage:
     edit(repository, contract, "\ncolumns = [\n", f"\ncolumns = [\n{COLUMN}")
-    return stack.up()
+    return Stage(stack.up(), stack.resources())
 
 
 @dataclass(frozen=True)
@@ -167,43 +180,40 @@ def test_a_second_preview_has_nothing_to_do(second_preview: list[Step]) -> None:
 
 
 def test_a_byte_of_source_makes_another_archive_and_moves_its_functions(
-    stack: EngineStack, after_a_byte: tuple[list[Step], str]
+    at_first: list[Found], after_a_byte: Stage
 ) -> None:
-    steps, before = after_a_byte
-    assert redeployed(stack, steps) == []
-    assert archive(stack)["inputs"]["name"] != before
+    assert redeployed(after_a_byte) == []
+    assert archive(after_a_byte.resources)["inputs"]["name"] != archive(at_first)["inputs"]["name"]
 
 
-def test_the_archive_goes_after_the_functions_have_left_it(
-    after_a_byte: tuple[list[Step], str],
-) -> None:
-    ops = [(step.op, step.type.rpartition(":")[2]) for step in after_a_byte[0]]
+def test_the_archive_goes_after_the_functions_have_left_it(after_a_byte: Stage) -> None:
+    ops = [(step.op, step.type.rpartition(":")[2]) for step in after_a_byte.steps]
     last_update = max(place for place, (op, _) in enumerate(ops) if op == "update")
     assert ops.index(("create-replacement", "BucketObject")) < last_update
     assert ops.index(("delete-replaced", "BucketObject")) > last_update
 
 
 def test_another_time_moves_the_data_sets_own_job_alone(
-    stack: EngineStack, after_another_time: list[Step], contract: Contract
+    after_another_time: Stage, contract: Contract
 ) -> None:
     job = next(
         found
-        for found in of(stack, "gcp:cloudscheduler/job:Job")
+        for found in of(after_another_time.resources, "gcp:cloudscheduler/job:Job")
         if json.loads(base64.b64decode(found["inputs"]["pubsubTarget"]["data"]))
         == {"dataset": contract.dataset}
     )
-    assert redeployed(stack, after_another_time) == [Step("update", *key(job), ("schedule",))]
+    assert redeployed(after_another_time) == [Step("update", *key(job), ("schedule",))]
 
 
 def test_a_column_more_changes_the_live_table_in_place(
-    stack: EngineStack, after_a_column: list[Step], contract: Contract
+    after_a_column: Stage, contract: Contract
 ) -> None:
     table = next(
         found
-        for found in of(stack, "gcp:bigquery/table:Table")
+        for found in of(after_a_column.resources, TABLE)
         if found["inputs"]["tableId"] == contract.tables[0].name
     )
-    assert redeployed(stack, after_a_column) == [Step("update", *key(table), ("schema",))]
+    assert redeployed(after_a_column) == [Step("update", *key(table), ("schema",))]
     assert "added_here" in table["inputs"]["schema"]
 
 
@@ -223,44 +233,40 @@ def test_destroy_leaves_nothing_but_the_apis(destroyed: list[Step], project: Pro
     assert kept == []
 
 
-def redeployed(stack: EngineStack, steps: list[Step]) -> list[Step]:
+def redeployed(stage: Stage) -> list[Step]:
     """What was done beyond a new archive and the functions that it moves, both of which must be."""
-    source = archive(stack)
-    users = [
-        found
-        for found in of(stack)
+    source = archive(stage.resources)
+    users = {
+        key(found)
+        for found in of(stage.resources)
         if key(found) != key(source) and source["inputs"]["name"] in json.dumps(found["inputs"])
-    ]
-    replaced = {step for step in steps if (step.type, step.name) == key(source)}
-    moved = {step for step in steps if (step.type, step.name) in {key(user) for user in users}}
+    }
+    replaced = {step for step in stage.steps if (step.type, step.name) == key(source)}
+    moved = {step for step in stage.steps if (step.type, step.name) in users}
     assert {step.op for step in replaced} == {"create-replacement", "replace", "delete-replaced"}
     assert {(step.op, step.changed) for step in moved} == {("update", ("buildConfig",))}
     assert len(moved) == len(users) >= 1
-    return [step for step in steps if step not in replaced | moved]
+    return [step for step in stage.steps if step not in replaced | moved]
 
 
-def archive(stack: EngineStack) -> dict[str, Any]:
+def archive(resources: list[Found]) -> Found:
     """The object from which the functions are built."""
-    function = of(stack, "gcp:cloudfunctionsv2/function:Function")[0]
+    function = of(resources, "gcp:cloudfunctionsv2/function:Function")[0]
     wanted = function["inputs"]["buildConfig"]["source"]["storageSource"]["object"]
-    return next(
-        found
-        for found in of(stack, "gcp:storage/bucketObject:BucketObject")
-        if found["inputs"]["name"] == wanted
-    )
+    return next(found for found in of(resources, OBJECT) if found["inputs"]["name"] == wanted)
 
 
-def of(stack: EngineStack, kind: str = "") -> list[dict[str, Any]]:
-    """The provider's resources in the state, of one type or of all."""
+def of(resources: list[Found], kind: str = "") -> list[Found]:
+    """The provider's resources, of one type or of all."""
     return [
         found
-        for found in stack.resources()
+        for found in resources
         if found["type"].startswith("gcp:") and kind in ("", found["type"])
     ]
 
 
-def key(resource: dict[str, Any]) -> tuple[str, str]:
-    """Type and name of a resource of the state."""
+def key(resource: Found) -> tuple[str, str]:
+    """Type and name of a resource."""
     return str(resource["type"]), str(resource["urn"].rpartition("::")[2])
 
 
