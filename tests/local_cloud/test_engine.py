@@ -58,7 +58,11 @@ REPLACING = {
         ["timePartitioning.field"],
     ),
     "a column more": (TABLE, schema(("a", "STRING")), schema(("b", "DATE"), ("a", "STRING")), []),
-    "a column less": (TABLE, schema(("a", "STRING")), schema(), ["schema"]),
+    "a required column more": (
+        TABLE, schema(), schema(("a", "STRING", "REQUIRED")), ["schema"],
+    ),
+    "a column less": (TABLE, schema(("a", "STRING")), schema(), []),
+    "a column renamed": (TABLE, schema(("a", "STRING")), schema(("b", "STRING")), ["schema"]),
     "a column retyped": (TABLE, schema(("a", "STRING")), schema(("a", "DATE")), ["schema"]),
     "a column relaxed": (
         TABLE, schema(("a", "DATE", "REQUIRED")), schema(("a", "DATE", "NULLABLE")), [],
