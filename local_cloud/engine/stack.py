@@ -17,7 +17,8 @@ from local_cloud.program import Setting, as_text
 
 _PARALLEL = 16
 """Operations at once; without a number the SDK reckons one that its own protocol cannot carry."""
-_SAME = ("same", "read", "refresh")
+_SAME = ("same", "read", "refresh", "discard")
+"""Operations that touch nothing outside the state."""
 
 
 class EngineError(RuntimeError):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from catalog.contract import Contract, Kind, load_all
+from local_cloud.engine.making import AT_ONCE
 from local_cloud.engine.project import BUCKET, DATASET, OBJECT, TABLE, Project
 from local_cloud.engine.stack import EngineError, EngineStack, Step
 from local_cloud.program import Resource, run_program
@@ -71,8 +72,8 @@ def stack(
 ) -> Iterator[EngineStack]:
     folder = tmp_path_factory.mktemp("engine")
     program = repository / "infra_pulumi" / "__main__.py"
-    build = {"citypulse:build": str(folder / "build")}
-    with EngineStack(program, project, folder, name=STACK, settings=build) as made:
+    settings = {"citypulse:build": str(folder / "build"), **AT_ONCE}
+    with EngineStack(program, project, folder, name=STACK, settings=settings) as made:
         yield made
 
 
