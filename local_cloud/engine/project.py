@@ -137,14 +137,13 @@ class Project:
     def _keep(self, made: str, resource: Resource) -> None:
         self.living[resource.type, made] = resource
         self._known[resource.type, made] = frozenset(
-            {made, *_names(resource, provider_outputs(resource, self.name)[1], self.name)}
+            {made, *names(resource, provider_outputs(resource, self.name)[1], self.name)}
         )
         if resource.type == SERVICE:
             self._apis.add(resource.inputs["service"].partition(".")[0])
 
     def _refuse_api_off(self, resource: Resource) -> None:
-        kind = resource.type.removeprefix("gcp:").partition(":")[0]
-        api = _APIS.get(kind) or _APIS.get(kind.partition("/")[0])
+        api = api_of(resource.type)
         if api and api not in self._apis:
             raise Refused(
                 f"{_of(resource)} cannot be made: {api}.googleapis.com is off: let it depend on the "
@@ -152,7 +151,7 @@ class Project:
             )
 
     def _refuse_unknown_names(self, resource: Resource) -> None:
-        for path, kind, name in _named(resource):
+        for path, kind, name in named(resource):
             if not any(name in known for key, known in self._known.items() if key[0] == kind):
                 raise Refused(
                     f"{_of(resource)} cannot be made: its {path} names {name}, and there is no such "
@@ -165,7 +164,7 @@ class Project:
         return [
             key
             for key, resource in self.living.items()
-            if any(other == kind and name in known for _, other, name in _named(resource))
+            if any(other == kind and name in known for _, other, name in named(resource))
         ]
 
 
@@ -174,7 +173,13 @@ def _may_come_twice(kind: str) -> bool:
     return kind in (OBJECT, SERVICE, AGENT) or kind.lower().endswith("iammember")
 
 
-def _named(resource: Resource) -> Iterator[tuple[str, str, str]]:
+def api_of(kind: str) -> str | None:
+    """The API without which nothing of a type can be made, by its short name."""
+    told = kind.removeprefix("gcp:").partition(":")[0]
+    return _APIS.get(told) or _APIS.get(told.partition("/")[0])
+
+
+def named(resource: Resource) -> Iterator[tuple[str, str, str]]:
     """The input, type and name of every resource that one names."""
     for path, kind in _NAMES.get(resource.type, ()):
         value: Any = resource.inputs
@@ -187,7 +192,7 @@ def _named(resource: Resource) -> Iterator[tuple[str, str, str]]:
         yield "member", ACCOUNT, member
 
 
-def _names(resource: Resource, outputs: Mapping[str, Any], project: str) -> Iterator[str]:
+def names(resource: Resource, outputs: Mapping[str, Any], project: str) -> Iterator[str]:
     """By what others may name a resource, beside its id."""
     told = {**resource.inputs, **outputs}
     yield from (told[key] for key in ("name", "email", "member") if isinstance(told.get(key), str))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from local_cloud.engine import cli
 from local_cloud.engine.making import Making
+from local_cloud.engine.order import races
 from local_cloud.engine.project import (
     ACCOUNT,
     BUCKET,
@@ -235,6 +236,27 @@ def test_the_local_cloud_makes_and_no_more() -> None:
         cloud.update("ingest", topic)
     with pytest.raises(Refused, match="ends as a whole"):
         cloud.delete("ingest", topic)
+
+
+def test_what_need_not_wait_for_what_it_names_is_told() -> None:
+    zones = {"urn": "zones", "type": "citypulse:infra:Zones", "dependencies": ["on"]}
+    service = {"service": "storage.googleapis.com"}
+    state = [
+        {"urn": "on", "type": SERVICE, "id": "s", "inputs": service},
+        zones,
+        {"urn": "a::raw", "type": BUCKET, "id": "demo-raw", "inputs": RAW[2], "parent": "zones"},
+        {"urn": "a::file", "type": OBJECT, "id": "f", "inputs": FILE[2], "parent": "zones"},
+    ]
+    assert races(state, "demo") == [
+        f"{OBJECT} file need not wait for Bucket demo-raw, which its bucket names"
+    ]
+    state[3]["dependencies"] = ["a::raw"]
+    assert races(state, "demo") == []
+    zones["dependencies"] = []
+    assert races(state, "demo") == [
+        f"{kind} {name} need not wait for the API storage"
+        for kind, name in ((BUCKET, "raw"), (OBJECT, "file"))
+    ]
 
 
 VERSIONS = {

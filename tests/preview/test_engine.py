@@ -14,6 +14,7 @@ import pytest
 
 from catalog.contract import Contract, Kind, load_all
 from local_cloud.engine.making import AT_ONCE
+from local_cloud.engine.order import races
 from local_cloud.engine.project import BUCKET, DATASET, OBJECT, TABLE, Project
 from local_cloud.engine.stack import EngineError, EngineStack, Step
 from local_cloud.program import Resource, run_program
@@ -178,6 +179,10 @@ def test_up_makes_what_the_program_registers(
 
 def test_a_second_preview_has_nothing_to_do(second_preview: list[Step]) -> None:
     assert second_preview == [], "a value of the program differs from run to run"
+
+
+def test_nothing_is_made_by_luck_after_what_it_needs(at_first: list[Found]) -> None:
+    assert races(at_first, PROJECT) == []
 
 
 def test_a_byte_of_source_makes_another_archive_and_moves_its_functions(
