@@ -1,4 +1,4 @@
-"""What people and CI run: `nox -s demo`, `nox -s tests`, `nox -s try -- DATASET FILE…`, lint, types."""
+"""What people and CI run: `nox -s demo`, `tests`, `preview`, `try -- DATASET FILE…`, lint, types."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(CACHE / "b
 """Keeps compiled modules of the big packages: without it each start compiles them anew."""
 
 
-def _install(session: nox.Session, group: str) -> None:
-    """Install exactly what `uv.lock` holds for a dependency group."""
+def _install(session: nox.Session, group: str, *options: str) -> None:
+    """Install exactly what `uv.lock` holds for a dependency group; `--inexact` leaves what is there."""
     session.run_install(
         "uv",
         "sync",
@@ -28,6 +28,7 @@ def _install(session: nox.Session, group: str) -> None:
         "--frozen",
         "--only-group",
         group,
+        *options,
         "--python",
         session.virtualenv.location,
         env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
@@ -56,6 +57,36 @@ def tests(session: nox.Session) -> None:
     _install(session, "tests")
     two = ("-n", "2", "--dist", "loadfile")
     session.run("python", "-m", "pytest", *two, *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
+def preview(session: nox.Session) -> None:
+    """The stack under Pulumi's real engine with a stand-in provider, then in the local cloud."""
+    _install(session, "tests")
+    found = _pulumi(session)
+    if not found:
+        session.skip("Go's modules cannot be reached; the command that failed stands above")
+    path = os.pathsep.join([str(Path(found).parent), os.environ["PATH"]])
+    env = {**BYTECODE, "PATH": path}
+    session.run(
+        "python", "-m", "pytest", "tests/preview", "-m", "engine", *session.posargs, env=env
+    )
+
+
+def _pulumi(session: nox.Session) -> str:
+    """Pulumi's CLI: on PATH or in the cache, else built there; nothing where it cannot be had."""
+
+    def ask(command: str) -> str:
+        """The answer to a question about the CLI; what goes on meanwhile is told as it happens."""
+        words = ("-m", "local_cloud.engine.cli", command, str(CACHE / "pulumi"))
+        return str(session.run("python", *words, silent=True, stderr=None)).strip()
+
+    found = ask("find")
+    if found:
+        return found
+    if not ask("go"):
+        _install(session, "go", "--inexact")
+    return ask("build")
 
 
 @nox.session(python=PYTHON)

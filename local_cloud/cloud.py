@@ -25,7 +25,7 @@ from local_cloud.gate import Gate
 from local_cloud.in_process import InProcessFunctions
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
-from local_cloud.program import Setting, run_program
+from local_cloud.program import Run, Setting, run_program
 from local_cloud.provision import Provisioner, StandIns
 from local_cloud.publishers import Publishers
 from local_cloud.pubsub import PubSub
@@ -48,8 +48,9 @@ class LocalCloud:
     It begins at the virtual time `start`. `roots` are further folders with data sets; `origins`
     says what stands behind the publishers' names (data set, or `*` for all); `live` fetches from
     the real publishers instead. `in_process` runs the steps in this process, for tests of crashes.
-    `settings` are further keys of the stack's configuration. `storage` and `bigquery` are clients
-    for looking on: they go past the gate.
+    `settings` are further keys of the stack's configuration. `run` runs the stack's program: under
+    mocks, unless told otherwise. `storage` and `bigquery` are clients for looking on: they go past
+    the gate.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LocalCloud:
         live: bool = False,
         in_process: bool = False,
         settings: Mapping[str, str] | None = None,
+        run: Run = run_program,
         settle_seconds: float = 120.0,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="citypulse-")
@@ -70,6 +72,7 @@ class LocalCloud:
         self.clock = VirtualClock(start)
         self.supervisor = Supervisor(self.folder)
         self._in_process = in_process
+        self._run = run
         self._settle_seconds = settle_seconds
         self._settings: dict[str, Setting] = {
             "citypulse:roots": [str(root) for root in roots if root.resolve() != REPOSITORY],
@@ -179,7 +182,7 @@ class LocalCloud:
             **self._settings,
         }
         program = REPOSITORY / "infra_pulumi" / "__main__.py"
-        run_program(program, settings, Provisioner(self.stand_ins))
+        self._run(program, settings, Provisioner(self.stand_ins))
 
     def _begin(self) -> None:
         """Make every part; nothing listens yet."""

@@ -56,6 +56,9 @@ type Setting = str | list[str] | dict[str, str]
 type Make = Callable[[Resource], tuple[str, Mapping[str, Any]]]
 """Makes a resource and gives its id and what its outputs have beyond its inputs."""
 
+type Run = Callable[[Path, Mapping[str, Setting], Make], None]
+"""Runs a program (an `__main__.py`) with settings; each of its resources is handed to the maker."""
+
 
 def run_program(
     program: Path,
@@ -86,7 +89,7 @@ def run_program(
         pulumi.runtime.set_mocks(
             mocks, project="citypulse", stack=stack, preview=False, monitor=monitor
         )
-        pulumi.runtime.set_all_config({key: _text(value) for key, value in settings.items()})
+        pulumi.runtime.set_all_config({key: as_text(value) for key, value in settings.items()})
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(run))
     finally:
         for task in asyncio.all_tasks(loop):  # a run that failed leaves some behind
@@ -115,10 +118,7 @@ class _Mocks(Mocks):
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """Answer a look-up."""
-        if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":  # noqa: S105
-            agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
-            return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}, []
-        raise UnknownResource(f"the program looks up {args.token}: answer it in {__name__}")
+        return look_up(args.token), []
 
 
 class _Monitor(MockMonitor):
@@ -151,5 +151,14 @@ def _type_and_name(urn: str) -> tuple[str, str]:
     return types.rpartition("$")[2], name
 
 
-def _text(value: Setting) -> str:
+def look_up(token: str) -> dict[str, Any]:
+    """The answer to a function of the provider; raises UnknownResource."""
+    if token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":  # noqa: S105
+        agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
+        return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}
+    raise UnknownResource(f"the program looks up {token}: answer it in {__name__}")
+
+
+def as_text(value: Setting) -> str:
+    """A value of the stack's configuration as Pulumi keeps it."""
     return value if isinstance(value, str) else json.dumps(value)
