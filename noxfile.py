@@ -66,11 +66,9 @@ def preview(session: nox.Session) -> None:
     found = _pulumi(session)
     if not found:
         session.skip("Go's modules cannot be reached; the command that failed stands above")
-    path = os.pathsep.join([str(Path(found).parent), os.environ["PATH"]])
-    env = {**BYTECODE, "PATH": path}
-    session.run(
-        "python", "-m", "pytest", "tests/preview", "-m", "engine", *session.posargs, env=env
-    )
+    path = os.pathsep.join([str(Path(found).parent), session.bin, os.environ["PATH"]])
+    engine = ("tests/preview", "-m", "engine", "-n", "2", "--dist", "loadfile", *session.posargs)
+    session.run("python", "-m", "pytest", *engine, env={**BYTECODE, "PATH": path})
 
 
 def _pulumi(session: nox.Session) -> str:

@@ -11,13 +11,15 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import product
 
 from catalog.contract import Column, Contract
 
 _ALIAS = re.compile(r"(?P<name>.*?)(?:@(?P<nth>\d+))?(?:#(?P<item>\d+))?", re.DOTALL)
 _SHOWN = 1_000
+_NAMES = 10_000
+"""How many names, of contracts and of files, are remembered; a publisher may send any number."""
 
 
 class RunRefused(Exception):
@@ -100,7 +102,7 @@ def numbered(header: Sequence[str]) -> list[str]:
     return names
 
 
-@cache
+@lru_cache(_NAMES)
 def normal(name: str) -> str:
     """A name without case, accents, blanks and punctuation; an `@` before it, `@2` and `#0` stay."""
     base, nth, item = parsed(name)
@@ -109,7 +111,7 @@ def normal(name: str) -> str:
     return kept + (f"@{nth}" if nth else "") + ("" if item is None else f"#{item}")
 
 
-@cache
+@lru_cache(_NAMES)
 def parsed(alias: str) -> tuple[str, int | None, int | None]:
     """The name, the number among columns of that name, and the item of an alias."""
     found = _ALIAS.fullmatch(alias)

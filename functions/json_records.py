@@ -14,8 +14,10 @@ from functions.reading import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of
 
 _DEPTH = 4
 _ITEMS = 8
-_LAYOUTS = 500
 _NAMES = 200
+_WIDEST = 500
+_MOST_NAMES = 20_000
+"""How many names a layout may have to be kept, and all that are kept together."""
 
 
 class Records:
@@ -28,7 +30,7 @@ class Records:
         self.seen = seen
         self._contract = contract
         self._where = where
-        self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._layouts = Layouts()
         self._found: set[str] = set()
         self._ignored = frozenset(map(normal, (*contract.ignored, *beside)))
 
@@ -72,11 +74,9 @@ class Records:
     def _layout(self, fields: list[tuple[str, str, str]]) -> Layout:
         """The layout of a record with these fields: records may leave fields out."""
         names = tuple(name for _, name, _ in fields)
-        found = self._layouts.get(names)
+        found = self._layouts.find(names)
         if found is None:
-            if len(self._layouts) >= _LAYOUTS:
-                self._layouts.clear()
-            found = self._layouts[names] = layout(self._contract, names)
+            found = self._layouts.keep(names, layout(self._contract, names))
             self._found.update(
                 column.name
                 for column, place in zip(self._contract.columns, found.places, strict=True)
@@ -100,6 +100,37 @@ class Records:
             if unknown and (root in self.seen.unknown or len(self.seen.unknown) < _NAMES):
                 sample = self.seen.unknown.get(root) or value[:SAMPLE_CHARACTERS]
                 self.seen.unknown[root] = sample
+
+
+class Layouts:
+    """The layouts of the records so far, as long as their names are few.
+
+    A publisher decides how many fields a record has: what is kept is bounded by names, not layouts.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is kept yet."""
+        self.kept: dict[tuple[str, ...], Layout] = {}
+        self._names = 0
+        self._newest: tuple[tuple[str, ...], Layout] | None = None
+
+    def find(self, names: tuple[str, ...]) -> Layout | None:
+        """The layout of these names, if it is known; the newest one is, however wide."""
+        if self._newest and self._newest[0] == names:
+            return self._newest[1]
+        return self.kept.get(names)
+
+    def keep(self, names: tuple[str, ...], found: Layout) -> Layout:
+        """Keep the layout of these names, where they are few; gives it back."""
+        self._newest = names, found
+        if len(names) > _WIDEST:
+            return found
+        if self._names + len(names) > _MOST_NAMES:
+            self.kept.clear()
+            self._names = 0
+        self.kept[names] = found
+        self._names += len(names)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

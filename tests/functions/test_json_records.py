@@ -1,0 +1,56 @@
+"""Records of JSON with any number of fields: what is remembered of their names is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from catalog.contract import DATASETS, load
+from functions import columns, json_records
+from functions.json_records import Record, Records
+from functions.reading import Seen
+
+CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
+SITE = next(at for at, column in enumerate(CONTRACT.columns) if column.name == "site_code")
+
+
+def records(shapes: int, fields: int) -> Iterator[dict[str, object]]:
+    """Two records of each shape, the second of them after all the first; the site among them."""
+    for _ in range(2):
+        for shape in range(shapes):
+            yield {f"k{shape}_{field}": 1 for field in range(fields - 1)} | {"Code Site": "PW1"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "fields", "kept"),
+    [(3, 10, 3), (2, 2_000, 0), (210, 100, 200), (30, 500, 30), (45, 500, 40)],
+    ids=["few", "wide", "many", "as wide as may be", "many of them"],
+)
+def test_layouts_are_kept_by_their_names(shapes: int, fields: int, kept: int) -> None:
+    made = Records(CONTRACT, "x", Seen(shape="json"))
+    most = 0
+    for line, record in enumerate(records(shapes, fields)):
+        row = made.row(line, "", record)
+        assert isinstance(row, Record)
+        assert row.values[SITE] == "PW1"
+        most = max(most, sum(map(len, made._layouts.kept)))
+    assert most == kept * fields
+    for remembered in (columns.normal, columns.parsed):
+        assert remembered.cache_info().currsize <= columns._NAMES
+
+
+def test_the_newest_layout_is_known_however_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of wide records that are all alike is laid out once."""
+    laid: list[int] = []
+    layout = json_records.layout
+
+    def seen(*given: object) -> columns.Layout:
+        laid.append(1)
+        return layout(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(json_records, "layout", seen)
+    made = Records(CONTRACT, "x", Seen(shape="json"))
+    for line, record in enumerate(records(1, 2_000)):
+        made.row(line, "", record)
+    assert len(laid) == 1
