@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local_cloud.program import Resource
+from local_cloud.provision import RECORDED
 from tests.infra_pulumi.inventory import GOLDEN, RENEW, inventory
 from tests.infra_pulumi.stacks import registered, stack_files
 
@@ -15,6 +16,10 @@ def test_the_stack_is_as_its_golden_says(stack: str) -> None:
     wanted = path.read_text(encoding="utf-8") if path.exists() else ""
     made = inventory(registered(stack).resources)
     assert made == wanted, f"look at the difference, then renew it: {RENEW}"
+
+
+def test_a_type_that_is_only_recorded_is_one_that_a_stack_has() -> None:
+    assert {r.type for r in registered("prod").resources} >= RECORDED
 
 
 def test_hashes_are_masked_and_nothing_else() -> None:
