@@ -20,7 +20,7 @@ class NewerFormat(ValueError):
 
 
 class Origin(StrEnum):
-    """Where rows come from; travels from the run to page, API and export."""
+    """Where rows come from; travels from the run to the reports."""
 
     PUBLISHER = "publisher"
     SAMPLE = "sample"

@@ -14,7 +14,7 @@ _AHEAD = 2
 
 
 def ahead(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What `work` makes of each item, in order; three items are worked on before they are asked for.
+    """What `work` makes of each item, in order; two items are worked on before they are asked for.
 
     An error of `items` or `work` is raised where its result would stand.
     """

@@ -1,0 +1,32 @@
+"""What the page on adding a data set tells to put into a contract is one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from catalog.contract import DATASETS, Times, load
+
+PAGE = Path(__file__).parents[2] / "docs" / "adding-a-data-set.md"
+WHOLE = re.compile(r"\[\[source\.fetch\]\]\n(?:.+\n)+")
+
+
+def test_the_sessions_in_slices(tmp_path: Path) -> None:
+    """The page's fragment in place of the contract's one source."""
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    [fragment] = [block for block in blocks if "opendata.paris.fr" in block]
+    shipped = (DATASETS / "paris_wifi_usage.toml").read_text(encoding="utf-8")
+    made, changes = WHOLE.subn(lambda _: fragment, shipped)
+    path = tmp_path / "paris_wifi_usage.toml"
+    path.write_text(made, encoding="utf-8")
+    contract = load(path)
+    assert changes == 1
+    assert contract.source.slices is not None
+    assert (contract.source.slices.first, contract.source.slices.times) == ("2019-01", Times.UTC)
+    [source] = contract.source.fetch
+    [url] = source.urls
+    address = contract.address(url, "2024-07")
+    assert "where=datetime%20%3E%3D%20date'2024-06-30T22:00:00Z'%20and" in address
+    assert "date'2024-07-31T22:00:00Z'" in address
+    [start] = [column for column in contract.columns if column.name == contract.time_column]
+    assert "datetime" in start.aliases
