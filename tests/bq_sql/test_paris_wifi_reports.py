@@ -545,7 +545,8 @@ BAD = [
     (PERIODS, "wifi_site_history", LATER.format("joins_from")),
     (PERIODS, "wifi_site_history", "SELECT * REPLACE (CAST(NULL AS DATE) AS valid_to) FROM"),
     (JOINED, "wifi_site_use", plus("sessions_never_joined")),
-    (JOINED, "wifi_site_use", plus("sessions_while_open", "9")),
+    (JOINED, "wifi_site_use", plus("sessions_while_open", "IF(open_days > 0, 9, 0)")),
+    (JOINED, "wifi_site_use", "SELECT * REPLACE (0 AS open_days) FROM"),
     (JOINED, "wifi_site_use", plus("open_days", "99")),
     (OPEN, "wifi_sites_by_district", plus("open_sites", "9")),
 ]  # fmt: skip
