@@ -52,6 +52,13 @@ def try_files(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def export(session: nox.Session) -> None:
+    """A made-up Paris Wi-Fi usage export: `nox -s export -- --rows 5000 --out usage.csv`."""
+    _install(session, "local")
+    session.run("python", "-m", "local_cloud", "export", *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
     """Every test that needs no cloud, in two processes with a local cloud each; `-- -n 0` in one."""
     _install(session, "tests")

@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from catalog.contract import load_all
+from catalog.contract import ContractError, load_all
+from catalog.records import Origin
+from catalog.reports import ReportError, load_reports
 from local_cloud import demo, trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.pubsub import ReceivedMessage
 from local_cloud.synthetic.faults import Fault
 from local_cloud.synthetic.layouts import Layout
 from local_cloud.synthetic.usage import Export, Order, write
+
+_PATIENCE_SECONDS = 3_600.0
+"""How long `try` waits for a run to come home: a large file on a busy machine takes its time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +51,10 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--query", action="append", default=[], help="SQL to run at the end")
     parser.add_argument("--root", action="append", default=[], type=Path, help="a further folder")
+    parser.add_argument(
+        "--origin", type=Origin, choices=list(Origin), default=Origin.SAMPLE,
+        help="what the rows say of themselves: of a made-up file, synthetic",
+    )  # fmt: skip
     parser.set_defaults(run=_try)
 
 
@@ -54,9 +63,12 @@ def _try(options: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr):
         try:
             document = _tried(options)
-        except trial.TrialError as error:
+        except (trial.TrialError, ContractError, ReportError) as error:
             print(f"try: {error}", file=sys.stderr)
             return 2
+        except TimeoutError as error:
+            print(f"try: gave up waiting: {error}; what was done stands above", file=sys.stderr)
+            return 1
     json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=str)
     sys.stdout.write("\n")
     return 0
@@ -72,10 +84,24 @@ def _tried(options: argparse.Namespace) -> dict[str, object]:
             f"{options.dataset!r} is no data set; there are: {', '.join(sorted(contracts))}"
         )
     runs = trial.timed([trial.parse(text) for text in options.files], datetime.now(UTC))
+    contract = contracts[options.dataset]
+    _refuse_broken_reports([root / "bq_sql" / contract.system for root in (REPOSITORY, *roots)])
     start = min(served.time for served in runs if served.time)
-    with LocalCloud(start=start, roots=roots) as cloud:
+    with LocalCloud(
+        start=start, roots=roots, origins={"*": options.origin}, settle_seconds=_PATIENCE_SECONDS
+    ) as cloud:
         cloud.pubsub.on_publish("events", _log)
-        return trial.try_files(cloud, contracts[options.dataset], runs, options.query)
+        document = trial.try_files(cloud, contract, runs, options.query, options.origin)
+    for failure in document["failures"]:
+        print(f"try: {failure['step']} {failure['name']}: {failure['reason']}", file=sys.stderr)
+    return document
+
+
+def _refuse_broken_reports(folders: Iterable[Path]) -> None:
+    """Raise ReportError for the first report that cannot be read, before anything is started."""
+    for folder in folders:
+        if (folder / "tables").is_dir():
+            load_reports(folder)
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:

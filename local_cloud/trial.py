@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from catalog.contract import Contract, Kind
 from catalog.records import Claim, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions import streams
+from local_cloud import failures
 from local_cloud.cloud import LocalCloud
 from local_cloud.pubsub import ReceivedMessage
 from local_cloud.pubsub_files import encode
@@ -100,9 +101,16 @@ def _paths(served: Served) -> str:
 
 
 def try_files(
-    cloud: LocalCloud, contract: Contract, runs: Sequence[Served], queries: Sequence[str]
+    cloud: LocalCloud,
+    contract: Contract,
+    runs: Sequence[Served],
+    queries: Sequence[str],
+    origin: Origin = Origin.SAMPLE,
 ) -> dict[str, Any]:
-    """Serve the runs one after the other; gives the document that `try` prints."""
+    """Serve the runs one after the other; gives the document that `try` prints.
+
+    `origin` is what every row of them says of itself.
+    """
     bucket = cloud.bucket("raw")
     offered = []
     files = []
@@ -112,7 +120,7 @@ def try_files(
         if contract.kind is Kind.STREAM:
             _send(bucket, contract, run, served)
         else:
-            _offer(bucket, contract, run, served, _taken(cloud, contract))
+            _offer(bucket, contract, run, (served, origin), _taken(cloud, contract))
         _settle(cloud, contract, run)
         offered.append((served, run))
         if contract.kind.replaced:  # told now: the next run may replace these slots
@@ -120,9 +128,13 @@ def try_files(
     if not contract.kind.replaced:
         _close(cloud, contract)
         files = [_file(cloud, contract, served, run) for served, run in offered]
-    cloud.scheduler.run_queries()
+    failed = [
+        *failures.of_batches(cloud, contract.system),
+        *failures.of_reports(cloud.scheduler.run_queries()),
+    ]
     return {
         "files": files,
+        "failures": [asdict(each) for each in failed],
         "tables": dict(_tables(cloud, contract)),
         "queries": [_query(cloud, sql) for sql in queries],
     }
@@ -192,9 +204,14 @@ def _send(bucket: storage.Bucket, contract: Contract, run: Run, served: Served) 
 
 
 def _offer(
-    bucket: storage.Bucket, contract: Contract, run: Run, served: Served, taken: dict[str, str]
+    bucket: storage.Bucket,
+    contract: Contract,
+    run: Run,
+    offered: tuple[Served, Origin],
+    taken: dict[str, str],
 ) -> None:
     """Put a run's files and its claim where `download` would have put them."""
+    served, origin = offered
     files = []
     for path, name in zip(served.paths, _names(served.paths), strict=True):
         blob = bucket.blob(names.raw_data(contract.dataset, run, "try", name))
@@ -208,7 +225,7 @@ def _offer(
         )  # fmt: skip
     same = taken.get(_digest(files)) if contract.kind.replaced else None
     claim = Claim(
-        dataset=contract.dataset, run=run.name, origin=Origin.SAMPLE, source="try", attempt="try",
+        dataset=contract.dataset, run=run.name, origin=origin, source="try", attempt="try",
         outcome=Outcome.UNCHANGED if same else Outcome.ACCEPTED, same_as=same,
         fetched_at=run.time.isoformat(), files=tuple(files),
     )  # fmt: skip
@@ -280,6 +297,7 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
         "header": list(reports[0].header) if reports else [],
         "aliases": {k: v for report in reports for k, v in report.aliases.items()},
         "unknown_columns": {k: v for report in reports for k, v in report.unknown_columns.items()},
+        "missing_columns": sorted({name for report in reports for name in report.missing_columns}),
         "slots": _slots(cloud, contract, record) if record else {},
     }
 
@@ -309,7 +327,7 @@ def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[st
     """The counts of one slot: as loaded, or as held back; `run` is None where all runs count."""
     newer = loaded is not None and run is not None and loaded["run"] > run
     if part.held or loaded is None or newer:
-        reason = "slot held: too many rejected rows" if part.held else "not loaded"
+        reason = "slot held: too many rejected rows" if part.held else "not loaded: see failures"
         if loaded is not None and newer:
             reason = f"a newer run counts: {loaded['run']}"
         return {

@@ -18,9 +18,10 @@ SAMPLES = REPOSITORY / "tests" / "data" / "wifi"
 OLD = SAMPLES / "sites_2017-05_juuljul_v1_records.json"
 NEW = SAMPLES / "sites_2023-05_simonejw.geojson"
 SQL = "SELECT slot_start, COUNT(*) AS n FROM lake.wifi_sites GROUP BY 1 ORDER BY 1"
-NEED = {"files", "tables", "queries"}
+NEED = {"files", "failures", "tables", "queries"}
 OF_A_FILE = {
-    "files", "run", "outcome", "reason", "encoding", "header", "aliases", "unknown_columns", "slots",
+    "files", "run", "outcome", "reason", "encoding", "header", "aliases", "unknown_columns",
+    "missing_columns", "slots",
 }  # fmt: skip
 OF_A_SLOT = {"rows_in", "rows_out", "rejected", "duplicates"}
 
