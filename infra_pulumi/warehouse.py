@@ -58,15 +58,18 @@ class Warehouse(pulumi.ComponentResource):
             )
             for table in OPS_TABLES
         }
-        self.schemas = schemas(t for c in args.contracts.values() for t in c.lake_tables())
+        now = schemas(t for c in args.contracts.values() for t in c.lake_tables())
         self._safe = pulumi.Output.from_input(args.before).apply(
-            lambda before: refuse_loss(before or {}, self.schemas, args.config.rebuilt)
+            lambda before: refuse_loss(before or {}, now, args.config.rebuilt)
         )
         self.lake = {
             name: table
             for contract in args.contracts.values()
             for name, table in self._lake_tables(contract)
         }
+        # Told only once the tables are so: what a refused deployment gave out would pass the next.
+        made = pulumi.Output.all(*(table.id for table in self.lake.values()))
+        self.schemas: pulumi.Output[Schemas] = made.apply(lambda _: now)
         self.register_outputs({})
 
     def _dataset(self, name: str, text: str, config: StackConfig) -> gcp.bigquery.Dataset:
