@@ -30,7 +30,7 @@ def test_the_trees_are_a_data_set(tmp_path: Path) -> None:
     told = block("toml", 'title = "Lyon: trees by month"')
     (tables / "trees_by_month.toml").write_text(told, encoding="utf-8")
     [report] = load_reports(tables.parent)
-    assert report.datasets == (load(contract).dataset,)
+    assert set(report.declared.datasets) == {load(contract).dataset}
 
 
 def test_the_sessions_in_slices(tmp_path: Path) -> None:
