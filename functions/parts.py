@@ -23,10 +23,14 @@ from catalog.contract import Bounds, Column
 from catalog.names import SplitKey
 from catalog.records import Part
 from functions import arrays
+from functions.columns import RunRefused
 from functions.cut import Cut
 from functions.grid import Bytes, Places
 from functions.row_groups import RowGroups
 from functions.uploads import Upload
+
+MOST_SLOTS = 1_000
+"""Slots of one run: each holds up to a chunk of upload, 256 KiB, until the run ends."""
 
 _SHARED_BYTES = 12 << 20
 _WAITING_BYTES = 28 << 20
@@ -72,7 +76,10 @@ class Parts:
         }
 
     def add(self, cut: Cut) -> None:
-        """Add the rows of the slots that a cut found, and count its rejects by slot."""
+        """Add the rows of the slots that a cut found, and count its rejects by slot.
+
+        Raises RunRefused for a run of more than `MOST_SLOTS` slots.
+        """
         count = sum(rows.num_rows for rows in cut.tables.values())
         for slot, rows in cut.tables.items():
             share = cut.bytes * rows.num_rows // count
@@ -124,6 +131,11 @@ class Parts:
     def _slot(self, slot: str) -> SlotPart:
         found = self.slots.get(slot)
         if found is None:
+            if len(self.slots) >= MOST_SLOTS:
+                raise RunRefused(
+                    f"{self._dataset} {self._key.run.name}: more than {MOST_SLOTS:,} slots, {slot} "
+                    "among them; choose a longer slot_unit, or slices ([source.slices])"
+                )
             name = names.part(self._dataset, slot, self._key, self._attempt)
             upload = Upload(self._bucket, name, "application/vnd.apache.parquet")
             found = SlotPart(

@@ -147,6 +147,29 @@ def test_refused_runs(desk: Desk, given: bytes, said: str):
     assert desk.clients.published == []
 
 
+TOO_MANY_SLOTS = (
+    "paris_wifi_usage 20250605T041700Z: more than 2 slots, 2019-05 among them; choose a longer "
+    "slot_unit, or slices ([source.slices])"
+)
+
+
+@pytest.mark.parametrize(
+    ("most", "reason"),
+    [
+        (3, None),
+        (2, TOO_MANY_SLOTS),
+    ],
+)
+def test_a_run_has_only_so_many_slots(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int, reason: str | None
+):
+    monkeypatch.setattr("functions.parts.MOST_SLOTS", most)
+    months = [ROWS[0].replace("2019-09", f"2019-{month:02}") for month in (3, 4, 5)]
+    record = desk.taken(USAGE_CONTRACT, body(months))
+    assert record.reason == reason
+    assert len(desk.names("landing", "parts/")) == len(record.parts) == (0 if reason else 3)
+
+
 REJECTED = [
     ("Latin-1 letter", {"f17": "Fran\udce7ais"}, "bytes that are not of the encoding"),
     ("NUL", {"f17": "a\0b"}, "a NUL byte"),
