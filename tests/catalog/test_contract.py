@@ -170,7 +170,9 @@ def test_slices_that_cannot_be_kept(tmp_path: Path, text: str, said: str) -> Non
 
 def test_the_contract_that_the_page_shows_loads(tmp_path: Path) -> None:
     page = (DATASETS.parents[1] / "docs" / "adding-a-data-set.md").read_text(encoding="utf-8")
-    whole, cut = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[:2]
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    [whole] = [block for block in blocks if 'dataset = "lyon_trees"' in block]
+    [cut] = [block for block in blocks if "data.example.fr/api" in block]
     assert load(write(tmp_path, whole, "lyon_trees")).source.slices is None
     at, bounds = whole.index("[[source.fetch]]"), whole.index("[bounds]")
     sliced = load(write(tmp_path, whole[:at] + cut + whole[bounds:], "lyon_trees"))
