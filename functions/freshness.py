@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from google.cloud.storage import Bucket
+from google.cloud.storage import Blob, Bucket
 
 from catalog import names
 from catalog.contract import Contract, Kind
-from catalog.records import Claim, Event, Outcome
+from catalog.records import OUTCOME, Claim, Event, Outcome
 from catalog.runs import Run
 from functions import store
 from functions.boundary import event
@@ -49,11 +49,15 @@ def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
     listed = raw.list_blobs(
         prefix=folder,
         start_offset=folder + Run.at(since).name,
-        fields="items(name),nextPageToken",
+        fields="items(name,metadata),nextPageToken",
     )
-    runs = reversed([blob.name for blob in listed])
-    return any(_good(store.read(raw, name)) for name in runs)
+    return any(_good(raw, claim) for claim in reversed(list(listed)))
 
 
-def _good(claim: bytes | None) -> bool:
-    return claim is not None and Claim.decode(claim).outcome is not Outcome.REFUSED
+def _good(raw: Bucket, claim: Blob) -> bool:
+    """Whether a claim took its run or saw nothing new; read only if its listing does not tell."""
+    told = (claim.metadata or {}).get(OUTCOME)
+    if told is not None:
+        return Outcome(told) is not Outcome.REFUSED
+    body = store.read(raw, claim.name)
+    return body is not None and Claim.decode(body).outcome is not Outcome.REFUSED

@@ -11,6 +11,7 @@ from catalog.contract import Contract, Kind
 from catalog.records import Claim, Origin, Outcome
 from catalog.runs import Run
 from catalog.slots import Unit
+from functions import store
 from functions.freshness import overdue
 from tests.functions.step_cloud import NOW, Toy, contract, message
 
@@ -20,13 +21,19 @@ HOURS = 2
 """The toys' objective."""
 
 
-def claim(toy: Toy, of: Contract, hours_ago: float, outcome: Outcome) -> None:
+def claim(toy: Toy, of: Contract, hours_ago: float, outcome: Outcome, *, told: bool) -> None:
+    """Leave a claim in raw, its outcome told in its metadata or in its text alone."""
     run = Run.at(NOW - timedelta(hours=hours_ago))
     made = Claim(
         dataset=of.dataset, run=run.name, outcome=outcome, origin=Origin.PUBLISHER, source="it",
         fetched_at=run.time.isoformat(),
     )  # fmt: skip
-    toy.raw.blob(names.claim(of.dataset, run)).upload_from_string(made.encode())
+    store.create(
+        toy.raw,
+        names.claim(of.dataset, run),
+        made.encode(),
+        metadata=made.metadata if told else None,
+    )
 
 
 CASES: dict[str, tuple[list[tuple[float, Outcome]], bool]] = {
@@ -39,14 +46,15 @@ CASES: dict[str, tuple[list[tuple[float, Outcome]], bool]] = {
 }
 
 
+@pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("case", CASES)
-def test_a_fetch_within_the_objective(toy: Toy, case: str) -> None:
+def test_a_fetch_within_the_objective(toy: Toy, case: str, told: bool) -> None:
     claims, late = CASES[case]
     for hours_ago, outcome in claims:
-        claim(toy, toy.full, hours_ago, outcome)
-    told = list(overdue([toy.full], toy.raw, message(b"{}", NOW)))
-    assert [event.dataset for event in told] == ([toy.full.dataset] if late else [])
-    for event in told:
+        claim(toy, toy.full, hours_ago, outcome, told=told)
+    events = list(overdue([toy.full], toy.raw, message(b"{}", NOW)))
+    assert [event.dataset for event in events] == ([toy.full.dataset] if late else [])
+    for event in events:
         assert (event.step, event.outcome, event.severity) == ("sweep", "overdue", "ERROR")
         assert "2025-06-05 00:10 UTC, 2 hours" in event.message
 

@@ -78,9 +78,9 @@ def test_what_need_not_be_split_is_not_read(toy: Toy, monkeypatch: pytest.Monkey
     name = claim(toy)
     claim(toy, Outcome.REFUSED, "20250605T020800Z")
     claim(toy, Outcome.UNCHANGED, "20250605T020900Z")
-    old = claim(toy, Outcome.UNCHANGED, "20250605T021000Z", told=False)
+    old = claim(toy, Outcome.UNCHANGED, "20250605T020600Z", told=False)
     assert sent(toy) == [("split", name)]
-    assert sorted(read) == [name, old]
+    assert sorted(read) == [old, name]
 
 
 def test_a_streams_file_without_split(toy: Toy) -> None:

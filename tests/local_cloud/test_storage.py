@@ -1,4 +1,4 @@
-"""Which notifications get an event, and what they get. The server itself is seen in test_gate."""
+"""Which notifications get an event, and what they get. The server itself is seen in test_sql_gate."""
 
 from __future__ import annotations
 
