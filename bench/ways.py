@@ -65,25 +65,25 @@ def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
     blob.upload_from_filename(str(export))
     claim = claim_of(export, int(blob.generation))
 
-    def timed() -> None:
+    def _timed() -> None:
         with closing(_Stop(supervisor.stop)):
             split(claim, Zones(*buckets))
 
-    return timed
+    return _timed
 
 
 def pandas(export: Path, folder: Path, start: str) -> Callable[[], None]:
     """As the original does: the whole file in memory, a CSV file for each month of the start."""
     pd = importlib.import_module("pandas")
 
-    def timed() -> None:
+    def _timed() -> None:
         table = pd.read_csv(export, sep=";", low_memory=False)
         table[start] = pd.to_datetime(table[start], errors="coerce", utc=True)
         table = table.dropna(subset=[start])
         for month, rows in table.groupby(table[start].dt.strftime("%Y-%m")):
             rows.to_csv(folder / f"usage_{month}.csv", sep=";", index=False)
 
-    return timed
+    return _timed
 
 
 def duckdb(export: Path, folder: Path, start: str) -> Callable[[], None]:
@@ -99,12 +99,12 @@ def duckdb(export: Path, folder: Path, start: str) -> Callable[[], None]:
         ) TO '{folder / "parts"}' (FORMAT parquet, PARTITION_BY (slot), COMPRESSION zstd)
     """  # noqa: S608 - files of this program's own
 
-    def timed() -> None:
+    def _timed() -> None:
         config = {"memory_limit": "1GB", "temp_directory": str(folder / "scratch")}
         with db.connect(config=config) as connection:
             connection.execute(statement)
 
-    return timed
+    return _timed
 
 
 def polars(export: Path, folder: Path, start: str) -> Callable[[], None]:
@@ -116,12 +116,12 @@ def polars(export: Path, folder: Path, start: str) -> Callable[[], None]:
         local = moment.str.to_datetime(time_zone="UTC").dt.convert_time_zone("Europe/Paris")
         month = local.dt.strftime("%Y-%m")
 
-    def timed() -> None:
+    def _timed() -> None:
         table = pl.scan_csv(export, separator=";", infer_schema=False).with_columns(slot=month)
         by_slot = pl.PartitionBy(folder / "parts", key="slot", include_key=False)
         table.sink_parquet(by_slot, compression="zstd", mkdir=True)
 
-    return timed
+    return _timed
 
 
 @dataclass(frozen=True)

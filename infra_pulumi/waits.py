@@ -14,7 +14,7 @@ def settling(seconds: int) -> pulumi.ResourceHookBinding:
     only first deployments wait. No further provider is needed for it.
     """
 
-    async def wait(_: pulumi.ResourceHookArgs) -> None:
+    async def _wait(_: pulumi.ResourceHookArgs) -> None:
         await asyncio.sleep(seconds)
 
-    return pulumi.ResourceHookBinding(after_create=[pulumi.ResourceHook("settle", wait)])
+    return pulumi.ResourceHookBinding(after_create=[pulumi.ResourceHook("settle", _wait)])

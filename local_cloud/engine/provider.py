@@ -92,42 +92,51 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Handshake(self, _: Any) -> Any:  # noqa: N802
+        """Says what it understands: secrets and resources as such."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True)
 
     @_refusing
     def Attach(self, _: Any) -> Empty:  # noqa: N802
+        """An engine that holds the provider's address already; nothing to do."""
         return Empty()
 
     @_refusing
     def GetPluginInfo(self, _: Any) -> Any:  # noqa: N802
+        """The version: that of the installed `pulumi-gcp`."""
         return plugin_pb2.PluginInfo(version=version("pulumi-gcp"))
 
     @_refusing
     def GetSchema(self, _: Any) -> Any:  # noqa: N802
+        """A schema of the name alone: programs in Python bring their types."""
         return provider_pb2.GetSchemaResponse(schema='{"name": "gcp"}')
 
     @_refusing
     def CheckConfig(self, request: Any) -> Any:  # noqa: N802
+        """The provider's configuration, taken as it is."""
         return provider_pb2.CheckResponse(inputs=request.news)
 
     @_refusing
     def DiffConfig(self, request: Any) -> Any:  # noqa: N802
+        """What changed in the configuration; another project replaces everything."""
         paths = list(replacing.differences(_plain(request.old_inputs), _plain(request.news)))
         return _difference(paths, [path for path in paths if path == "project"])
 
     @_refusing
     def Configure(self, _: Any) -> Any:  # noqa: N802
+        """Ready: with secrets, resources and previews."""
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True
         )
 
     @_refusing
     def Check(self, request: Any) -> Any:  # noqa: N802
+        """A resource's inputs, taken as they are where its type is known."""
         replacing.replacing_properties(_place(request)[0])
         return provider_pb2.CheckResponse(inputs=request.news)
 
     @_refusing
     def Diff(self, request: Any) -> Any:  # noqa: N802
+        """What changed in a resource, and what of it replaces it."""
         kind, _ = _place(request)
         old, new = (_by_content(_plain(told)) for told in (request.old_inputs, request.news))
         return _difference(
@@ -138,6 +147,7 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Create(self, request: Any) -> Any:  # noqa: N802
+        """Make a resource, or tell in a preview what of it is known."""
         resource = _resource(request, request.properties)
         inputs = _plain(request.properties)
         if request.preview:
@@ -157,21 +167,25 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Delete(self, request: Any) -> Empty:  # noqa: N802
+        """Take a resource away."""
         self._cloud.delete(request.id, _resource(request, request.old_inputs))
         return Empty()
 
     @_refusing
     def Read(self, request: Any) -> Any:  # noqa: N802
+        """A resource as the state has it: the stand-in's own is not looked at."""
         return provider_pb2.ReadResponse(
             id=request.id, properties=request.properties, inputs=request.inputs
         )
 
     @_refusing
     def Invoke(self, request: Any) -> Any:  # noqa: N802
+        """Answer a look-up of the program's."""
         return provider_pb2.InvokeResponse(**{"return": _struct(look_up(request.tok))})
 
     @_refusing
     def Cancel(self, _: Any) -> Empty:  # noqa: N802
+        """Nothing runs on in the background."""
         return Empty()
 
 
