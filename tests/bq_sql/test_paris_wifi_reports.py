@@ -318,6 +318,26 @@ FIGURES = {
             ("public holiday",): near(30.0, 30 / 4),
         },
     ),
+    "wifi_devices": (
+        ("device",),
+        ("sessions_counted", "minutes", "minutes_per_session"),
+        {
+            ("Mobile",): near(6, 62.0, 62 / 6),
+            ("Ordinateur",): near(1, 5.0, 5.0),
+            ("not given",): near(0, 0.0, None),
+        },
+    ),
+    "wifi_languages": (
+        ("language",),
+        ("sessions_counted", "minutes", "minutes_per_session"),
+        {
+            ("Français",): near(4, 12.0, 3.0),
+            ("Anglais",): near(1, 30.0, 30.0),
+            ("Espagnol",): near(1, 15.0, 15.0),
+            ("Allemand",): near(1, 10.0, 10.0),
+            ("not given",): near(0, 0.0, None),
+        },
+    ),
 }  # fmt: skip
 """Report → key within 2024, figures, what they must be."""
 
