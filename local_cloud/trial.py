@@ -8,10 +8,11 @@ that says of every file whether it was taken, and why not.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from local_cloud.pubsub_files import encode
 
 _AVRO = b"Obj\x01"
 _LATE_SECONDS = 2.0
+_MOST_REJECTS = 20
+_REJECT = ("file", "line", "slot", "reason", "row")
 _UNTOLD = "split failed on every try, which is a fault of ours: see the log, and report it"
 
 
@@ -299,7 +302,28 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
         "unknown_columns": {k: v for report in reports for k, v in report.unknown_columns.items()},
         "missing_columns": sorted({name for report in reports for name in report.missing_columns}),
         "slots": _slots(cloud, contract, record) if record else {},
+        "rejects": _rejects(cloud, contract, record) if record else [],
     }
+
+
+def _rejects(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> list[dict[str, Any]]:
+    """The first rejected rows of a run: those that split rejected, then those that Spark did."""
+    body = cloud.read("quarantine", record.quarantine) if record.quarantine else None
+    by_split = map(json.loads, (body or b"").decode("utf-8").splitlines())
+    by_spark = cloud.rows(
+        f"SELECT slot_start, line, reason, row FROM lake.{contract.dataset}_rejects "  # noqa: S608 - ours
+        f"WHERE run = '{record.run}' ORDER BY line LIMIT {_MOST_REJECTS}"
+    )
+    slotted = (row | {"slot": _slot_of(contract, row["slot_start"])} for row in by_spark)
+    found = itertools.islice(itertools.chain(by_split, slotted), _MOST_REJECTS)
+    return [{key: row.get(key) for key in _REJECT} for row in found]
+
+
+def _slot_of(contract: Contract, start: date) -> str:
+    """The slot with this `slot_start`: a local date, or for hours an instant."""
+    zone = contract.calendar.zone
+    moment = start if isinstance(start, datetime) else datetime.combine(start, time.min, zone)
+    return contract.calendar.slot(moment)
 
 
 def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[str, Any]:

@@ -21,7 +21,7 @@ SQL = "SELECT slot_start, COUNT(*) AS n FROM lake.wifi_sites GROUP BY 1 ORDER BY
 NEED = {"files", "failures", "tables", "queries"}
 OF_A_FILE = {
     "files", "run", "outcome", "reason", "encoding", "header", "aliases", "unknown_columns",
-    "missing_columns", "slots",
+    "missing_columns", "slots", "rejects",
 }  # fmt: skip
 OF_A_SLOT = {"rows_in", "rows_out", "rejected", "duplicates"}
 
@@ -46,10 +46,15 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
-    """One call: a file of 2017, one of 2023, the same again, and a page instead of data."""
-    page = tmp_path_factory.mktemp("try") / "sites.json"
+    """One call: a file of 2017 with a faulty row, one of 2023, the same again, and a page."""
+    folder = tmp_path_factory.mktemp("try")
+    listed = json.loads(OLD.read_text())
+    listed[1]["fields"]["nom_site"] = ""
+    old = folder / OLD.name
+    old.write_text(json.dumps(listed))
+    page = folder / "sites.json"
     page.write_text("<!DOCTYPE html><html><title>Maintenance</title></html>")
-    files = [f"{OLD}@2017-05-31", str(NEW), str(NEW), str(page)]
+    files = [f"{old}@2017-05-31", str(NEW), str(NEW), str(page)]
     command = [sys.executable, "-m", "local_cloud", "try", "paris_wifi_sites", *files]
     done = subprocess.run(
         [*command, "--query", SQL], cwd=REPOSITORY, capture_output=True, text=True, timeout=580,
@@ -92,6 +97,19 @@ def test_each_file_is_told_apart(tried: Tried) -> None:
     assert same["reason"] == "the same bytes as run 20170601T120000Z"
     assert "page" in page["reason"].lower()
     assert (page["slots"], page["header"]) == ({}, [])
+
+
+@pytest.mark.cloud
+def test_a_rejected_row_is_told_with_its_place(tried: Tried) -> None:
+    old, *others = tried.files
+    (told,) = old["rejects"]
+    row = told.pop("row")
+    assert told == {
+        "file": OLD.name, "line": 2, "slot": "2017-05-31", "reason": "name: empty",
+    }  # fmt: skip
+    assert json.loads(row)["fields"]["nom_site"] == ""
+    assert old["slots"]["2017-05-31"]["rejected"] == {"name: empty": 1}
+    assert [file["rejects"] for file in others] == [[], [], []]
 
 
 @pytest.mark.cloud
