@@ -31,7 +31,7 @@ SESSIONS = (
     Session("2024-05-01", 9, "PWA", 1, 1800.0, language="Anglais", volumes=(10**9, 5 * 10**8)),
     Session("2024-05-02", 9, "PWC", 1, 60.0),
     Session("2024-05-10", 14, "PWB", 2, 300.0, device="Ordinateur", volumes=(2 * 10**6, 10**6)),
-    Session("2024-05-19", 12, "PWB", 2, 900.0, language="Espagnol"),
+    Session("2024-05-19", 12, "PWB", 2, 900.0, language="Espagnol", volumes=(4 * 10**6, 10**6)),
     Session("2024-05-20", 12, "PWB", 2, 0.0, "zero"),
     Session("2024-05-21", 12, "PWX", "missing", None, "missing", None, None),
     Session("2024-06-03", 12, "PWA", 1, 600.0, language="Allemand"),
@@ -500,7 +500,7 @@ def test_volumes_are_in_decimal_units(reports: dict[str, list[Row]]) -> None:
         for row in reports["wifi_data_volume"]
     }
     assert found[date(2024, 5, 1), "1"] == near(2, 1, 1.0, 0.5, 1500)
-    assert found[date(2024, 5, 1), "2"] == near(3, 1, 0.002, 0.001, 3)
+    assert found[date(2024, 5, 1), "2"] == near(3, 2, 0.006, 0.002, 4)
     assert found[date(2024, 6, 1), "2"] == near(1, 0, 0, 0, None)
 
 
