@@ -17,6 +17,7 @@ from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-i
 
 from functions import store
 from local_cloud.accounts import Accounts, access_token
+from local_cloud.authority import Authority
 from local_cloud.bigquery import BigQueryServer
 from local_cloud.clock import VirtualClock
 from local_cloud.dataproc import Dataproc
@@ -37,6 +38,8 @@ PROJECT = "demo"
 REGION = "europe-west1"
 BATCH_ACCOUNT = f"spark-batch@{PROJECT}.iam.gserviceaccount.com"
 REPOSITORY = Path(__file__).resolve().parents[1]
+MEASURED = frozenset({"storage"})
+"""Services whose calls are let through by grants alone."""
 _QUIET_SECONDS = 0.15
 """How long nothing must move: the storage server tells of an object some 20 ms after its upload."""
 START = datetime(2025, 6, 5, tzinfo=UTC)
@@ -190,6 +193,8 @@ class LocalCloud:
         self.gate = Gate(
             ports[0], storage=("127.0.0.1", ports[1]), bigquery=("127.0.0.1", ports[2])
         )
+        self.authority = Authority(PROJECT, MEASURED)
+        self.gate.refusal = self.authority.refusal
         self.accounts = Accounts(self.folder / "accounts", f"{self.gate.url}/token", PROJECT)
         self._storage = StorageServer(
             self.supervisor,
@@ -236,7 +241,7 @@ class LocalCloud:
         self.dataproc = Dataproc(self.spark, self.clock, region=REGION)
         self.gate.dataproc = self.dataproc
         self.functions: FunctionHost = (
-            InProcessFunctions(self.environment)
+            InProcessFunctions(self.environment, self.gate.url)
             if self._in_process
             else FunctionProcesses(self.supervisor, self.environment)
         )
@@ -252,6 +257,7 @@ class LocalCloud:
             accounts=self.accounts,
             functions=self.functions,
             scheduler=self.scheduler,
+            authority=self.authority,
         )
 
     def _write_rows(self, table: str, rows: list[dict[str, Any]]) -> list[str]:
