@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 
 from local_cloud import wire
 from local_cloud.accounts import issue_token
-from local_cloud.calls import BODY_START, Call, read_call
+from local_cloud.calls import Call, bytes_shown, read_call
 
 __all__ = ["Call", "Gate", "Phase", "RestHandler", "Verdict"]
 
@@ -182,7 +182,7 @@ class _Connection(socketserver.BaseRequestHandler):
         if head.get("expect").lower() == "100-continue":
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = wire.request_body(head, self.reader)
-        call = read_call(head, body.peek(BODY_START), self.gate.uploads)
+        call = read_call(head, body.peek(bytes_shown(head)), self.gate.uploads)
         if self.gate.record:
             self.gate.calls.append(call)
         self._answer(call, head, body)

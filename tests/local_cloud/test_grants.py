@@ -134,7 +134,7 @@ def test_a_condition_holds_for_names_below_it_and_no_others() -> None:
 
 def test_a_condition_that_is_not_understood_is_an_error() -> None:
     condition = {"title": "t", "expression": 'resource.type != "storage.googleapis.com/Object"'}
-    with pytest.raises(ValueError, match="a-grant: condition .* is not understood"):
+    with pytest.raises(ValueError, match=r"a-grant: condition .* is not understood"):
         given(BUCKET, "roles/storage.objectCreator", bucket="demo-raw", condition=condition)
 
 
