@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from local_cloud.calls import Call
-from local_cloud.grants import Grant, Need, roles
+from local_cloud.grants import Grant, Need, permissions_of, roles
 from local_cloud.permissions import UnknownCall, needs
 
 BORNE = {
@@ -115,7 +115,7 @@ class Authority:
 
 def cure(permission: str) -> tuple[str, ...]:
     """The roles that give a permission, the narrowest first."""
-    giving = [role for role, given in roles().items() if permission in given]
+    giving = [role for role in roles() if permission in permissions_of(role)]
     return tuple(sorted(giving, key=lambda role: (len(roles()[role]), role)))
 
 

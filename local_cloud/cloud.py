@@ -174,7 +174,9 @@ class LocalCloud:
         return {
             **self.gate.environment(),
             **(_own_way_out() if self.live else self.publishers.env),
-            "PUBSUB_EMULATOR_HOST": self.pubsub.endpoint_of(account),
+            "PUBSUB_EMULATOR_HOST": self.pubsub.endpoint
+            if self._in_process
+            else self.pubsub.endpoint_of(account),
             "DATAPROC_API_ENDPOINT": self.gate.url,
             "GOOGLE_APPLICATION_CREDENTIALS": str(self.accounts.key_file(account)),
             "GOOGLE_CLOUD_PROJECT": PROJECT,
@@ -230,7 +232,7 @@ class LocalCloud:
             table_schema=self._table_schema,
             write_file=self._write_file,
         )
-        self.pubsub.refusal = self._may_publish
+        self.pubsub.refusal = self.publish_refusal
         self.pubsub.create_topic(EVENTS_TOPIC)
         self.router = NotificationRouter(self.pubsub, may_publish=self._may_notify)
         self.publishers = Publishers(free_port())
@@ -247,7 +249,7 @@ class LocalCloud:
         self.dataproc = Dataproc(self.spark, self.clock, region=REGION)
         self.gate.dataproc = self.dataproc
         self.functions: FunctionHost = (
-            InProcessFunctions(self.environment, self.gate.url)
+            InProcessFunctions(self.environment, self.gate.url, self.publish_refusal)
             if self._in_process
             else FunctionProcesses(self.supervisor, self.environment)
         )
@@ -266,13 +268,14 @@ class LocalCloud:
             authority=self.authority,
         )
 
-    def _may_publish(self, account: str, topic: str) -> str | None:
+    def publish_refusal(self, account: str, topic: str) -> str | None:
+        """Why an account may not publish to a topic, by its full name; None where it may."""
         denial = self.authority.denial(account, [Need("pubsub.topics.publish", topic)])
         return str(denial) if denial else None
 
     def _may_notify(self, topic: str) -> bool:
         """Whether Cloud Storage's agent may tell a topic of an object."""
-        return not self._may_publish(STORAGE_AGENT, f"projects/{PROJECT}/topics/{topic}")
+        return not self.publish_refusal(STORAGE_AGENT, f"projects/{PROJECT}/topics/{topic}")
 
     def _require(self, account: str, *needs: Need) -> None:
         """Raise Forbidden where one of Google's agents may not do what it is about to do."""

@@ -79,9 +79,16 @@ def roles() -> Mapping[str, frozenset[str]]:
     return {role: frozenset(each["permissions"]) for role, each in told.items()}
 
 
+@cache
+def uncounted() -> frozenset[str]:
+    """The roles by which nothing is let through here, though it would be there."""
+    told = tomllib.loads(ROLES.read_text(encoding="utf-8"))
+    return frozenset(role for role, each in told.items() if each.get("uncounted"))
+
+
 def permissions_of(role: str) -> frozenset[str]:
-    """The permissions of a role; none for a role whose services the local cloud does not see."""
-    return roles().get(role, frozenset())
+    """What a role lets through; nothing where the local cloud sees none of its services."""
+    return frozenset() if role in uncounted() else roles().get(role, frozenset())
 
 
 def _prefix(name: str, condition: Mapping[str, Any] | None) -> str:

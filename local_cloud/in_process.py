@@ -11,12 +11,14 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import google.oauth2.credentials
 from cloudevents.http import CloudEvent
+from google.api_core.exceptions import PermissionDenied
 from google.cloud import bigquery, dataproc_v1, storage  # type: ignore[attr-defined,unused-ignore]
 
 from functions import boundary
@@ -36,9 +38,15 @@ class InProcessFunctions:
     repository: data sets of other roots are not seen.
     """
 
-    def __init__(self, environment: Environment, gate_url: str) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        gate_url: str,
+        may_publish: Callable[[str, str], str | None] = lambda account, topic: None,  # noqa: ARG005
+    ) -> None:
         self._environment = environment
         self._gate_url = gate_url
+        self._may_publish = may_publish
         self._accounts: dict[str, str] = {}
         self._clients: dict[str, Clients] = {}
         self._shared = boundary.clients
@@ -101,16 +109,29 @@ class InProcessFunctions:
         with self._lock:
             if step not in self._clients:
                 account = self._accounts[step]
-                self._clients[step] = AccountClients(settings(), account, self._gate_url)
+                self._clients[step] = AccountClients(
+                    settings(), account, self._gate_url, self._may_publish
+                )
             return self._clients[step]
 
 
 class AccountClients(Clients):
-    """The clients of one account, beside others in this process."""
+    """The clients of one account, beside others in this process.
 
-    def __init__(self, told: Settings, account: str, gate_url: str) -> None:
+    Pub/Sub's client takes its endpoint from the environment, which is shared: whether the account
+    may publish is asked here, with its e-mail and the topic's full name.
+    """
+
+    def __init__(
+        self,
+        told: Settings,
+        account: str,
+        gate_url: str,
+        may_publish: Callable[[str, str], str | None],
+    ) -> None:
         super().__init__(told)
         self.account = account
+        self._may_publish = may_publish
         self._options = {"api_endpoint": gate_url}
 
     @cached_property
@@ -137,6 +158,17 @@ class AccountClients(Clients):
             credentials=self._credentials(), transport="rest", client_options=self._options
         )
 
+    def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        """Publish one message; raises PermissionDenied where the account may not."""
+        self.require_publishing(topic)
+        super().publish(topic, data, attributes)
+
+    def require_publishing(self, topic: str) -> None:
+        """Raise PermissionDenied where the account may not publish to a topic."""
+        path = f"projects/{self.settings.project}/topics/{topic}"
+        if denied := self._may_publish(self.account, path):
+            raise PermissionDenied(denied)  # type: ignore[no-untyped-call]
+
     def _credentials(self) -> google.oauth2.credentials.Credentials:
         made: Callable[..., Any] = google.oauth2.credentials.Credentials
         credentials: google.oauth2.credentials.Credentials = made(access_token(self.account))
@@ -145,6 +177,16 @@ class AccountClients(Clients):
 
 _WORKING = threading.local()
 """Its `step` is what works in this thread."""
+
+
+@contextmanager
+def working_as(step: str) -> Iterator[None]:
+    """What this thread asks for by `boundary.clients`, a step's account asks for."""
+    _WORKING.step = step
+    try:
+        yield
+    finally:
+        _WORKING.step = ""
 
 
 def _serve(port: int) -> http.server.ThreadingHTTPServer:
@@ -166,9 +208,10 @@ class _Push(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Call the entry point that the path names."""
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
-        _WORKING.step = self.path.strip("/")
+        step = self.path.strip("/")
         try:
-            _entry_point(_WORKING.step)(_event(body))
+            with working_as(step):
+                _entry_point(step)(_event(body))
             status = 204
         except Exception:  # noqa: BLE001 - the framework's boundary: what a function raises is a 500
             traceback.print_exc(file=sys.stderr)

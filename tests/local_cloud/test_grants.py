@@ -110,7 +110,8 @@ def test_a_grant_too_many_is_idle() -> None:
         (given(BUCKET, "roles/storage.objectViewer", bucket="demo-raw"), ("create", "demo-raw/a"), False),
         (given(BUCKET, "roles/storage.objectUser", bucket="demo-raw"), ("create", "demo-raw/a"), True),
         (given(BUCKET, "roles/storage.objectUser", AGENT, bucket="demo-raw"), ("create", "demo-raw/a"), False),
-        (given("gcp:projects/iAMMember:IAMMember", "roles/dataproc.worker"), ("get", "demo-raw/a"), True),
+        (given("gcp:projects/iAMMember:IAMMember", "roles/storage.objectViewer"), ("get", "demo-raw/a"), True),
+        (given("gcp:projects/iAMMember:IAMMember", "roles/dataproc.worker"), ("get", "demo-raw/a"), False),
     ],
 )  # fmt: skip
 def test_a_role_holds_on_its_resource_alone(grant: Grant, need: tuple[str, str], may: bool) -> None:

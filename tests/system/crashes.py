@@ -72,6 +72,7 @@ class Witness:
         self.lost: set[Point] = set()
         self.lose_replies = False
         self._cloud = cloud
+        self.may_publish = cloud.publish_refusal
         self._dead: set[str] = set()
         self._numbers: dict[str, Counter[tuple[str, str, str]]] = {}
         self._asked: dict[int, Point] = {}
@@ -183,7 +184,7 @@ class ProcessClients(AccountClients):
     def __init__(self, shared: Clients, account: str, witness: Witness, url: str) -> None:
         step, _, number = account.rpartition("-")
         email = f"{function_account(step)}+{number}@demo.iam.gserviceaccount.com"
-        super().__init__(shared.settings, email, url)
+        super().__init__(shared.settings, email, url, witness.may_publish)
         self._shared = shared
         self._account = account
         self._witness = witness
@@ -191,6 +192,7 @@ class ProcessClients(AccountClients):
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         if self._witness.dead(self._account):
             raise Died(f"{self._account} publishes nothing: it is dead")
+        self.require_publishing(topic)
         point = self._witness.point(self._account, f"publish {topic}", _told(data))
         for phase in (Phase.BEFORE, Phase.AFTER):
             if phase is Phase.AFTER:
