@@ -156,13 +156,9 @@ def _summary(cloud: LocalCloud) -> list[Check]:
 
 def _grants(authority: Authority) -> None:
     """Print how much was asked for, and the grants by which nothing was."""
-    idle = sorted(authority.idle(), key=lambda grant: (grant.account, grant.name))
-    _say(
-        f"\n== grants: {len(authority.grants) - len(idle)} used in {authority.asked:,} questions; "
-        "not used:"
-    )
-    for grant in idle:
-        _say(f"idle    {grant.name:<42} {grant.role}")
+    idle = sorted(grant.name for grant in authority.idle())
+    used = len(authority.grants) - len(idle)
+    _say(f"\n{used} grants used in {authority.asked:,} questions; idle: {', '.join(idle)}")
 
 
 def _without_slot(cloud: LocalCloud) -> list[str]:

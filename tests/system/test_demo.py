@@ -13,6 +13,7 @@ import pytest
 
 from local_cloud import demo
 from local_cloud.cloud import REPOSITORY
+from tests.system.idle_grants import outdated, unexplained
 
 CHECKS = (
     "every slot reconciles",
@@ -54,6 +55,15 @@ def test_each_day_and_each_step_is_told(printed: str) -> None:
     steps = set(re.findall(r"^\d\d:\d\d:\d\d  (\w+)", printed, re.MULTILINE))
     assert {"download", "split", "seal", "submit", "load"} <= steps
     assert "synthetic" in printed
+
+
+@pytest.mark.cloud
+def test_every_grant_is_used_or_named_with_its_reason(printed: str) -> None:
+    found = re.search(r"^\d+ grants used in [\d,]+ questions; idle: (.+)$", printed, re.MULTILINE)
+    assert found is not None
+    idle = found[1].split(", ")
+    assert unexplained(idle) == set()
+    assert outdated(idle) == set()
 
 
 @dataclass(frozen=True)
