@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import PermissionDenied
+from google.cloud import pubsub_v1
 
+from local_cloud.accounts import access_token
 from local_cloud.authority import Authority, cure
-from local_cloud.calls import BODY_START, Call
+from local_cloud.calls import Call
+from local_cloud.clock import VirtualClock
+from local_cloud.gate import Gate
 from local_cloud.grants import Grant, Need, grant_of, roles
 from local_cloud.permissions import UnknownCall, needs
+from local_cloud.ports import free_port
 from local_cloud.program import Resource
+from local_cloud.pubsub import PubSub
 
 PROJECT = "demo"
 LOAD = "fn-load@demo.iam.gserviceaccount.com"
@@ -21,7 +31,7 @@ RAW = "projects/_/buckets/demo-raw"
 
 def asked(service: str, action: str, name: str, path: str = "/", body: bytes = b"") -> Call:
     """A call of `fn-load`."""
-    return Call(LOAD, service, "POST", path, name, body[:BODY_START], action)
+    return Call(LOAD, service, "POST", path, name, body, action)
 
 
 def given(type_: str, role: str, account: str = LOAD, **told: Any) -> Grant:
@@ -161,3 +171,103 @@ def test_a_wider_role_holds_all_of_the_narrower() -> None:
         ("roles/dataproc.viewer", "roles/dataproc.editor"),
     ):
         assert roles()[narrow] < roles()[wide]
+
+
+TABLE = "projects/demo/datasets/lake/tables/wifi_sites"
+JOBS = Need("bigquery.jobs.create", "projects/demo")
+
+
+def job(**configuration: Any) -> bytes:
+    """The body of a job."""
+    return json.dumps({"configuration": configuration}).encode()
+
+
+def test_a_query_asks_to_run_and_for_its_tables() -> None:
+    sql = "SELECT 1 FROM lake.wifi_sites"
+    read = Need("bigquery.tables.getData", TABLE)
+    inserted = asked("bigquery", "jobs.insert", "j", body=job(query={"query": sql}))
+    queried = asked("bigquery", "jobs.query", "j", body=json.dumps({"query": sql}).encode())
+    assert needs(inserted, PROJECT) == needs(queried, PROJECT) == (JOBS, read)
+
+
+def test_a_load_asks_for_its_table_and_for_each_file_as_who_starts_it() -> None:
+    into = {"projectId": "demo", "datasetId": "lake", "tableId": "wifi_sites"}
+    uris = ["gs://demo-lake/a/1.parquet", "gs://demo-lake/b/*.parquet"]
+    body = job(load={"destinationTable": into, "sourceUris": uris})
+    found = needs(asked("bigquery", "jobs.insert", "j", body=body), PROJECT)
+    lake = "projects/_/buckets/demo-lake"
+    assert found == (
+        JOBS,
+        *(Need(f"bigquery.tables.{each}", TABLE) for each in ("create", "update", "updateData")),
+        Need("storage.objects.get", f"{lake}/objects/a/1.parquet"),
+        Need("storage.objects.get", f"{lake}/objects/b/*.parquet"),
+        Need("storage.objects.list", lake),
+    )
+
+
+@pytest.mark.parametrize("body", [job(extract={}), b"{", b""])
+def test_a_job_that_cannot_be_read_is_refused(body: bytes) -> None:
+    with pytest.raises(UnknownCall):
+        needs(asked("bigquery", "jobs.insert", "j", body=body), PROJECT)
+
+
+def test_a_batch_asks_to_act_as_its_account() -> None:
+    path = "projects/demo/locations/europe-west1/batches"
+    ran_as = "spark-batch@demo.iam.gserviceaccount.com"
+    body = {"environmentConfig": {"executionConfig": {"serviceAccount": ran_as}}}
+    call = asked(
+        "dataproc", "batches.create", "b", f"/v1/{path}?batchId=b", json.dumps(body).encode()
+    )
+    assert needs(call, PROJECT) == (
+        Need("dataproc.batches.create", path),
+        Need("iam.serviceAccounts.actAs", f"projects/demo/serviceAccounts/{ran_as}"),
+    )
+    listed = asked("dataproc", "batches.list", "", f"/v1/{path}?filter=x")
+    assert needs(listed, PROJECT) == (Need("dataproc.batches.list", path),)
+
+
+def test_the_gate_answers_403_and_nothing_is_done() -> None:
+    gate = Gate(free_port(), dataproc=None)
+    gate.refusal = authority().refusal
+    gate.start()
+    connection = http.client.HTTPConnection("127.0.0.1", gate.port, timeout=10)
+    token = {"Authorization": f"Bearer {access_token(LOAD)}"}
+    connection.request("GET", "/v1/projects/demo/locations/r/batches/b", headers=token)
+    reply = connection.getresponse()
+    problem = json.loads(reply.read())["error"]
+    connection.close()
+    gate.stop()
+    assert (reply.status, problem["code"], problem["errors"][0]["reason"]) == (
+        403,
+        403,
+        "forbidden",
+    )
+    for part in (LOAD, "dataproc.batches.get", "locations/r/batches/b", "roles/dataproc.viewer"):
+        assert part in problem["message"]
+
+
+def test_pubsub_knows_an_account_by_its_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    pubsub = PubSub(free_port(), VirtualClock(datetime(2025, 6, 5, tzinfo=UTC)))
+    pubsub.create_topic("seal")
+    judge = authority(
+        given("gcp:pubsub/topicIAMMember:TopicIAMMember", "roles/pubsub.publisher", topic="seal")
+    )
+
+    def refusal(account: str, topic: str) -> str | None:
+        denial = judge.denial(account, [Need("pubsub.topics.publish", topic)])
+        return str(denial) if denial else None
+
+    pubsub.refusal = refusal
+    pubsub.start()
+    path = "projects/demo/topics/seal"
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint_of(LOAD))
+    assert pubsub_v1.PublisherClient().publish(path, b"{}").result(timeout=10)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint_of("fn-seal@demo"))
+    with pytest.raises(
+        PermissionDenied, match=r"fn-seal@demo .*topics/seal.*roles/pubsub.publisher"
+    ):
+        pubsub_v1.PublisherClient().publish(path, b"{}").result(timeout=10)
+    pubsub.stop()
+    assert [grant.role for grant, used in judge.used().items() if used] == [
+        "roles/pubsub.publisher"
+    ]
