@@ -22,6 +22,9 @@ def claim(dataset: str, run: Run) -> str:
     return f"runs/{dataset}/{run.name}.json"
 
 
+STREAMS = "streams/"
+"""raw: the folder of what Pub/Sub writes, and nobody else."""
+
 STREAM_TIMES = "YYYY-MM-DDThh_mm_ssZ"
 """How Pub/Sub writes the time, UTC, into the name of a stream's file."""
 
@@ -38,7 +41,7 @@ def stream_topic(dataset: str) -> str:
 
 def stream_folder(dataset: str) -> str:
     """raw: the folder of a stream's files, as Pub/Sub writes them."""
-    return f"streams/{dataset}/"
+    return f"{STREAMS}{dataset}/"
 
 
 def stream_file(dataset: str, run: Run) -> str:

@@ -10,7 +10,7 @@ import pulumi_gcp as gcp
 from infra_pulumi.accounts import BATCH, Accounts, function_account, query_account
 from infra_pulumi.config import StackConfig
 from infra_pulumi.messaging import Messaging
-from infra_pulumi.steps import EDIT, QUERY, READ, STEPS, WRITE, Step
+from infra_pulumi.steps import CREATE, EDIT, QUERY, READ, STEPS, WRITE, Step
 from infra_pulumi.warehouse import Warehouse
 from infra_pulumi.zones import Zones
 
@@ -50,8 +50,10 @@ class Grants(pulumi.ComponentResource):
 
     def _step(self, step: Step) -> None:
         account = function_account(step.name)
-        for zone, role in {**step.buckets, "quarantine": WRITE}.items():
+        for zone, role in {"quarantine": READ, **step.buckets}.items():
             self._bucket(account, zone, role)
+        if "quarantine" not in step.buckets:
+            self._bucket(account, "quarantine", CREATE, "creates-in-")
         for dataset, role in step.datasets.items():
             self._dataset(account, dataset, role)
         for topic in ("events", *step.publishes):
@@ -108,9 +110,9 @@ class Grants(pulumi.ComponentResource):
             opts=self._own(),
         )
 
-    def _bucket(self, account: str, zone: str, role: str) -> None:
+    def _bucket(self, account: str, zone: str, role: str, does: str = "") -> None:
         gcp.storage.BucketIAMMember(
-            f"{account}-{zone}",
+            f"{account}-{does}{zone}",
             bucket=self._args.zones.name(zone),
             role=role,
             member=self._args.accounts.member(account),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 READ = "roles/storage.objectViewer"
 WRITE = "roles/storage.objectUser"
 """Create, read, list and delete objects: a claim that loses its race deletes its own bytes."""
+CREATE = "roles/storage.objectCreator"
+"""Create objects, and neither replace nor delete any: what is refused is kept for good."""
 QUERY = "roles/bigquery.dataViewer"
 EDIT = "roles/bigquery.dataEditor"
 
@@ -26,7 +28,7 @@ class Step:
     spark: bool = False
     """Whether it is told how batches are submitted."""
     buckets: dict[str, str] = field(default_factory=dict)
-    """Zone → role; quarantine is written by all."""
+    """Zone → role; every other step creates and reads objects in quarantine."""
     datasets: dict[str, str] = field(default_factory=dict)
     """BigQuery data set → role."""
     publishes: tuple[str, ...] = ()
@@ -52,7 +54,7 @@ STEPS = (
         memory="1Gi",
         cpu="2",  # as many as it has threads; 1 GiB alone brings 0.58
         max_instances=10,
-        buckets={"raw": READ, "landing": WRITE},
+        buckets={"raw": READ, "landing": WRITE, "quarantine": WRITE},
         publishes=("seal",),
     ),
     Step(

@@ -13,8 +13,9 @@ from catalog.contract import STREAM_SECONDS, Contract, Kind
 from infra_pulumi.messaging import NEVER, Messaging
 from infra_pulumi.zones import RAW, Zones
 
-WRITES = ("roles/storage.objectCreator", "roles/storage.legacyBucketReader")
-"""What Pub/Sub's agent needs on a bucket to write files into it."""
+CREATE = "roles/storage.objectCreator"
+LOOK = "roles/storage.legacyBucketReader"
+"""What Pub/Sub's agent needs on a bucket to write files into it: it looks at the bucket, too."""
 
 _DAYS_KEPT = 31
 """Longest that Pub/Sub keeps messages which it cannot write: they cannot be fetched again."""
@@ -44,17 +45,37 @@ class Streams(pulumi.ComponentResource):
             for contract in args.contracts.values()
             if contract.kind is Kind.STREAM and not contract.retired
         ]
-        grants = [self._may_write(role) for role in WRITES] if streams else []
+        grants = [self._may_create(), self._may_look()] if streams else []
         for contract in streams:
             self._stream(contract, grants)
         self.register_outputs({})
 
-    def _may_write(self, role: str) -> pulumi.Resource:
+    def _may_create(self) -> pulumi.Resource:
+        """Files of streams, and nothing else of what was fetched."""
+        bucket = self._args.zones.name(RAW)
+        below = pulumi.Output.concat("projects/_/buckets/", bucket, "/objects/", names.STREAMS)
+        return self._grant(
+            CREATE,
+            gcp.storage.BucketIAMMemberConditionArgs(
+                title="streams",
+                description="files of streams only",
+                expression=pulumi.Output.concat('resource.name.startsWith("', below, '")'),
+            ),
+        )
+
+    def _may_look(self) -> pulumi.Resource:
+        """The bucket, which no condition on objects' names fits: a grant of its own."""
+        return self._grant(LOOK)
+
+    def _grant(
+        self, role: str, condition: gcp.storage.BucketIAMMemberConditionArgs | None = None
+    ) -> pulumi.Resource:
         return gcp.storage.BucketIAMMember(
             f"agent-{RAW}-{role.rpartition('.')[2]}",
             bucket=self._args.zones.name(RAW),
             role=role,
             member=self._args.messaging.agent,
+            condition=condition,
             opts=pulumi.ResourceOptions(parent=self, hooks=self._args.settle),
         )
 

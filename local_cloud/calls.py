@@ -14,6 +14,8 @@ from local_cloud.wire import Head
 
 BODY_START = 4096
 """Bytes of a request's body that a `Call` shows."""
+JSON_BODY = 2**20
+"""As many where the body is what BigQuery and Dataproc are told, a script for one."""
 
 MUTATING = frozenset(
     {
@@ -60,6 +62,13 @@ class Call:
         return self.action in MUTATING
 
 
+def bytes_shown(head: Head) -> int:
+    """How much of a request's body a `Call` shows."""
+    path = head.start.split(" ", 2)[1]
+    told = path.startswith(("/bigquery/v2/", "/v1/projects/"))
+    return JSON_BODY if told else BODY_START
+
+
 def read_call(head: Head, body_start: bytes, uploads: Mapping[str, str]) -> Call:
     """Read a request's head and first bytes; `uploads` maps the upload ids in progress to names."""
     method, target, _ = head.start.split(" ", 2)
@@ -67,7 +76,7 @@ def read_call(head: Head, body_start: bytes, uploads: Mapping[str, str]) -> Call
     path, _, query_text = target.partition("?")
     query = {key: values[0] for key, values in urllib.parse.parse_qs(query_text).items()}
     rule, match = _rule_of(method, path)
-    shown = _inflated(head, body_start)
+    shown = _inflated(head, body_start, bytes_shown(head))
     upload_id = query.get("upload_id", "")
     return Call(
         account=account_of(head.get("authorization")),
@@ -98,7 +107,8 @@ def _rule(service: str, methods: str, path: str, action: str, named_by: str = ""
 _O = r"(?:/storage/v1)?/b/(?P<a>[^/]+)/o"
 _P = r"/bigquery/v2/projects/[^/]+"
 _T = _P + r"/datasets/(?P<a>[^/]+)/tables"
-_B = r"/v1/projects/[^/]+/locations/[^/]+/batches"
+_R = r"/v1/projects/[^/]+/(?:locations|regions)/[^/]+"
+_B = _R + r"/batches"
 
 _RULES = (
     _rule("outside", "CONNECT", r"(?P<a>[^/]+)$", "connect"),
@@ -119,12 +129,15 @@ _RULES = (
     _rule("bigquery", "POST", rf"{_T}$", "tables.insert", "tableId"),
     _rule("bigquery", "DELETE", rf"{_T}/(?P<b>[^/]+)$", "tables.delete"),
     _rule("bigquery", "PATCH|PUT", rf"{_T}/(?P<b>[^/]+)$", "tables.patch"),
+    _rule("bigquery", "GET", rf"{_T}/(?P<b>[^/]+)$", "tables.get"),
     _rule("bigquery", "GET", rf"{_P}/(?:jobs|queries)/(?P<a>[^/]+)$", "jobs.get"),
     _rule("bigquery", ".*", r"(?:(?:/resumable)?/upload)?/bigquery/", "bigquery.other"),
     _rule("bigquery", ".*", r"/\$?discovery/", "bigquery.other"),
     _rule("dataproc", "POST", rf"{_B}$", "batches.create", "batchId"),
     _rule("dataproc", "DELETE", rf"{_B}/(?P<a>[^/]+)$", "batches.delete"),
     _rule("dataproc", "GET", rf"{_B}/(?P<a>[^/]+)$", "batches.get"),
+    _rule("dataproc", "GET", rf"{_B}$", "batches.list"),
+    _rule("dataproc", "GET", rf"{_R}/operations/(?P<a>[^/]+)$", "operations.get"),
     _rule("dataproc", ".*", r"/v1/projects/", "dataproc.other"),
     _rule("storage", "PUT", r"/(?P<a>[^/]+)/(?P<b>.+)$", "objects.insert"),
     _rule("storage", "DELETE", r"/(?P<a>[^/]+)/(?P<b>.+)$", "objects.delete"),
@@ -178,7 +191,7 @@ def _is_last_chunk(head: Head) -> bool:
     return int(last) + 1 == int(total) if last else int(total) == 0
 
 
-def _inflated(head: Head, start: bytes) -> bytes:
+def _inflated(head: Head, start: bytes, limit: int) -> bytes:
     if head.get("content-encoding").lower() != "gzip" or not start.startswith(b"\x1f\x8b"):
         return start
-    return zlib.decompressobj(31).decompress(start, BODY_START)
+    return zlib.decompressobj(31).decompress(start, limit)

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import google.oauth2.credentials
+from google.api_core.exceptions import Forbidden
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
 
 from functions import store
 from local_cloud.accounts import Accounts, access_token
+from local_cloud.authority import Authority
 from local_cloud.bigquery import BigQueryServer
 from local_cloud.clock import VirtualClock
 from local_cloud.dataproc import Dataproc
 from local_cloud.functions import FunctionHost, FunctionProcesses
 from local_cloud.gate import Gate
+from local_cloud.grants import Need
 from local_cloud.in_process import InProcessFunctions
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
@@ -36,7 +39,12 @@ from local_cloud.storage import EVENTS_TOPIC, NotificationRouter, StorageServer
 PROJECT = "demo"
 REGION = "europe-west1"
 BATCH_ACCOUNT = f"spark-batch@{PROJECT}.iam.gserviceaccount.com"
+PUBSUB_AGENT = "service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
+STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
+"""Google's own accounts, as `program.look_up` and `provision.provider_outputs` name them."""
 REPOSITORY = Path(__file__).resolve().parents[1]
+MEASURED = frozenset({"storage", "bigquery", "dataproc"})
+"""Services whose calls are let through by grants alone."""
 _QUIET_SECONDS = 0.15
 """How long nothing must move: the storage server tells of an object some 20 ms after its upload."""
 START = datetime(2025, 6, 5, tzinfo=UTC)
@@ -166,7 +174,9 @@ class LocalCloud:
         return {
             **self.gate.environment(),
             **(_own_way_out() if self.live else self.publishers.env),
-            "PUBSUB_EMULATOR_HOST": self.pubsub.endpoint,
+            "PUBSUB_EMULATOR_HOST": self.pubsub.endpoint
+            if self._in_process
+            else self.pubsub.endpoint_of(account),
             "DATAPROC_API_ENDPOINT": self.gate.url,
             "GOOGLE_APPLICATION_CREDENTIALS": str(self.accounts.key_file(account)),
             "GOOGLE_CLOUD_PROJECT": PROJECT,
@@ -190,6 +200,8 @@ class LocalCloud:
         self.gate = Gate(
             ports[0], storage=("127.0.0.1", ports[1]), bigquery=("127.0.0.1", ports[2])
         )
+        self.authority = Authority(PROJECT, MEASURED)
+        self.gate.refusal = self.authority.refusal
         self.accounts = Accounts(self.folder / "accounts", f"{self.gate.url}/token", PROJECT)
         self._storage = StorageServer(
             self.supervisor,
@@ -220,8 +232,9 @@ class LocalCloud:
             table_schema=self._table_schema,
             write_file=self._write_file,
         )
+        self.pubsub.refusal = self.publish_refusal
         self.pubsub.create_topic(EVENTS_TOPIC)
-        self.router = NotificationRouter(self.pubsub)
+        self.router = NotificationRouter(self.pubsub, may_publish=self._may_notify)
         self.publishers = Publishers(free_port())
         self.scheduler = Scheduler(self.clock, self.pubsub, self._run_query, self.settle)
 
@@ -236,7 +249,7 @@ class LocalCloud:
         self.dataproc = Dataproc(self.spark, self.clock, region=REGION)
         self.gate.dataproc = self.dataproc
         self.functions: FunctionHost = (
-            InProcessFunctions(self.environment)
+            InProcessFunctions(self.environment, self.gate.url, self.publish_refusal)
             if self._in_process
             else FunctionProcesses(self.supervisor, self.environment)
         )
@@ -252,12 +265,37 @@ class LocalCloud:
             accounts=self.accounts,
             functions=self.functions,
             scheduler=self.scheduler,
+            authority=self.authority,
         )
 
+    def publish_refusal(self, account: str, topic: str) -> str | None:
+        """Why an account may not publish to a topic, by its full name; None where it may."""
+        denial = self.authority.denial(account, [Need("pubsub.topics.publish", topic)])
+        return str(denial) if denial else None
+
+    def _may_notify(self, topic: str) -> bool:
+        """Whether Cloud Storage's agent may tell a topic of an object."""
+        return not self.publish_refusal(STORAGE_AGENT, f"projects/{PROJECT}/topics/{topic}")
+
+    def _require(self, account: str, *needs: Need) -> None:
+        """Raise Forbidden where one of Google's agents may not do what it is about to do."""
+        if denial := self.authority.denial(account, needs):
+            raise Forbidden(str(denial))  # type: ignore[no-untyped-call]
+
     def _write_rows(self, table: str, rows: list[dict[str, Any]]) -> list[str]:
+        _, dataset, name = table.split(".")
+        into = f"projects/{PROJECT}/datasets/{dataset}/tables/{name}"
+        wanted = ("bigquery.tables.get", "bigquery.tables.updateData")
+        self._require(PUBSUB_AGENT, *(Need(each, into) for each in wanted))
         return [str(fault) for fault in self.bigquery.insert_rows_json(table, rows)]
 
     def _write_file(self, bucket: str, name: str, body: bytes) -> None:
+        place = f"projects/_/buckets/{bucket}"
+        self._require(
+            PUBSUB_AGENT,
+            Need("storage.buckets.get", place),
+            Need("storage.objects.create", f"{place}/objects/{name}"),
+        )
         blob = self.storage.bucket(bucket).blob(name)
         blob.upload_from_string(body, "application/octet-stream", if_generation_match=0)
 

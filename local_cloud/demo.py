@@ -19,6 +19,7 @@ from typing import Any
 
 from catalog.contract import load_all, systems
 from catalog.records import Outcome, SplitRecord
+from local_cloud.authority import Authority
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import ReceivedMessage
@@ -144,11 +145,20 @@ def _summary(cloud: LocalCloud) -> list[Check]:
     _say(f"{len(runs)} report runs: {', '.join(row['outcome'] for row in runs)}")
     refused = _refused(cloud)
     reports = _reports(cloud)
-    checks = _checks(ledger, states, runs, reports, refused)
+    _grants(cloud.authority)
+    denied = cloud.authority.refused()
+    checks = _checks(ledger, states, runs, reports, refused, denied)
     _say("\n== checks")
     for check in checks:
         _say(f"{'held  ' if check.held else 'FAILED'}  {check.says}: {check.seen}")
     return checks
+
+
+def _grants(authority: Authority) -> None:
+    """Print how much was asked for, and the grants by which nothing was."""
+    idle = sorted(grant.name for grant in authority.idle())
+    used = len(authority.grants) - len(idle)
+    _say(f"\n{used} grants used in {authority.asked:,} questions; idle: {', '.join(idle)}")
 
 
 def _without_slot(cloud: LocalCloud) -> list[str]:
@@ -193,7 +203,7 @@ def _refused(cloud: LocalCloud) -> list[dict[str, Any]]:
 
 def _checks(
     ledger: Sequence[dict[str, Any]], states: Sequence[str], runs: Sequence[dict[str, Any]],
-    reports: dict[str, int], refused: Sequence[dict[str, Any]],
+    reports: dict[str, int], refused: Sequence[dict[str, Any]], denied: Sequence[str],
 ) -> list[Check]:  # fmt: skip
     """Everything that must hold at the end."""
     off = [
@@ -222,6 +232,7 @@ def _checks(
             bool(runs) and all(row["outcome"] == "published" for row in runs),
             f"{len(runs)} runs, data as of {runs[-1]['data_as_of'] if runs else None}",
         ),
+        Check("every call was granted", not denied, "; ".join(denied) or "nothing was refused"),
     ]
 
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 
 from local_cloud import wire
 from local_cloud.accounts import issue_token
-from local_cloud.calls import BODY_START, Call, read_call
+from local_cloud.calls import Call, bytes_shown, read_call
 
 __all__ = ["Call", "Gate", "Phase", "RestHandler", "Verdict"]
 
@@ -58,7 +58,8 @@ class Gate:
     """Forwards each request by its path and shows every call to whoever asked to see it.
 
     `intercept` is asked twice for each mutating call, from many threads; `grants` once for each
-    call, False being answered 403; with `record` all calls are kept in `calls`, in order of arrival.
+    call, False being answered 403; `refusal` too, why a call is answered 403, None for one that is
+    let through; with `record` all calls are kept in `calls`, in order of arrival.
     Signatures and scopes of tokens are not checked, and what local-bigquery reads from a bucket
     comes without an account: neither can be shown to fail here.
     """
@@ -76,6 +77,7 @@ class Gate:
         self.dataproc = dataproc
         self.intercept: Callable[[Call, Phase], Verdict] | None = None
         self.grants: Callable[[Call], bool] | None = None
+        self.refusal: Callable[[Call], str | None] | None = None
         self.record = False
         self.calls: list[Call] = []
         self.uploads: dict[str, str] = {}
@@ -180,7 +182,7 @@ class _Connection(socketserver.BaseRequestHandler):
         if head.get("expect").lower() == "100-continue":
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = wire.request_body(head, self.reader)
-        call = read_call(head, body.peek(BODY_START), self.gate.uploads)
+        call = read_call(head, body.peek(bytes_shown(head)), self.gate.uploads)
         if self.gate.record:
             self.gate.calls.append(call)
         self._answer(call, head, body)
@@ -194,6 +196,8 @@ class _Connection(socketserver.BaseRequestHandler):
             self._refuse(body, 403, "forbidden", f"{call.name} is outside the local cloud")
         elif self.gate.grants and not self.gate.grants(call):
             self._refuse(body, *_forbidden(call))
+        elif self.gate.refusal and (denied := self.gate.refusal(call)):
+            self._refuse(body, 403, "forbidden", denied)
         elif (verdict := self.gate.verdict(call, Phase.BEFORE)) is not Verdict.PASS:
             self._refuse(body, *_crashed(call, verdict, Phase.BEFORE))
         elif call.service == "dataproc":

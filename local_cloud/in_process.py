@@ -1,6 +1,6 @@
 """The Cloud Functions in this process, for tests that crash a step at a chosen call.
 
-Faster to start, but all share one environment, modules and clients: one account for all.
+Faster to start, but all share one environment and modules. Each step has clients of its own account.
 """
 
 from __future__ import annotations
@@ -11,11 +11,20 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
+import google.oauth2.credentials
 from cloudevents.http import CloudEvent
+from google.api_core.exceptions import PermissionDenied
+from google.cloud import bigquery, dataproc_v1, storage  # type: ignore[attr-defined,unused-ignore]
 
+from functions import boundary
+from functions.clients import Clients
+from functions.settings import Settings, settings
+from local_cloud.accounts import access_token
 from local_cloud.functions import Environment, FunctionSpec
 from local_cloud.ports import free_port
 
@@ -29,8 +38,18 @@ class InProcessFunctions:
     repository: data sets of other roots are not seen.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        gate_url: str,
+        may_publish: Callable[[str, str], str | None] = lambda account, topic: None,  # noqa: ARG005
+    ) -> None:
         self._environment = environment
+        self._gate_url = gate_url
+        self._may_publish = may_publish
+        self._accounts: dict[str, str] = {}
+        self._clients: dict[str, Clients] = {}
+        self._shared = boundary.clients
         self._before: dict[str, str | None] = {}
         self._server: http.server.ThreadingHTTPServer | None = None
         self._url = f"http://127.0.0.1:{free_port()}"
@@ -42,7 +61,9 @@ class InProcessFunctions:
             if self._server is None:
                 self._set(self._environment(ACCOUNT))
                 self._server = _serve(int(self._url.rpartition(":")[2]))
+                boundary.clients = self._of_the_step
             self._set(spec.env)
+            self._accounts[spec.entry_point] = spec.account
         return f"{self._url}/{spec.entry_point}"
 
     def wait_ready(self, timeout: float = 60.0) -> None:
@@ -67,6 +88,7 @@ class InProcessFunctions:
             else:
                 os.environ[name] = value
         self._before.clear()
+        boundary.clients = self._shared
         self._forget()
 
     def _set(self, env: Any) -> None:
@@ -75,11 +97,96 @@ class InProcessFunctions:
             os.environ[name] = value
 
     def _forget(self) -> None:
-        from functions import boundary
-        from functions.settings import settings
-
         settings.cache_clear()
         boundary._CLIENTS.clear()
+        self._clients.clear()
+
+    def _of_the_step(self) -> Clients:
+        """What `boundary.clients` gives: those of the step that works in this thread."""
+        step = getattr(_WORKING, "step", "")
+        if step not in self._accounts:
+            return self._shared()
+        with self._lock:
+            if step not in self._clients:
+                account = self._accounts[step]
+                self._clients[step] = AccountClients(
+                    settings(), account, self._gate_url, self._may_publish
+                )
+            return self._clients[step]
+
+
+class AccountClients(Clients):
+    """The clients of one account, beside others in this process.
+
+    Pub/Sub's client takes its endpoint from the environment, which is shared: whether the account
+    may publish is asked here, with its e-mail and the topic's full name.
+    """
+
+    def __init__(
+        self,
+        told: Settings,
+        account: str,
+        gate_url: str,
+        may_publish: Callable[[str, str], str | None],
+    ) -> None:
+        super().__init__(told)
+        self.account = account
+        self._may_publish = may_publish
+        self._options = {"api_endpoint": gate_url}
+
+    @cached_property
+    def storage(self) -> storage.Client:
+        """Cloud Storage."""
+        return storage.Client(
+            self.settings.project, self._credentials(), client_options=self._options
+        )
+
+    @cached_property
+    def bigquery(self) -> bigquery.Client:
+        """BigQuery, in the region of the data."""
+        return bigquery.Client(
+            self.settings.project,
+            self._credentials(),
+            location=self.settings.region,
+            client_options=self._options,
+        )
+
+    @cached_property
+    def batches(self) -> dataproc_v1.BatchControllerClient:
+        """Dataproc batches, over REST."""
+        return dataproc_v1.BatchControllerClient(
+            credentials=self._credentials(), transport="rest", client_options=self._options
+        )
+
+    def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        """Publish one message; raises PermissionDenied where the account may not."""
+        self.require_publishing(topic)
+        super().publish(topic, data, attributes)
+
+    def require_publishing(self, topic: str) -> None:
+        """Raise PermissionDenied where the account may not publish to a topic."""
+        path = f"projects/{self.settings.project}/topics/{topic}"
+        if denied := self._may_publish(self.account, path):
+            raise PermissionDenied(denied)  # type: ignore[no-untyped-call]
+
+    def _credentials(self) -> google.oauth2.credentials.Credentials:
+        made: Callable[..., Any] = google.oauth2.credentials.Credentials
+        credentials: google.oauth2.credentials.Credentials = made(access_token(self.account))
+        return credentials
+
+
+_WORKING = threading.local()
+"""Its `step` is what works in this thread."""
+
+
+@contextmanager
+def working_as(step: str) -> Iterator[None]:
+    """What this thread asks for by `boundary.clients`, a step's account asks for."""
+    _WORKING.step = step
+    try:
+        yield
+    finally:
+        _WORKING.step = ""
 
 
 def _serve(port: int) -> http.server.ThreadingHTTPServer:
@@ -101,8 +208,10 @@ class _Push(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Call the entry point that the path names."""
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        step = self.path.strip("/")
         try:
-            _entry_point(self.path.strip("/"))(_event(body))
+            with working_as(step):
+                _entry_point(step)(_event(body))
             status = 204
         except Exception:  # noqa: BLE001 - the framework's boundary: what a function raises is a 500
             traceback.print_exc(file=sys.stderr)

@@ -16,7 +16,9 @@ import pulumi
 from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
 
 from local_cloud.accounts import Accounts
+from local_cloud.authority import Authority
 from local_cloud.functions import FunctionHost, FunctionSpec
+from local_cloud.grants import grant_of
 from local_cloud.program import Resource, UnknownResource
 from local_cloud.pubsub import FileSink, PubSub, SubscriptionSpec
 from local_cloud.scheduler import Scheduler
@@ -42,8 +44,9 @@ class StandIns:
     accounts: Accounts
     functions: FunctionHost
     scheduler: Scheduler
+    authority: Authority
     recorded: list[Resource] = field(default_factory=list)
-    """Grants, APIs and networks: nothing here stands for them."""
+    """APIs, networks and grants: nothing is made for them, but calls are measured by the grants."""
     made: int = 0
     """How many resources were made."""
 
@@ -82,6 +85,8 @@ class Provisioner:
         if resource.type in RECORDED:
             with self._lock:
                 self._in.recorded.append(resource)
+            if grant := grant_of(resource, self._in.project):
+                self._in.authority.add(grant)
             return provider_outputs(resource, self._in.project)
         raise UnknownResource(
             f"{resource.type} {resource.name}: no stand-in makes this type: add it to {__name__}"
@@ -237,7 +242,7 @@ RECORDED = frozenset(
         "gcp:storage/bucketIAMMember:BucketIAMMember",
     }
 )
-"""Types that are kept in a list: no stand-in has grants, APIs, networks, alerts or budgets."""
+"""Types that are kept in a list: no stand-in has APIs, networks, alerts or budgets."""
 
 
 def provider_outputs(resource: Resource, project: str) -> Made:

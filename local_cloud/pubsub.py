@@ -4,8 +4,8 @@
 `PUBSUB_EMULATOR_HOST`. It keeps the promises a pipeline may lean on and no others: every message
 is delivered at least once, in no promised order, with back-off, dead letters and retention.
 
-What it cannot show: identity (the OIDC settings of a push subscription are recorded, no token is
-sent or checked), IAM, quotas, ordering keys, StreamingPull, snapshots and seek, exactly-once,
+Who publishes is told by the endpoint: each account has its own. What it cannot show: OIDC (the
+settings of a push subscription are recorded, no token is sent or checked), quotas, ordering keys, StreamingPull, snapshots and seek, exactly-once,
 message transforms, the slow start of Google's push flow control.
 """
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from local_cloud.ports import free_port
 from local_cloud.pubsub_delivery import Backlog, Pending, Subscription, dead_letter
 from local_cloud.pubsub_files import Gatherer, WriteFile
 from local_cloud.pubsub_filter import parse_filter
@@ -95,6 +96,8 @@ class PubSub:
         self.endpoint = f"127.0.0.1:{port}"
         self.project = project
         self.intercept: Callable[[PublishRequestInfo], None] | None = None
+        self.refusal: Callable[[str, str], str | None] | None = None
+        """Account and a topic's full name → why it may not publish there; None where it may."""
         self._clock = clock
         self._push_threads = push_threads
         self._backlog = Backlog(
@@ -115,6 +118,8 @@ class PubSub:
         self._in_callbacks = 0
         self._threads: list[threading.Thread] = []
         self._server: grpc.Server | None = None
+        self._own: dict[str, tuple[str, grpc.Server]] = {}
+        self._own_lock = threading.Lock()
         self._broken: str | None = None
 
     def start(self) -> None:
@@ -128,11 +133,21 @@ class PubSub:
         for subscription in exports:
             self._run_export(subscription)
 
+    def endpoint_of(self, account: str) -> str:
+        """The address at which a service account publishes, made when it is first asked for."""
+        with self._own_lock:
+            if account not in self._own:
+                endpoint = f"127.0.0.1:{free_port()}"
+                self._own[account] = endpoint, serve(self, endpoint, account)
+            return self._own[account][0]
+
     def stop(self) -> None:
         """Stop listening and delivering, within two seconds; what is pending stays undelivered."""
         self._backlog.close()
         self._pusher.hang_up()
         stopped = self._server.stop(grace=0.2) if self._server else None
+        for _, server in self._own.values():
+            server.stop(grace=0.2)
         until = time.monotonic() + 1.5
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

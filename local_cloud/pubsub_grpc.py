@@ -29,16 +29,23 @@ if TYPE_CHECKING:
 type _Answer = Callable[[Any], Any]
 
 
-def serve(pubsub: PubSub, endpoint: str) -> grpc.Server:
-    """Answer gRPC on `endpoint` for `pubsub`. Raises RuntimeError when the port is taken."""
+def serve(pubsub: PubSub, endpoint: str, account: str = "") -> grpc.Server:
+    """Answer gRPC on `endpoint` for `pubsub`. Raises RuntimeError when the port is taken.
+
+    With an account the endpoint is its own, as clients do not say here who they are, and offers
+    what an account may be granted here: to publish.
+    """
     server = grpc.server(
-        ThreadPoolExecutor(16, thread_name_prefix="pubsub-grpc"),
+        ThreadPoolExecutor(4 if account else 16, thread_name_prefix="pubsub-grpc"),
         options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 20_000_000)],
     )
-    for service, methods in (
-        ("Publisher", _publisher_methods(pubsub)),
-        ("Subscriber", _subscriber_methods(pubsub)),
-    ):
+    publishing = _publisher_methods(pubsub, account)
+    offered = (
+        {"Publisher": {"Publish": publishing["Publish"]}}
+        if account
+        else {"Publisher": publishing, "Subscriber": _subscriber_methods(pubsub)}
+    )
+    for service, methods in offered.items():
         handlers = {name: _unary(*method) for name, method in methods.items()}
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(f"google.pubsub.v1.{service}", handlers),)
@@ -69,7 +76,7 @@ def _serialize_empty(message: Empty) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _publisher_methods(pubsub: PubSub) -> dict[str, tuple[_Answer, Any, Any]]:
+def _publisher_methods(pubsub: PubSub, account: str) -> dict[str, tuple[_Answer, Any, Any]]:
     def create(request: pb.Topic) -> pb.Topic:
         """Create what the request names."""
         pubsub.create_topic(request.name)
@@ -93,6 +100,10 @@ def _publisher_methods(pubsub: PubSub) -> dict[str, tuple[_Answer, Any, Any]]:
 
     def publish(request: pb.PublishRequest) -> object:
         """Publish the request's messages."""
+        refusal = pubsub.refusal(account, request.topic) if account and pubsub.refusal else None
+        if refusal:
+            text = f"User not authorized to perform this action. {refusal}"
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, text)
         return _publish_request(pubsub, request)
 
     return {

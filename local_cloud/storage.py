@@ -113,10 +113,20 @@ class Notification:
 
 
 class NotificationRouter:
-    """Hands each event of the one topic to the notifications that a bucket has for it."""
+    """Hands each event of the one topic to the notifications that a bucket has for it.
 
-    def __init__(self, pubsub: Publisher, topic: str = EVENTS_TOPIC) -> None:
+    `may_publish` says whether Cloud Storage's agent may publish to a topic.
+    """
+
+    def __init__(
+        self,
+        pubsub: Publisher,
+        topic: str = EVENTS_TOPIC,
+        *,
+        may_publish: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._pubsub = pubsub
+        self._may_publish = may_publish
         self._lock = threading.Lock()
         self._notifications: list[Notification] = []
         pubsub.on_publish(topic, self.route)
@@ -151,6 +161,8 @@ class NotificationRouter:
         with self._lock:
             wanted = [each for each in self._notifications if _wants(each, event)]
         for notification in wanted:
+            if not self._may_publish(notification.topic):
+                continue  # Cloud Storage tries for days, then drops it: nobody is told
             attributes = _attributes(notification, event)
             self._pubsub.publish(notification.topic, message.data, attributes)
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from catalog import names
 from catalog.contract import Contract, Kind, load_all
 from infra_pulumi.federation import DEPLOY_ROLES, PREVIEW_ROLES
 from local_cloud.program import Bearing, Resource
@@ -42,6 +43,8 @@ _ON_PROJECT = (
 )
 """Form of a member → the roles it may have on the whole project; the first that fits counts."""
 
+LOOKING = "roles/storage.legacyBucketReader"
+
 _FORK = 'assertion.repository == "{}"'
 
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
@@ -51,6 +54,7 @@ BUCKET = "storage/bucket:Bucket"
 QUERY = "bigquery/dataTransferConfig:DataTransferConfig"
 TABLE = "bigquery/table:Table"
 JOB = "cloudscheduler/job:Job"
+BUCKET_GRANT = "storage/bucketIAMMember:BucketIAMMember"
 PROJECT_GRANT = "projects/iAMMember:IAMMember"
 ALERT = "monitoring/alertPolicy:AlertPolicy"
 OBJECT = "storage/bucketObject:BucketObject"
@@ -101,6 +105,21 @@ def project_roles_are_few(stack: Stack) -> Iterator[str]:
         allowed = next((roles for form, roles in _ON_PROJECT if re.search(form, member)))
         if told(grant, "role") not in allowed:
             yield f"{grant.name} gives {told(grant, 'role')} on the whole project"
+
+
+def agents_write_streams_alone(stack: Stack) -> Iterator[str]:
+    """Pub/Sub's agent makes objects below `streams/` of a bucket, and changes none."""
+    for grant in stack.of(BUCKET_GRANT):
+        if "@gcp-sa-pubsub." not in told(grant, "member"):
+            continue
+        role, bucket = told(grant, "role"), told(grant, "bucket")
+        if role == LOOKING:  # of the bucket itself: no condition on objects' names fits it
+            continue
+        below = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{names.STREAMS}")'
+        if role != "roles/storage.objectCreator":
+            yield f"{grant.name} gives Pub/Sub {role} on {bucket}"
+        elif (grant.inputs.get("condition") or {}).get("expression") != below:
+            yield f"{grant.name} lets Pub/Sub write outside of {names.STREAMS} in {bucket}"
 
 
 def grants_add_only(stack: Stack) -> Iterator[str]:
@@ -437,6 +456,7 @@ POLICIES: tuple[Policy, ...] = (
     nobody_is_public,
     project_roles_are_few,
     grants_add_only,
+    agents_write_streams_alone,
     pushes_are_retried_and_signed,
     each_function_has_its_account,
     functions_are_closed_and_bounded,

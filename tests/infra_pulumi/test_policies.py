@@ -24,6 +24,7 @@ POOL = "principalSet://iam.googleapis.com/projects/1/locations/global/workloadId
 PROVIDER = "iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 DATASET = "bigquery/dataset:Dataset"
 NOTIFICATION = "storage/notification:Notification"
+PUBSUB = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
 SUBNETWORK = "compute/subnetwork:Subnetwork"
 FIREWALL = "compute/firewall:Firewall"
 LOADS_ACCOUNT = "fn-load@citypulse-dev.iam.gserviceaccount.com"
@@ -80,6 +81,14 @@ def also(type_: str, **inputs: Any) -> Mutant:
     )
 
 
+def agent_may(role: str, prefix: str = "") -> Mutant:
+    """A stack in which Pub/Sub's agent has a role on raw, for names that begin so."""
+    told: dict[str, Any] = {"bucket": "raw", "member": PUBSUB, "role": role}
+    if prefix:
+        told["condition"] = {"expression": f'resource.name.startsWith("{prefix}")'}
+    return also(p.BUCKET_GRANT, **told)
+
+
 def standing(kind: str, name: str, **changed: Any) -> Mutant:
     """A stack in which a resource stands otherwise to the others."""
 
@@ -125,6 +134,12 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         also("projects/iAMBinding:IAMBinding", member="x", role="roles/bigquery.jobUser"),
         also("storage/bucketIAMPolicy:BucketIAMPolicy", member="x"),
         put(DATASET, "accesses", []),
+    ),
+    p.agents_write_streams_alone: (
+        agent_may("roles/storage.objectCreator"),
+        agent_may("roles/storage.objectCreator", "projects/_/buckets/raw/objects/"),
+        agent_may("roles/storage.objectCreator", "projects/_/buckets/other/objects/streams/"),
+        agent_may("roles/storage.objectUser", "projects/_/buckets/raw/objects/streams/"),
     ),
     p.pushes_are_retried_and_signed: (
         put(p.SUBSCRIPTION, "deadLetterPolicy", None, "load"),

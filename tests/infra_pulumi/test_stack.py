@@ -19,7 +19,13 @@ from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.zones import ZONES
 from local_cloud.program import Resource
 from tests.infra_pulumi.conftest import REPOSITORY, Register
-from tests.infra_pulumi.policies import AGENT_ROLES, PROJECT_ROLES
+from tests.infra_pulumi.policies import (
+    AGENT_ROLES,
+    PROJECT_ROLES,
+    agents_write_streams_alone,
+    faults,
+)
+from tests.infra_pulumi.stacks import Stack
 
 STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
 
@@ -234,18 +240,21 @@ def test_a_stream_comes_by_its_topic_into_files_of_raw(register: Register) -> No
 def test_pubsub_may_write_what_a_stream_needs_and_only_then(
     register: Register, stack: list[Resource]
 ) -> None:
-    def agent(found: list[Resource]) -> dict[str, str]:
+    def agent(found: list[Resource]) -> dict[str, tuple[str, str]]:
         return {
-            told["role"]: told["bucket"]
+            told["role"]: (told["bucket"], told.get("condition", {}).get("expression", ""))
             for told in of(found, "BucketIAMMember").values()
             if "gcp-sa-pubsub" in told["member"]
         }
 
     assert agent(stack) == {}
-    assert agent(register({"citypulse:roots": [str(STREAM)]})) == {
-        "roles/storage.objectCreator": "demo-raw",
-        "roles/storage.legacyBucketReader": "demo-raw",
+    below = 'resource.name.startsWith("projects/_/buckets/demo-raw/objects/streams/")'
+    streaming = register({"citypulse:roots": [str(STREAM)]})
+    assert agent(streaming) == {
+        "roles/storage.objectCreator": ("demo-raw", below),
+        "roles/storage.legacyBucketReader": ("demo-raw", ""),
     }
+    assert faults(agents_write_streams_alone, Stack({}, tuple(streaming))) == []
 
 
 def test_a_retired_stream_has_no_topic_and_keeps_its_tables(

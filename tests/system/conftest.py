@@ -12,9 +12,11 @@ from tests.system.house import START, House
 
 @pytest.fixture(scope="session")
 def system_cloud() -> Iterator[LocalCloud]:
-    """The local cloud; Spark starts once."""
+    """The local cloud; Spark starts once. No test may have made a call that was not granted."""
     with LocalCloud(in_process=True, start=START) as cloud:
         yield cloud
+        refused = cloud.authority.refused()
+    assert refused == []
 
 
 @pytest.fixture

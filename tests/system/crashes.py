@@ -13,22 +13,20 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-import google.oauth2.credentials
 import grpc
 import pytest
 from cloudevents.http import CloudEvent
-from google.cloud import bigquery, dataproc_v1, storage
 
 from functions import boundary
 from functions.clients import Clients
 from functions.settings import settings
+from infra_pulumi.accounts import function_account
 from local_cloud import in_process
-from local_cloud.accounts import access_token
 from local_cloud.cloud import LocalCloud
 from local_cloud.gate import Call, Phase, Verdict
+from local_cloud.in_process import AccountClients
 from local_cloud.pubsub import PublishRequestInfo, Refused
 from local_cloud.storage import EVENTS_TOPIC, _wants
 from tests.system.house import masked
@@ -74,6 +72,7 @@ class Witness:
         self.lost: set[Point] = set()
         self.lose_replies = False
         self._cloud = cloud
+        self.may_publish = cloud.publish_refusal
         self._dead: set[str] = set()
         self._numbers: dict[str, Counter[tuple[str, str, str]]] = {}
         self._asked: dict[int, Point] = {}
@@ -179,40 +178,21 @@ class Witness:
         monkeypatch.setattr(boundary, "clients", lambda: working.clients)
 
 
-class ProcessClients(Clients):
-    """The clients of one process, under its own account."""
+class ProcessClients(AccountClients):
+    """The clients of one process: of its step's account, told from the step's other processes."""
 
     def __init__(self, shared: Clients, account: str, witness: Witness, url: str) -> None:
-        super().__init__(shared.settings)
+        step, _, number = account.rpartition("-")
+        email = f"{function_account(step)}+{number}@demo.iam.gserviceaccount.com"
+        super().__init__(shared.settings, email, url, witness.may_publish)
         self._shared = shared
         self._account = account
         self._witness = witness
-        self._options = {"api_endpoint": url}
-
-    @cached_property
-    def storage(self) -> storage.Client:
-        return storage.Client(
-            self.settings.project, self._credentials(), client_options=self._options
-        )
-
-    @cached_property
-    def bigquery(self) -> bigquery.Client:
-        return bigquery.Client(
-            self.settings.project,
-            self._credentials(),
-            location=self.settings.region,
-            client_options=self._options,
-        )
-
-    @cached_property
-    def batches(self) -> dataproc_v1.BatchControllerClient:
-        return dataproc_v1.BatchControllerClient(
-            credentials=self._credentials(), transport="rest", client_options=self._options
-        )
 
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         if self._witness.dead(self._account):
             raise Died(f"{self._account} publishes nothing: it is dead")
+        self.require_publishing(topic)
         point = self._witness.point(self._account, f"publish {topic}", _told(data))
         for phase in (Phase.BEFORE, Phase.AFTER):
             if phase is Phase.AFTER:
@@ -220,14 +200,11 @@ class ProcessClients(Clients):
             if self._witness.meet(point, phase, self._account):
                 raise Died(f"{self._account} died at {point}")
 
-    def _credentials(self) -> Any:
-        email = f"{self._account}@demo.iam.gserviceaccount.com"
-        return google.oauth2.credentials.Credentials(access_token(email))  # type: ignore[no-untyped-call]
-
 
 def _email(account: str) -> str:
-    """The name of an account, without its domain."""
-    return account.partition("@")[0]
+    """The name of an account, without its domain: a step's process is `load-3`."""
+    step, plus, number = account.partition("@")[0].partition("+")
+    return f"{step.removeprefix(function_account(''))}-{number}" if plus else step
 
 
 def _who(account: str) -> str:

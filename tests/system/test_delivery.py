@@ -221,7 +221,8 @@ def test_two_first_loads_at_once(house: House, rows: dict[str, Any]) -> None:
         barrier.wait(60)
         for _ in range(10):
             try:
-                list(load.run(message, boundary.clients(), functions.settings.settings()))
+                with in_process.working_as("load"):
+                    list(load.run(message, boundary.clients(), functions.settings.settings()))
             except BadRequest:  # the race was lost: the message comes again
                 continue
             return

@@ -13,6 +13,7 @@ import pytest
 
 from local_cloud import demo
 from local_cloud.cloud import REPOSITORY
+from tests.system.idle_grants import outdated, unexplained
 
 CHECKS = (
     "every slot reconciles",
@@ -22,6 +23,7 @@ CHECKS = (
     "the broken day was refused",
     "every report has rows",
     "reports were published, none failed",
+    "every call was granted",
 )
 
 pytestmark = pytest.mark.timeout(600)
@@ -55,6 +57,15 @@ def test_each_day_and_each_step_is_told(printed: str) -> None:
     assert "synthetic" in printed
 
 
+@pytest.mark.cloud
+def test_every_grant_is_used_or_named_with_its_reason(printed: str) -> None:
+    found = re.search(r"^\d+ grants used in [\d,]+ questions; idle: (.+)$", printed, re.MULTILINE)
+    assert found is not None
+    idle = found[1].split(", ")
+    assert unexplained(idle) == set()
+    assert outdated(idle) == set()
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the checks are given."""
@@ -64,10 +75,13 @@ class Seen:
     runs: tuple[dict[str, Any], ...]
     reports: dict[str, int]
     refused: tuple[dict[str, Any], ...]
+    denied: tuple[str, ...] = ()
 
     def failed(self) -> list[str]:
         """The checks that do not hold."""
-        made = demo._checks(self.ledger, self.states, self.runs, self.reports, self.refused)
+        made = demo._checks(
+            self.ledger, self.states, self.runs, self.reports, self.refused, self.denied
+        )
         assert tuple(check.says for check in made) == CHECKS
         return [check.says for check in made if not check.held]
 
@@ -122,6 +136,7 @@ def test_what_is_good_holds() -> None:
         ({"runs": (*GOOD.runs, {"outcome": "failed", "data_as_of": None})},
          "reports were published, none failed"),
         ({"runs": ()}, "reports were published, none failed"),
+        ({"denied": ("fn-load does not have",)}, "every call was granted"),
     ],
 )  # fmt: skip
 def test_each_check_can_fail_alone(change: dict[str, Any], failed: str) -> None:
@@ -129,4 +144,5 @@ def test_each_check_can_fail_alone(change: dict[str, Any], failed: str) -> None:
 
 
 def test_an_empty_cloud_holds_nothing() -> None:
-    assert Seen((), (), (), {}, ()).failed() == list(CHECKS)
+    unseen = "every call was granted"  # where nothing was asked, nothing was refused
+    assert Seen((), (), (), {}, ()).failed() == [check for check in CHECKS if check != unseen]
