@@ -6,7 +6,7 @@ import batch
 from pyspark.sql import DataFrame
 
 
-def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
+def transform(frames: dict[str, DataFrame], _: batch.Context) -> dict[str, DataFrame]:
     """The lake's tables from the typed rows of the data sets that the manifest has."""
     tables = {}
     if "velib_stations" in frames:
