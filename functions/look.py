@@ -27,8 +27,12 @@ from functions.reading import Batch
 class Look:
     """A look through all files of one source."""
 
-    def __init__(self, contract: Contract, run: Run, until: float) -> None:
-        """`until` is the instant of `time.monotonic` at which the look ends, finished or not."""
+    def __init__(self, contract: Contract, run: Run, until: float, before: int = 0) -> None:
+        """`until` is the instant of `time.monotonic` at which the look ends, finished or not.
+
+        `before` is the number of rows of the accepted run before, 0 where none is known.
+        """
+        self._before = before
         self.newest: datetime | None = None
         self._contract = contract
         self._run = run
@@ -102,6 +106,11 @@ class Look:
             raise RunRefused(
                 f"{where}: {self._rows} rows, the contract expects {bounds.rows_min} to "
                 f"{bounds.rows_max}"
+            )
+        if bounds.fell(self._rows, self._before):
+            raise RunRefused(
+                f"{where}: {self._rows} rows after {self._before} in the run before, a fall of more "
+                f"than {bounds.drop_max:.0%}"
             )
         if not bounds.bears(self._rejected, self._rows):
             raise RunRefused(
