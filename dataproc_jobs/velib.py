@@ -33,6 +33,40 @@ COUNTS = ("numdocksavailable", "mechanical", "ebike")
 """Counts without all of which a report holds for no time."""
 
 
+FLAGGED = {
+    "stale_observations": "is_stale",
+    "ahead_observations": "is_ahead",
+    "closed_observations": "is_closed",
+    "no_capacity_observations": "has_no_capacity",
+    "counts_disagree_observations": "counts_disagree",
+    "kinds_disagree_observations": "kinds_disagree",
+}
+"""Column of `velib_station_hours` → the flag whose rows it counts."""
+
+LAST = {
+    "last_reported_at": "duedate",
+    "last_fetched_at": "fetched_at",
+    "last_mechanical": "mechanical",
+    "last_ebike": "ebike",
+    "last_docks": "numdocksavailable",
+    "last_is_closed": "is_closed",
+}
+"""Column of `velib_station_hours` → what it has of the station's newest report."""
+
+SUMMED = (
+    "observations", *FLAGGED, "bikes_seen", "kinds_seen", "covered_ms", "open_ms", "bike_ms",
+    "mechanical_ms", "ebike_ms", "dock_ms", "empty_ms", "full_ms", "unusable_ms", "differences",
+    "departures", "arrivals",
+)  # fmt: skip
+"""Columns of `velib_station_hours` that add up over stations."""
+
+FACTS = ("name", "neighbourhood", "capacity", "lat", "lon")
+"""What a station is, as far as it is published."""
+
+PLACE_DIGITS = 4
+"""Digits of a coordinate that are compared: 11 m, for publishers print them with changing ones."""
+
+
 def transform(
     frames: dict[str, DataFrame],
     context: batch.Context,  # noqa: ARG001 - what every transform is given
@@ -41,8 +75,11 @@ def transform(
     tables = {}
     if "velib_stations" in frames:
         seen = observations(frames["velib_stations"])
+        hours = station_hours(seen)
         tables["velib_observations"] = seen
-        tables["velib_station_hours"] = station_hours(seen)
+        tables["velib_station_hours"] = hours
+        tables["velib_area_hours"] = area_hours(hours)
+        tables["velib_station_changes"] = station_changes(seen)
     return tables
 
 
@@ -76,12 +113,18 @@ def station_hours(seen: DataFrame) -> DataFrame:
     open_ms = F.when(is_open, F.col("held_ms")).otherwise(0)
     was_open = open_ms > 0
     # Both kinds, not the published sum: some eras have none, and parts must add up.
-    bikes, docks = F.col("mechanical") + F.col("ebike"), F.col("numdocksavailable")
-    newest = F.max_by("neighbourhood", F.struct("duedate", "row_slot"))
+    kinds, docks = F.col("mechanical") + F.col("ebike"), F.col("numdocksavailable")
+    bikes = kinds
+    # A wrong clock would be the newest report for as long as it is ahead.
+    newest = F.struct(~F.col("is_ahead"), "duedate", "run")
+    own = ~F.col("context")
     summed = held.groupBy("slot", "slot_start", "stationcode").agg(
-        newest.alias("neighbourhood"),
-        _count(~F.col("context")).alias("observations"),
-        _count(~F.col("context") & F.col("is_stale")).alias("stale_observations"),
+        F.max_by("neighbourhood", newest).alias("neighbourhood"),
+        _count(own).alias("observations"),
+        *(_count(own & F.col(flag)).alias(name) for name, flag in FLAGGED.items()),
+        _sum(F.when(own & kinds.isNotNull(), F.col("numbikesavailable"))).alias("bikes_seen"),
+        _sum(F.when(own & F.col("numbikesavailable").isNotNull(), kinds)).alias("kinds_seen"),
+        *(F.max_by(column, newest).alias(name) for name, column in LAST.items()),
         F.sum("held_ms").alias("covered_ms"),
         F.sum(open_ms).alias("open_ms"),
         _sum(bikes * open_ms).alias("bike_ms"),
@@ -103,6 +146,44 @@ def station_hours(seen: DataFrame) -> DataFrame:
     return shown.withColumns(
         {"local_day": F.to_date(local), "local_hour": F.hour(local).cast("bigint")}
     ).repartition("slot")
+
+
+def area_hours(hours: DataFrame) -> DataFrame:
+    """The same parts by neighbourhood and hour: what reports over all time read."""
+    return (
+        hours.groupBy("slot", "slot_start", "neighbourhood", "local_day", "local_hour")
+        .agg(
+            _count(F.col("observations") > 0).alias("stations"),
+            _count(F.col("open_ms") > 0).alias("open_stations"),
+            *(F.sum(name).alias(name) for name in SUMMED),
+        )
+        .repartition("slot")
+    )
+
+
+def station_changes(seen: DataFrame) -> DataFrame:
+    """The facts of a station by its newest report of the hour, where the hour before had others.
+
+    A station that the hour before does not show has a row: nothing says here what it was before.
+    """
+    newest = F.struct(F.col("fetched_at"), F.col("duedate"))
+    facts = F.struct(
+        *(F.col(name) for name in FACTS[:3]),
+        *(F.round(name, PLACE_DIGITS).alias(name) for name in FACTS[3:]),
+    )
+    own = F.when(~F.col("context"), newest)
+    by_hour = seen.groupBy("slot", "slot_start", "stationcode").agg(
+        F.max_by(facts, own).alias("facts"),
+        F.max_by(facts, F.when(F.col("context"), newest)).alias("facts_before"),
+        F.min(F.when(~F.col("context"), F.col("fetched_at"))).alias("seen_at"),
+        _count(~F.col("context")).alias("observations"),
+    )
+    changed = by_hour.where(
+        (F.col("observations") > 0) & ~F.col("facts").eqNullSafe(F.col("facts_before"))
+    )
+    return changed.select("slot", "slot_start", "stationcode", "seen_at", "facts.*").repartition(
+        "slot"
+    )
 
 
 def neighbourhood(code: Column, area: Column, insee: Column) -> Column:

@@ -21,7 +21,7 @@ FIELDS = (
     "slot STRING, slot_start TIMESTAMP, row_slot STRING, context BOOLEAN, run STRING, line BIGINT, "
     "stationcode STRING, is_installed BOOLEAN, capacity BIGINT, numdocksavailable BIGINT, "
     "numbikesavailable BIGINT, mechanical BIGINT, ebike BIGINT, duedate TIMESTAMP, area STRING, "
-    "insee STRING"
+    "insee STRING, name STRING, lat DOUBLE, lon DOUBLE"
 )
 
 PLACES = {
@@ -53,7 +53,7 @@ def rows_of(seen: Iterable[Seen], station: str = "16107") -> list[tuple[Any, ...
             SLOT, START, SLOT if each.fetched >= 0 else SLOT_BEFORE,
             each.fetched < 0, f"{START + timedelta(milliseconds=each.fetched):%Y%m%dT%H%M%SZ}",
             number, station, each.is_installed, 30, each.docks, each.bikes, each.mechanical,
-            each.ebike, START + timedelta(milliseconds=each.reported), "Paris", None,
+            each.ebike, START + timedelta(milliseconds=each.reported), "Paris", None, "Place", 48.85, 2.35,
         )
         for number, each in enumerate(seen)
     ]  # fmt: skip
@@ -68,9 +68,9 @@ def hours_of(spark: SparkSession, rows: list[tuple[Any, ...]]) -> dict[str, dict
 
 
 def only_parts(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without what names it."""
-    named = ("slot", "slot_start", "stationcode", "neighbourhood", "local_day", "local_hour")
-    return {name: value for name, value in row.items() if name not in named}
+    """What the reference reckons of a row."""
+    names = parts([Seen(0, 0, 1, 1, 1)])
+    return {name: value for name, value in row.items() if name in names}
 
 
 def at(minutes: float) -> int:
@@ -106,7 +106,7 @@ def test_v6_what_is_odd_is_flagged_and_kept(spark: SparkSession) -> None:
         (
             SLOT, START, SLOT, False, f"{fetched:%Y%m%dT%H%M%SZ}", 1, case,
             installed, capacity, docks, mechanical + ebike, mechanical, ebike,
-            fetched - timedelta(minutes=age), None, None,
+            fetched - timedelta(minutes=age), None, None, None, None, None,
         )
         for case, ((age, installed, capacity, docks, mechanical, ebike), _) in FLAGS.items()
     ]  # fmt: skip
@@ -260,3 +260,38 @@ def test_a_batch_counts_what_it_keeps_once(tmp_path: Path, spark: SparkSession) 
     assert (hours["9020"]["departures"], hours["1001"]["departures"]) == (2, 0)
     assert hours["9020"]["covered_ms"] == 22 * MINUTE
     assert {row["neighbourhood"] for row in hours.values()} == {"Paris 9", "Paris 1"}
+
+
+def test_areas_add_up_and_changes_are_told_once(tmp_path: Path, spark: SparkSession) -> None:
+    def shown(station: str, at: str, **facts: str | None) -> Row:
+        return {
+            "stationcode": station, "duedate": f"2025-06-05T{at}:00+00:00", "name": "Place",
+            "numbikesavailable": "7", "mechanical": "4", "ebike": "2", "numdocksavailable": "9",
+            "is_installed": "OUI", "capacity": "30", "area": "Paris", "lat": "48.85001",
+        } | facts  # fmt: skip
+
+    zone, dataset = Zone(tmp_path), "velib_stations"
+    codes = ("9001", "9002", "9003")
+    before = zone.part(dataset, SLOT_BEFORE, "20250605T015300Z", [shown(c, "01:52") for c in codes])
+    now = [
+        shown("9001", "02:02", lat="48.85002"),
+        shown("9002", "02:02", capacity="31"),
+        shown("9003", "02:02", is_installed="NON"),
+        shown("1001", "02:02", area="Pantin"),
+    ]
+    part = zone.part(dataset, SLOT, "20250605T020300Z", now)
+    zone.slot(dataset, SLOT, [part], 4, context=(before,))
+    zone.run(velib.transform)
+
+    hours = zone.table("velib_station_hours", SLOT)
+    areas = {row["neighbourhood"]: row for row in zone.table("velib_area_hours", SLOT)}
+    assert set(areas) == {"Paris 9", "Pantin"}
+    assert (areas["Paris 9"]["stations"], areas["Paris 9"]["open_stations"]) == (3, 3)
+    for name in velib.SUMMED:
+        assert sum(row[name] for row in hours) == sum(row[name] for row in areas.values()), name
+    assert (areas["Paris 9"]["bikes_seen"], areas["Paris 9"]["kinds_seen"]) == (21, 18)
+    assert areas["Paris 9"]["kinds_disagree_observations"] == 3
+    assert areas["Paris 9"]["closed_observations"] == 1
+    changes = {row["stationcode"]: row for row in zone.table("velib_station_changes", SLOT)}
+    assert set(changes) == {"9002", "1001"}
+    assert (changes["9002"]["capacity"], changes["1001"]["neighbourhood"]) == (31, "Pantin")
