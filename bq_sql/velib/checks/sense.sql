@@ -41,8 +41,3 @@ ASSERT NOT EXISTS (
   FROM velib_neighbourhoods
   WHERE reporting_stations > stations OR stations_with_ebikes > reporting_stations OR ebikes < 0
 ) AS 'velib_neighbourhoods: more stations report than there are, or bikes below zero';
-ASSERT NOT EXISTS (
-  SELECT 1
-  FROM velib_stations_now
-  WHERE NOT is_in_history
-) AS 'velib_stations_now: a station has no history';
