@@ -1,17 +1,313 @@
-"""Vélib': the reports of the stations, as they were fetched."""
+"""Vélib': reports of the stations with their flags, and additive parts by station and hour.
+
+What counts as stale, closed, empty or full is decided here and nowhere else: a report is flagged,
+never dropped. A mean of any group is Σ bike-milliseconds / Σ milliseconds in which a report holds,
+so a station that does not report does not weigh (V2), and nothing divides by a capacity (V6).
+"""
 
 from __future__ import annotations
 
 import batch
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F  # noqa: N812
+
+ZONE = "Europe/Paris"
+"""Where the stations are: what hour of the day it is."""
+
+HOUR_MS = 3_600_000
+"""Length of a slot in milliseconds."""
+
+HOLDS_MS = 20 * 60_000
+"""How long a report holds without a next one, in milliseconds: two fetches."""
+
+STALE_MS = 24 * HOUR_MS
+"""Time without a report, in milliseconds, from which a station is stale (V2)."""
+
+AHEAD_MS = 10 * 60_000
+"""How much later than its tick a fetch may come, in milliseconds; later reports are of wrong clocks."""
+
+APART_MS = HOUR_MS
+"""Two reports further apart, in milliseconds, do not tell in which hour bikes moved."""
+
+COUNTS = ("numdocksavailable", "mechanical", "ebike")
+"""Counts without all of which a report holds for no time."""
 
 
-def transform(frames: dict[str, DataFrame], _: batch.Context) -> dict[str, DataFrame]:
-    """The lake's tables from the typed rows of the data sets that the manifest has."""
+FLAGGED = {
+    "stale_observations": "is_stale",
+    "ahead_observations": "is_ahead",
+    "closed_observations": "is_closed",
+    "no_capacity_observations": "has_no_capacity",
+    "counts_disagree_observations": "counts_disagree",
+    "kinds_disagree_observations": "kinds_disagree",
+}
+"""Column of `velib_station_hours` → the flag whose rows it counts."""
+
+LAST = {
+    "last_reported_at": "duedate",
+    "last_fetched_at": "fetched_at",
+    "last_mechanical": "mechanical",
+    "last_ebike": "ebike",
+    "last_docks": "numdocksavailable",
+    "last_is_closed": "is_closed",
+}
+"""Column of `velib_station_hours` → what it has of the station's newest report."""
+
+SUMMED = (
+    "observations", *FLAGGED, "bikes_seen", "kinds_seen", "covered_ms", "open_ms", "bike_ms",
+    "mechanical_ms", "ebike_ms", "dock_ms", "empty_ms", "full_ms", "unusable_ms", "differences",
+    "departures", "arrivals",
+)  # fmt: skip
+"""Columns of `velib_station_hours` that add up over stations."""
+
+FACTS = ("name", "neighbourhood", "capacity", "lat", "lon")
+"""What a station is, as far as it is published."""
+
+PLACE_DIGITS = 4
+"""Digits of a coordinate that are compared: 11 m, for publishers print them with changing ones."""
+
+
+def transform(
+    frames: dict[str, DataFrame],
+    context: batch.Context,  # noqa: ARG001 - what every transform is given
+) -> dict[str, DataFrame]:
+    """The lake's tables from the reports of the hours, and of the hour before each."""
     tables = {}
     if "velib_stations" in frames:
-        tables["velib_observations"] = frames["velib_stations"]
+        seen = observations(frames["velib_stations"])
+        hours = station_hours(seen)
+        tables["velib_observations"] = seen
+        tables["velib_station_hours"] = hours
+        tables["velib_area_hours"] = area_hours(hours)
+        tables["velib_station_changes"] = station_changes(seen)
     return tables
+
+
+def observations(shown: DataFrame) -> DataFrame:
+    """One row per hour of fetching, station and report: where it lies, and its flags."""
+    fetched = F.to_timestamp(F.substring("run", 1, 15), "yyyyMMdd'T'HHmmss")
+    timed = shown.withColumn("fetched_at", fetched)
+    age = F.unix_millis("fetched_at") - F.unix_millis("duedate")
+    bikes, docks = F.col("numbikesavailable"), F.col("numdocksavailable")
+    return timed.withColumns(
+        {
+            **_placed(F.col("stationcode"), F.col("area"), F.col("insee")),
+            "is_stale": age >= STALE_MS,
+            "is_ahead": age < -AHEAD_MS,
+            "is_closed": ~F.col("is_installed"),
+            "has_no_capacity": F.col("capacity") == 0,
+            "counts_disagree": bikes + docks != F.col("capacity"),
+            "kinds_disagree": F.col("mechanical") + F.col("ebike") != bikes,
+        }
+    )
+
+
+def station_hours(seen: DataFrame) -> DataFrame:
+    """Additive parts by station and hour, from the hour's reports and those of the hour before.
+
+    A report holds from itself or the hour's start to the next report, the hour's end or 20 minutes
+    after itself; a station has a row where the hour shows it or a report still holds.
+    """
+    held = _held(_in_order(seen))
+    is_open = ~F.coalesce("is_closed", F.lit(False))
+    open_ms = F.when(is_open, F.col("held_ms")).otherwise(0)
+    was_open = open_ms > 0
+    # Both kinds, not the published sum: some eras have none, and parts must add up.
+    kinds, docks = F.col("mechanical") + F.col("ebike"), F.col("numdocksavailable")
+    bikes = kinds
+    # A wrong clock would be the newest report for as long as it is ahead.
+    newest = F.struct(~F.col("is_ahead"), "duedate", "run")
+    own = ~F.col("context")
+    summed = held.groupBy("slot", "slot_start", "stationcode").agg(
+        F.max_by("neighbourhood", newest).alias("neighbourhood"),
+        _count(own).alias("observations"),
+        *(_count(own & F.col(flag)).alias(name) for name, flag in FLAGGED.items()),
+        _sum(F.when(own & kinds.isNotNull(), F.col("numbikesavailable"))).alias("bikes_seen"),
+        _sum(F.when(own & F.col("numbikesavailable").isNotNull(), kinds)).alias("kinds_seen"),
+        *(F.max_by(column, newest).alias(name) for name, column in LAST.items()),
+        F.sum("held_ms").alias("covered_ms"),
+        F.sum(open_ms).alias("open_ms"),
+        _sum(bikes * open_ms).alias("bike_ms"),
+        _sum(F.col("mechanical") * open_ms).alias("mechanical_ms"),
+        _sum(F.col("ebike") * open_ms).alias("ebike_ms"),
+        _sum(docks * open_ms).alias("dock_ms"),
+        _sum(F.when((bikes <= 0) & (docks > 0), open_ms)).alias("empty_ms"),
+        _sum(F.when((bikes > 0) & (docks <= 0), open_ms)).alias("full_ms"),
+        _sum(F.when((bikes <= 0) & (docks <= 0), open_ms)).alias("unusable_ms"),
+        F.min(F.when(was_open, bikes)).alias("bikes_min"),
+        F.max(F.when(was_open, bikes)).alias("bikes_max"),
+        F.min(F.when(was_open, F.col("ebike"))).alias("ebikes_min"),
+        F.max(F.when(was_open, F.col("ebike"))).alias("ebikes_max"),
+        _count(F.col("is_pair")).alias("differences"),
+        *_moved(),
+    )
+    local = F.from_utc_timestamp("slot_start", ZONE)
+    shown = summed.where((F.col("observations") > 0) | (F.col("covered_ms") > 0))
+    return shown.withColumns(
+        {"local_day": F.to_date(local), "local_hour": F.hour(local).cast("bigint")}
+    ).repartition("slot")
+
+
+def area_hours(hours: DataFrame) -> DataFrame:
+    """The same parts by neighbourhood and hour: what reports over all time read."""
+    return (
+        hours.groupBy("slot", "slot_start", "neighbourhood", "local_day", "local_hour")
+        .agg(
+            _count(F.col("observations") > 0).alias("stations"),
+            _count(F.col("open_ms") > 0).alias("open_stations"),
+            *(F.sum(name).alias(name) for name in SUMMED),
+        )
+        .repartition("slot")
+    )
+
+
+def station_changes(seen: DataFrame) -> DataFrame:
+    """The facts of a station by its newest report of the hour, where the hour before had others.
+
+    A station that the hour before does not show has a row: nothing says here what it was before.
+    """
+    newest = F.struct(F.col("fetched_at"), F.col("duedate"))
+    facts = F.struct(
+        *(F.col(name) for name in FACTS[:3]),
+        *(F.round(name, PLACE_DIGITS).alias(name) for name in FACTS[3:]),
+    )
+    own = F.when(~F.col("context"), newest)
+    by_hour = seen.groupBy("slot", "slot_start", "stationcode").agg(
+        F.max_by(facts, own).alias("facts"),
+        F.max_by(facts, F.when(F.col("context"), newest)).alias("facts_before"),
+        F.min(F.when(~F.col("context"), F.col("fetched_at"))).alias("seen_at"),
+        _count(~F.col("context")).alias("observations"),
+    )
+    changed = by_hour.where(
+        (F.col("observations") > 0) & ~F.col("facts").eqNullSafe(F.col("facts_before"))
+    )
+    return changed.select("slot", "slot_start", "stationcode", "seen_at", "facts.*").repartition(
+        "slot"
+    )
+
+
+def neighbourhood(code: Column, area: Column, insee: Column) -> Column:
+    """Commune, or `Paris 1` to `Paris 20`; what cannot be told is named so, never left out (V7).
+
+    The publisher's word goes first: an arrondissement in its area or INSEE code, then another
+    commune than Paris, then the prefix of the station's code.
+    """
+    told = F.coalesce(_told_arrondissement(area, insee), _code_arrondissement(code))
+    paris = F.when(told.isNull(), "Paris, arrondissement not known").otherwise(
+        F.concat(F.lit("Paris "), told)
+    )
+    outside = F.when(told.isNull(), "not known").otherwise(paris)
+    return F.when(area.isNull(), outside).when(_is_paris(area), paris).otherwise(area)
+
+
+def _placed(code: Column, area: Column, insee: Column) -> dict[str, Column]:
+    """The columns that tell where a station lies, and whether its code says the same."""
+    by_code = _code_arrondissement(code)
+    told = _told_arrondissement(area, insee)
+    is_told = told.isNotNull() | (area.isNotNull() & ~_is_paris(area))
+    by = F.when(is_told, "area").when(by_code.isNotNull(), "code").otherwise("nothing")
+    differs = (told != by_code) | (_is_paris(area) != by_code.isNotNull())
+    return {
+        "neighbourhood": neighbourhood(code, area, insee),
+        "neighbourhood_from": by,
+        "area_disagrees": F.when(area.isNotNull(), F.coalesce(differs, F.lit(False))),
+    }
+
+
+def _is_paris(area: Column) -> Column:
+    """Whether a commune is Paris, with an arrondissement or without."""
+    return area.rlike(r"(?i)^\s*paris\b")
+
+
+def _told_arrondissement(area: Column, insee: Column) -> Column:
+    """The arrondissement that `Paris 16ème` or the INSEE code 75116 names, as text; else null."""
+    by_name = F.regexp_extract(area, r"(?i)^\s*paris\D{1,3}0?([1-9]|1[0-9]|20)(?![0-9])", 1)
+    by_insee = F.regexp_extract(insee, r"^751(0[1-9]|1[0-9]|20)$", 1)
+    number = F.when(by_name != "", by_name).when(by_insee != "", by_insee)
+    return F.regexp_replace(number, "^0", "")
+
+
+def _code_arrondissement(code: Column) -> Column:
+    """The arrondissement that a station's code begins with: 16107 is in the 16th, 9020 in the 9th.
+
+    Codes of other communes begin with 21 or more.
+    """
+    prefix = F.regexp_extract(code, r"^([1-9]|1[0-9]|20)[0-9]{3}(?![0-9])", 1)
+    return F.when(prefix != "", prefix)
+
+
+def _in_order(seen: DataFrame) -> DataFrame:
+    """Each report of a station once per hour, with the next one and the one before.
+
+    A report that the hour before shows too is the same one, and its counts are those fetched last.
+    """
+    same = Window.partitionBy("slot", "stationcode", "duedate")
+    newest = same.orderBy(F.col("run").desc(), F.col("line"))
+    once = (
+        seen.withColumns(
+            {
+                "rank": F.row_number().over(newest),
+                "is_new": ~F.max("context").over(same),
+                "report_ms": F.unix_millis("duedate"),
+                "start_ms": F.unix_millis("slot_start"),
+            }
+        )
+        .where(F.col("rank") == 1)
+        .drop("rank")
+    )
+    line = Window.partitionBy("slot", "stationcode").orderBy("report_ms", "duedate")
+    before = {f"{name}_before": F.lag(name).over(line) for name in ("mechanical", "ebike")}
+    return once.withColumns(
+        {
+            "next_ms": F.lead("report_ms").over(line),
+            "before_ms": F.lag("report_ms").over(line),
+            **before,
+        }
+    )
+
+
+def _held(ordered: DataFrame) -> DataFrame:
+    """The reports with the milliseconds of the hour for which each holds, and whether it is a pair."""
+    begin = F.greatest("report_ms", "start_ms")
+    end = F.least("next_ms", F.col("start_ms") + HOUR_MS, F.col("report_ms") + HOLDS_MS)
+    is_whole = F.lit(True)
+    for name in COUNTS:
+        is_whole &= F.col(name).isNotNull()
+    near = F.col("report_ms") - F.col("before_ms") <= APART_MS
+    return ordered.withColumns(
+        {
+            "held_ms": F.when(is_whole, F.greatest(end - begin, F.lit(0))).otherwise(0),
+            "is_pair": F.col("is_new") & near & _fall("mechanical").isNotNull()
+            & _fall("ebike").isNotNull(),
+        }
+    )  # fmt: skip
+
+
+def _moved() -> tuple[Column, Column]:
+    """Departures and arrivals: falls and rises of each kind, so that a swap of kinds is both."""
+    falls = [_fall("mechanical"), _fall("ebike")]
+    down = sum((F.greatest(fall, F.lit(0)) for fall in falls), F.lit(0))
+    up = sum((F.greatest(-fall, F.lit(0)) for fall in falls), F.lit(0))
+    is_pair = F.col("is_pair")
+    return (
+        _sum(F.when(is_pair, down)).alias("departures"),
+        _sum(F.when(is_pair, up)).alias("arrivals"),
+    )
+
+
+def _fall(kind: str) -> Column:
+    """By how many bikes of a kind a report is below the one before."""
+    return F.col(f"{kind}_before") - F.col(kind)
+
+
+def _count(condition: Column) -> Column:
+    """In how many rows a condition holds; null is no."""
+    return F.count(F.when(condition, 1))
+
+
+def _sum(values: Column) -> Column:
+    """The sum, 0 over nothing: parts must add up."""
+    return F.coalesce(F.sum(values), F.lit(0))
 
 
 if __name__ == "__main__":

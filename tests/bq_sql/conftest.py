@@ -10,7 +10,7 @@ import pytest
 from google.cloud import bigquery
 
 from catalog.contract import load_all
-from infra_pulumi.ops_tables import LOADS, REPORT_RUNS
+from infra_pulumi.ops_tables import EVENTS, LOADS, REPORT_RUNS
 from local_cloud.bigquery import BigQueryServer
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
@@ -34,7 +34,7 @@ class Warehouse:
 
     def empty(self) -> None:
         """Make every table anew, and no report."""
-        tables = {f"ops.{table.name}": table.fields() for table in (LOADS, REPORT_RUNS)}
+        tables = {f"ops.{table.name}": table.fields() for table in (EVENTS, LOADS, REPORT_RUNS)}
         for contract in load_all().values():
             for table in contract.lake_tables():
                 fields = [{"name": c.name, "type": c.type, "mode": c.mode} for c in table.columns]
