@@ -118,8 +118,18 @@ class LocalCloud:
         self.seconds["ready"] = time.monotonic() - begin
 
     def settle(self, timeout: float | None = None) -> None:
-        """Wait until no message is outstanding and no batch unfinished; TimeoutError after a while."""
-        until = time.monotonic() + (timeout or self._settle_seconds)
+        """Wait until no message is outstanding and no batch unfinished; TimeoutError after a while.
+
+        PermissionError instead where a call was not granted: its message comes again and again.
+        """
+        try:
+            self._settle(time.monotonic() + (timeout or self._settle_seconds))
+        except TimeoutError as late:
+            if refused := self.authority.refused():
+                raise PermissionError("; ".join(refused)) from late
+            raise
+
+    def _settle(self, until: float) -> None:
         while True:
             self.pubsub.wait_idle(max(0.1, until - time.monotonic()), quiet=_QUIET_SECONDS)
             if not self.dataproc.busy():

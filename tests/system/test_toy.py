@@ -58,6 +58,8 @@ def cloud(root: Path, contract: Contract) -> Iterator[LocalCloud]:
         shown = [Answer(samples / f"{tick}.csv") for tick in TICKS]
         made.publishers.serve_sequence(contract.source.fetch[0].urls[0], shown)
         yield made
+        refused = made.authority.refused()
+    assert refused == []
 
 
 @pytest.fixture(scope="module")

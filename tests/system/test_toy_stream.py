@@ -65,6 +65,8 @@ def cloud(root: Path) -> Iterator[LocalCloud]:
     """The local cloud with that folder, at ten."""
     with LocalCloud(start=at("10:00"), roots=(root,)) as made:
         yield made
+        refused = made.authority.refused()
+    assert refused == []
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +203,15 @@ def report(cloud: LocalCloud) -> dict[tuple[str, str], tuple[Any, ...]]:
 def counts(row: dict[str, Any]) -> tuple[int, ...]:
     """Rows in, out, rejected, duplicates."""
     return tuple(row[name] for name in ("rows_in", "rows_out", "rejected", "duplicates"))
+
+
+def test_pubsub_looks_at_the_bucket_and_creates_files_by_its_grants(
+    cloud: LocalCloud, ten: dict[str, Any]
+) -> None:
+    assert ten["first"]
+    used = {grant.name: asked for grant, asked in cloud.authority.used().items()}
+    assert used["agent-raw-objectCreator"] == {"storage.objects.create"}
+    assert used["agent-raw-legacyBucketReader"] == {"storage.buckets.get"}
 
 
 def test_messages_wait_for_their_file(cloud: LocalCloud, ten: dict[str, Any]) -> None:
