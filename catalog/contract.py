@@ -81,7 +81,7 @@ class Url(_Strict, frozen=True, kw_only=True):
 
 
 class Shape(_Strict, frozen=True, kw_only=True):
-    """Where a JSON document keeps its records: array at `array`, fields below `record`."""
+    """Where a JSON document keeps its records: array at `array`, fields below `record`, both paths."""
 
     name: str
     array: str = ""

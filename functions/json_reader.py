@@ -103,17 +103,24 @@ class JsonReader:
             self._shape = self._pick(record, document.array or "")
             self.seen.shape = self._shape.name
         if self._shape.record and isinstance(record, dict):
-            return record.get(self._shape.record)
+            return _below(record, self._shape.record)
         return record
 
     def _pick(self, record: Any, array: str) -> Shape:
         """The shape that the first record has, one with a field for the record first."""
         fitting = [s for s in self._contract.source.shapes if s.array == array]
         for shape in sorted(fitting, key=lambda shape: not shape.record):
-            inner = record.get(shape.record) if isinstance(record, dict) else None
+            inner = _below(record, shape.record)
             if not shape.record or isinstance(inner, dict):
                 return shape
         raise RunRefused(
             f"{self._where}: the records have no field {fitting[0].record!r}, as the contract's "
             f"shape {fitting[0].name!r} says; add the shape they have"
         )
+
+
+def _below(record: Any, path: str) -> Any:
+    """What stands at a path of keys, separated by points; None where nothing does."""
+    for key in path.split("."):
+        record = record.get(key) if isinstance(record, dict) else None
+    return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 BATCH_ROWS = 8_192
@@ -45,7 +46,17 @@ class Seen:
     missing: list[str] = field(default_factory=list)
 
 
+_KEY = re.compile(r"""["']?[A-Za-z_]\w*["']?\s*:""")
+
+
 def item_of(text: str, item: int) -> str:
-    """An item of a text separated by commas; empty where there is none."""
-    pieces = text.split(",")
-    return pieces[item].strip() if item < len(pieces) else ""
+    """An item of a text separated by commas; empty where there is none.
+
+    The text may be a list or an object as JSON or Python write it: brackets and keys are left out.
+    """
+    pieces = text.strip().strip("[]{}()").split(",")
+    if item >= len(pieces):
+        return ""
+    piece = pieces[item].strip()
+    key = _KEY.match(piece)
+    return piece[key.end() :].strip() if key else piece

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from catalog.runs import Run
 from functions.block_cut import BlockCutter
 from functions.csv_reader import _FIELDS_A_LINE, _Lines, _Record, _records
 from functions.readers import File
+from functions.reading import item_of
 from tests.functions.split_cloud import NOW
 
 CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
@@ -105,3 +107,15 @@ def test_split_then_put_together_is_what_came(rows: list[tuple[str, ...]]) -> No
     assert told == Counter(blank)
     assert rejected == len(rows) - len(good)
     assert all(row["started_at"].startswith(slot) for slot, row in slots)
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("48.8, 2.3", ["48.8", "2.3", ""]), ("[48.8, 2.3]", ["48.8", "2.3", ""]),
+        ("{'lon': 2.3, 'lat': 48.8}", ["2.3", "48.8", ""]), ("10:30,11:30", ["10:30", "11:30", ""]),
+        ('{"a": 1}', ["1", "", ""]), ("", ["", "", ""]),
+    ],
+)  # fmt: skip
+def test_items_of_a_text(text: str, items: list[str]) -> None:
+    assert [item_of(text, at) for at in range(3)] == items

@@ -111,6 +111,15 @@ ERAS: list[tuple[str, bytes, Row]] = [
         "last_reported": 1571153700, "xy": [48.865983, 2.275725], "numdocksavailable": 30, "is_installed": 1}}]).encode(),
      {"is_installed": "1", "capacity": "35", "numbikesavailable": "5", "numdocksavailable": "30",
       "duedate": "1571153700"}),
+    ("API v2.0", json.dumps({"total_count": 1, "records": [{"record": {"id": "x", "fields": {
+        "stationcode": "16107", "numbikesavailable": 5, "numdocksavailable": 30, "is_renting": "yes",
+        "duedate": "2021-11-19T07:35:04+00:00", "coordonnees_geo": {"lat": 48.865983, "lon": 2.275725}}}}]}).encode(),
+     {"numbikesavailable": "5", "numdocksavailable": "30", "is_renting": "true",
+      "duedate": "2021-11-19T07:35:04+00:00"}),
+    ("written from a data frame", (b"stationcode;is_installed;numdocksavailable;numbikesavailable;duedate;"
+     b"coordonnees_geo\n16107.0;1.0;30.0;5.0;2021-11-19 07:35:04+00:00;\"{'lon': 2.275725, 'lat': 48.865983}\"\n"),
+     {"is_installed": "true", "numbikesavailable": "5.0", "numdocksavailable": "30.0",
+      "duedate": "2021-11-19 07:35:04+00:00"}),
     ("camelCase", json.dumps([{"stationCode": "16107", "numBikesAvailable": 5, "numDocksAvailable": 30,
         "isInstalled": True, "isRenting": False, "lastReported": "2024-11-19", "lat": 2.275725, "lon": 48.865983,
         "numBikesAvailableTypes": [{"ebike": 1}, {"mechanical": 4}]}]).encode(),
