@@ -32,6 +32,10 @@ STREAM_BYTES_LEAST, STREAM_BYTES_MOST = 40_000_000, 10 << 30
 """Bounds of a file's bytes: room for four of Pub/Sub's largest messages, and the most it takes."""
 
 
+JOINED_ROWS_MOST = 200_000
+"""Most rows of a run whose files are joined."""
+
+
 class ContractError(ValueError):
     """A contract that cannot be kept: names the file, the facet and the way out."""
 
@@ -64,12 +68,16 @@ class Url(_Strict, frozen=True, kw_only=True):
     """One way to fetch the data set: the files of one run, tried in the contract's order.
 
     `{slot}` in a URL stands for the slot that was asked for; of a sliced source `{start}` and
-    `{end}` stand for the slice's first instant and the next one's.
+    `{end}` stand for the slice's first instant and the next one's. Where an `index` is named, a JSON
+    document that tells where each feed lies, the files are its `feeds` and there are no `urls`.
     """
 
     name: str
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    index: str | None = None
+    feeds: tuple[str, ...] = ()
+    """Names of the index's feeds, as GBFS has them: objects with `name` and `url`."""
 
 
 class Shape(_Strict, frozen=True, kw_only=True):
@@ -116,6 +124,9 @@ class Source(_Strict, frozen=True, kw_only=True):
     for `freshness_hours`."""
     slices: Slices | None = None
     """How the source is cut where the whole is too large for one fetch."""
+    join: tuple[str, ...] = ()
+    """Names of fields by which the files of a run are one table, the first that a record has: a JSON
+    file that lacks a required column fills in the records of the others."""
 
 
 class Bounds(_Strict, frozen=True, kw_only=True):
@@ -151,7 +162,7 @@ class Bounds(_Strict, frozen=True, kw_only=True):
 class Column(_Strict, frozen=True, kw_only=True):
     """A column: its canonical name and every other name it has had.
 
-    An alias may be a path: `point.lat` is a key of an object, `point#0` an item of a list or of a
+    An alias may be a path: `point.lat` is a key of an object, or of the first in a list, `point#0` an item of a list or of a
     text separated by commas, `Name@2` the second column of that name. Case, accents, blanks and
     punctuation of a name do not matter, but for an `@` before it: in a stream `@message_id` and
     `@publish_time` are what Pub/Sub says of the message.
@@ -170,7 +181,30 @@ class Column(_Strict, frozen=True, kw_only=True):
     pattern: str | None = None
     minimum: float | str | None = None
     maximum: float | str | None = None
+    words: dict[str, str] = {}
+    """What a publisher writes, in any case → the value that is meant."""
+    mojibake: bool = False
+    """Whether UTF-8 that was read as Windows-1252, once or more, is read as it was meant."""
     personal: bool = False
+
+
+class Place(_Strict, frozen=True, kw_only=True):
+    """Two columns that tell a place, in degrees, and the box that all places lie in.
+
+    What lies in it only with latitude and longitude exchanged is exchanged; what lies outside either
+    way, as 0, 0 does, is emptied. Both are counted, and no row is lost for it.
+    """
+
+    latitude: str
+    longitude: str
+    south: float
+    north: float
+    west: float
+    east: float
+
+    def holds(self, latitude: float, longitude: float) -> bool:
+        """Whether a place lies in the box."""
+        return self.south <= latitude <= self.north and self.west <= longitude <= self.east
 
 
 class Table(_Strict, frozen=True, kw_only=True):
@@ -214,6 +248,10 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     lookback: int = 0
     ignored: tuple[str, ...] = ()
     """Names of columns that are known and not wanted."""
+    require_one: tuple[tuple[str, ...], ...] = ()
+    """Groups of columns of which a header must have at least one."""
+    places: tuple[Place, ...] = ()
+    """Pairs of columns that are latitude and longitude."""
     retired: bool = False
 
     @cached_property
@@ -367,6 +405,13 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         for c in contract.columns
         if c.type not in TYPES
     ]
+    faults += _place_faults(contract)
+    faults += [
+        f"require_one: {name!r} is not a column"
+        for group in contract.require_one
+        for name in group or ("",)
+        if name not in names
+    ]
     if contract.dataset != path.stem:
         faults.append(f"dataset is {contract.dataset!r}: the file must bear its name")
     if sum(table.base for table in contract.tables) != 1:
@@ -389,6 +434,22 @@ def _faults(contract: Contract, path: Path) -> list[str]:
     return faults or _slice_faults(contract)
 
 
+def _place_faults(contract: Contract) -> Iterator[str]:
+    """What is wrong with the places: columns that are none, and boxes that cannot tell them apart."""
+    floats = {column.name for column in contract.columns if column.type == "float"}
+    for place in contract.places:
+        for name in (place.latitude, place.longitude):
+            if name not in floats:
+                yield f"places: {name!r} is not a column of type float"
+        if not (place.south < place.north and place.west < place.east):
+            yield f"places: the box of {place.latitude}, {place.longitude} is empty"
+        elif max(place.south, place.west) <= min(place.north, place.east):
+            yield (
+                f"places: {place.latitude} and {place.longitude} share values in their box, so that "
+                "they could not be told apart where they are exchanged: make it smaller"
+            )
+
+
 def _stream_faults(contract: Contract) -> Iterator[str]:
     """What is wrong with a stream: it is sent, not fetched, in files that Pub/Sub cuts."""
     source, bounds = contract.source, contract.bounds
@@ -396,7 +457,7 @@ def _stream_faults(contract: Contract) -> Iterator[str]:
         yield 'a stream needs source.message = "json"'
     if contract.schedule:
         yield "a stream is not fetched: leave out schedule"
-    for name in ("hosts", "fetch", "shapes", "past_slots", "slices"):
+    for name in ("hosts", "fetch", "shapes", "past_slots", "slices", "join"):
         if getattr(source, name):
             yield f"a stream is not fetched: leave out source.{name}"
     if contract.late_until_hours is None:
@@ -428,8 +489,15 @@ def _fetch_faults(contract: Contract) -> list[str]:
         faults.append(f"a {contract.kind} has no messages: leave out source.message")
     if not contract.source.fetch:
         faults.append(f"a {contract.kind} needs source.fetch, the URLs it is fetched from")
+    if contract.source.join and contract.bounds.rows_max > JOINED_ROWS_MOST:
+        faults.append(
+            f"source.join holds the rows of a run in memory: bounds.rows_max of {JOINED_ROWS_MOST} "
+            "at most"
+        )
     for fetch in contract.source.fetch:
-        for url in fetch.urls:
+        if bool(fetch.urls) == bool(fetch.index) or bool(fetch.feeds) != bool(fetch.index):
+            faults.append(f"source.fetch {fetch.name}: name urls, or an index and its feeds")
+        for url in (*fetch.urls, *((fetch.index,) if fetch.index else ())):
             host = url.removeprefix("https://").partition("/")[0]
             if not url.startswith("https://") or host not in contract.source.hosts:
                 faults.append(f"{url}: https only, and the host must stand in source.hosts")

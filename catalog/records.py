@@ -169,6 +169,8 @@ class SplitRecord(Record, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     no_slot: dict[str, int] = {}
     """Rejected rows that have no slot, by reason."""
+    repaired: dict[str, int] = {}
+    """Values that are not kept as the publisher wrote them, by column and repair."""
     quarantine: str | None = None
     reason: str | None = None
 

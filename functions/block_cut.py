@@ -51,6 +51,8 @@ class BlockCutter:
         """Records by slot, and the rejects among them."""
         if isinstance(records, Batch):
             return self._cutter.cut(records)
+        if self._cutter.repairs.any:  # a value that needs one is not in doubt by its letters
+            return self._cutter.cut(records.whole())
         times = self._times(records)
         codes = self._slots(times)
         order = np.flatnonzero(codes != _NO_SLOT)

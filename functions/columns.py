@@ -85,6 +85,20 @@ def refuse_missing(missing: Iterable[Column], header: Sequence[str], where: str)
             )
 
 
+def refuse_lacking(
+    contract: Contract, missing: Iterable[Column], header: Sequence[str], where: str
+) -> None:
+    """Raise RunRefused where all columns of a group are missing of which one is required."""
+    lacking = {column.name for column in missing}
+    for group in contract.require_one:
+        if lacking.issuperset(group):
+            raise RunRefused(
+                f"{where}: none of the columns {', '.join(group)} is there; the header has "
+                f"{len(header)} columns: {shown(header)}; add an alias to the contract if one was "
+                "renamed"
+            )
+
+
 def shown(names: Iterable[str]) -> str:
     """Names for a sentence, cut when they are many."""
     text = ", ".join(names)

@@ -15,7 +15,15 @@ import numpy as np
 
 from catalog.contract import Contract
 from functions.blocks import Block
-from functions.columns import Layout, Place, RunRefused, layout, refuse_missing, shown
+from functions.columns import (
+    Layout,
+    Place,
+    RunRefused,
+    layout,
+    refuse_lacking,
+    refuse_missing,
+    shown,
+)
 from functions.grid import Grid, grid
 from functions.reading import (
     BATCH_CHARACTERS,
@@ -149,6 +157,7 @@ class CsvReader:
         self.seen.missing = [column.name for column in found.missing]
         self.seen.unknown = dict.fromkeys(found.unknown, "")
         refuse_missing(found.missing, self.seen.header, self._where)
+        refuse_lacking(self._contract, found.missing, self.seen.header, self._where)
         return found
 
     def _refuse_separator(self, header: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from catalog.runs import Run
 from functions import arrays
 from functions.contracts import is_slot, own_slot
 from functions.reading import Batch
+from functions.repairs import Repairs
 from functions.rows import ColumnCheck, checks, instant
 
 QUARTER_SECONDS = 900
@@ -45,6 +47,8 @@ class Cut:
     """Slot → seconds since 1970."""
     rejects: list[Reject] = field(default_factory=list)
     """In order of line."""
+    repaired: Counter[str] = field(default_factory=Counter)
+    """How many values were repaired, by column and repair."""
     bytes: int = 0
     """What the tables keep in memory together."""
 
@@ -58,6 +62,8 @@ class Cutter:
         self._run = run
         self.checks = checks(contract, run)
         """Of each column of the contract."""
+        self.repairs = Repairs(contract)
+        """What is done to values before they are checked."""
         names = [column.name for column in contract.columns]
         self._names = names
         self.time = names.index(contract.time_column) if contract.time_column else None
@@ -70,7 +76,8 @@ class Cutter:
 
     def cut(self, batch: Batch) -> Cut:
         """The rows of a batch by slot, and its rejects."""
-        columns = [c.clean(v) for c, v in zip(self.checks, batch.columns, strict=True)]
+        cleaned = [c.clean(v) for c, v in zip(self.checks, batch.columns, strict=True)]
+        columns, repaired = self.repairs.done(cleaned)
         faults, untimed = _faults(self.checks, columns, self.time)
         instants = self._instants(columns, untimed)
         rejects = [Reject(b.line, b.reason, self.own, b.text) for b in batch.broken]
@@ -98,6 +105,7 @@ class Cutter:
             bytes=sum(table.nbytes for table in tables.values()),
             newest=newest,
             rejects=rejects,
+            repaired=repaired,
         )
 
     def _instants(self, columns: list[list[str | None]], untimed: set[int]) -> list[float | None]:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,7 @@ from catalog import names
 from catalog.contract import Contract, Kind, Url
 from catalog.records import Claim, Event, Outcome, RawFile
 from catalog.runs import TICK_TOLERANCE, Run, tick
-from functions import candidates, history, slices, store
+from functions import candidates, feeds, history, slices, store
 from functions.bodies import is_page, may_be_data
 from functions.boundary import event
 from functions.candidates import Copy, Fetched, freshest
@@ -277,7 +278,7 @@ class Try:
     def _fetch(self, source: Url, found: Fetched, *, judged: bool) -> None:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
         look = self._look() if self._compares else None
-        for at, address in enumerate(source.urls):
+        for at, address in enumerate(source.urls or self._indexed(source)):
             url = self._contract.address(address, self._run.asked)
             file = source.files[at] if at < len(source.files) else f"file{at}"
             with fetch(
@@ -297,17 +298,38 @@ class Try:
             with _judging(judged):
                 found.newest = look.end()
 
+    def _indexed(self, source: Url) -> list[str]:
+        """The URLs that a source's index has for its feeds; raises what `_fetch` does."""
+        if source.index is None:
+            return []
+        limits = self._limits(feeds.MOST_BYTES)
+        hosts = frozenset(self._contract.source.hosts)
+        with fetch(source.index, hosts=hosts, limits=limits) as response:
+            body = b"".join(response.chunks())
+        try:
+            return feeds.feeds(body, source.feeds, source.index)
+        except feeds.NoFeedError as missing:
+            raise NotTheDataError(str(missing)) from missing
+
     def _look(self) -> Look:
         """A look through a source; what reads files is imported by data sets with fallbacks alone."""
         from functions.look import Look
 
-        return Look(self._contract, self._run, self._end)
+        return Look(self._contract, self._run, self._end, self._rows_before)
 
-    def _limits(self) -> Limits:
+    @cached_property
+    def _rows_before(self) -> int:
+        """Rows of the accepted run before, where the contract bounds a fall; else 0."""
+        if self._contract.bounds.drop_max is None:
+            return 0
+        before = history.accepted_split(self._zones.landing, self._contract.dataset, self._run)
+        return before.rows_in if before else 0
+
+    def _limits(self, most: int | None = None) -> Limits:
         bounds = self._contract.bounds
         return Limits(
-            max_bytes=bounds.bytes_max,
-            max_decoded_bytes=bounds.bytes_max,
+            max_bytes=most or bounds.bytes_max,
+            max_decoded_bytes=most or bounds.bytes_max,
             max_ratio=bounds.ratio_max,
             seconds=max(self._source_end - time.monotonic(), 0.001),
         )

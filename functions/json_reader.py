@@ -7,13 +7,16 @@ Numbers stay the text that the publisher wrote.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract, Shape
 from functions.columns import RunRefused
 from functions.json_document import BadJson, Document
 from functions.json_records import Records, Row
-from functions.reading import BATCH_CHARACTERS, BATCH_ROWS, Batch, Seen
+from functions.reading import BATCH_CHARACTERS, BATCH_ROWS, Batch, Broken, Seen
+
+if TYPE_CHECKING:
+    from functions.joins import Beside
 
 DOCUMENT_CHARACTERS = 64 << 20
 """Longest document that is read."""
@@ -22,9 +25,10 @@ DOCUMENT_CHARACTERS = 64 << 20
 class JsonReader:
     """Reads one JSON document by the contract's shapes."""
 
-    def __init__(self, contract: Contract, where: str) -> None:
-        """`where` names the file in sentences."""
+    def __init__(self, contract: Contract, where: str, beside: Beside | None = None) -> None:
+        """`where` names the file in sentences; records are filled in with what lies `beside` them."""
         self.seen = Seen()
+        self._beside = beside
         self._contract = contract
         self._where = where
         self._shape: Shape | None = None
@@ -36,23 +40,32 @@ class JsonReader:
         Raises RunRefused for a document that is cut, is none of the contract's shapes, or whose
         first records all miss a required column.
         """
+        rows: list[Row] = []
+        size = 0
+        for line, text, record in self.records(texts):
+            rows.append(self._row(line, text, record))
+            size += len(text)
+            if len(rows) >= BATCH_ROWS or size >= BATCH_CHARACTERS:
+                yield self._records.batch(rows)
+                rows, size = [], 0
+        if rows:
+            yield self._records.batch(rows)
+
+    def records(self, texts: Iterator[str]) -> Iterator[tuple[int, str, Any]]:
+        """The records as they are: number, text, what stands below the shape's field.
+
+        Raises RunRefused for a document that is cut or is none of the contract's shapes.
+        """
         document = Document(self._whole(texts))
         arrays = frozenset(shape.array for shape in self._contract.source.shapes)
-        rows: list[Row] = []
-        size = line = 0
+        line = 0
         try:
             for line, (text, record) in enumerate(document.records(arrays), start=1):
-                rows.append(self._row(line, text, record, document))
-                size += len(text)
-                if len(rows) >= BATCH_ROWS or size >= BATCH_CHARACTERS:
-                    yield self._records.batch(rows)
-                    rows, size = [], 0
+                yield line, text, self._inner(record, document)
         except BadJson as error:
             raise RunRefused(f"{self._where}: {error} (after {line} records)") from error
         if document.array is None:
             raise RunRefused(self._no_array(document, arrays))
-        if rows:
-            yield self._records.batch(rows)
 
     def _whole(self, texts: Iterator[str]) -> str:
         pieces, size = [], 0
@@ -76,13 +89,22 @@ class JsonReader:
             "publisher's, add the shape to the contract"
         )
 
-    def _row(self, line: int, text: str, record: Any, document: Document) -> Row:
+    def _row(self, line: int, text: str, record: Any) -> Row:
+        if self._beside is not None and isinstance(record, dict):
+            filled = self._beside.filled(record)
+            if isinstance(filled, str):
+                return Broken(line, filled, text)
+            record = filled
+        return self._records.row(line, text, record)
+
+    def _inner(self, record: Any, document: Document) -> Any:
+        """What stands below the field that the shape of the first record names."""
         if self._shape is None:
             self._shape = self._pick(record, document.array or "")
             self.seen.shape = self._shape.name
         if self._shape.record and isinstance(record, dict):
-            record = record.get(self._shape.record)
-        return self._records.row(line, text, record)
+            return record.get(self._shape.record)
+        return record
 
     def _pick(self, record: Any, array: str) -> Shape:
         """The shape that the first record has, one with a field for the record first."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from catalog.contract import Column, Contract
 from functions.bodies import ESCAPED
-from functions.columns import Layout, Place, layout, normal, refuse_missing
+from functions.columns import Layout, Place, layout, normal, refuse_lacking, refuse_missing
 from functions.reading import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of
 
 _DEPTH = 4
@@ -50,6 +50,7 @@ class Records:
         self.seen.missing = [column.name for column in missing]
         if self._found or self.seen.header:
             refuse_missing(missing, self.seen.header, self._where)
+            refuse_lacking(self._contract, missing, self.seen.header, self._where)
         good = [row for row in rows if isinstance(row, Record)]
         width = len(self._contract.columns)
         columns = [list(values) for values in zip(*(row.values for row in good), strict=True)]
@@ -153,6 +154,11 @@ def _value(place: Place | None, values: list[str]) -> str:
     return value if place.item is None else item_of(value, place.item)
 
 
+def field_names(record: dict[str, Any]) -> Iterator[str]:
+    """The names of a record's fields, and the paths into them."""
+    return (name for _, name, _ in _flat(record))
+
+
 def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The fields of a record as (field, path, text): objects and lists whole, and opened."""
     for root, value in record.items():
@@ -161,7 +167,7 @@ def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-    yield name, _text(value)
+    yield name, text_of(value)
     if not depth:
         return
     if isinstance(value, dict):
@@ -170,10 +176,22 @@ def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for at, inner in enumerate(value[:_ITEMS]):
             if not isinstance(inner, dict | list):
-                yield f"{name}#{at}", _text(inner)
+                yield f"{name}#{at}", text_of(inner)
+        for key, inner in _first_of_each(value[:_ITEMS]).items():
+            yield from _opened(f"{name}.{key}", inner, depth - 1)
 
 
-def _text(value: Any) -> str:
+def _first_of_each(items: list[Any]) -> dict[str, Any]:
+    """The keys of the objects in a list, each with its first value."""
+    found: dict[str, Any] = {}
+    for item in items:
+        if isinstance(item, dict):
+            found = item | found
+    return found
+
+
+def text_of(value: Any) -> str:
+    """A value of JSON as text: empty for a null, an object or a list as JSON."""
     if value is None:
         return ""
     if isinstance(value, str):

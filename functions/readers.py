@@ -15,6 +15,7 @@ from catalog.records import FileReport, Origin
 from functions.blocks import Block
 from functions.bodies import Form, body
 from functions.csv_reader import BLOCK_BYTES, CsvReader
+from functions.joins import Beside, beside
 from functions.json_reader import JsonReader
 from functions.message_reader import MessageReader
 from functions.reading import Batch, Seen
@@ -31,6 +32,8 @@ class File:
     pool: Executor
     """Where blocks of CSV are looked through."""
     block_bytes: int = BLOCK_BYTES
+    beside: Beside | None = None
+    """What its records are filled in with."""
     origins: set[Origin] = field(default_factory=set, init=False)
     """What its records say of their origin, as far as the file was read."""
     _seen: Seen | None = field(default=None, init=False)
@@ -46,13 +49,29 @@ class File:
         found = body(chunks, self.contract, self.where)
         self._encoding = found.encoding
         if found.form is Form.JSON:
-            json = JsonReader(self.contract, self.where)
+            json = JsonReader(self.contract, self.where, self.beside)
             self._seen = json.seen
             yield from json.batches(found.texts)
         else:
             csv = CsvReader(self.contract, self.where, self.pool, self.block_bytes)
             self._seen = csv.seen
             yield from csv.batches(found.pieces)
+
+    def lying_beside(self, chunks: Iterator[bytes]) -> Beside | None:
+        """Its records where they fill in those of the run's other files; None where they do not.
+
+        Raises RunRefused where the file cannot be taken.
+        """
+        found = body(chunks, self.contract, self.where)
+        if found.form is not Form.JSON:
+            return None
+        json = JsonReader(self.contract, self.where)
+        self._seen, self._encoding = json.seen, found.encoding
+        records = list(json.records(found.texts))
+        made = beside(self.contract, self.object.rpartition("/")[2], records)
+        if made is not None:
+            json.seen.header = made.header
+        return made
 
     def report(self, generation: int, sha256: str) -> FileReport | None:
         """How the header met the contract, as far as the file was read; None before that.

@@ -56,6 +56,7 @@ class ColumnCheck:
         """Put the checks of `column` together; `run` says what lies in the future."""
         self.column = column
         self._checks = tuple(_checks(column, contract, run))
+        self._words = {word.casefold(): value for word, value in column.words.items()}
         self._passed: set[str | None] = {None} if column.nullable else set()
 
     def clean(self, values: list[str]) -> list[str | None]:
@@ -67,6 +68,8 @@ class ColumnCheck:
                 told[value] = None
             elif self.column.type == "code" and _CODE.fullmatch(value):
                 told[value] = _CODE.sub(r"\1", value)
+            elif self._words and value.strip().casefold() in self._words:
+                told[value] = self._words[value.strip().casefold()]
         return [told.get(value, value) for value in values] if told else list(values)
 
     def faults(self, values: Values) -> dict[int, str]:

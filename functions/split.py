@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ from functions.columns import RunRefused
 from functions.contracts import contract_of, is_slot
 from functions.cut import LATE
 from functions.errors import Permanent
+from functions.joins import Beside
 from functions.messages import Message
 from functions.parts import Parts, Rejects
 from functions.readers import File
@@ -42,6 +44,7 @@ from functions.zones import Zones
 
 _READ_BYTES = 1 << 20
 _REASONS = 5
+_HEADER_NAMES = 200
 THREADS = 2
 """As many as the function has processors; what they do for long, they do without Python's lock."""
 _SECONDS = 480.0
@@ -107,6 +110,8 @@ class Try:
         self._reports: list[FileReport] = []
         self._origins = {claim.origin}
         self._no_slot: dict[str, int] = {}
+        self._repaired: Counter[str] = Counter()
+        self._beside: RawFile | None = None
         self._rows = 0
 
     def record(self) -> SplitRecord:
@@ -132,8 +137,10 @@ class Try:
         reason = None
         parts: tuple[Part, ...] = ()
         try:
-            for file in self._claim.files:
-                self._read(file)
+            found, others = self._joined()
+            for file in others:
+                self._read(file, found)
+            self._rest(found)
             self._keep_bounds()
             self._expect_left()
             parts = self._parts.finish(self._contract.bounds)
@@ -150,31 +157,68 @@ class Try:
             files=tuple(self._reports),
             parts=parts,
             no_slot=dict(sorted(self._no_slot.items())),
+            repaired=dict(sorted(self._repaired.items())),
             quarantine=self._rejects.finish(),
             reason=reason,
         )
 
-    def _read(self, raw: RawFile) -> None:
-        """Cut one file into the parts."""
-        name = raw.object.rpartition("/")[2]
-        where = f"{self._contract.dataset} {self._key.run.name} {name}"
-        file = File(raw.object, where, self._contract, self._pool)
-        cutter = BlockCutter(self._contract, self._key.run)
-        source = _Bytes(self._zones.raw, raw, where)
+    def _joined(self) -> tuple[Beside | None, tuple[RawFile, ...]]:
+        """The file that fills in the others, where the contract joins them, and those others."""
+        files = self._claim.files
+        if not self._contract.source.join or len(files) == 1:
+            return None, files
+        for at, raw in enumerate(files):
+            file, source = self._opened(raw)
+            found = file.lying_beside(source.chunks())
+            if found is not None:
+                self._report(file, raw, source)
+                self._beside = raw
+                return found, files[:at] + files[at + 1 :]
+        return None, files
+
+    def _read(self, raw: RawFile, found: Beside | None) -> None:
+        """Cut one file into the parts, its records filled in with what was `found` beside it."""
+        file, source = self._opened(raw)
+        file.beside = found
         try:
-            found = self._kept(file.batches(source.chunks()), where)
-            for cut in ahead(self._pool, cutter.cut, found):
-                for reject in cut.rejects:
-                    self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
-                    if reject.slot is None:
-                        count = self._no_slot.get(reject.reason, 0)
-                        self._no_slot[reject.reason] = count + 1
-                self._parts.add(cut)
+            self._cut(file.batches(source.chunks()), raw)
         finally:
             self._origins |= file.origins
-            report = file.report(raw.generation, source.sha256)
-            if report is not None:
-                self._reports.append(report)
+            self._report(file, raw, source)
+
+    def _rest(self, found: Beside | None) -> None:
+        """Reject what lies beside the other files and none of them has."""
+        if found is not None and self._beside is not None:
+            self._cut(iter([found.left()]), self._beside)
+
+    def _cut(self, batches: Iterator[Batch | Block], raw: RawFile) -> None:
+        """Cut batches of a file into the parts."""
+        name = raw.object.rpartition("/")[2]
+        cutter = BlockCutter(self._contract, self._key.run)
+        for cut in ahead(self._pool, cutter.cut, self._kept(batches, self._place(raw))):
+            for reject in cut.rejects:
+                self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
+                if reject.slot is None:
+                    self._no_slot[reject.reason] = self._no_slot.get(reject.reason, 0) + 1
+            self._repaired += cut.repaired
+            self._parts.add(cut)
+
+    def _opened(self, raw: RawFile) -> tuple[File, _Bytes]:
+        """A file of the run and its bytes, not read yet."""
+        where = self._place(raw)
+        file = File(raw.object, where, self._contract, self._pool)
+        return file, _Bytes(self._zones.raw, raw, where)
+
+    def _place(self, raw: RawFile) -> str:
+        """How sentences name a file."""
+        name = raw.object.rpartition("/")[2]
+        return f"{self._contract.dataset} {self._key.run.name} {name}"
+
+    def _report(self, file: File, raw: RawFile, source: _Bytes) -> None:
+        """Note how the header of a file met the contract, as far as it was read."""
+        report = file.report(raw.generation, source.sha256)
+        if report is not None:
+            self._reports.append(report)
 
     def _kept(self, batches: Iterator[Batch | Block], where: str) -> Iterator[Batch | Block]:
         """The batches, as long as rows and time are within their bounds."""
@@ -383,9 +427,21 @@ def _told(
 
 
 def _detail(record: SplitRecord) -> str:
-    """Rows by slot, as JSON text."""
+    """Rows by slot, repairs and how each file's header met the contract, as JSON text."""
     slots = {
         part.slot: {"rows": part.rows, "rejected": part.rejected, "held": part.held}
         for part in record.parts
     }
-    return json.dumps({"rows_in": record.rows_in, "slots": slots, "none": record.no_slot})
+    files = [
+        {
+            "file": report.object.rpartition("/")[2], "shape": report.shape,
+            "encoding": report.encoding, "header": report.header[:_HEADER_NAMES], "aliases": report.aliases,
+            "unknown": report.unknown_columns, "missing": report.missing_columns,
+        }
+        for report in record.files
+    ]  # fmt: skip
+    told = {
+        "rows_in": record.rows_in, "slots": slots, "none": record.no_slot,
+        "repaired": record.repaired, "files": files,
+    }  # fmt: skip
+    return json.dumps(told, ensure_ascii=False)

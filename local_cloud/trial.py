@@ -298,6 +298,7 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
         "aliases": {k: v for report in reports for k, v in report.aliases.items()},
         "unknown_columns": {k: v for report in reports for k, v in report.unknown_columns.items()},
         "missing_columns": sorted({name for report in reports for name in report.missing_columns}),
+        "repaired": record.repaired if record else {},
         "slots": _slots(cloud, contract, record) if record else {},
     }
 

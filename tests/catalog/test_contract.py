@@ -107,6 +107,34 @@ def test_a_stream_says_what_a_row_needs_and_when_it_is_too_late(tmp_path: Path) 
     assert contract.too_late(ten, Run("20250605T120001Z_0c5d"))
 
 
+STATIONS = (DATASETS / "velib_stations.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('latitude = "lat"', 'latitude = "name"'), "'name' is not a column of type float"),
+        (("south = 48.4", "south = 50"), "the box of lat, lon is empty"),
+        (("south = 48.4", "south = 2.9"), "lat and lon share values in their box"),
+        (('"mechanical"]]', '"manual"]]'), "require_one: 'manual' is not a column"),
+        (("rows_max = 20_000", "rows_max = 200_001"), "rows_max of 200000 at most"),
+        (
+            ('feeds = ["station_information", "station_status"]\n', ""),
+            "GBFS: name urls, or an index",
+        ),
+        (("\nindex = ", '\nurls = ["https://opendata.paris.fr/x"]\nindex = '), "GBFS: name urls"),
+        (('index = "https', 'index = "http'), "https only"),
+        (("smovengo.cloud/", "smovengo.fr/"), "source.hosts"),
+    ],
+)
+def test_a_broken_snapshot_names_the_facet(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    assert change[0] in STATIONS
+    with pytest.raises(ContractError, match=said):
+        load(write(tmp_path, STATIONS.replace(*change, 1), "velib_stations"))
+
+
 USAGE = (DATASETS / "paris_wifi_usage.toml").read_text(encoding="utf-8")
 WHOLE = "https://www.data.gouv.fr/fr/datasets/r/75e68d86-6718-451d-9713-6f986e258bb1"
 EXPORT = "https://opendata.paris.fr/api/explore/v2.1/catalog/datasets/usage/exports/csv"

@@ -1,0 +1,172 @@
+"""Vélib' through the whole chain: every sample, and snapshots that are wrong, by `try`.
+
+Counts are those of the files themselves (`tests/data/velib/LICENCE.md` says where they are from).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.contract import load_all
+from local_cloud import trial
+from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.trial import Served
+
+pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
+
+CONTRACT = load_all()["velib_stations"]
+SAMPLES = REPOSITORY / "tests" / "data" / "velib"
+V1 = SAMPLES / "2020-06-24_hosuaby_v1_records.json"
+INFORMATION = SAMPLES / "gbfs_2024-11-19_banacchini_station_information.json"
+STATUS = SAMPLES / "gbfs_2024-11-19_banacchini_station_status.json"
+LABELS = SAMPLES / "2025-04-01_IF36_disponibilite.csv"
+HOURLY, BACK = (SAMPLES / f"velib_20250605_{clock}.csv" for clock in ("020356", "021045"))
+EXAMPLE = SAMPLES / "v21_records_example_2026.json"
+PAGE = b"<!DOCTYPE html><html><title>Attention Required!</title></html>"
+SQL = """
+SELECT slot_start, COUNT(*) AS rows_out, COUNT(lat) AS places, SUM(mechanical + ebike) AS kinds,
+  SUM(numbikesavailable) AS bikes, MIN(lat) AS south, MAX(lon) AS east, COUNTIF(is_installed) AS installed
+FROM lake.velib_observations WHERE slot_start >= '2012-01-01' GROUP BY 1
+"""
+CODES = "SELECT stationcode FROM lake.velib_observations WHERE slot_start = '2025-04-01 15:00:00+00' AND stationcode LIKE '13118%' ORDER BY 1"
+LEDGER = "SELECT slot, revised FROM ops.loads WHERE dataset = 'velib_stations'"
+
+
+def disagreeing(folder: Path) -> tuple[Path, Path]:
+    """The pair of 2024 of which three stations have no state, two no name, one another code."""
+    made = []
+    for path, lost in ((INFORMATION, slice(0, 2)), (STATUS, slice(10, 13))):
+        document = json.loads(path.read_bytes())
+        stations = document["data"]["stations"]
+        del stations[lost]
+        if path is STATUS:
+            stations[20]["stationCode"] = "0"
+        made.append(folder / path.name)
+        made[-1].write_text(json.dumps(document))
+    return made[0], made[1]
+
+
+def misplaced() -> bytes:
+    """The export of 2025 in which the first station is at 0, 0 and the next two lie exchanged."""
+    head, first, second, third, *rest = LABELS.read_bytes().splitlines(keepends=True)
+    lines = [first.replace(b"48.865983, 2.275725", b"0, 0")]
+    for line in (second, third):
+        fields = line.split(b";")
+        north, _, east = fields[11].partition(b", ")
+        lines.append(b";".join([*fields[:11], east + b", " + north, *fields[12:]]))
+    return b"".join([head, *lines, *rest])
+
+
+def served(folder: Path) -> list[Served]:
+    """Every run with its time: the samples, and after them what is wrong."""
+
+    def body(name: str, given: bytes) -> Path:
+        path = folder / name
+        path.write_bytes(given)
+        return path
+
+    lines = LABELS.read_bytes().splitlines(keepends=True)
+    runs: list[tuple[str, tuple[Path, ...]]] = [
+        ("2020-06-24T11:29", (V1,)),
+        ("2024-11-19T08:29", (INFORMATION, STATUS)),
+        ("2024-11-19T09:09", disagreeing(folder)),
+        ("2025-04-01T15:59", (LABELS,)),
+        ("2025-04-01T16:09", (body("hundred.csv", b"".join(lines[:101])),)),
+        ("2025-04-01T16:19", (body("half.csv", b"".join(lines[:736])),)),
+        ("2025-04-01T16:29", (body("misplaced.csv", misplaced()),)),
+        ("2025-06-05T02:09", (HOURLY,)),
+        ("2025-06-05T02:19", (BACK,)),
+        ("2026-04-02T07:39", (EXAMPLE,)),
+        ("2026-04-02T07:49", (EXAMPLE,)),
+        ("2026-04-02T07:59", (body("page.json", PAGE),)),
+        ("2026-04-02T08:09", (body("error.json", b'{"error_code": "ODSQLError", "message": "no"}'),)),
+    ]  # fmt: skip
+    return [Served(paths, datetime.fromisoformat(time).replace(tzinfo=UTC)) for time, paths in runs]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What `try` says of them all."""
+    runs = served(tmp_path_factory.mktemp("velib"))
+    assert runs[0].time is not None
+    with LocalCloud(in_process=True, start=runs[0].time) as cloud:
+        yield trial.try_files(cloud, CONTRACT, runs, [SQL, CODES, LEDGER])
+
+
+def counts(document: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Outcome and counts of each run's slot."""
+    return [
+        (
+            file["outcome"],
+            next((tuple(slot.values()) for slot in file["slots"].values()), file["reason"]),
+        )
+        for file in document["files"]
+    ]
+
+
+APART = {
+    "station_id: in gbfs_2024-11-19_banacchini_station_information.json alone": 3,
+    "station_id: not in gbfs_2024-11-19_banacchini_station_information.json": 2,
+    "stationCode: the files disagree": 1,
+}
+
+
+def test_every_run_is_taken_whole_or_refused_with_a_reason(document: dict[str, Any]) -> None:
+    assert document["failures"] == []
+    found = counts(document)
+    refused = {at: told for at, (outcome, told) in enumerate(found) if outcome == "refused"}
+    assert {at: told for at, told in enumerate(found) if at not in refused} == {
+        0: ("accepted", (1398, 1398, {}, 0)),
+        1: ("accepted", (1485, 1485, {}, 0)),
+        2: ("accepted", (1485, 1479, APART, 0)),
+        3: ("accepted", (1471, 1471, {}, 0)),
+        6: ("accepted", (1471, 1471, {}, 0)),
+        7: ("accepted", (2000, 1075, {}, 925)),
+        8: ("accepted", (2000, 1075, {}, 925)),
+        9: ("accepted", (4, 2, {}, 2)),
+        10: ("accepted", (4, 2, {}, 2)),
+    }
+    said = {
+        4: "100 rows after 1471", 5: "735 rows after 1471", 11: "an HTML page",
+        12: "an object without records (error_code: ODSQLError; message: no)",
+    }  # fmt: skip
+    assert refused.keys() == said.keys()
+    assert [text for at, text in said.items() if text not in refused[at]] == []
+
+
+def test_what_was_mended_is_told(document: dict[str, Any]) -> None:
+    told = {at: file["repaired"] for at, file in enumerate(document["files"]) if file["repaired"]}
+    assert told == {
+        1: {"name: mojibake": 519},
+        2: {"name: mojibake": 516},
+        6: {"lat, lon: exchanged": 2, "lat, lon: outside the box": 1},
+    }
+
+
+def test_the_lake_has_every_type_as_it_was_meant(document: dict[str, Any]) -> None:
+    columns, rows = (document["queries"][0][name] for name in ("columns", "rows"))
+    found = {str(row[0])[:13]: dict(zip(columns, row, strict=True)) for row in rows}
+    assert all(slot["kinds"] == slot["bikes"] for slot in found.values())
+    placed = {slot: (each["rows_out"], each["places"]) for slot, each in found.items()}
+    assert placed == {
+        "2020-06-24 11": (1398, 1398), "2024-11-19 08": (1485, 1485), "2024-11-19 09": (1479, 1479),
+        "2025-04-01 15": (1471, 1471), "2025-04-01 16": (1471, 1470), "2025-06-05 02": (1075, 0),
+        "2026-04-02 07": (2, 2),
+    }  # fmt: skip
+    assert all(
+        each["south"] > 48.7 and each["east"] < 2.6 for each in found.values() if each["places"]
+    )
+    assert found["2020-06-24 11"]["installed"] == 1398 - 26
+    assert found["2024-11-19 08"]["installed"] == 1485 - 27
+    assert document["queries"][1]["rows"] == [["13118"], ["13118_relais"]]
+
+
+def test_counts_that_differ_under_one_key_are_revised(document: dict[str, Any]) -> None:
+    told = dict(document["queries"][2]["rows"])
+    assert {slot: n for slot, n in told.items() if n} == {"2025-06-05T02": 191}
