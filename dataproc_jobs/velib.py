@@ -67,10 +67,7 @@ PLACE_DIGITS = 4
 """Digits of a coordinate that are compared: 11 m, for publishers print them with changing ones."""
 
 
-def transform(
-    frames: dict[str, DataFrame],
-    context: batch.Context,  # noqa: ARG001 - what every transform is given
-) -> dict[str, DataFrame]:
+def transform(frames: dict[str, DataFrame], _: batch.Context) -> dict[str, DataFrame]:
     """The lake's tables from the reports of the hours, and of the hour before each."""
     tables = {}
     if "velib_stations" in frames:

@@ -63,9 +63,10 @@ LEDGER = (
 EVENTS = (
     *(accepted(f"20250605T02{minute}00Z") for minute in ("09", "19", "29", "39", "49", "59")),
     *(accepted(f"20250605T03{minute}00Z") for minute in ("09", "19", "39")),
-    accepted("20250605T034900Z", "refused"),
-    accepted("20250605T050900Z"),
-    accepted("20250605T050900Z") | {"event_id": "told twice"},
+    accepted("20250605T034900Z", "refused", "stationcode", "Dernière"),
+    accepted("20250605T045900Z", "refused", "stationcode", "pogo", unknown="pogo"),
+    accepted("20250605T050900Z", "accepted", "stationcode"),
+    accepted("20250605T050900Z", "accepted", "stationcode") | {"event_id": "told twice"},
     accepted("20250605T051900Z") | {"dataset": "another"},
 )
 
@@ -249,6 +250,21 @@ def test_v2_v6_what_is_odd_is_counted(reports: dict[str, list[Row]]) -> None:
     assert shown(reports["velib_quality_days"], "day", *names) == {
         date(2025, 3, 1): (0, 0, 0, 0, 6),
         date(2025, 6, 5): (3, 6, 6, -6, 51),
+    }
+
+
+def test_v3_columns_that_came_and_went(reports: dict[str, list[Row]]) -> None:
+    found = {
+        row["column_name"]: (
+            f"{row['first_fetched_at']:%H%M}", f"{row['last_fetched_at']:%H%M}",
+            row["is_in_newest"], row["fetches"], row["fetches_unknown"],
+        )
+        for row in reports["velib_drift"]
+    }  # fmt: skip
+    assert found == {
+        "stationcode": ("0349", "0509", True, 3, 0),
+        "Dernière": ("0349", "0349", False, 1, 0),
+        "pogo": ("0459", "0459", False, 1, 1),
     }
 
 

@@ -6,6 +6,7 @@ make of them is reckoned by hand in the tests.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -120,8 +121,9 @@ def change(hour: str, station: str, neighbourhood: str, **facts: Any) -> Row:
     } | facts
 
 
-def accepted(run: str, outcome: str = "accepted") -> Row:
-    """An event of a split."""
+def accepted(run: str, outcome: str = "accepted", *header: str, unknown: str = "") -> Row:
+    """An event of a split, with the header of its one file."""
+    file = {"header": header, "unknown": {unknown: 'as "stationcode": 1'} if unknown else {}}
     return {
         "event_id": f"{run} {outcome}",
         "at": "2025-06-05T06:00:00Z",
@@ -129,4 +131,5 @@ def accepted(run: str, outcome: str = "accepted") -> Row:
         "outcome": outcome,
         "dataset": "velib_stations",
         "run": run,
+        "detail": json.dumps({"files": [file]}, ensure_ascii=False),
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -295,3 +298,40 @@ def test_areas_add_up_and_changes_are_told_once(tmp_path: Path, spark: SparkSess
     changes = {row["stationcode"]: row for row in zone.table("velib_station_changes", SLOT)}
     assert set(changes) == {"9002", "1001"}
     assert (changes["9002"]["capacity"], changes["1001"]["neighbourhood"]) == (31, "Pantin")
+
+
+SAMPLES = Path(__file__).parents[1] / "data" / "velib"
+OUTSIDE_BY_AREA = {"19043", "12041", "14116", "13121", "14023"}
+"""Codes that begin as those of an arrondissement, of stations that both eras place in a suburb."""
+
+
+def published_places() -> list[tuple[str, str, str, str | None]]:
+    """Era, code, area and INSEE code of every station of the samples that tell an area."""
+    records = json.loads((SAMPLES / "2020-06-24_hosuaby_v1_records.json").read_text("utf-8"))
+    told: list[tuple[str, str, str, str | None]] = [
+        ("2020", r["fields"]["stationcode"], r["fields"]["nom_arrondissement_communes"], None)
+        for r in records
+    ]
+    labels = SAMPLES / "2025-04-01_IF36_disponibilite.csv"
+    with labels.open(encoding="utf-8-sig", newline="") as file:
+        told += [
+            ("2025", row["Identifiant station"], row["Nom communes équipées"],
+             row["Code INSEE communes équipées"])
+            for row in csv.DictReader(file, delimiter=";")
+        ]  # fmt: skip
+    return told
+
+
+def test_v7_codes_agree_with_the_areas_of_both_eras_but_for_six(spark: SparkSession) -> None:
+    fields = "era STRING, stationcode STRING, area STRING, insee STRING"
+    rows = spark.createDataFrame(published_places(), fields)
+    columns = velib._placed(rows["stationcode"], rows["area"], rows["insee"])
+    made = rows.withColumns(columns).collect()
+    disagree = {(row["era"], row["stationcode"]) for row in made if row["area_disagrees"]}
+    both = {(era, code) for era in ("2020", "2025") for code in OUTSIDE_BY_AREA}
+    assert disagree == both | {("2025", "43403")}
+    assert Counter(row["neighbourhood_from"] for row in made if row["area"] == "Paris") == {
+        "code": 1001 + 980, "nothing": 1,
+    }  # fmt: skip
+    places = {row["neighbourhood"] for row in made if row["neighbourhood_from"] == "code"}
+    assert places == {f"Paris {number}" for number in range(1, 21)}

@@ -12,8 +12,8 @@ from catalog.reports import load_reports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "differences.md").read_text(encoding="utf-8")
-FAULTS = tuple(f"W{number}" for number in range(1, 17))
-"""The faults of Paris Wi-Fi."""
+FAULTS = (*(f"W{number}" for number in range(1, 17)), *(f"V{number}" for number in range(1, 9)))
+"""The faults of Paris Wi-Fi and Vélib'."""
 
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
@@ -39,9 +39,10 @@ def test_every_fault_has_a_row_and_tests_that_are_there(fault: str) -> None:
 
 
 def test_no_row_is_of_a_fault_that_is_none() -> None:
-    assert set(re.findall(r"^\| (W\d+) \|", PAGE, re.MULTILINE)) == set(FAULTS)
+    assert set(re.findall(r"^\| ([WV]\d+) \|", PAGE, re.MULTILINE)) == set(FAULTS)
 
 
-def test_every_report_has_its_place() -> None:
-    reports = load_reports(REPOSITORY / "bq_sql" / "paris_wifi")
+@pytest.mark.parametrize("system", ["paris_wifi", "velib"])
+def test_every_report_has_its_place(system: str) -> None:
+    reports = load_reports(REPOSITORY / "bq_sql" / system)
     assert [report.name for report in reports if f"`{report.name}" not in PAGE] == []

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ SQL = Path(__file__).parents[2] / "bq_sql"
 CONTRACTS = load_all()
 
 
+@cache
 def parquet_bytes(table: LakeTable, rows: int) -> int:
     """The size of a table's file with that many rows, whose values are numbers (synthetic)."""
     names = [column.name for column in table.columns]
