@@ -102,6 +102,13 @@ def cost(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def smoke(session: nox.Session) -> None:
+    """Follow one fetch of a deployed stack to its reports: `nox -s smoke -- STACK`."""
+    _install(session, "functions")
+    session.run("python", "-m", "smoke", *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure beside what a user would pick instead: `nox -s bench -- split --rows 300000`."""
     _install(session, "bench")

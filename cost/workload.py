@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from croniter import croniter
@@ -73,6 +74,7 @@ class Stack:
     jobs: int = 1
 
 
+@cache
 def ticks(cron: str) -> float:
     """How often a Unix cron fires in 30 days, as the mean of a year."""
     left = _YEAR.replace(year=_YEAR.year + 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.infra_pulumi.logging_filter import Entry, entry, matches
 from tests.system.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
@@ -19,13 +20,18 @@ _REPLAY = re.compile(r'(?<="version":"RUN \d{6} )\d{14}')
 _TABLES = ("ops.loads", "ops.lock", "ops.report_runs")
 
 
-def said() -> list[tuple[str, dict[str, Any]]]:
-    """The messages that the section tells a person to publish, for the slots of the test."""
-    section = RUNBOOK.read_text(encoding="utf-8").partition("## Restore")[2].partition("\n## ")[0]
+def section() -> str:
+    """The section, with the test's system, data set and slots filled in."""
+    text = RUNBOOK.read_text(encoding="utf-8").partition("## Restore")[2].partition("\n## ")[0]
     words = {"SYSTEM": SYSTEM, "DATASET": USAGE, "FIRST": "2012-01", "LAST": "2030-12"}
     for word, value in words.items():
-        section = section.replace(f'"{word}"', f'"{value}"')
-    return [(topic, json.loads(body)) for topic, body in _MESSAGE.findall(section)]
+        text = text.replace(f'"{word}"', f'"{value}"')
+    return text
+
+
+def said() -> list[tuple[str, dict[str, Any]]]:
+    """The messages that the section tells a person to publish."""
+    return [(topic, json.loads(body)) for topic, body in _MESSAGE.findall(section())]
 
 
 def emptied(house: House) -> None:
@@ -65,12 +71,22 @@ def restored(house: House) -> None:
     assert house.query()
 
 
+def logged(capsys: pytest.CaptureFixture[str]) -> list[Entry]:
+    """What the steps have logged since the last time, as Cloud Logging has it."""
+    printed = capsys.readouterr().out.splitlines()
+    return [entry(line, "load") for line in printed if line.startswith("{")]
+
+
 def test_lake_and_ledger_are_made_again_from_the_parts(
-    house: House, before: dict[str, list[str]]
+    house: House, before: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     newest = {slot: row["run"] for slot, row in house.ledger().items()}
     emptied(house)
+    logged(capsys)
     restored(house)
+    (seen,) = re.findall(r"gcloud logging read '([^']*)'", section())
+    told_of = [each for each in logged(capsys) if matches(seen, each)]
+    assert {each["jsonPayload"]["slot"] for each in told_of} == set(SLOTS)
     assert {slot: row["run"] for slot, row in house.ledger().items()} == newest
     assert told(house.state()) == before
 
