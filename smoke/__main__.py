@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from catalog.contract import Contract, Kind, load_all
 from functions.clients import Clients
@@ -17,10 +18,12 @@ def main() -> None:
     """Print a line for each thing seen; end with 1 where one is not as it should be."""
     parser = argparse.ArgumentParser(prog="nox -s smoke --", description=__doc__)
     parser.add_argument("stack", help="the stack, as `pulumi stack select` takes it")
-    parser.add_argument("--dataset", help="what to fetch; the smallest unless told otherwise")
+    known = followed(load_all())
+    parser.add_argument(
+        "--dataset", choices=sorted(known), help="what to fetch; the smallest unless told otherwise"
+    )
     asked = parser.parse_args()
-    contracts = load_all()
-    contract = contracts[asked.dataset] if asked.dataset else smallest(contracts)
+    contract = known[asked.dataset] if asked.dataset else smallest(known)
     clients = Clients(outputs.read(asked.stack).settings())
     try:
         for line in look(clients, contract, Waiting()):
@@ -29,7 +32,9 @@ def main() -> None:
         sys.exit(f"not well: {error}")
 
 
-def look(clients: Clients, contract: Contract, waiting: Waiting) -> Iterator[str]:
+def look(
+    clients: Clients, contract: Contract, waiting: Waiting, now: datetime | None = None
+) -> Iterator[str]:
     """The services first, since they take seconds, then the chain; raises what is not well."""
     for check in services.CHECKS:
         try:
@@ -37,13 +42,23 @@ def look(clients: Clients, contract: Contract, waiting: Waiting) -> Iterator[str
         except Broken as error:
             raise Broken(f"{check.__name__}: {error}") from error
         yield f"held     {check.__name__}"
-    yield from follow(clients, contract, waiting)
+    yield from follow(clients, contract, waiting, now)
+
+
+def followed(contracts: Mapping[str, Contract]) -> dict[str, Contract]:
+    """The data sets that one message fetches whole: no stream, none that comes in slices."""
+    return {
+        name: contract
+        for name, contract in contracts.items()
+        if not contract.retired
+        and contract.kind is not Kind.STREAM
+        and contract.source.slices is None
+    }
 
 
 def smallest(contracts: Mapping[str, Contract]) -> Contract:
-    """The scheduled data set whose contract admits the fewest bytes."""
-    fetched = [c for c in contracts.values() if not c.retired and c.kind is not Kind.STREAM]
-    return min(fetched, key=lambda contract: (contract.bounds.bytes_max, contract.dataset))
+    """The data set whose contract admits the fewest bytes."""
+    return min(contracts.values(), key=lambda each: (each.bounds.bytes_max, each.dataset))
 
 
 if __name__ == "__main__":

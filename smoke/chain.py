@@ -12,7 +12,7 @@ from catalog import names
 from catalog.contract import Contract
 from catalog.names import SplitKey
 from catalog.records import Claim, Outcome, SplitRecord
-from catalog.runs import Run
+from catalog.runs import Run, tick
 from functions import ledger, store
 from functions.clients import Clients
 from functions.ledger import parameter
@@ -47,10 +47,14 @@ class Waiting:
 def follow(
     clients: Clients, contract: Contract, waiting: Waiting, now: datetime | None = None
 ) -> Iterator[str]:
-    """Fetch a data set and follow it; a line for each thing that came. Raises SmokeError."""
-    run = Run.at(now or datetime.now(UTC))
-    ask(clients, contract, run)
-    yield f"ingest   {contract.dataset} {run.name} published"
+    """Fetch a data set and follow it; a line for each thing that came. Raises SmokeError.
+
+    The run is that of the schedule's last tick, since few data sets can be asked for another; where it
+    was fetched already, what became of it is followed.
+    """
+    run = Run.at(tick(contract.schedule, now or datetime.now(UTC)))
+    ask(clients, contract)
+    yield f"ingest   {contract.dataset} published, to be run {run.name}"
     claim = waiting.until(f"the claim of {run.name}", lambda: _claim(clients, contract, run))
     yield f"download {claim.outcome} {claim.reason or claim.source}"
     if claim.outcome is Outcome.REFUSED:
@@ -72,14 +76,14 @@ def follow(
     yield f"reports  {published}"
 
 
-def ask(clients: Clients, contract: Contract, run: Run) -> None:
-    """Publish what the schedule of a data set publishes, with the run named."""
+def ask(clients: Clients, contract: Contract) -> None:
+    """Publish what the schedule of a data set publishes."""
     attributes = {
         "dataset": contract.dataset,
         "system": contract.system,
         "kind": str(contract.kind),
     }
-    data = json.dumps({"dataset": contract.dataset, "run": run.name}).encode()
+    data = json.dumps({"dataset": contract.dataset}).encode()
     clients.publish("ingest", data, attributes)
 
 

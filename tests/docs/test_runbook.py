@@ -18,6 +18,7 @@ from functions.seal import Request
 from functions.split import Replay
 from infra_pulumi.ops_tables import OPS_TABLES
 from infra_pulumi.steps import STEPS
+from tests.bq_sql.predicates import unbounded
 from tests.infra_pulumi.logging_filter import matches
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -56,7 +57,12 @@ def test_backfill_replay_release_and_restore_are_told() -> None:
         assert ("seal", frozenset({"system", "dataset", named})) in told
     assert ("seal", frozenset({"system", "manifest"})) in told
     assert "gcloud storage restore" in TEXT
-    assert "FOR SYSTEM_TIME AS OF" in TEXT
+    travel = [query for query in queries() if "FOR SYSTEM_TIME AS OF" in query]
+    assert [("lake." in query, "ops.loads" in query) for query in travel] == [
+        (True, False),
+        (False, True),
+    ]
+    assert not any(unbounded(query) for query in travel)
 
 
 def job(contract: Contract) -> str:

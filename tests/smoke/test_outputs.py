@@ -8,7 +8,9 @@ import pytest
 
 from catalog.contract import load_all
 from smoke import outputs
-from smoke.__main__ import smallest
+from smoke.__main__ import followed, smallest
+
+STREAM = Path(__file__).parents[1] / "system" / "toy_stream" / "catalog" / "datasets"
 
 
 def test_the_outputs_name_the_project_its_region_and_buckets() -> None:
@@ -50,7 +52,9 @@ def test_the_outputs_are_asked_of_the_cli(tmp_path: Path, monkeypatch: pytest.Mo
     assert outputs.read("prod") == outputs.Outputs(project="prod", region="--json")
 
 
-def test_the_smallest_data_set_is_fetched() -> None:
-    contracts = load_all()
-    least = min(each.bounds.bytes_max for each in contracts.values() if each.schedule)
-    assert smallest(contracts).bounds.bytes_max == least
+def test_the_smallest_data_set_that_one_message_fetches_is_taken() -> None:
+    known = followed(load_all())
+    least = min(each.bounds.bytes_max for each in known.values())
+    assert smallest(known).bounds.bytes_max == least
+    assert all(each.schedule and each.source.slices is None for each in known.values())
+    assert followed(load_all(STREAM)) == {}
