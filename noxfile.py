@@ -95,6 +95,20 @@ def _pulumi(session: nox.Session) -> str:
 
 
 @nox.session(python=PYTHON)
+def cost(session: nox.Session) -> None:
+    """What a stack costs in a month, idle and running, by system: `nox -s cost -- --share 0.1`."""
+    _install(session, "local")
+    session.run("python", "-m", "cost", *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
+def smoke(session: nox.Session) -> None:
+    """Follow one fetch of a deployed stack to its reports: `nox -s smoke -- STACK`."""
+    _install(session, "functions")
+    session.run("python", "-m", "smoke", *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure beside what a user would pick instead: `nox -s bench -- split --rows 300000`."""
     _install(session, "bench")

@@ -91,10 +91,12 @@ def _last() -> pulumi.Output[Schemas]:
 
 
 def _give_out(config: StackConfig, sources: Sources, warehouse: Warehouse) -> None:
-    """The stack's outputs: what its next deployment compares with, links, commands."""
+    """The stack's outputs: where it is, what its next deployment compares with, links, commands."""
     reports = {system: load_reports(folder) for system, folder in sources.sql.items()}
     made = [report for each in reports.values() for report in each]
     jobs = (f"ingest-{name}".replace("_", "-") for name in scheduled(sources.contracts))
+    pulumi.export("project", config.project)
+    pulumi.export("region", config.region)
     pulumi.export(LAKE, warehouse.schemas)
     pulumi.export("reports", {r.name: report_link(config.project, r) for r in made})
     pulumi.export(

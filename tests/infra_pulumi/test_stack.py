@@ -18,6 +18,7 @@ from functions.settings import from_environment
 from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.zones import ZONES
 from local_cloud.program import Resource
+from smoke import outputs
 from tests.infra_pulumi.conftest import REPOSITORY, Register
 from tests.infra_pulumi.policies import (
     AGENT_ROLES,
@@ -25,7 +26,7 @@ from tests.infra_pulumi.policies import (
     agents_write_streams_alone,
     faults,
 )
-from tests.infra_pulumi.stacks import Stack
+from tests.infra_pulumi.stacks import Stack, registered, stack_files
 
 STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
 
@@ -344,3 +345,14 @@ def toy(tmp_path: Any) -> Any:
         return tmp_path
 
     return make
+
+
+@pytest.mark.parametrize("stack", sorted(stack_files()))
+def test_a_stack_gives_out_what_smoke_needs(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("pulumi.export", given.__setitem__)
+    settings = registered(stack).settings
+    plain = {name: value for name, value in given.items() if isinstance(value, str)}
+    assert outputs.decoded(stack, json.dumps(plain)) == outputs.Outputs(
+        project=str(settings["gcp:project"]), region=str(settings["gcp:region"])
+    )

@@ -81,6 +81,7 @@ def lines(
         "slot held": split_told(parts=(HELD,))[1:],
         "drift": split_told(files=(STRANGE,))[1:],
         "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
+        "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
     found: dict[str, list[Entry]] = {}

@@ -1,0 +1,145 @@
+"""What a stack has to do in a month of 30 days, told by its contracts, reports and schedules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from croniter import croniter
+
+from catalog import reports
+from catalog.contract import STREAM_SECONDS, Contract, Kind, load_all, systems
+from catalog.records import Counts, Manifest, Origin, SlotParts
+from catalog.slots import Unit
+from catalog.versions import Version
+from cost import statements
+from functions.parts import MOST_SLOTS
+from functions.swap import swap_script
+from infra_pulumi.alerts import alerts
+from infra_pulumi.reports import SCHEDULE
+
+DAYS = 30
+_SECONDS = DAYS * 86_400
+_YEAR = datetime(2025, 1, 1, tzinfo=UTC)
+_SLOTS = {Unit.HOUR: DAYS * 24.0, Unit.DAY: float(DAYS), Unit.MONTH: DAYS * 12 / 365}
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A data set: how often it is fetched, how much comes at most."""
+
+    dataset: str
+    base: str
+    """Its base table in the lake."""
+    derived: tuple[str, ...]
+    """Its other tables, that of the rejects among them."""
+    fetches: float
+    """Fetches a month; of a stream, files."""
+    bytes: float
+    """Bytes of one fetch, the most that the contract admits."""
+    slots: float
+    """Slots that one fetch may touch."""
+    batches: float
+    """Batches a month where each fetch brings something."""
+    whole: bool = False
+    """Whether a fetch brings everything anew, so that nothing adds up in the lake."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A system's feeds, its script, and what its swap reads."""
+
+    name: str
+    feeds: tuple[Feed, ...]
+    script: statements.Script
+    swap: statements.Script
+    report_ticks: float
+    """Runs of its scheduled query in a month."""
+    jobs: int
+    """Scheduler jobs: its fetches and its seal."""
+    windows: dict[str, int] = field(default_factory=dict)
+    """Report → days of slots that it reads, where it does not read all."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All systems, and what they share: the sweep's job and the alerts."""
+
+    systems: tuple[System, ...]
+    alerts: int
+    jobs: int = 1
+
+
+@cache
+def ticks(cron: str) -> float:
+    """How often a Unix cron fires in 30 days, as the mean of a year."""
+    left = _YEAR.replace(year=_YEAR.year + 1)
+    times, count = croniter(cron, _YEAR), 0
+    while times.get_next(datetime) < left:
+        count += 1
+    return count * DAYS / 365
+
+
+def read_stack(root: Path) -> Stack:
+    """The stack of the contracts and SQL below `root`."""
+    contracts = load_all(root / "catalog" / "datasets")
+    made = tuple(
+        system(name, some, root / "bq_sql" / name) for name, some in systems(contracts).items()
+    )
+    return Stack(made, len(alerts(contracts.values(), 1)))
+
+
+def system(name: str, contracts: Sequence[Contract], folder: Path) -> System:
+    """A system by its contracts and its folder of SQL, which it need not have."""
+    made = reports.script(name, folder) if folder.is_dir() else None
+    every = re.match(r"every (\d+) minutes", SCHEDULE)
+    minutes = int(every[1]) if every else DAYS * 24 * 60
+    windows = {r.name: r.declared.window_days for r in (made.reports if made else ())}
+    return System(
+        name=name,
+        feeds=tuple(map(feed, contracts)),
+        script=statements.script(made.text if made else ""),
+        swap=statements.script(_swap(contracts)),
+        report_ticks=DAYS * 24 * 60 / minutes if made else 0.0,
+        jobs=1 + sum(contract.kind is not Kind.STREAM for contract in contracts),
+        windows={report: days for report, days in windows.items() if days is not None},
+    )
+
+
+def feed(contract: Contract) -> Feed:
+    """A data set as its contract admits it at most."""
+    stream = contract.kind is Kind.STREAM
+    fetches = _SECONDS / STREAM_SECONDS if stream else ticks(contract.schedule)
+    closing = fetches if contract.kind.replaced else min(fetches, _SLOTS[contract.slot_unit])
+    whole = contract.kind is Kind.FULL_EXPORT
+    return Feed(
+        dataset=contract.dataset,
+        base=f"lake.{contract.base.name}",
+        derived=tuple(f"lake.{t.name}" for t in contract.lake_tables() if not t.base),
+        fetches=fetches,
+        bytes=contract.bounds.bytes_max,
+        slots=float(MOST_SLOTS) if whole and contract.source.slices is None else 1.0,
+        batches=closing,
+        whole=whole,
+    )
+
+
+def _swap(contracts: Sequence[Contract]) -> str:
+    """The text of a swap of one slot of the widest data set, as `load` sends it."""
+    widest = max(contracts, key=lambda contract: len(contract.lake_tables()))
+    tables, slot = widest.lake_tables(), widest.calendar.slot(_YEAR)
+    parts = SlotParts(
+        dataset=widest.dataset, slot=slot, slot_start=widest.calendar.slot_start(slot),
+        version=str(Version("20250101T000000Z", 1)), revision="", origin=Origin.PUBLISHER,
+        parts=(), rows_in=0,
+    )  # fmt: skip
+    manifest = Manifest(
+        id="x", system=widest.system, sealed_at="", lake="", bytes=0, slots=(parts,),
+        tables=tables, contracts={},
+    )  # fmt: skip
+    counts = [Counts(dataset=widest.dataset, slot=slot, rows_in=0, rows_out=0)]
+    return swap_script(manifest, counts, frozenset(t.name for t in tables), _YEAR).sql

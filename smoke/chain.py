@@ -1,0 +1,140 @@
+"""One message to `ingest`, followed through claim, split and ledger to the reports."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from catalog import names
+from catalog.contract import Contract
+from catalog.names import SplitKey
+from catalog.records import Claim, Outcome, SplitRecord
+from catalog.runs import Run, tick
+from functions import ledger, store
+from functions.clients import Clients
+from functions.ledger import parameter
+
+SECONDS = 3600.0
+"""How long each wait may last: the scheduled query runs every half hour, a batch takes minutes."""
+_PAUSE = 10.0
+
+
+class SmokeError(RuntimeError):
+    """What did not come, or came wrong: names the thing and where to look."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How to wait: what is done between two looks, and for how many seconds at most."""
+
+    pause: Callable[[float], object] = time.sleep
+    seconds: float = SECONDS
+    clock: Callable[[], float] = time.monotonic
+
+    def until[T](self, what: str, look: Callable[[], T | None]) -> T:
+        """What `look` finds in the end; raises SmokeError naming `what` did not come."""
+        begin = self.clock()
+        while (found := look()) is None:
+            if self.clock() - begin >= self.seconds:
+                raise SmokeError(f"{what} did not come in {self.seconds:g} s: see docs/runbook.md")
+            self.pause(_PAUSE)
+        return found
+
+
+def follow(
+    clients: Clients, contract: Contract, waiting: Waiting, now: datetime | None = None
+) -> Iterator[str]:
+    """Fetch a data set and follow it; a line for each thing that came. Raises SmokeError.
+
+    The run is that of the schedule's last tick, since few data sets can be asked for another; where it
+    was fetched already, what became of it is followed.
+    """
+    run = Run.at(tick(contract.schedule, now or datetime.now(UTC)))
+    ask(clients, contract)
+    yield f"ingest   {contract.dataset} published, to be run {run.name}"
+    claim = waiting.until(f"the claim of {run.name}", lambda: _claim(clients, contract, run))
+    yield f"download {claim.outcome} {claim.reason or claim.source}"
+    if claim.outcome is Outcome.REFUSED:
+        raise SmokeError(f"{contract.dataset} {run.name} was refused: {claim.reason}")
+    slots: set[str] = set()
+    if claim.outcome is Outcome.ACCEPTED:
+        record = waiting.until(f"the split of {run.name}", lambda: _record(clients, contract, run))
+        yield f"split    {record.outcome} {record.reason or f'{len(record.parts)} parts'}"
+        if record.outcome is not Outcome.ACCEPTED:
+            raise SmokeError(f"{contract.dataset} {run.name} was refused: {record.reason}")
+        slots = {part.slot for part in record.parts if not part.held}
+    loaded = waiting.until(
+        f"the ledger of {contract.dataset}", lambda: _loaded(clients, contract, run, slots)
+    )
+    yield f"ledger   {loaded} slots of {contract.dataset}"
+    published = waiting.until(
+        f"reports of {contract.system} as the ledger stands", lambda: _reports(clients, contract)
+    )
+    yield f"reports  {published}"
+
+
+def ask(clients: Clients, contract: Contract) -> None:
+    """Publish what the schedule of a data set publishes."""
+    attributes = {
+        "dataset": contract.dataset,
+        "system": contract.system,
+        "kind": str(contract.kind),
+    }
+    data = json.dumps({"dataset": contract.dataset}).encode()
+    clients.publish("ingest", data, attributes)
+
+
+def _claim(clients: Clients, contract: Contract, run: Run) -> Claim | None:
+    bucket = clients.storage.bucket(clients.settings.raw)
+    body = store.read(bucket, names.claim(contract.dataset, run))
+    return Claim.decode(body) if body else None
+
+
+def _record(clients: Clients, contract: Contract, run: Run) -> SplitRecord | None:
+    bucket = clients.storage.bucket(clients.settings.landing)
+    body = store.read(bucket, names.split_record(contract.dataset, SplitKey(run)))
+    return SplitRecord.decode(body) if body else None
+
+
+def _loaded(clients: Clients, contract: Contract, run: Run, slots: set[str]) -> int | None:
+    """How many slots the ledger has, once it has these as new as the run; None before."""
+    found = {
+        slot: loaded.version.run
+        for (dataset, slot), loaded in ledger.read(clients, contract.system).items()
+        if dataset == contract.dataset
+    }
+    new = all(found.get(slot, "") >= run.name for slot in slots)
+    return len(found) if found and new else None
+
+
+_REPORTS = """\
+SELECT
+  r.outcome,
+  r.error,
+  CAST(r.data_as_of AS STRING) AS data_as_of
+FROM ops.report_runs AS r
+WHERE r.system = @system
+  AND r.versions = (
+    SELECT TO_HEX(SHA256(STRING_AGG(
+      CONCAT(dataset, ' ', slot, ' ', version, ' ', manifest), '\\n' ORDER BY dataset, slot
+    )))
+    FROM ops.loads
+    WHERE system = @system
+  )
+ORDER BY r.run_time DESC
+LIMIT 1;
+"""
+"""The newest run of a system's scheduled query that read the ledger as it now stands."""
+
+
+def _reports(clients: Clients, contract: Contract) -> str | None:
+    """What the scheduled query made of the ledger as it stands; None while it has not run."""
+    rows = list(ledger.query(clients, _REPORTS, [parameter("system", "STRING", contract.system)]))
+    if not rows:
+        return None
+    if rows[0].outcome != "published":
+        raise SmokeError(f"reports of {contract.system}: {rows[0].error}")
+    return f"published, data as of {rows[0].data_as_of}"

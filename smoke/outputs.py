@@ -1,0 +1,56 @@
+"""What a stack gave out: `pulumi stack output --json`."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from functions.settings import Settings
+
+PROGRAM = Path(__file__).resolve().parents[1] / "infra_pulumi"
+
+
+class OutputsError(RuntimeError):
+    """Outputs that cannot be used: names the stack and the way out."""
+
+
+class Outputs(msgspec.Struct, frozen=True):
+    """The outputs that are needed here; others are passed by."""
+
+    project: str
+    region: str
+
+    def settings(self) -> Settings:
+        """The settings of a step of this stack."""
+        return Settings(
+            project=self.project,
+            region=self.region,
+            raw=f"{self.project}-raw",
+            landing=f"{self.project}-landing",
+            lake=f"{self.project}-lake",
+            quarantine=f"{self.project}-quarantine",
+        )
+
+
+def read(stack: str) -> Outputs:
+    """The outputs of a stack by Pulumi's CLI; raises OutputsError where there are none."""
+    command = ["pulumi", "stack", "output", "--json", "--stack", stack]
+    try:
+        done = subprocess.run(command, cwd=PROGRAM, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise OutputsError(
+            "pulumi is not on PATH: install it (docs/deploy.md, What you need)"
+        ) from error
+    if done.returncode:
+        raise OutputsError(f"stack {stack}: {done.stderr.strip() or done.stdout.strip()}")
+    return decoded(stack, done.stdout)
+
+
+def decoded(stack: str, text: str) -> Outputs:
+    """The outputs in their JSON; raises OutputsError where one is missing."""
+    try:
+        return msgspec.json.decode(text, type=Outputs)
+    except msgspec.MsgspecError as error:
+        raise OutputsError(f"stack {stack}: {error}: run `pulumi up` with this release") from error

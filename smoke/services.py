@@ -1,0 +1,144 @@
+"""What the steps rely on, asked of the services: the same holds of the stand-ins (tests/smoke)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from google.api_core.exceptions import BadRequest, NotFound
+from google.cloud.dataproc_v1 import GetBatchRequest
+
+from functions import batches, ledger, store
+from functions.clients import Clients
+
+FOLDER = "smoke/"
+"""Where objects are made, in the quarantine zone; they are deleted again."""
+
+
+class Broken(AssertionError):
+    """A service does otherwise than the steps rely on."""
+
+
+def created_only_if_absent(clients: Clients) -> None:
+    """Of two who create one object the first one's bytes stand, and the second is told them."""
+    with _Folder(clients) as folder:
+        first = store.create(folder.bucket, folder.name("claim"), b"one")
+        second = store.create(folder.bucket, folder.name("claim"), b"two")
+        _hold((first, second) == (b"one", b"one"), f"both are told {first!r} and {second!r}")
+
+
+def absent_is_none(clients: Clients) -> None:
+    """An object that is not there is read as none, and deleting it is no error."""
+    with _Folder(clients) as folder:
+        store.delete(folder.bucket, folder.name("gone"))
+        _hold(store.read(folder.bucket, folder.name("gone")) is None, "it is there")
+
+
+def listed_in_order(clients: Clients) -> None:
+    """A listing is whole at once, in order of names, and begins where it is told to."""
+    with _Folder(clients) as folder:
+        made = [folder.name(each) for each in ("b", "a", "c")]
+        for name in made:
+            store.create(folder.bucket, name, b"")
+        listed = list(store.names(folder.bucket, folder.prefix))
+        offset = folder.bucket.list_blobs(prefix=folder.prefix, start_offset=folder.name("b"))
+        _hold(listed == sorted(made), f"listed are {listed}")
+        _hold([blob.name for blob in offset] == sorted(made)[1:], "the offset is not heeded")
+
+
+def metadata_is_listed(clients: Clients) -> None:
+    """An object's own metadata comes with a listing."""
+    with _Folder(clients) as folder:
+        store.create(folder.bucket, folder.name("claim"), b"", metadata={"outcome": "accepted"})
+        (blob,) = folder.bucket.list_blobs(
+            prefix=folder.prefix, fields="items(name,generation,metadata),nextPageToken"
+        )
+        _hold(blob.metadata == {"outcome": "accepted"}, f"listed is {blob.metadata}")
+
+
+def failed_check_stops_a_script(clients: Clients) -> None:
+    """An ASSERT that does not hold fails the script with its own words, through a handler too."""
+    sql = """
+    DECLARE failure STRING;
+    BEGIN
+      ASSERT 1 > 2 AS 'one is not more than two';
+    EXCEPTION WHEN ERROR THEN
+      SET failure = @@error.message;
+      RAISE;
+    END;
+    """
+    try:
+        list(ledger.query(clients, sql, []))
+    except BadRequest as error:
+        _hold("one is not more than two" in str(error), f"it says {error}")
+        return
+    raise Broken("the script ended well")
+
+
+def rows_changed_are_counted(clients: Clients) -> None:
+    """`@@row_count` is that of the last statement: no row changed is seen."""
+    sql = """
+    CREATE TEMP TABLE locks AS SELECT 'a' AS system, 1 AS holder;
+    UPDATE locks SET holder = 2 WHERE system = 'b';
+    IF @@row_count = 0 THEN
+      RAISE USING MESSAGE = 'no row changed';
+    END IF;
+    """
+    try:
+        list(ledger.query(clients, sql, []))
+    except BadRequest as error:
+        _hold("no row changed" in str(error), f"it says {error}")
+        return
+    raise Broken("the script ended well")
+
+
+def absent_batch_is_not_found(clients: Clients) -> None:
+    """A batch that was never made is not found, which is how attempts are counted."""
+    name = f"{batches.parent(clients.settings)}/batches/smoke-{uuid.uuid4().hex[:20]}"
+    try:
+        clients.batches.get_batch(GetBatchRequest(name=name))
+    except NotFound:
+        return
+    raise Broken(f"{name} is there")
+
+
+def batches_are_listed(clients: Clients) -> None:
+    """Batches are listed by label and state: of a system that nobody has, there are none."""
+    found = batches.unfinished(clients, clients.settings, "nobody")
+    _hold(found == 0, f"{found} are unfinished")
+
+
+CHECKS: tuple[Callable[[Clients], None], ...] = (
+    created_only_if_absent,
+    absent_is_none,
+    listed_in_order,
+    metadata_is_listed,
+    failed_check_stops_a_script,
+    rows_changed_are_counted,
+    absent_batch_is_not_found,
+    batches_are_listed,
+)
+
+
+def _hold(held: bool, otherwise: str) -> None:
+    if not held:
+        raise Broken(otherwise)
+
+
+class _Folder:
+    """A folder of its own in the quarantine zone, emptied at the end."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.bucket = clients.storage.bucket(clients.settings.quarantine)
+        self.prefix = f"{FOLDER}{uuid.uuid4().hex}/"
+
+    def __enter__(self) -> _Folder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(store.names(self.bucket, self.prefix)):
+            store.delete(self.bucket, name)
+
+    def name(self, last: str) -> str:
+        """The name of an object in it."""
+        return self.prefix + last

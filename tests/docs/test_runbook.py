@@ -1,0 +1,113 @@
+"""The runbook's commands are ones that can be given: messages, jobs, tables, filters."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import msgspec
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from catalog.contract import Contract, load_all
+from functions.download import Ingest
+from functions.seal import Request
+from functions.split import Replay
+from infra_pulumi.ops_tables import OPS_TABLES
+from infra_pulumi.steps import STEPS
+from tests.bq_sql.predicates import unbounded
+from tests.infra_pulumi.logging_filter import matches
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line)
+    for line in re.findall(r"^    ((?:gcloud|bq) .*)$", TEXT.replace("\\\n", " "), re.MULTILINE)
+]
+BODIES: dict[str, type[msgspec.Struct]] = {"ingest": Ingest, "split": Replay, "seal": Request}
+"""Topic → what its step reads of a message that a person publishes."""
+CONTRACT = load_all()["paris_wifi_sites"]
+
+
+def option(command: list[str], name: str) -> str:
+    """The value of an option of a command."""
+    return next(word.partition("=")[2] for word in command if word.startswith(f"--{name}="))
+
+
+PUBLISHED = [
+    (words[4], option(words, "message"))
+    for words in COMMANDS
+    if words[1:4] == ["pubsub", "topics", "publish"]
+]
+
+
+@pytest.mark.parametrize(("topic", "message"), PUBLISHED)
+def test_a_message_is_one_that_its_step_reads_whole(topic: str, message: str) -> None:
+    read = msgspec.json.decode(message, type=BODIES[topic])
+    assert set(json.loads(message)) <= {field.name for field in msgspec.structs.fields(read)}
+
+
+def test_backfill_replay_release_and_restore_are_told() -> None:
+    told = [(topic, frozenset(json.loads(message))) for topic, message in PUBLISHED]
+    assert ("ingest", frozenset({"dataset", "slot"})) in told
+    assert ("split", frozenset({"dataset", "run", "replay"})) in told
+    for named in ("slots", "range"):
+        assert ("seal", frozenset({"system", "dataset", named})) in told
+    assert ("seal", frozenset({"system", "manifest"})) in told
+    assert "gcloud storage restore" in TEXT
+    travel = [query for query in queries() if "FOR SYSTEM_TIME AS OF" in query]
+    assert [("lake." in query, "ops.loads" in query) for query in travel] == [
+        (True, False),
+        (False, True),
+    ]
+    assert not any(unbounded(query) for query in travel)
+
+
+def job(contract: Contract) -> str:
+    """The name of a data set's Scheduler job, as `infra_pulumi/schedules.py` makes it."""
+    return f"ingest-{contract.dataset}".replace("_", "-")
+
+
+def test_scheduler_jobs_are_named_as_they_are_made() -> None:
+    named = {words[4] for words in COMMANDS if words[1:3] == ["scheduler", "jobs"]}
+    assert named == {"ingest-DATASET", "sweep"}
+    assert job(CONTRACT) in TEXT, "the runbook gives an example of a job's name"
+
+
+def queries() -> list[str]:
+    """The statements of `bq query`, a data set's words filled in."""
+    texts = [words[-1] for words in COMMANDS if words[0] == "bq"]
+    return [text.replace("lake.TABLE", "lake.wifi_sites") for text in texts]
+
+
+@pytest.mark.parametrize("sql", queries())
+def test_a_query_reads_tables_and_columns_that_there_are(sql: str) -> None:
+    columns = {f"ops.{t.name}": {name for name, _, _ in t.columns} for t in OPS_TABLES}
+    statements = [each for each in sqlglot.parse(sql, read="bigquery") if each]
+    for statement in statements:
+        tables = {f"{t.db}.{t.name}" for t in statement.find_all(exp.Table) if t.db == "ops"}
+        assert tables <= set(columns)
+        for table in tables:
+            read = {column.name for column in statement.find_all(exp.Column)}
+            assert read <= columns[table]
+
+
+def test_a_filter_on_what_others_log_is_one_that_can_be_read() -> None:
+    texts = [words[3] for words in COMMANDS if words[1:3] == ["logging", "read"]]
+    assert len(texts) > 8
+    batch = {
+        "resource": {"type": "cloud_dataproc_batch", "labels": {"batch_id": "BATCH"}},
+        "severity": "INFO",
+    }
+    query = {"resource": {"type": "bigquery_dts_config"}, "severity": "ERROR"}
+    ours = {"resource": {"type": "cloud_run_revision"}, "severity": "DEBUG", "jsonPayload": {}}
+    taken = {text for text in texts for each in (batch, query) if matches(text, each)}
+    assert len(taken) == 2
+    assert not any(matches(text, ours) for text in taken)
+
+
+def test_every_step_that_the_runbook_names_is_one() -> None:
+    named = set(re.findall(r'jsonPayload\.step="([a-z]+)"', TEXT))
+    assert named - {"batch"} <= {step.name for step in STEPS}
