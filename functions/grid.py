@@ -153,56 +153,52 @@ class _Marks:
     quotes: Places
     line_ends: Places
     """Every line end, inside quotes too."""
-    returns: int
-    """How many carriage returns there are."""
 
     @classmethod
     def of(cls, data: bytes, separator: int) -> _Marks:
         """Find the marks of a block that begins with a record."""
         whole = np.frombuffer(data, np.uint8)
-        places, returns = _places(whole, separator)
-        kinds = whole[places]
-        quote, line_end = kinds == _QUOTE, kinds == _LF
+        places, kinds = _places(whole, separator)
+        quote = kinds == _QUOTE
         inside = np.cumsum(quote, dtype=np.uint8)
         inside &= 1
         inside |= quote
         kept = np.flatnonzero(inside == 0)
         return cls(
-            whole, separator, places[kept], np.flatnonzero(line_end[kept]),
-            places[quote], places[line_end], returns,
+            whole, separator, places.take(kept), np.flatnonzero(kinds.take(kept) == _LF),
+            places.take(np.flatnonzero(quote)), places.take(np.flatnonzero(kinds == _LF)),
         )  # fmt: skip
 
     def misplaced_quote(self) -> int:
         """Place of the first quote that is neither around a whole field nor doubled."""
         opens, closes = self.quotes[0::2], self.quotes[1::2]
-        before = self.whole[opens - 1]
-        after = self.whole[np.minimum(closes + 1, len(self.whole) - 1)]
-        edge = (before == self.separator) | (before == _LF) | (before == _QUOTE) | (opens == 0)
-        close = (after == self.separator) | (after == _LF) | (after == _QUOTE) | (after == _CR)
-        faults = [opens[~edge][:1], closes[~close][:1]]
+        beside = np.zeros(256, np.bool_)
+        beside[[self.separator, _LF, _QUOTE]] = True
+        opened = beside.take(self.whole.take(opens - 1, mode="wrap")) | (opens == 0)
+        beside[_CR] = True
+        closed = beside.take(self.whole.take(closes + 1, mode="clip"))
+        faults = [opens[~opened][:1], closes[~closed][:1]]
         if len(opens) > len(closes):
             faults.append(opens[-1:])
         return min((int(fault[0]) for fault in faults if len(fault)), default=len(self.whole))
 
 
-def _places(whole: Bytes, separator: int) -> tuple[Places, int]:
-    """Where the separators, line ends and quotes stand, in order; the number of returns."""
-    found = [np.empty(0, np.int32)]
-    returns = 0
+def _places(whole: Bytes, separator: int) -> tuple[Places, Bytes]:
+    """Where the separators, line ends and quotes stand, in order, and which each is."""
+    found, kinds = [np.empty(0, np.int32)], [np.empty(0, np.uint8)]
     mark, other = np.empty(_TILE, np.bool_), np.empty(_TILE, np.bool_)
     for start in range(0, len(whole), _TILE):
         tile = whole[start : start + _TILE]
         seen, each = mark[: len(tile)], other[: len(tile)]
-        np.equal(tile, _CR, out=each)
-        returns += int(np.count_nonzero(each))
         np.equal(tile, separator, out=seen)
         for byte in (_LF, _QUOTE):
             np.equal(tile, byte, out=each)
             np.logical_or(seen, each, out=seen)
         places = np.flatnonzero(seen)
+        kinds.append(tile.take(places))
         places += start
         found.append(places.astype(np.int32))
-    return np.concatenate(found), returns
+    return np.concatenate(found), np.concatenate(kinds)
 
 
 def _first_fault(data: bytes, marks: _Marks) -> int:
@@ -211,8 +207,7 @@ def _first_fault(data: bytes, marks: _Marks) -> int:
     nul = data.find(b"\0")
     if nul >= 0:
         faults.append(nul)
-    ended = np.count_nonzero(marks.whole[marks.line_ends - 1] == _CR)
-    if marks.returns != ended or data.startswith(b"\n"):
+    if b"\r" in data:
         faults.append(_lone_return(marks.whole))
     bounds = pa.py_buffer(np.array([0, len(data)], np.int32))
     try:
@@ -247,9 +242,9 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
     bounds[2::2] = marks.structure
     bounds[2::2] += 1
     ends[:] = marks.structure
-    # A record's last field ends before the carriage return.
     line_ends = ends[last]
-    ends[last] = line_ends - (marks.whole[line_ends - 1] == _CR) * (line_ends > 0)
+    if b"\r" in data:  # a record's last field ends before it
+        ends[last] = line_ends - (marks.whole[line_ends - 1] == _CR) * (line_ends > 0)
     begins = starts[np.concatenate((np.zeros(1, np.intp), last[:-1] + 1))]
     filled = ends[last] > begins
     if len(marks.quotes):

@@ -1,7 +1,7 @@
 """The parts of a run: rows gathered by slot, written as they grow, hashed on the way.
 
-Memory is bounded by the rows that wait (`_WAITING_BYTES`, and `_SHARED_BYTES` that keep the blocks
-they were cut from) and a chunk of upload for each slot.
+Memory is bounded by the rows that wait, which keep the blocks they were cut from, up to
+`_WAITING_BYTES`, by those of small slots that wait longer, and by a chunk of upload for each slot.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ from functions.uploads import Upload
 MOST_SLOTS = 1_000
 """Slots of one run: each holds up to a chunk of upload, 256 KiB, until the run ends."""
 
-_SHARED_BYTES = 12 << 20
-_WAITING_BYTES = 28 << 20
-_SLOT_BYTES = 4 << 20
-"""So much of one slot makes a row group of good size."""
-_SETTLES_A_TRIM = 4
-"""To give memory back takes time, most of which goes to ask for it again."""
+_WAITING_BYTES = 44 << 20
+_KEPT_SHARE = 4
+"""When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
+_GROUP_BYTES = 6 << 20
+"""A row group is in memory three times while it is written."""
 _OWNED_BATCHES = 8
 """So many batches of a slot become one: each costs memory of its own."""
 _VARIED = ("integer", "float", "timestamp")
@@ -62,9 +61,7 @@ class Parts:
         self._key = key
         self._attempt = attempt
         self._pool = pool
-        self._shared_bytes = 0
-        self._settles = 0
-        self._begun: list[Future[None]] = []
+        self._waiting_bytes = 0
         self._repeating = [c.name for c in columns if c.type not in _VARIED] + ["run"]
         self._schema = pa.schema(
             [(column.name, pa.string()) for column in columns]
@@ -88,8 +85,8 @@ class Parts:
             if reject.slot is not None:
                 self._slot(reject.slot).reject(reject.reason, reject.text)
         # Counted by cut: a few rows that wait keep all that they were cut from.
-        self._shared_bytes += cut.bytes
-        if self._shared_bytes >= _SHARED_BYTES:
+        self._waiting_bytes += cut.bytes
+        if self._waiting_bytes >= _WAITING_BYTES:
             self._settle()
 
     def expect(self, slot: str) -> None:
@@ -98,7 +95,6 @@ class Parts:
 
     def finish(self, bounds: Bounds) -> tuple[Part, ...]:
         """Write what waits; the parts in order of slot, held where too many rows were rejected."""
-        _results(self._begun)
         slots = sorted(self.slots)
         return tuple(
             _results([self._pool.submit(self.slots[slot].finish, bounds) for slot in slots])
@@ -106,27 +102,21 @@ class Parts:
 
     def abandon(self) -> None:
         """Leave nothing behind."""
-        wait(self._begun)
         for part in self.slots.values():
             part.upload.abandon()
 
     def _settle(self) -> None:
-        """Begin to write the slots of which most waits; no row of the others keeps its block."""
-        _results(self._begun)
-        self._settles += 1
-        if self._settles % _SETTLES_A_TRIM == 0:
-            pa.default_memory_pool().release_unused()
+        """Write the slots of which most waits; no row of the others keeps its block."""
         parts = sorted(self.slots.values(), key=lambda part: -part.waiting_bytes)
         left = sum(part.waiting_bytes for part in parts)
         full = 0
-        for part in parts:
-            if left <= _WAITING_BYTES and part.waiting_bytes < _SLOT_BYTES:
-                break
-            left -= part.waiting_bytes
+        while left > _WAITING_BYTES // _KEPT_SHARE:
+            left -= parts[full].waiting_bytes
             full += 1
-        _results([self._pool.submit(part.own) for part in parts[full:]])
-        self._begun = [self._pool.submit(part.write, part.taken()) for part in parts[:full]]
-        self._shared_bytes = 0
+        writing = [self._pool.submit(part.write) for part in parts[:full]]
+        _results(writing + [self._pool.submit(part.own) for part in parts[full:]])
+        pa.default_memory_pool().release_unused()
+        self._waiting_bytes = left
 
     def _slot(self, slot: str) -> SlotPart:
         found = self.slots.get(slot)
@@ -194,16 +184,15 @@ class SlotPart:
         self._waiting[kept:] = [_joined(self._waiting[kept:])]
         self._owned = kept + 1
 
-    def taken(self) -> list[pa.RecordBatch]:
-        """The rows that wait; none do then."""
-        taken = self._waiting
+    def write(self) -> None:
+        """Write the rows that wait, as row groups of a size that memory bears."""
+        waiting = self._waiting
+        size = 1 + len(waiting) // (1 + self.waiting_bytes // _GROUP_BYTES)
         self._waiting, self._owned, self.waiting_bytes = [], 0, 0
-        return taken
+        for begin in range(0, len(waiting), size):
+            self._write_group(_joined(waiting[begin : begin + size]))
 
-    def write(self, batches: list[pa.RecordBatch]) -> None:
-        """Write rows as a row group; one at a time."""
-        rows = _joined(batches)
-        batches.clear()
+    def _write_group(self, rows: pa.RecordBatch) -> None:
         self._hash.add(rows)
         run = arrays.repeated(self.run, rows.num_rows)
         columns = [*rows.columns[:-1], run, rows.columns[-1]]
@@ -211,8 +200,7 @@ class SlotPart:
 
     def finish(self, bounds: Bounds) -> Part:
         """Make the object; the part is held when it has more rejected rows than the bounds bear."""
-        if self._waiting:
-            self.write(self.taken())
+        self.write()
         self._file.finish()
         generation = self.upload.finish()
         bad = sum(self.rejected.values())

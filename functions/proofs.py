@@ -111,8 +111,8 @@ def _beginning(texts: Texts, letters: Mask) -> Mask:
     """Which texts begin with one of some bytes."""
     if not len(texts.bytes):
         return np.zeros(len(texts.array), np.bool_)
-    first = texts.bytes[np.minimum(texts.bounds[:-1], len(texts.bytes) - 1)]
-    return letters[first] & texts.filled
+    first = texts.bytes.take(texts.bounds[:-1], mode="clip")
+    return letters.take(first) & texts.filled
 
 
 def _not_digits(texts: Texts) -> Mask:

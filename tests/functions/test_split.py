@@ -466,7 +466,6 @@ def test_memory_is_bounded_by_a_chunk(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, block_bytes: int
 ):
     monkeypatch.setattr("functions.csv_reader.BATCH_ROWS", 256)
-    monkeypatch.setattr("functions.parts._SHARED_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parts._WAITING_BYTES", 64 << 10)
     monkeypatch.setattr("functions.split._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.bodies._HEAD_BYTES", 64 << 10)

@@ -25,16 +25,17 @@ def test_parts_are_the_same_however_long_rows_wait(
     data = b"".join(piece.data for piece in blocks(export))
     monkeypatch.setattr("functions.split.File", partial(File, block_bytes=16 << 10))
     told = []
-    for day, (shared, waiting) in enumerate([(1 << 30, 1 << 30), (40 << 10, 80 << 10), (1, 0)]):
-        monkeypatch.setattr("functions.parts._SHARED_BYTES", shared)
+    bounds = [(1 << 30, 1 << 30), (80 << 10, 1 << 30), (80 << 10, 2 << 10), (0, 1 << 30)]
+    for day, (waiting, group) in enumerate(bounds):
         monkeypatch.setattr("functions.parts._WAITING_BYTES", waiting)
+        monkeypatch.setattr("functions.parts._GROUP_BYTES", group)
         record = desk.taken(USAGE, data, at=NOW + timedelta(days=day))
         told.append({part.slot: (part.rows, part.hash) for part in record.parts})
         for part in record.parts:
             lines = [row["line"] for row in desk.rows(part)]
             assert len(lines) == part.rows
             assert lines == sorted(lines)
-    assert told[0] == told[1] == told[2]
+    assert all(each == told[0] for each in told)
 
 
 @pytest.mark.parametrize("order", Order)
