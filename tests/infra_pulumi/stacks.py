@@ -73,6 +73,11 @@ def settings_of(path: Path) -> dict[str, Setting]:
 
 @cache
 def registered(stack: str) -> Stack:
+    """What the program registers for a stack file, run once."""
+    return register(stack)
+
+
+def register(stack: str) -> Stack:
     """What the program registers for a stack file."""
     settings = settings_of(stack_files()[stack])
     project = str(settings["gcp:project"])

@@ -26,7 +26,7 @@ from tests.infra_pulumi.policies import (
     agents_write_streams_alone,
     faults,
 )
-from tests.infra_pulumi.stacks import Stack, registered, stack_files
+from tests.infra_pulumi.stacks import Stack, register, stack_files
 
 STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
 
@@ -351,7 +351,7 @@ def toy(tmp_path: Any) -> Any:
 def test_a_stack_gives_out_what_smoke_needs(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr("pulumi.export", given.__setitem__)
-    settings = registered(stack).settings
+    settings = register(stack).settings
     plain = {name: value for name, value in given.items() if isinstance(value, str)}
     assert outputs.decoded(stack, json.dumps(plain)) == outputs.Outputs(
         project=str(settings["gcp:project"]), region=str(settings["gcp:region"])
