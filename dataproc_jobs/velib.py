@@ -45,7 +45,6 @@ FLAGGED = {
 
 LAST = {
     "last_reported_at": "duedate",
-    "last_fetched_at": "fetched_at",
     "last_mechanical": "mechanical",
     "last_ebike": "ebike",
     "last_docks": "numdocksavailable",
@@ -110,8 +109,7 @@ def station_hours(seen: DataFrame) -> DataFrame:
     open_ms = F.when(is_open, F.col("held_ms")).otherwise(0)
     was_open = open_ms > 0
     # Both kinds, not the published sum: some eras have none, and parts must add up.
-    kinds, docks = F.col("mechanical") + F.col("ebike"), F.col("numdocksavailable")
-    bikes = kinds
+    bikes, docks = F.col("mechanical") + F.col("ebike"), F.col("numdocksavailable")
     # A wrong clock would be the newest report for as long as it is ahead.
     newest = F.struct(~F.col("is_ahead"), "duedate", "run")
     own = ~F.col("context")
@@ -119,8 +117,9 @@ def station_hours(seen: DataFrame) -> DataFrame:
         F.max_by("neighbourhood", newest).alias("neighbourhood"),
         _count(own).alias("observations"),
         *(_count(own & F.col(flag)).alias(name) for name, flag in FLAGGED.items()),
-        _sum(F.when(own & kinds.isNotNull(), F.col("numbikesavailable"))).alias("bikes_seen"),
-        _sum(F.when(own & F.col("numbikesavailable").isNotNull(), kinds)).alias("kinds_seen"),
+        _sum(F.when(own & bikes.isNotNull(), F.col("numbikesavailable"))).alias("bikes_seen"),
+        _sum(F.when(own & F.col("numbikesavailable").isNotNull(), bikes)).alias("kinds_seen"),
+        F.max("fetched_at").alias("last_fetched_at"),
         *(F.max_by(column, newest).alias(name) for name, column in LAST.items()),
         F.sum("held_ms").alias("covered_ms"),
         F.sum(open_ms).alias("open_ms"),
@@ -237,6 +236,7 @@ def _in_order(seen: DataFrame) -> DataFrame:
     """Each report of a station once per hour, with the next one and the one before.
 
     A report that the hour before shows too is the same one, and its counts are those fetched last.
+    Reports ahead of their fetch are in a line of their own: by a wrong clock nothing is ordered.
     """
     same = Window.partitionBy("slot", "stationcode", "duedate")
     newest = same.orderBy(F.col("run").desc(), F.col("line"))
@@ -252,7 +252,7 @@ def _in_order(seen: DataFrame) -> DataFrame:
         .where(F.col("rank") == 1)
         .drop("rank")
     )
-    line = Window.partitionBy("slot", "stationcode").orderBy("report_ms", "duedate")
+    line = Window.partitionBy("slot", "stationcode", "is_ahead").orderBy("report_ms", "duedate")
     before = {f"{name}_before": F.lag(name).over(line) for name in ("mechanical", "ebike")}
     return once.withColumns(
         {
@@ -264,18 +264,21 @@ def _in_order(seen: DataFrame) -> DataFrame:
 
 
 def _held(ordered: DataFrame) -> DataFrame:
-    """The reports with the milliseconds of the hour for which each holds, and whether it is a pair."""
+    """The reports with the milliseconds of the hour for which each holds, and whether it is a pair.
+
+    One that is ahead of its fetch holds for none: nobody knows when it was true.
+    """
     begin = F.greatest("report_ms", "start_ms")
     end = F.least("next_ms", F.col("start_ms") + HOUR_MS, F.col("report_ms") + HOLDS_MS)
-    is_whole = F.lit(True)
+    is_whole = ~F.col("is_ahead")
     for name in COUNTS:
         is_whole &= F.col(name).isNotNull()
     near = F.col("report_ms") - F.col("before_ms") <= APART_MS
     return ordered.withColumns(
         {
             "held_ms": F.when(is_whole, F.greatest(end - begin, F.lit(0))).otherwise(0),
-            "is_pair": F.col("is_new") & near & _fall("mechanical").isNotNull()
-            & _fall("ebike").isNotNull(),
+            "is_pair": F.col("is_new") & ~F.col("is_ahead") & near
+            & _fall("mechanical").isNotNull() & _fall("ebike").isNotNull(),
         }
     )  # fmt: skip
 

@@ -57,9 +57,11 @@ class Beside:
             return f"{field}: not in {self._file}"
         partner.used = True
         told = {name: value for name, value in record.items() if value is not None}
-        for name in told.keys() & partner.fields.keys():
-            differs = text_of(told[name]) != text_of(partner.fields[name])
-            if differs and partner.fields[name] is not None and normal(name) in self._known:
+        for name, value in told.items():
+            other = partner.fields.get(name)
+            if other is None or normal(name) not in self._known:
+                continue
+            if text_of(value) != text_of(other):
                 return f"{name}: the files disagree"
         return partner.fields | told
 

@@ -43,7 +43,8 @@ def parts(seen: Sequence[Seen]) -> dict[str, int | None]:
         ),
         0,
     )  # fmt: skip
-    held = [(each, _held(each, after)) for each, after in zip(line, [*line[1:], None], strict=True)]
+    sane = [each for each in line if each.reported - each.fetched <= 10 * MINUTE]
+    held = [(each, _held(each, after)) for each, after in itertools.zip_longest(sane, sane[1:])]
     _add(total, "observations", sum(each.fetched >= 0 for each in line))
     stale = [
         each for each in line if each.fetched >= 0 and each.fetched - each.reported >= 24 * HOUR
@@ -60,7 +61,7 @@ def parts(seen: Sequence[Seen]) -> dict[str, int | None]:
         known = [count for count in counts if count is not None]
         total[f"{name}_min"] = min(known, default=None)
         total[f"{name}_max"] = max(known, default=None)
-    return total | _moves(seen, line)
+    return total | _moves(seen, sane)
 
 
 def _held(each: Seen, after: Seen | None) -> int:

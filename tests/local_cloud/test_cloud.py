@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from catalog.contract import load_all, systems
 from functions.settings import settings
 from local_cloud.cloud import LocalCloud
 from local_cloud.functions import FunctionProcesses
@@ -21,6 +22,7 @@ from local_cloud.program import Resource, UnknownResource
 from local_cloud.provision import RECORDED, Provisioner
 
 pytestmark = pytest.mark.cloud
+SYSTEMS = systems(load_all())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_a_message_that_no_step_can_take_is_kept_with_its_reason(cloud: LocalClo
 
 
 def test_scheduled_queries_run_with_nothing_loaded(cloud: LocalCloud) -> None:
-    assert [run.error for run in cloud.scheduler.run_queries()] == [None]
+    assert [run.error for run in cloud.scheduler.run_queries()] == [None] * len(SYSTEMS)
 
 
 def test_the_clock_moves_what_is_due(cloud: LocalCloud) -> None:
@@ -78,7 +80,7 @@ def test_the_clock_moves_what_is_due(cloud: LocalCloud) -> None:
     count = cloud.scheduler.run_until(
         begin + timedelta(minutes=20), only=lambda name: name.startswith("seal")
     )
-    assert count == 2
+    assert count == 2 * len(SYSTEMS)
     assert cloud.clock.now() == begin + timedelta(minutes=20)
 
 
