@@ -114,6 +114,7 @@ _RULES = (
     _rule("outside", "CONNECT", r"(?P<a>[^/]+)$", "connect"),
     _rule("token", "POST", r"/token$", "token"),
     _rule("storage", "POST|PUT", rf"/upload{_O}$", "objects.insert", "name"),
+    _rule("storage", "DELETE", rf"/upload{_O}$", "uploads.cancel"),
     _rule("storage", "POST", rf"{_O}/.+/(?:rewriteTo|copyTo)/b/(?P<b>[^/]+)/o/(?P<c>.+)$", "objects.rewrite"),
     _rule("storage", "POST", rf"{_O}/(?P<b>.+)/compose$", "objects.compose"),
     _rule("storage", "DELETE", rf"{_O}/(?P<b>.+)$", "objects.delete"),

@@ -171,6 +171,7 @@ _TABLE: Mapping[tuple[str, str], _Tell] = {
     ("storage", "objects.list"): _on_bucket("storage.objects.list"),
     ("storage", "objects.patch"): _on_object("storage.objects.update"),
     ("storage", "objects.rewrite"): _copy,
+    ("storage", "uploads.cancel"): _nothing,
     ("storage", "uploads.chunk"): _nothing,
     ("storage", "uploads.start"): _insert,
 }  # fmt: skip

@@ -9,6 +9,8 @@ import pytest
 from catalog.contract import load_all
 from functions.clients import Clients
 from local_cloud.cloud import PROJECT, REGION
+from local_cloud.grants import Grant
+from local_cloud.in_process import AccountClients
 from local_cloud.publishers import Answer
 from smoke import outputs
 from smoke.__main__ import look
@@ -21,11 +23,27 @@ pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
 CONTRACT = load_all()[USAGE]
 
 
+OPERATOR = f"operator@{PROJECT}.iam.gserviceaccount.com"
+ROLES = (
+    "roles/bigquery.dataViewer",
+    "roles/bigquery.jobUser",
+    "roles/dataproc.viewer",
+    "roles/pubsub.publisher",
+    "roles/storage.legacyBucketReader",
+    "roles/storage.objectUser",
+)
+"""What docs/deploy.md asks of whoever runs it, on the project."""
+
+
 @pytest.fixture
 def clients(house: House) -> Clients:
-    """Clients by the outputs that the stack of the local cloud would give out."""
+    """Clients of an operator, by the outputs that the stack of the local cloud would give out."""
+    cloud = house.cloud
+    for role in ROLES:
+        cloud.authority.add(Grant(f"operator-{role}", OPERATOR, role, on=""))
     told = json.dumps({"project": PROJECT, "region": REGION, "lake": {}})
-    return Clients(outputs.decoded("demo", told).settings())
+    settings = outputs.decoded("demo", told).settings()
+    return AccountClients(settings, OPERATOR, cloud.gate.url, cloud.publish_refusal)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 -- Grain: one row per neighbourhood. Key: neighbourhood. Electric bikes there are now, in stations
--- that are open and report; over the last 28 days what an open station had of them on average.
+-- that are open and report; over the last 28 days what an open station had of them on average. A
+-- station lies where its history says, now and then: GBFS, for one, tells no commune.
 WITH current_state AS (
   SELECT
     neighbourhood,
@@ -13,13 +14,14 @@ WITH current_state AS (
 ),
 lately AS (
   SELECT
-    neighbourhood,
-    SUM(ebike_ms) AS ebike_ms,
-    SUM(open_ms) AS open_ms,
-    SUM(observations) AS observations
-  FROM lake.velib_area_hours
-  WHERE slot_start >= TIMESTAMP_SUB(@run_time, INTERVAL 28 DAY)
-  GROUP BY neighbourhood
+    COALESCE(s.neighbourhood, 'not known') AS neighbourhood,
+    SUM(h.ebike_ms) AS ebike_ms,
+    SUM(h.open_ms) AS open_ms,
+    SUM(h.observations) AS observations
+  FROM lake.velib_station_hours AS h
+  LEFT JOIN velib_station_history AS s ON s.stationcode = h.stationcode AND s.is_current
+  WHERE h.slot_start >= TIMESTAMP_SUB(@run_time, INTERVAL 28 DAY)
+  GROUP BY COALESCE(s.neighbourhood, 'not known')
 )
 SELECT
   COALESCE(c.neighbourhood, l.neighbourhood) AS neighbourhood,
