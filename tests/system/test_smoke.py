@@ -29,7 +29,6 @@ ROLES = (
     "roles/bigquery.jobUser",
     "roles/dataproc.viewer",
     "roles/pubsub.publisher",
-    "roles/storage.legacyBucketReader",
     "roles/storage.objectUser",
 )
 """What docs/deploy.md asks of whoever runs it, on the project."""
