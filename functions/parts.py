@@ -181,7 +181,7 @@ class SlotPart:
         if len(self._waiting) == self._owned:
             return
         kept = self._owned if self._owned < _OWNED_BATCHES else 0
-        self._waiting[kept:] = [_joined(self._waiting[kept:])]
+        self._waiting[kept:] = [_copied(self._waiting[kept:])]
         self._owned = kept + 1
 
     def write(self) -> None:
@@ -289,8 +289,15 @@ class _RowsHash:
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several, which keeps none of them."""
+    """One batch of several."""
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _copied(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of several with buffers of its own: joining a single one would share them."""
+    if len(batches) > 1:
+        return _joined(batches)
+    return batches[0].take(np.arange(batches[0].num_rows))
 
 
 def _results(begun: Sequence[Future[T]]) -> list[T]:

@@ -46,17 +46,21 @@ class Seen:
     missing: list[str] = field(default_factory=list)
 
 
+_BRACKETS = ("[]", "{}", "()")
 _KEY = re.compile(r"""["']?[A-Za-z_]\w*["']?\s*:""")
 
 
 def item_of(text: str, item: int) -> str:
     """An item of a text separated by commas; empty where there is none.
 
-    The text may be a list or an object as JSON or Python write it: brackets and keys are left out.
+    The text may be a list or an object as JSON or Python write it: its brackets are left out, and
+    the keys of an object.
     """
-    pieces = text.strip().strip("[]{}()").split(",")
+    inner = text.strip()
+    around = inner[:1] + inner[-1:]
+    pieces = (inner[1:-1] if around in _BRACKETS else inner).split(",")
     if item >= len(pieces):
         return ""
     piece = pieces[item].strip()
-    key = _KEY.match(piece)
+    key = _KEY.match(piece) if around == "{}" else None
     return piece[key.end() :].strip() if key else piece

@@ -17,8 +17,8 @@ from functions import ledger, store
 from functions.clients import Clients
 from functions.ledger import parameter
 
-SECONDS = 3600.0
-"""How long each wait may last: the scheduled query runs every half hour, a batch takes minutes."""
+SECONDS = 7200.0
+"""How long each wait may last: a slot of an hour is sealed once it and its grace have ended."""
 _PAUSE = 10.0
 
 

@@ -114,7 +114,8 @@ def test_split_then_put_together_is_what_came(rows: list[tuple[str, ...]]) -> No
     [
         ("48.8, 2.3", ["48.8", "2.3", ""]), ("[48.8, 2.3]", ["48.8", "2.3", ""]),
         ("{'lon': 2.3, 'lat': 48.8}", ["2.3", "48.8", ""]), ("10:30,11:30", ["10:30", "11:30", ""]),
-        ('{"a": 1}', ["1", "", ""]), ("", ["", "", ""]),
+        ('{"a": 1}', ["1", "", ""]), ("", ["", "", ""]), ("Paris: nord, x", ["Paris: nord", "x", ""]),
+        ("Lyon (69), Paris", ["Lyon (69)", "Paris", ""]), ("x, Paris (75)", ["x", "Paris (75)", ""]),
     ],
 )  # fmt: skip
 def test_items_of_a_text(text: str, items: list[str]) -> None:

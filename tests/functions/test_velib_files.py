@@ -154,6 +154,19 @@ def test_other_eras_do_as_well(desk: Desk, body: bytes, row: Row) -> None:
     assert record.files[0].unknown_columns == {}
 
 
+def test_ids_in_place_of_codes_are_refused(desk: Desk) -> None:
+    """Else a pair without codes would be a network of other stations."""
+    bodies = []
+    for path in (INFORMATION, STATUS):
+        document = json.loads(path.read_bytes())
+        for station in document["data"]["stations"]:
+            station.pop("stationCode", None)
+        bodies.append(json.dumps(document).encode())
+    made, _ = split(desk, *bodies)
+    assert made.outcome is Outcome.REFUSED
+    assert "stationcode: not of the pattern" in (made.reason or "")
+
+
 REFUSED = [
     ("no total and no kind", {"stationcode": "1", "duedate": "2024-11-19", "numdocksavailable": 1, "velos": 3},
      "none of the columns numbikesavailable, mechanical is there"),
