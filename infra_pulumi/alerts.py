@@ -1,4 +1,4 @@
-"""What is watched: metrics made of the steps' log lines, and alerts with the runbook entry of each."""
+"""The alerts of a stack, with the runbook entry of each."""
 
 from __future__ import annotations
 
@@ -6,38 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from catalog.contract import Contract
+from infra_pulumi.conditions import Condition, counted
 
-_LINES = 'resource.type="cloud_run_revision"'
-_METRIC = "logging.googleapis.com/user/"
 _DAY = 86_400
 GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class LogMetric:
-    """A count of log lines; `filter` names fields of `catalog.records.Event`."""
-
-    name: str
-    description: str
-    filter: str
-    label: str
-    """The event's field that the count is told apart by."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What an alert fires at: a threshold that is exceeded, or lines that stay away."""
-
-    filter: str
-    threshold: float = 0
-    aligner: str = "ALIGN_DELTA"
-    period: int = 300
-    """Seconds that a point sums up."""
-    lasting: int = 0
-    """Seconds that it must hold."""
-    by: str = ""
-    """Label that time series are told apart by."""
-    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,51 +21,6 @@ class Alert:
     severity: str
     entry: str
     condition: Condition
-
-
-LOG_METRICS = (
-    LogMetric(
-        "citypulse-errors",
-        "Lines at ERROR: refused for good, or a crash that no step could tell of",
-        f'{_LINES} AND severity>=ERROR AND NOT jsonPayload.step="batch"'
-        ' AND NOT jsonPayload.step="split" AND NOT jsonPayload.outcome="overdue"',
-        "step",
-    ),
-    LogMetric(
-        "citypulse-rejected",
-        "Runs refused and slots held: more rows were rejected than the contract bears",
-        f'{_LINES} AND jsonPayload.step="split"'
-        ' AND (jsonPayload.outcome="refused" OR jsonPayload.outcome="held")',
-        "dataset",
-    ),
-    LogMetric(
-        "citypulse-drift",
-        "Files with columns that the contract does not know",
-        f'{_LINES} AND jsonPayload.step="split" AND jsonPayload.outcome="drift"',
-        "dataset",
-    ),
-    LogMetric(
-        "citypulse-batches-failed",
-        "Spark batches that failed, as the sweep tells them",
-        f'{_LINES} AND jsonPayload.step="batch" AND jsonPayload.outcome="failed"',
-        "system",
-    ),
-    LogMetric(
-        "citypulse-overdue",
-        "Data sets without a good fetch within their objective, as the sweep tells them",
-        f'{_LINES} AND jsonPayload.step="sweep" AND jsonPayload.outcome="overdue"',
-        "dataset",
-    ),
-)
-
-
-def counted(name: str) -> Condition:
-    """That lines of a log metric were written."""
-    metric = next(metric for metric in LOG_METRICS if metric.name == name)
-    return Condition(
-        f'metric.type="{_METRIC}{name}" AND resource.type="cloud_run_revision"',
-        by=f"metric.label.{metric.label}",
-    )
 
 
 _SUBSCRIPTION = 'resource.type="pubsub_subscription"'
@@ -113,6 +40,13 @@ ALERTS = (
     ),
     Alert(
         "drift", "a publisher changed its columns", "WARNING", "drift", counted("citypulse-drift")
+    ),
+    Alert(
+        "seals",
+        "fewer parts count than are loaded",
+        "ERROR",
+        "refused-seals",
+        counted("citypulse-seals-refused"),
     ),
     Alert(
         "batches",

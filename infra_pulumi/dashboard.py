@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from infra_pulumi.alerts import Alert, Condition
+from infra_pulumi.alerts import Alert
+from infra_pulumi.conditions import Condition
 
 COLUMNS, WIDTH, HEIGHT = 48, 16, 12
 """The grid that Cloud Monitoring lays tiles on, and a tile's part of it."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
 
 from catalog.contract import Contract
-from infra_pulumi.alerts import LOG_METRICS, Alert, Condition, LogMetric, alerts
+from infra_pulumi.alerts import Alert, alerts
+from infra_pulumi.conditions import condition
 from infra_pulumi.config import StackConfig
 from infra_pulumi.dashboard import dashboard
+from infra_pulumi.log_metrics import LOG_METRICS, log_metric
 
 RUNBOOK = "docs/runbook.md"
 _CLOSE = "1800s"
 
 Strategy = gcp.monitoring.AlertPolicyAlertStrategyArgs
-ConditionArgs = gcp.monitoring.AlertPolicyConditionArgs
 Documentation = gcp.monitoring.AlertPolicyDocumentationArgs
 
 
@@ -47,7 +47,7 @@ class Watch(pulumi.ComponentResource):
         self._config = args.config
         self.channels = [self._channel(address) for address in args.config.alert_emails]
         metrics = [
-            _log_metric(metric, pulumi.ResourceOptions(parent=self, hooks=args.settle))
+            log_metric(metric, pulumi.ResourceOptions(parent=self, hooks=args.settle))
             for metric in LOG_METRICS
         ]
         watched = alerts(args.contracts.values(), args.config.scanned_gib_per_day)
@@ -74,7 +74,7 @@ class Watch(pulumi.ComponentResource):
             display_name=f"citypulse: {alert.title}",
             combiner="OR",
             severity=alert.severity,
-            conditions=[_condition(alert)],
+            conditions=[condition(alert.title, alert.condition)],
             alert_strategy=Strategy(auto_close=_CLOSE),
             notification_channels=self.channels,
             documentation=Documentation(
@@ -90,60 +90,3 @@ class Watch(pulumi.ComponentResource):
         if not self._config.github:
             return page
         return f"https://github.com/{self._config.github}/blob/{self._config.branch}/{page}"
-
-
-def _log_metric(metric: LogMetric, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-    label = gcp.logging.MetricMetricDescriptorLabelArgs(key=metric.label, value_type="STRING")
-    return gcp.logging.Metric(
-        metric.name,
-        name=metric.name,
-        description=metric.description,
-        filter=metric.filter,
-        metric_descriptor=gcp.logging.MetricMetricDescriptorArgs(
-            metric_kind="DELTA", value_type="INT64", labels=[label]
-        ),
-        label_extractors={metric.label: f"EXTRACT(jsonPayload.{metric.label})"},
-        opts=opts,
-    )
-
-
-def _condition(alert: Alert) -> ConditionArgs:
-    told = alert.condition
-    if told.absent:
-        return ConditionArgs(
-            display_name=alert.title,
-            condition_absent=gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
-                filter=told.filter,
-                duration=f"{told.lasting}s",
-                aggregations=[
-                    gcp.monitoring.AlertPolicyConditionConditionAbsentAggregationArgs(
-                        **aggregation(told)
-                    )
-                ],
-            ),
-        )
-    return ConditionArgs(
-        display_name=alert.title,
-        condition_threshold=gcp.monitoring.AlertPolicyConditionConditionThresholdArgs(
-            filter=told.filter,
-            comparison="COMPARISON_GT",
-            threshold_value=told.threshold,
-            duration=f"{told.lasting}s",
-            aggregations=[
-                gcp.monitoring.AlertPolicyConditionConditionThresholdAggregationArgs(
-                    **aggregation(told)
-                )
-            ],
-        ),
-    )
-
-
-def aggregation(told: Condition) -> dict[str, Any]:
-    """How points are summed up, as Cloud Monitoring names it."""
-    reducer = "REDUCE_MAX" if told.aligner == "ALIGN_MAX" else "REDUCE_SUM"
-    groups = {"group_by_fields": [told.by]} if told.by else {}
-    return {
-        "alignment_period": f"{told.period}s",
-        "per_series_aligner": told.aligner,
-        "cross_series_reducer": reducer,
-    } | groups

@@ -18,11 +18,12 @@ from catalog.contract import load_all
 from catalog.names import SplitKey
 from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
-from functions import boundary, freshness, split, sweep
+from functions import boundary, freshness, seal, split, sweep
 from functions.errors import Permanent
 from functions.messages import Message
-from infra_pulumi.alerts import ALERTS, LOG_METRICS, alerts
+from infra_pulumi.alerts import ALERTS, alerts
 from infra_pulumi.dashboard import dashboard
+from infra_pulumi.log_metrics import LOG_METRICS
 from tests.infra_pulumi.logging_filter import Entry, entry, matches
 from tests.infra_pulumi.stacks import REPOSITORY
 
@@ -63,6 +64,10 @@ FAILED = Batch(
     name="projects/p/locations/r/batches/x-a1", state=Batch.State.FAILED,
     state_time=NOW, create_time=NOW,
 )  # fmt: skip
+FEWER = seal._Candidate(
+    marked=seal._Marked(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
+    content=None, verdict=seal.Verdict.REFUSED, known=None,
+)  # fmt: skip
 NOTHING = SimpleNamespace(list_blobs=lambda **_: [])
 
 
@@ -80,6 +85,7 @@ def lines(
         "split refused": split_told(outcome=Outcome.REFUSED, reason="too many"),
         "slot held": split_told(parts=(HELD,))[1:],
         "drift": split_told(files=(STRANGE,))[1:],
+        "seal refused": [seal._told(FEWER, None, "", MESSAGE)],
         "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
         "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
@@ -107,6 +113,7 @@ TAKES = {
     "citypulse-errors": {"refused for good", "crash"},
     "citypulse-rejected": {"split refused", "slot held"},
     "citypulse-drift": {"drift"},
+    "citypulse-seals-refused": {"seal refused"},
     "citypulse-batches-failed": {"batch failed"},
     "citypulse-overdue": {"overdue"},
 }

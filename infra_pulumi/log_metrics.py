@@ -1,0 +1,81 @@
+"""Metrics made of the steps' log lines, which alerts stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+_LINES = 'resource.type="cloud_run_revision"'
+
+
+@dataclass(frozen=True)
+class LogMetric:
+    """A count of log lines; `filter` names fields of `catalog.records.Event`."""
+
+    name: str
+    description: str
+    filter: str
+    label: str
+    """The event's field that the count is told apart by."""
+
+
+LOG_METRICS = (
+    LogMetric(
+        "citypulse-errors",
+        "Lines at ERROR: refused for good, or a crash that no step could tell of",
+        f'{_LINES} AND severity>=ERROR AND NOT jsonPayload.step="batch"'
+        ' AND NOT jsonPayload.step="split" AND NOT jsonPayload.outcome="overdue"'
+        ' AND NOT (jsonPayload.step="seal" AND jsonPayload.slot:*)',
+        "step",
+    ),
+    LogMetric(
+        "citypulse-rejected",
+        "Runs refused and slots held: more rows were rejected than the contract bears",
+        f'{_LINES} AND jsonPayload.step="split"'
+        ' AND (jsonPayload.outcome="refused" OR jsonPayload.outcome="held")',
+        "dataset",
+    ),
+    LogMetric(
+        "citypulse-drift",
+        "Files with columns that the contract does not know",
+        f'{_LINES} AND jsonPayload.step="split" AND jsonPayload.outcome="drift"',
+        "dataset",
+    ),
+    LogMetric(
+        "citypulse-seals-refused",
+        "Slots of which fewer parts count than are loaded",
+        f'{_LINES} AND jsonPayload.step="seal" AND jsonPayload.outcome="refused"'
+        " AND jsonPayload.slot:*",
+        "dataset",
+    ),
+    LogMetric(
+        "citypulse-batches-failed",
+        "Spark batches that failed, as the sweep tells them",
+        f'{_LINES} AND jsonPayload.step="batch" AND jsonPayload.outcome="failed"',
+        "system",
+    ),
+    LogMetric(
+        "citypulse-overdue",
+        "Data sets without a good fetch within their objective, as the sweep tells them",
+        f'{_LINES} AND jsonPayload.step="sweep" AND jsonPayload.outcome="overdue"',
+        "dataset",
+    ),
+)
+
+
+def log_metric(metric: LogMetric, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+    """The metric in Cloud Logging."""
+    label = gcp.logging.MetricMetricDescriptorLabelArgs(key=metric.label, value_type="STRING")
+    return gcp.logging.Metric(
+        metric.name,
+        name=metric.name,
+        description=metric.description,
+        filter=metric.filter,
+        metric_descriptor=gcp.logging.MetricMetricDescriptorArgs(
+            metric_kind="DELTA", value_type="INT64", labels=[label]
+        ),
+        label_extractors={metric.label: f"EXTRACT(jsonPayload.{metric.label})"},
+        opts=opts,
+    )
