@@ -107,6 +107,19 @@ class Slices(_Strict, frozen=True, kw_only=True):
     """How they are written, as `strftime` has it; an offset or a `Z` stands in the URL itself."""
 
 
+class Key(_Strict, frozen=True, kw_only=True):
+    """A publisher's key: a secret of the project, sent in a header to the contract's hosts alone."""
+
+    secret: str
+    """Its id in Secret Manager; which version is read stands in the stack's configuration."""
+    header: str
+
+    @property
+    def setting(self) -> str:
+        """The environment variable that holds it."""
+        return "SECRET_" + self.secret.upper().replace("-", "_")
+
+
 class Source(_Strict, frozen=True, kw_only=True):
     """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
 
@@ -122,6 +135,8 @@ class Source(_Strict, frozen=True, kw_only=True):
     stale_after_hours: float | None = None
     """How old the newest report of one of several sources may be before the next one is tried; None
     for `freshness_hours`."""
+    key: Key | None = None
+    """What the publisher knows us by, where it wants to."""
     slices: Slices | None = None
     """How the source is cut where the whole is too large for one fetch."""
     join: tuple[str, ...] = ()
@@ -494,6 +509,7 @@ def _fetch_faults(contract: Contract) -> list[str]:
             f"source.join holds the rows of a run in memory: bounds.rows_max of {JOINED_ROWS_MOST} "
             "at most"
         )
+    faults += _key_faults(contract.source.key) if contract.source.key else ()
     for fetch in contract.source.fetch:
         if bool(fetch.urls) == bool(fetch.index) or bool(fetch.feeds) != bool(fetch.index):
             faults.append(f"source.fetch {fetch.name}: name urls, or an index and its feeds")
@@ -504,6 +520,17 @@ def _fetch_faults(contract: Contract) -> list[str]:
     return faults
 
 
+def _key_faults(key: Key) -> Iterator[str]:
+    """What cannot be an id of a secret, or the name of a header that is the contract's to set."""
+    if not _SECRET.fullmatch(key.secret):
+        yield f"source.key: secret {key.secret!r} must be of the form {_SECRET.pattern}"
+    if not _HEADER.fullmatch(key.header) or key.header.lower() in _OUR_HEADERS:
+        yield f"source.key: header {key.header!r} is none that a key can be sent in"
+
+
+_SECRET = re.compile(r"[a-z][a-z0-9-]{0,59}")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_OUR_HEADERS = ("accept", "accept-encoding", "user-agent", "host", "if-none-match")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 

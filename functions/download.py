@@ -187,6 +187,7 @@ class Try:
         self._message = message
         self._zones = zones
         self._origin = settings.origin(contract.dataset)
+        self._key = settings.key_headers(contract.source.key)
         self._end = self._source_end = time.monotonic() + settings.download_seconds
         self._attempt = uuid.uuid4().hex[:12]
         self._compares = len(contract.source.fetch) > 1
@@ -286,6 +287,7 @@ class Try:
                 hosts=frozenset(self._contract.source.hosts),
                 limits=self._limits(),
                 validators=self._validators(source, url),
+                headers=self._key,
             ) as response:
                 if response.status == 304:
                     found.unchanged = True
@@ -304,7 +306,7 @@ class Try:
             return []
         limits = self._limits(feeds.MOST_BYTES)
         hosts = frozenset(self._contract.source.hosts)
-        with fetch(source.index, hosts=hosts, limits=limits) as response:
+        with fetch(source.index, hosts=hosts, limits=limits, headers=self._key) as response:
             body = b"".join(response.chunks())
         try:
             return feeds.feeds(body, source.feeds, source.index)

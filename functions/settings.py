@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
+from catalog.contract import Key
 from catalog.records import Origin
 
 
@@ -52,10 +53,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     manifest_bytes: int = 8_000_000_000
     """How many bytes of parts a manifest takes; always at least one slot."""
     download_seconds: float = 400.0
+    keys: dict[str, str] = {}
+    """Environment variable → a publisher's key, whose version the stack pins."""
 
     def origin(self, dataset: str) -> Origin:
         """Where the rows of a data set come from."""
         return self.origins.get(dataset, self.origins.get("*", Origin.PUBLISHER))
+
+    def key_headers(self, key: Key | None) -> dict[str, str]:
+        """The header that a source's key is sent in; raises MissingSetting where it is not there."""
+        if key is None:
+            return {}
+        if not self.keys.get(key.setting):
+            raise MissingSetting(f"{key.setting} is not set: pin {key.secret} in citypulse:secrets")
+        return {key.header: self.keys[key.setting]}
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -79,6 +90,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         spark=msgspec.json.decode(spark, type=Spark) if spark else None,
         manifest_bytes=int(environment.get("MANIFEST_BYTES", "8000000000")),
         download_seconds=float(environment.get("DOWNLOAD_SECONDS", "400")),
+        keys={name: key for name, key in environment.items() if name.startswith("SECRET_")},
     )
 
 

@@ -20,6 +20,7 @@ _REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 _ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+\.[a-z]+")
 _BILLING = re.compile(r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}")
 _GITHUB = re.compile(r"[\w.-]+/[\w.-]+")
+_VERSION = re.compile(r"[1-9]\d*")
 _BRANCH = re.compile(r"[\w./-]+")
 _TABLE = re.compile(r"lake\.\w+")
 _NAMESPACE = "citypulse"
@@ -60,6 +61,8 @@ class StackConfig:
     """How long the raw and landing zones keep what was deleted or overwritten."""
     rebuilt: tuple[str, ...] = ()
     """Lake tables (`lake.<table>`) that may lose columns; only where the stack is disposable."""
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Secret of a publisher's key → the version of it that is read, never `latest`."""
     readers: str = ""
     """Address of the group that may read the reports."""
     alert_emails: tuple[str, ...] = ()
@@ -106,6 +109,7 @@ def read_config(repository: Path) -> StackConfig:
         settle_seconds=_within(own, "settle_seconds", 90, 0, 600),
         kept_days=_within(own, "kept_days", 30, 7, 90),
         rebuilt=_each(own, "rebuilt", _TABLE),
+        secrets=_versions(own, "secrets"),
         readers=_optional(own, "readers", _ADDRESS),
         alert_emails=_each(own, "alert_emails", _ADDRESS),
         scanned_gib_per_day=_within(own, "scanned_gib_per_day", 100, 1, 10**6),
@@ -166,6 +170,18 @@ def _each(config: pulumi.Config, key: str, form: re.Pattern[str]) -> tuple[str, 
                 f"{config.name}:{key} has {value!r}: each must be of the form {form.pattern}"
             )
     return tuple(values)
+
+
+def _versions(config: pulumi.Config, key: str) -> dict[str, str]:
+    """Versions by the name of what they are of; each a number."""
+    pinned = _typed(config, key, dict[str, str], {})
+    for name, version in pinned.items():
+        if not _VERSION.fullmatch(version):
+            raise ConfigError(
+                f"{config.name}:{key} has {name}: {version!r}: pin a version by its number, which "
+                f"`gcloud secrets versions list {name}` shows"
+            )
+    return pinned
 
 
 def _typed(config: pulumi.Config, key: str, form: type[T], default: T) -> T:

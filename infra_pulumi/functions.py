@@ -11,6 +11,7 @@ import pulumi_gcp as gcp
 from infra_pulumi.accounts import BUILD, PUSH, Accounts, function_account
 from infra_pulumi.archive import Archive
 from infra_pulumi.config import StackConfig
+from infra_pulumi.keys import READER, Keys
 from infra_pulumi.spark import Spark
 from infra_pulumi.steps import STEPS, Step
 from infra_pulumi.zones import Zones
@@ -30,6 +31,7 @@ class FunctionsArgs:
     zones: Zones
     accounts: Accounts
     spark: Spark
+    keys: Keys
     settle: pulumi.ResourceHookBinding
 
 
@@ -67,6 +69,7 @@ class Functions(pulumi.ComponentResource):
 
     def _function(self, step: Step, builder: pulumi.Resource) -> gcp.cloudfunctionsv2.Function:
         args = self._args
+        keys = args.keys if step.name == READER else None
         return gcp.cloudfunctionsv2.Function(
             step.name,
             name=step.name,
@@ -91,8 +94,11 @@ class Functions(pulumi.ComponentResource):
                 ingress_settings="ALLOW_INTERNAL_ONLY",
                 service_account_email=args.accounts.email(function_account(step.name)),
                 environment_variables=self._environment(step),
+                secret_environment_variables=(keys and keys.variables) or None,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[builder]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[builder, *(keys.grants if keys else ())]
+            ),
         )
 
     def _environment(self, step: Step) -> dict[str, pulumi.Input[str]]:

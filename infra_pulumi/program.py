@@ -21,6 +21,7 @@ from infra_pulumi.delivery import Delivery, DeliveryArgs
 from infra_pulumi.federation import Federation, FederationArgs
 from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
+from infra_pulumi.keys import Keys, KeysArgs
 from infra_pulumi.lake_schema import Schemas
 from infra_pulumi.links import first_look, report_link, system_link
 from infra_pulumi.messaging import Messaging, MessagingArgs
@@ -67,8 +68,9 @@ def build(config: StackConfig) -> None:
         after,
     )
     spark = Spark("spark", SparkArgs(config, sources.jobs, zones, accounts), after)
+    keys = Keys("keys", KeysArgs(config, sources.contracts.values(), accounts, settle), after)
     functions = Functions(
-        "functions", FunctionsArgs(config, archive, zones, accounts, spark, settle), after
+        "functions", FunctionsArgs(config, archive, zones, accounts, spark, keys, settle), after
     )
     Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts, settle))
     Streams("streams", StreamsArgs(sources.contracts, zones, messaging, settle), after)

@@ -24,6 +24,7 @@ APIS = (
     "monitoring",
     "pubsub",
     "run",
+    "secretmanager",
     "sts",
     "storage",
 )

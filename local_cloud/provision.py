@@ -190,7 +190,7 @@ class Provisioner:
             name=resource.inputs["name"],
             entry_point=build["entryPoint"],
             folder=self._unpacked(build["source"]["storageSource"]["object"]),
-            env=service["environmentVariables"],
+            env=service["environmentVariables"] | _keys(service),
             account=service["serviceAccountEmail"],
             concurrency=int(service.get("maxInstanceRequestConcurrency", 1)),
         )
@@ -219,6 +219,12 @@ class Provisioner:
         return self._outputs(resource)
 
 
+def _keys(service: Mapping[str, Any]) -> dict[str, str]:
+    """What a function finds for the secrets it is given: made up, and told apart by version."""
+    given = service.get("secretEnvironmentVariables") or ()
+    return {each["key"]: f"{each['secret']}/{each['version']} (made up)" for each in given}
+
+
 RECORDED = frozenset(
     {
         "gcp:billing/budget:Budget",
@@ -238,6 +244,7 @@ RECORDED = frozenset(
         "gcp:projects/serviceIdentity:ServiceIdentity",
         "gcp:pubsub/subscriptionIAMMember:SubscriptionIAMMember",
         "gcp:pubsub/topicIAMMember:TopicIAMMember",
+        "gcp:secretmanager/secretIamMember:SecretIamMember",
         "gcp:serviceaccount/iAMMember:IAMMember",
         "gcp:storage/bucketIAMMember:BucketIAMMember",
     }

@@ -49,6 +49,18 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
         (("base = true", "base = false"), "exactly one table must have base"),
         (("https://opendata.paris.fr/api", "http://opendata.paris.fr/api"), "https only"),
         (("https://opendata.paris.fr/api", "https://elsewhere.fr/api"), "source.hosts"),
+        (
+            ("[source]", '[source]\nkey = { secret = "A_KEY", header = "X-Key" }'),
+            "secret 'A_KEY' must be",
+        ),
+        (
+            ("[source]", '[source]\nkey = { secret = "key", header = "Host" }'),
+            "header 'Host' is none",
+        ),
+        (
+            ("[source]", '[source]\nkey = { secret = "key", header = "X:Y" }'),
+            "header 'X:Y' is none",
+        ),
         (('dataset = "paris_wifi_sites"', 'dataset = "sites"'), "must bear its name"),
         (('kind = "daily_drop"', 'kind = "full_export"'), "needs time_column"),
         (

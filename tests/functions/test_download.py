@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from catalog import names
-from catalog.contract import DATASETS, Contract, Kind, load
+from catalog.contract import DATASETS, Contract, Key, Kind, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
 from functions import download
 from functions.errors import Later, Permanent
 from functions.messages import Message
+from functions.settings import MissingSetting, from_environment
 from local_cloud.publishers import Answer, Fault, Publishers
 from tests.functions.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
@@ -75,6 +77,38 @@ def test_a_run_is_claimed_and_stored(desk: Desk, publishers: Publishers) -> None
     blob = desk.zones.raw.blob(file.object, generation=file.generation)
     assert blob.download_as_bytes() == CSV
     assert found.origin == "publisher"
+
+
+KEYED = changed(USAGE_CONTRACT, source__key=Key(secret="usage-key", header="X-API-Key"))
+
+
+def test_a_key_goes_to_the_publisher_and_nowhere_else(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, KEYED)
+    publishers.serve(USAGE_URL, Answer(CSV))
+    known = msgspec.structs.replace(desk.settings, keys={"SECRET_USAGE_KEY": "s3cret"})
+    message = Message(data=b'{"dataset": "paris_wifi_usage"}', attributes={}, published=NOW, id="k")
+    [event] = download.run(message, desk.clients, known)
+    assert [seen.headers["x-api-key"] for seen in publishers.requests] == ["s3cret"]
+    assert event.run is not None
+    blob = desk.zones.raw.blob(names.claim(KEYED.dataset, Run(event.run)))
+    assert b"s3cret" not in blob.download_as_bytes() + msgspec.json.encode(event)
+
+
+def test_a_key_that_is_not_there_is_the_deployments_fault(
+    desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, KEYED)
+    with pytest.raises(MissingSetting, match="SECRET_USAGE_KEY is not set: pin usage-key"):
+        ingest(desk)
+    assert publishers.requests == []
+
+
+def test_keys_are_read_from_the_environment() -> None:
+    buckets = {f"{zone}_BUCKET": "b" for zone in ("RAW", "LANDING", "LAKE", "QUARANTINE")}
+    told = {"PROJECT": "p", "REGION": "r", **buckets, "SECRET_USAGE_KEY": "s3cret", "OTHER": "x"}
+    assert from_environment(told).key_headers(KEYED.source.key) == {"X-API-Key": "s3cret"}
 
 
 def test_a_claimed_run_fetches_nothing(desk: Desk, publishers: Publishers) -> None:

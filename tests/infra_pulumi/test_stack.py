@@ -293,6 +293,7 @@ BAD_SETTINGS = {
     "citypulse:settle_seconds": ("-1", "it must lie in 0 to 600"),
     "citypulse:kept_days": ("3", "it must lie in 7 to 90"),
     "citypulse:rebuilt": ('["reports.x"]', "each must be of the form lake"),
+    "citypulse:secrets": ('{"key": "latest"}', "pin a version by its number"),
     "citypulse:readers": ("everybody", "citypulse:readers is 'everybody'"),
     "citypulse:alert_emails": ('["nobody"]', "citypulse:alert_emails has 'nobody'"),
     "citypulse:scanned_gib_per_day": ("0", "it must lie in 1 to"),

@@ -1,0 +1,81 @@
+"""Keys of publishers: secrets that a person made, read by `download` alone, each in one version.
+
+No value passes through the program, so none is in its state or in a preview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from catalog.contract import Contract, Key
+from infra_pulumi.accounts import Accounts, function_account
+from infra_pulumi.config import ConfigError, StackConfig
+
+READER = "download"
+"""The step that fetches."""
+Variable = gcp.cloudfunctionsv2.FunctionServiceConfigSecretEnvironmentVariableArgs
+
+
+@dataclass(frozen=True)
+class KeysArgs:
+    """The contracts that may name keys, and who reads them."""
+
+    config: StackConfig
+    contracts: Iterable[Contract]
+    accounts: Accounts
+    settle: pulumi.ResourceHookBinding
+
+
+class Keys(pulumi.ComponentResource):
+    """That `download` may read each secret, and the variables it finds them in."""
+
+    variables: list[Variable]
+
+    def __init__(
+        self, name: str, args: KeysArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Grant each key once; raises ConfigError for a secret whose version is not pinned."""
+        super().__init__("citypulse:infra:Keys", name, None, opts)
+        keys = named(args.contracts)
+        pinned = {key.secret: _pinned(key, args.config) for key in keys}
+        self.grants = [
+            gcp.secretmanager.SecretIamMember(
+                f"{function_account(READER)}-{key.secret}",
+                secret_id=key.secret,
+                role="roles/secretmanager.secretAccessor",
+                member=args.accounts.member(function_account(READER)),
+                opts=pulumi.ResourceOptions(parent=self, hooks=args.settle),
+            )
+            for key in keys
+        ]
+        self.variables = [
+            Variable(
+                key=key.setting,
+                project_id=args.config.project,
+                secret=key.secret,
+                version=pinned[key.secret],
+            )
+            for key in keys
+        ]
+        self.register_outputs({})
+
+
+def named(contracts: Iterable[Contract]) -> list[Key]:
+    """The keys of live data sets, each secret once, by name."""
+    keys = (contract.source.key for contract in contracts if not contract.retired)
+    found = {key.secret: key for key in keys if key is not None}
+    return [found[name] for name in sorted(found)]
+
+
+def _pinned(key: Key, config: StackConfig) -> str:
+    version = config.secrets.get(key.secret)
+    if version is None:
+        raise ConfigError(
+            f"citypulse:secrets lacks {key.secret}, which a contract's source.key names: make it with "
+            f"`gcloud secrets create {key.secret} --data-file=-`, then pin its version"
+        )
+    return version
