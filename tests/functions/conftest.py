@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from local_cloud.publishers import Publishers
 from tests.functions.split_cloud import desk, storage_server  # noqa: F401
 from tests.functions.step_cloud import Servers, Toy, serve
 
@@ -27,3 +28,19 @@ def tabled(toy: Toy) -> Toy:
     """A toy system whose lake has its tables."""
     toy.make_tables()
     return toy
+
+
+@pytest.fixture(scope="module")
+def publisher_servers() -> Iterator[Publishers]:
+    """The publishers' servers of a module, which begin without an address."""
+    with Publishers() as started:
+        yield started
+
+
+@pytest.fixture
+def publishers(publisher_servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> Publishers:
+    """The publishers' servers, asked by this process from now on."""
+    for name, value in publisher_servers.env.items():
+        monkeypatch.setenv(name, value)
+    publisher_servers.requests.clear()
+    return publisher_servers

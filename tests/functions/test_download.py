@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,20 +29,6 @@ SITES_URL, FALLBACK_URL = (source.urls[0] for source in SITES_CONTRACT.source.fe
 SITES = (WIFI / "sites_2024-09_sio_v21_records.json").read_bytes()
 CSV = USAGE.read_bytes()
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Publishers]:
-    with Publishers() as started:
-        yield started
-
-
-@pytest.fixture
-def publishers(servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> Publishers:
-    for name, value in servers.env.items():
-        monkeypatch.setenv(name, value)
-    servers.requests.clear()
-    return servers
 
 
 def ingest(desk: Desk, at: datetime = NOW, **body: Any) -> list[Event]:

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,20 +40,6 @@ LIMITS = Limits(max_bytes=2_000_000, max_decoded_bytes=4_000_000)
 CSV = b"Code Site;Nom du site\r\nPW0134;BIB CHARLOTTE DELBO\r\n" * 2000
 PACKED = {"Content-Encoding": "gzip"}
 DATE = "Thu, 05 Jun 2025 02:10:00 GMT"
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Publishers]:
-    with Publishers() as started:
-        yield started
-
-
-@pytest.fixture
-def publishers(servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> Publishers:
-    for name, value in servers.env.items():
-        monkeypatch.setenv(name, value)
-    servers.requests.clear()
-    return servers
 
 
 def read(url: str = URL, limits: Limits = LIMITS, network: Network | None = None) -> bytes:
