@@ -158,6 +158,7 @@ class Try:
             parts=parts,
             no_slot=dict(sorted(self._no_slot.items())),
             repaired=dict(sorted(self._repaired.items())),
+            rejected=dict(sorted(self._rejects.reasons.items())),
             samples=dict(sorted(self._rejects.samples.items())),
             quarantine=self._rejects.finish(),
             reason=reason,
@@ -443,7 +444,7 @@ def _detail(record: SplitRecord) -> str:
     ]  # fmt: skip
     told = {
         "rows_in": record.rows_in, "slots": slots, "none": record.no_slot,
-        "repaired": record.repaired, "samples": record.samples,
+        "repaired": record.repaired, "rejected": record.rejected, "samples": record.samples,
         "quarantine": record.quarantine, "files": files,
     }  # fmt: skip
     return json.dumps(told, ensure_ascii=False)

@@ -201,6 +201,7 @@ def test_rejected_rows(desk: Desk, cells: dict[str, str], reason: str):
     )
     counted = [part.rejected for part in record.parts] + [record.no_slot]
     assert {reason: 1} in counted
+    assert record.rejected == {reason: 1}
     assert list(record.samples) == [reason]
     place, _, sample = record.samples[reason].partition(": ")
     assert place == f"{reject['file']} 101"
