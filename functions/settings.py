@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     manifest_bytes: int = 8_000_000_000
     """How many bytes of parts a manifest takes; always at least one slot."""
     download_seconds: float = 400.0
+    revision: str = ""
+    """Name of the deployed revision, as Cloud Run tells it."""
 
     def origin(self, dataset: str) -> Origin:
         """Where the rows of a data set come from."""
@@ -79,6 +81,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         spark=msgspec.json.decode(spark, type=Spark) if spark else None,
         manifest_bytes=int(environment.get("MANIFEST_BYTES", "8000000000")),
         download_seconds=float(environment.get("DOWNLOAD_SECONDS", "400")),
+        revision=environment.get("K_REVISION", ""),
     )
 
 
