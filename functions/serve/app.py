@@ -114,7 +114,7 @@ class App:
     def _openapi(self, request: Request) -> Response:
         return self._api.openapi(request)
 
-    def _page(self, request: Request, name: str = "") -> Response:
+    def _page(self, request: Request, **_: str) -> Response:
         given: Response = self._site.respond(request)
         return given
 
