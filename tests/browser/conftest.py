@@ -44,12 +44,18 @@ def site(server: bigquery.Client) -> Iterator[str]:  # noqa: F811
     """The address of the function `serve` over a warehouse of made-up reports and a demo's `ops`."""
     fill(server)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PROJECT", "REGION", *(f"{z}_BUCKET" for z in ("RAW", "LANDING", "LAKE", "QUARANTINE"))):
+        for name in (
+            "PROJECT",
+            "REGION",
+            *(f"{z}_BUCKET" for z in ("RAW", "LANDING", "LAKE", "QUARANTINE")),
+        ):
             patch.setenv(name, "demo")
         clients = SimpleNamespace(bigquery=server)
         patch.setattr(boundary, "_CLIENTS", [clients])
         patch.setitem(
-            app().__dict__, "answers", Answers(clients, shown(), now=lambda: AFTER_DEMO)  # type: ignore[arg-type]
+            app().__dict__,
+            "answers",
+            Answers(clients, shown(), now=lambda: AFTER_DEMO),  # type: ignore[arg-type]
         )
         target = functions_framework.create_app(
             "serve", str(REPOSITORY / "functions" / "main.py"), "http"
@@ -70,7 +76,9 @@ def fill(client: bigquery.Client) -> None:
         if report.select:
             continue
         schema = [bigquery.SchemaField(c.name, c.type) for c in report.columns]
-        client.create_table(bigquery.Table(f"{client.project}.reports.{report.name}", schema=schema))
+        client.create_table(
+            bigquery.Table(f"{client.project}.reports.{report.name}", schema=schema)
+        )
         warehouse.fill(f"reports.{report.name}", *made(report.declared, report.columns, values))
 
 

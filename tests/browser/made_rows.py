@@ -56,7 +56,7 @@ def made(declared: Declaration, columns: Sequence[ReportColumn], values: Values)
     return rows
 
 
-_TODAY = date.today()  # noqa: DTZ011 - a day is all that is asked of it
+_TODAY = date.today()
 _TIMES = {"data_as_of": 0, "fetched_at": 0}
 
 

@@ -41,7 +41,7 @@ class Seen:
     sizes: dict[str, int] = field(default_factory=dict)
 
     def faults(self, site: str) -> list[str]:
-        """Errors and warnings of the console, and requests to anywhere but the site."""
+        """Errors of the console, and requests to anywhere but the site."""
         elsewhere = [url for url in self.requests if not url.startswith((site, "data:", "blob:"))]
         return [*self.said, *elsewhere]
 
@@ -70,7 +70,8 @@ def reader(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_whole(browser: Browser, site: str, name: str, width: int, scheme: str) -> None:
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme  # type: ignore[arg-type]
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
     )
     page = context.new_page()
     seen = watched(page)
@@ -215,7 +216,7 @@ def watched(page: Page) -> Seen:
     page.on("response", lambda response: _told(seen, response))
 
     def said(message: object) -> None:
-        if message.type in ("error", "warning"):  # type: ignore[attr-defined]
+        if message.type == "error":  # type: ignore[attr-defined]
             seen.said.append(message.text)  # type: ignore[attr-defined]
 
     page.on("console", said)
