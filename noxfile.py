@@ -95,6 +95,27 @@ def _pulumi(session: nox.Session) -> str:
 
 
 @nox.session(python=PYTHON)
+def browser(session: nox.Session) -> None:
+    """The pages in chromium, as a reader has them; what they look like goes to build/browser/."""
+    _install(session, "browser")
+    found = _chromium(session)
+    if not found:
+        session.skip("chromium cannot be installed; the command that failed stands above")
+    seen = ("tests/browser", "-m", "browser", *session.posargs)
+    session.run("python", "-m", "pytest", *seen, env={**BYTECODE, "CHROMIUM": found})
+
+
+def _chromium(session: nox.Session) -> str:
+    """Chromium on PATH, else Debian's, which root installs; nothing where it cannot be had."""
+    words = ("-m", "tests.browser.chromium")
+    for command in ("find", "install"):
+        found = session.run("python", *words, command, silent=True, stderr=None)
+        if found := str(found).strip():
+            return found
+    return ""
+
+
+@nox.session(python=PYTHON)
 def cost(session: nox.Session) -> None:
     """What a stack costs in a month, idle and running, by system: `nox -s cost -- --share 0.1`."""
     _install(session, "local")

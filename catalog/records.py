@@ -171,6 +171,10 @@ class SplitRecord(Record, frozen=True, kw_only=True):
     """Rejected rows that have no slot, by reason."""
     repaired: dict[str, int] = {}
     """Values that are not kept as the publisher wrote them, by column and repair."""
+    rejected: dict[str, int] = {}
+    """Every rejected row by reason, with a slot or without, those of a refused run too."""
+    samples: dict[str, str] = {}
+    """File, line and beginning of the first row rejected for a reason; all are in quarantine."""
     quarantine: str | None = None
     reason: str | None = None
 

@@ -2,7 +2,8 @@
 
 A system's folder holds `tables/<report>.sql` (one SELECT), `tables/<report>.toml` (its declaration),
 `checks/*.sql` (ASSERT statements on the reports and on `ledger`) and, where reports build on each
-other, `system.toml` with their order.
+other, `system.toml` with their order. `live/<report>.toml` declares what no script makes: a table of
+`reports` that a step fills, or, with a SELECT on `ops` beside it, a question asked at its own time.
 """
 
 from __future__ import annotations
@@ -134,6 +135,14 @@ def script(system: str, folder: Path) -> Script:
     )
 
 
+def declaration(path: Path) -> Declaration:
+    """The declaration in the TOML file at `path`; raises ReportError naming file and fault."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Declaration)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ReportError(f"{path.name}: {error}") from error
+
+
 def load_reports(folder: Path) -> tuple[Report, ...]:
     """The reports of a system in the order they are made; raises ReportError naming the fault."""
     selects = {path.stem: path for path in sorted((folder / "tables").glob("*.sql"))}
@@ -263,11 +272,7 @@ def _filled(pieces: dict[str, str], value: str) -> str:
 
 def _load(name: str, sql: Path, toml: Path) -> Report:
     """The report of one pair of files."""
-    try:
-        declared = msgspec.toml.decode(toml.read_bytes(), type=Declaration)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise ReportError(f"{toml.name}: {error}") from error
-    report = Report(name=name, declared=declared, select=_statement(sql))
+    report = Report(name=name, declared=declaration(toml), select=_statement(sql))
     faults = [*_column_faults(report), *_select_faults(report)]
     if faults:
         raise ReportError(f"{toml.name}: " + "; ".join(faults))

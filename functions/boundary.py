@@ -1,4 +1,4 @@
-"""The one boundary: an event in, an acknowledgement or a raise out, one log line either way."""
+"""The one boundary: an event or request in, an acknowledgement, answer or raise out, one log line."""
 
 from __future__ import annotations
 
@@ -51,6 +51,22 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
         text = f"{type(error).__name__}: {error}"
         _log(_failed(name, message, "failed", "WARNING", text, begin))
         raise
+
+
+def respond[Request, Response](
+    name: str,
+    request: Request,
+    answer: Callable[[Request], Response],
+    failed: Callable[[Exception], Response],
+) -> Response:
+    """Answer a reader's request; an error is logged and told by `failed`, which keeps it back."""
+    begin = time.monotonic()
+    try:
+        return answer(request)
+    except Exception as error:  # noqa: BLE001 - the boundary: logged, and told without its text
+        text = f"{type(error).__name__}: {error}"
+        _log(_failed(name, None, "failed", "ERROR", text, begin))
+        return failed(error)
 
 
 def event(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functions_framework
 from cloudevents.http import CloudEvent
+from flask import Request, Response
 
-from functions.boundary import handle
+from functions.boundary import handle, respond
 
 
 @functions_framework.cloud_event
@@ -54,3 +55,11 @@ def sweep(event: CloudEvent) -> None:
     from functions.sweep import run
 
     handle("sweep", event, run)
+
+
+@functions_framework.http
+def serve(request: Request) -> Response:
+    """Answer a reader: pages, the API, exports."""
+    from functions.serve.app import app
+
+    return respond("serve", request, app().answer, app().failed)

@@ -42,6 +42,8 @@ _OWNED_BATCHES = 8
 _VARIED = ("integer", "float", "timestamp")
 """Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
 _REJECT_CHARACTERS = 2_000
+_SAMPLES = 20
+_SAMPLE_CHARACTERS = 200
 
 T = TypeVar("T")
 _Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
@@ -225,12 +227,16 @@ class Rejects:
         name = names.rejects(dataset, key, attempt)
         self.count = 0
         self.reasons: dict[str, int] = {}
+        self.samples: dict[str, str] = {}
+        """Reason → line and beginning of the first row that has it, of so many reasons."""
         self._upload = Upload(bucket, name, "application/x-ndjson")
 
     def add(self, line: int, reason: str, slot: str | None, text: str, file: str) -> None:
         """Keep a row with its line and reason; its text is cut at 2,000 characters."""
         self.count += 1
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        if reason not in self.samples and len(self.samples) < _SAMPLES:
+            self.samples[reason] = f"{file} {line}: {_shown(text)}"
         body = {
             "line": line, "reason": reason, "slot": slot, "file": file,
             "row": text[:_REJECT_CHARACTERS].rstrip("\r\n"),
@@ -248,6 +254,12 @@ class Rejects:
     def abandon(self) -> None:
         """Leave nothing behind."""
         self._upload.abandon()
+
+
+def _shown(text: str) -> str:
+    """The beginning of a row, as a record can hold it."""
+    cut = text[:_SAMPLE_CHARACTERS].rstrip("\r\n")
+    return cut.encode("utf-8", "backslashreplace").decode()
 
 
 class _RowsHash:

@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     download_seconds: float = 400.0
     keys: dict[str, str] = {}
     """Environment variable → a publisher's key, whose version the stack pins."""
+    revision: str = ""
+    """Name of the deployed revision, as Cloud Run tells it."""
 
     def origin(self, dataset: str) -> Origin:
         """Where the rows of a data set come from."""
@@ -91,6 +93,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         manifest_bytes=int(environment.get("MANIFEST_BYTES", "8000000000")),
         download_seconds=float(environment.get("DOWNLOAD_SECONDS", "400")),
         keys={name: key for name, key in environment.items() if name.startswith("SECRET_")},
+        revision=environment.get("K_REVISION", ""),
     )
 
 

@@ -158,6 +158,8 @@ class Try:
             parts=parts,
             no_slot=dict(sorted(self._no_slot.items())),
             repaired=dict(sorted(self._repaired.items())),
+            rejected=dict(sorted(self._rejects.reasons.items())),
+            samples=dict(sorted(self._rejects.samples.items())),
             quarantine=self._rejects.finish(),
             reason=reason,
         )
@@ -427,7 +429,7 @@ def _told(
 
 
 def _detail(record: SplitRecord) -> str:
-    """Rows by slot, repairs and how each file's header met the contract, as JSON text."""
+    """Rows by slot, samples of rejects, repairs and how each header met the contract, as JSON text."""
     slots = {
         part.slot: {"rows": part.rows, "rejected": part.rejected, "held": part.held}
         for part in record.parts
@@ -442,6 +444,7 @@ def _detail(record: SplitRecord) -> str:
     ]  # fmt: skip
     told = {
         "rows_in": record.rows_in, "slots": slots, "none": record.no_slot,
-        "repaired": record.repaired, "files": files,
+        "repaired": record.repaired, "rejected": record.rejected, "samples": record.samples,
+        "quarantine": record.quarantine, "files": files,
     }  # fmt: skip
     return json.dumps(told, ensure_ascii=False)

@@ -293,11 +293,15 @@ def _states(system: str, message: Message, clients: Clients, settings: Settings)
 
 
 def _state(system: str, batch: Batch, message: Message) -> Event:
-    """A batch's state with its duration in seconds and its DCU."""
+    """A batch's state with its duration in seconds and what it is billed for."""
     identity = batch.name.rpartition("/")[2]
     state = batch.state.name.lower()
     usage = batch.runtime_info.approximate_usage
-    detail = {"milli_dcu_seconds": usage.milli_dcu_seconds, "message": batch.state_message[:500]}
+    detail = {
+        "milli_dcu_seconds": usage.milli_dcu_seconds,
+        "shuffle_storage_gb_seconds": usage.shuffle_storage_gb_seconds,
+        "message": batch.state_message[:500],
+    }
     return Event(
         event_id=hashlib.sha256(f"batch\n{identity}\n{state}".encode()).hexdigest()[:32],
         at=message.published.isoformat(),

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_OURS = (".py", ".sql", ".html", ".css", ".js")
+"""What code is made of: modules, and what they read beside them."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
 
@@ -22,14 +25,17 @@ class Archive:
     hash: str
 
 
-def build_archive(repository: Path, contracts: Iterable[Path], folder: Path) -> Archive:
+def build_archive(
+    repository: Path, contracts: Iterable[Path], declared: Mapping[str, Path], folder: Path
+) -> Archive:
     """Write the archive into `folder`, named by its content.
 
     `main.py` and `requirements.txt` stand at its root, beside the packages `functions` and
-    `catalog`; the contracts of all roots go to `catalog/datasets`. Raises FileNotFoundError naming
-    a file that is missing.
+    `catalog`; the contracts of all roots go to `catalog/datasets`, what else is `declared` to where
+    its name says. Raises FileNotFoundError naming a file that is missing.
     """
-    files = dict(sorted(_content(repository, contracts).items()))
+    told = {name: path.read_bytes() for name, path in declared.items()}
+    files = dict(sorted((_content(repository, contracts) | told).items()))
     digest = hashlib.sha256()
     for name, body in files.items():
         digest.update(f"{name}\n{len(body)}\n".encode() + body)
@@ -48,7 +54,7 @@ def _content(repository: Path, contracts: Iterable[Path]) -> dict[str, bytes]:
     }
     for package in ("functions", "catalog"):
         for path in sorted((repository / package).rglob("*")):
-            if path.suffix in (".py", ".sql"):
+            if path.suffix in _OURS:
                 files[path.relative_to(repository).as_posix()] = path.read_bytes()
     files |= {f"catalog/datasets/{path.name}": path.read_bytes() for path in contracts}
     return files

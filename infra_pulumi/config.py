@@ -25,6 +25,10 @@ _BRANCH = re.compile(r"[\w./-]+")
 _TABLE = re.compile(r"lake\.\w+")
 _NAMESPACE = "citypulse"
 
+ALL = "allUsers"
+"""Everybody, as IAM names them."""
+_SERVED = re.compile(rf"{ALL}|{_ADDRESS.pattern}")
+
 
 class ConfigError(ValueError):
     """A value of the stack's configuration that cannot be: names the key and the way out."""
@@ -65,6 +69,8 @@ class StackConfig:
     """Secret of a publisher's key → the version of it that is read, never `latest`."""
     readers: str = ""
     """Address of the group that may read the reports."""
+    serve_to: str = ""
+    """Address of the group that may call `serve`, or `allUsers`; nobody, where it is empty."""
     alert_emails: tuple[str, ...] = ()
     """Who is told when an alert fires."""
     scanned_gib_per_day: int = 100
@@ -111,6 +117,7 @@ def read_config(repository: Path) -> StackConfig:
         rebuilt=_each(own, "rebuilt", _TABLE),
         secrets=_versions(own, "secrets"),
         readers=_optional(own, "readers", _ADDRESS),
+        serve_to=_optional(own, "serve_to", _SERVED),
         alert_emails=_each(own, "alert_emails", _ADDRESS),
         scanned_gib_per_day=_within(own, "scanned_gib_per_day", 100, 1, 10**6),
         billing_account=_optional(own, "billing_account", _BILLING),

@@ -36,7 +36,10 @@ class FunctionsArgs:
 
 
 class Functions(pulumi.ComponentResource):
-    """The functions by step, and their URLs, which only the push account may call."""
+    """The functions by step, and their URLs, which only the push account may call.
+
+    `source` and `builder` are for the functions that no step is.
+    """
 
     def __init__(
         self, name: str, args: FunctionsArgs, opts: pulumi.ResourceOptions | None = None
@@ -45,21 +48,26 @@ class Functions(pulumi.ComponentResource):
         super().__init__("citypulse:infra:Functions", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         self._args = args
-        self._source = gcp.storage.BucketObject(
+        archive = gcp.storage.BucketObject(
             "functions-archive",
             bucket=args.zones.name("code"),
             name=f"functions/{args.archive.hash[:16]}.zip",
             source=pulumi.FileAsset(str(args.archive.path)),
             opts=own,
         )
-        builder = gcp.projects.IAMMember(
+        self.source = gcp.cloudfunctionsv2.FunctionBuildConfigSourceArgs(
+            storage_source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceStorageSourceArgs(
+                bucket=archive.bucket, object=archive.name
+            )
+        )
+        self.builder = gcp.projects.IAMMember(
             "builds",
             project=args.config.project,
             role="roles/cloudbuild.builds.builder",
             member=args.accounts.member(BUILD),
             opts=pulumi.ResourceOptions(parent=self, hooks=args.settle),
         )
-        self.by_step = {step.name: self._function(step, builder) for step in STEPS}
+        self.by_step = {step.name: self._function(step) for step in STEPS}
         self.invokers = {step.name: self._invoker(step) for step in STEPS}
         self.register_outputs({})
 
@@ -67,7 +75,7 @@ class Functions(pulumi.ComponentResource):
         """The run.app URL of a step's function."""
         return self.by_step[step].service_config.apply(lambda made: (made and made.uri) or "")
 
-    def _function(self, step: Step, builder: pulumi.Resource) -> gcp.cloudfunctionsv2.Function:
+    def _function(self, step: Step) -> gcp.cloudfunctionsv2.Function:
         args = self._args
         keys = args.keys if step.name == READER else None
         return gcp.cloudfunctionsv2.Function(
@@ -79,11 +87,7 @@ class Functions(pulumi.ComponentResource):
                 runtime=RUNTIME,
                 entry_point=step.name,
                 service_account=args.accounts.by_id[BUILD].id,
-                source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceArgs(
-                    storage_source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceStorageSourceArgs(
-                        bucket=self._source.bucket, object=self._source.name
-                    )
-                ),
+                source=self.source,
             ),
             service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
                 available_memory=step.memory,
@@ -97,25 +101,19 @@ class Functions(pulumi.ComponentResource):
                 secret_environment_variables=(keys and keys.variables) or None,
             ),
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[builder, *(keys.grants if keys else ())]
+                parent=self, depends_on=[self.builder, *(keys.grants if keys else ())]
             ),
         )
 
     def _environment(self, step: Step) -> dict[str, pulumi.Input[str]]:
         args = self._args
-        told: dict[str, pulumi.Input[str]] = {
-            "PROJECT": args.config.project,
-            "REGION": args.config.region,
-            "RAW_BUCKET": args.zones.name("raw"),
-            "LANDING_BUCKET": args.zones.name("landing"),
-            "LAKE_BUCKET": args.zones.name("lake"),
-            "QUARANTINE_BUCKET": args.zones.name("quarantine"),
+        given = told(args.config, args.zones) | {
             "ORIGINS": json.dumps(args.config.origins, sort_keys=True),
             "MANIFEST_BYTES": str(args.config.manifest_bytes),
             "DOWNLOAD_SECONDS": str(args.config.download_seconds),
             **ARROW_MEMORY,
         }
-        return told | {"SPARK": args.spark.settings} if step.spark else told
+        return given | {"SPARK": args.spark.settings} if step.spark else given
 
     def _invoker(self, step: Step) -> gcp.cloudrunv2.ServiceIamMember:
         return gcp.cloudrunv2.ServiceIamMember(
@@ -126,3 +124,10 @@ class Functions(pulumi.ComponentResource):
             member=self._args.accounts.member(PUSH),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def told(config: StackConfig, zones: Zones) -> dict[str, pulumi.Input[str]]:
+    """What every function's environment says: where it is, and the zones."""
+    place: dict[str, pulumi.Input[str]] = {"PROJECT": config.project, "REGION": config.region}
+    named = ("raw", "landing", "lake", "quarantine")
+    return place | {f"{zone.upper()}_BUCKET": zones.name(zone) for zone in named}

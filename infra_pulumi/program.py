@@ -28,6 +28,7 @@ from infra_pulumi.messaging import Messaging, MessagingArgs
 from infra_pulumi.reports import Reports, ReportsArgs
 from infra_pulumi.schedules import Schedules, SchedulesArgs, scheduled
 from infra_pulumi.services import Services, ServicesArgs
+from infra_pulumi.serving import PURPOSE, SERVE, Serving, ServingArgs
 from infra_pulumi.sources import Sources, read_sources
 from infra_pulumi.spark import Spark, SparkArgs
 from infra_pulumi.steps import STEPS
@@ -44,7 +45,9 @@ LAKE = "lake"
 def build(config: StackConfig) -> None:
     """Register everything of a stack; raises ConfigError where its sources are not whole."""
     sources = read_sources(config)
-    archive = build_archive(config.repository, sources.contract_files, config.build)
+    archive = build_archive(
+        config.repository, sources.contract_files, sources.declared, config.build
+    )
     settle = settling(config.settle_seconds)
     services = Services("services", ServicesArgs(config.project, settle))
     after = pulumi.ResourceOptions(depends_on=[services])
@@ -72,6 +75,7 @@ def build(config: StackConfig) -> None:
     functions = Functions(
         "functions", FunctionsArgs(config, archive, zones, accounts, spark, keys, settle), after
     )
+    serving = Serving("serving", ServingArgs(config, functions, zones, accounts, warehouse), after)
     Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts, settle))
     Streams("streams", StreamsArgs(sources.contracts, zones, messaging, settle), after)
     Reports("reports", ReportsArgs(config, sources.sql, accounts, grants))
@@ -83,6 +87,7 @@ def build(config: StackConfig) -> None:
     Budget("budget", BudgetArgs(config, watch.channels), after)
     Federation("federation", FederationArgs(config), after)
     _give_out(config, sources, warehouse)
+    pulumi.export("serve", serving.url)
 
 
 def _last() -> pulumi.Output[Schemas]:
@@ -119,6 +124,7 @@ def _purposes(sources: Sources) -> dict[str, str]:
         BATCH: "runs the Spark batches",
     }
     purposes |= {function_account(step.name): step.purpose for step in STEPS}
+    purposes[function_account(SERVE)] = PURPOSE
     return purposes | {query_account(s): f"runs the reports of {s}" for s in sources.sql}
 
 

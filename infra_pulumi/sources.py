@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,14 @@ from infra_pulumi.config import ConfigError, StackConfig
 
 FRAME = "batch.py"
 """The file that every job's main file imports."""
+DECLARED = (
+    "bq_sql/*/tables/*.toml",
+    "bq_sql/*/live/*.toml",
+    "bq_sql/*/live/*.sql",
+    "dashboards/**/*.toml",
+    "dashboards/**/*.json",
+)
+"""What `serve` answers by: reports' declarations, live ones with their SELECT, and pages."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Sources:
     """System → its Spark job."""
     sql: dict[str, Path]
     """System → its folder of SQL, where it has one."""
+    declared: dict[str, Path]
+    """What `serve` answers by, by its place in a root; the first root that has it counts."""
 
     @property
     def systems(self) -> dict[str, tuple[Contract, ...]]:
@@ -60,7 +70,16 @@ def read_sources(config: StackConfig) -> Sources:
         contract_files=tuple(files),
         jobs={system: _job(system, roots, frame) for system in names},
         sql={s: found for s in names if (found := _first(roots, f"bq_sql/{s}", Path.is_dir))},
+        declared=_declared(roots),
     )
+
+
+def _declared(roots: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for root in roots:
+        for path in (path for form in DECLARED for path in sorted(root.glob(form))):
+            found.setdefault(path.relative_to(root).as_posix(), path)
+    return found
 
 
 def _job(system: str, roots: tuple[Path, ...], frame: Path) -> JobSource:

@@ -10,10 +10,13 @@ import pytest
 from google.cloud import bigquery
 
 from catalog.contract import load_all
-from infra_pulumi.ops_tables import EVENTS, LOADS, REPORT_RUNS
+from infra_pulumi.ops_tables import DEAD_LETTERS, EVENTS, LOADS, REPORT_RUNS
 from local_cloud.bigquery import BigQueryServer
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
+
+OPS = (EVENTS, LOADS, DEAD_LETTERS, REPORT_RUNS)
+"""The tables of `ops` that SQL reads."""
 
 
 class Warehouse:
@@ -34,17 +37,29 @@ class Warehouse:
 
     def empty(self) -> None:
         """Make every table anew, and no report."""
-        tables = {f"ops.{table.name}": table.fields() for table in (EVENTS, LOADS, REPORT_RUNS)}
+        tables = {f"ops.{table.name}": table.fields() for table in OPS}
         for contract in load_all().values():
             for table in contract.lake_tables():
                 fields = [{"name": c.name, "type": c.type, "mode": c.mode} for c in table.columns]
                 tables[f"lake.{table.name}"] = fields
         for name, fields in tables.items():
             self.client.delete_table(name, not_found_ok=True)
-            schema = [bigquery.SchemaField.from_api_repr(field) for field in fields]
-            self.client.create_table(bigquery.Table(f"{self.client.project}.{name}", schema=schema))
+            self._make(name, fields)
         for published in self.client.list_tables("reports"):
             self.client.delete_table(published)
+
+    def empty_ops(self) -> None:
+        """Take every row out of `ops`, and leave all else as it is."""
+        there = {table.table_id for table in self.client.list_tables("ops")}
+        for table in OPS:
+            if table.name not in there:
+                self._make(f"ops.{table.name}", table.fields())
+        self.run("".join(f"DELETE FROM ops.{table.name} WHERE TRUE;\n" for table in OPS))
+
+    def _make(self, name: str, fields: list[dict[str, Any]]) -> None:
+        """Make a table with these columns."""
+        schema = [bigquery.SchemaField.from_api_repr(field) for field in fields]
+        self.client.create_table(bigquery.Table(f"{self.client.project}.{name}", schema=schema))
 
 
 @pytest.fixture(scope="session")

@@ -52,10 +52,12 @@ def _owner(node: exp.Expression) -> exp.Expression | None:
     return node.find_ancestor(exp.Select, exp.Delete, exp.Update, exp.Merge)
 
 
-def bounding(scope: exp.Expression, table: exp.Table) -> list[exp.Expression]:
-    """The conditions on a table that bound its slots."""
+def bounding(
+    scope: exp.Expression, table: exp.Table, column: str = "slot_start"
+) -> list[exp.Expression]:
+    """The conditions on a table that bound its slots, or another column of it."""
     own = {table.alias_or_name} | ({""} if len(tables(scope)) == 1 else set())
-    return [each for each in _conditions(scope, table) if _bounds(each, own)]
+    return [each for each in _conditions(scope, table) if _bounds(each, own, column)]
 
 
 def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Expression]:
@@ -67,12 +69,12 @@ def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Express
             yield from given.flatten() if isinstance(given, exp.And) else [given]
 
 
-def _bounds(condition: exp.Expression, own: set[str]) -> bool:
-    """Whether a condition bounds `slot_start` by something that is no column of the row."""
+def _bounds(condition: exp.Expression, own: set[str], name: str) -> bool:
+    """Whether a condition bounds a column by something that is no column of the row."""
     column = condition.this
     if not isinstance(condition, BOUNDS) or not isinstance(column, exp.Column):
         return False
-    if column.name != "slot_start" or column.table not in own:
+    if column.name != name or column.table not in own:
         return False
     if isinstance(condition, exp.In):
         return bool(condition.expressions)

@@ -56,7 +56,7 @@ def site(code: str | None, district: int | None, state: str | None) -> Row:
 
 LISTS = {
     "2024-05-10": (
-        site("PWA", 1, "Opérationnel"),
+        site("PWA", 1, "Opérationnel") | {"latitude": 48.86, "longitude": 2.34},
         site("PWB", 2, "Opérationnel"),
         site("PARIS_WIFI_01", 1, None),
     ),
@@ -66,7 +66,7 @@ LISTS = {
         site("PWC", 1, "Opérationnel"),
     ),
     "2024-06-05": (
-        site("PWA", 1, "Opérationnel"),
+        site("PWA", 1, "Opérationnel") | {"latitude": 48.87, "longitude": 2.35},
         site("PWB", 2, "Opérationnel"),
         site(None, None, "Opérationnel"),
     ),
@@ -233,6 +233,16 @@ def test_w4_the_history_of_the_sites(reports: dict[str, list[Row]]) -> None:
         ("PARIS_WIFI_01", "05-10"): ("24-05-20", None, 1, False, "24-05-10", None),
         ("no code: KIOSK, no address", "06-05"): (None, working, 1, False, "24-06-05", None),
     }
+
+
+def test_a_site_stands_where_its_newest_list_puts_it(reports: dict[str, list[Row]]) -> None:
+    places = {
+        (row["site"], row["lat"], row["lon"])
+        for report in ("wifi_site_history", "wifi_site_use")
+        for row in reports[report]
+        if row["site"] in ("PWA", "PWB", "PWX")
+    }
+    assert places == {("PWA", 48.87, 2.35), ("PWB", None, None), ("PWX", None, None)}
 
 
 def test_w4_open_sites_are_those_of_the_day(reports: dict[str, list[Row]]) -> None:

@@ -201,6 +201,12 @@ def test_rejected_rows(desk: Desk, cells: dict[str, str], reason: str):
     )
     counted = [part.rejected for part in record.parts] + [record.no_slot]
     assert {reason: 1} in counted
+    assert record.rejected == {reason: 1}
+    assert list(record.samples) == [reason]
+    place, _, sample = record.samples[reason].partition(": ")
+    assert place == f"{reject['file']} 101"
+    assert 10 < len(sample) < 210
+    assert reject["row"].encode("utf-8", "backslashreplace").decode().startswith(sample)
     assert sum(part.rows for part in record.parts) == 139
     assert record.rows_in == 140
 

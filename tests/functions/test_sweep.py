@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -211,5 +212,6 @@ def test_a_batchs_state_is_told_under_one_id(toy: Toy) -> None:
     told = [[e for e in toy.sweep() if e.step == "batch"] for _ in range(2)]
     assert [e.outcome for e in told[0]] == ["succeeded"]
     assert told[0][0].event_id == told[1][0].event_id
-    assert "milli_dcu_seconds" in (told[0][0].detail or "")
+    billed = {"milli_dcu_seconds", "shuffle_storage_gb_seconds"}
+    assert billed < set(json.loads(told[0][0].detail or "{}"))
     assert [e for e in toy.sweep(timedelta(hours=2)) if e.step == "batch"] == []

@@ -45,6 +45,14 @@ _ON_PROJECT = (
 
 LOOKING = "roles/storage.legacyBucketReader"
 
+SERVE = "serve"
+SERVE_MAY = {
+    ("roles/bigquery.dataViewer", "reports"),
+    ("roles/bigquery.dataViewer", "ops"),
+    ("roles/bigquery.jobUser", None),
+}
+"""Role and data set of each grant that the function people call has."""
+
 _FORK = 'assertion.repository == "{}"'
 
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
@@ -92,10 +100,24 @@ def grants(stack: Stack) -> Iterator[Resource]:
 
 
 def nobody_is_public(stack: Stack) -> Iterator[str]:
-    """No grant to all; the day `serve` opens, its configuration is the one exception."""
+    """No grant to all, but the one to call `serve` where the stack file says so in that word."""
     for grant in grants(stack):
-        if told(grant, "member") in PUBLIC:
+        if told(grant, "member") not in PUBLIC:
+            continue
+        opened = (told(grant, "member"), told(grant, "role")) == ("allUsers", "roles/run.invoker")
+        called = opened and grant.inputs.get("name") == SERVE
+        if not called or stack.setting("citypulse:serve_to") != "allUsers":
             yield f"{grant.name} opens the stack to {told(grant, 'member')}"
+
+
+def serve_reads_alone(stack: Stack) -> Iterator[str]:
+    """What people call may read reports and telemetry, start queries, and nothing else."""
+    for grant in grants(stack):
+        if not told(grant, "member").startswith(f"serviceAccount:fn-{SERVE}@"):
+            continue
+        on = grant.inputs.get("datasetId")
+        if (told(grant, "role"), on) not in SERVE_MAY:
+            yield f"{grant.name} gives {SERVE} {told(grant, 'role')} on {on or 'more'}"
 
 
 def project_roles_are_few(stack: Stack) -> Iterator[str]:
@@ -174,9 +196,10 @@ def each_function_has_its_account(stack: Stack) -> Iterator[str]:
 
 
 def functions_are_closed_and_bounded(stack: Stack) -> Iterator[str]:
-    """Internal, within 540 s, with a bound on instances and memory, from an archive by content."""
+    """Internal but for `serve`, within 540 s, bounded in instances and memory, by content."""
     for function in stack.of(FUNCTION):
-        if told(function, "serviceConfig.ingressSettings") != "ALLOW_INTERNAL_ONLY":
+        ingress = "ALLOW_ALL" if function.name == SERVE else "ALLOW_INTERNAL_ONLY"
+        if told(function, "serviceConfig.ingressSettings") != ingress:
             yield f"{function.name} can be called from outside"
         if not 0 < told(function, "serviceConfig.timeoutSeconds") <= 540:
             yield f"{function.name} may run longer than an event's function can"
@@ -454,6 +477,7 @@ def landing_outlives_late_rows(stack: Stack) -> Iterator[str]:
 
 POLICIES: tuple[Policy, ...] = (
     nobody_is_public,
+    serve_reads_alone,
     project_roles_are_few,
     grants_add_only,
     agents_write_streams_alone,

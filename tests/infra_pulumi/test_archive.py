@@ -14,12 +14,16 @@ from infra_pulumi.archive import build_archive
 from tests.infra_pulumi.conftest import REPOSITORY
 
 CONTRACTS = tuple(sorted((REPOSITORY / "catalog" / "datasets").glob("*.toml")))
+DECLARED = {
+    path.relative_to(REPOSITORY).as_posix(): path
+    for path in sorted((REPOSITORY / "bq_sql").glob("*/tables/*.toml"))
+}
 REQUIREMENTS = REPOSITORY / "functions" / "requirements.txt"
 
 
 def test_same_content_same_bytes(tmp_path: Path) -> None:
-    first = build_archive(REPOSITORY, CONTRACTS, tmp_path / "a")
-    second = build_archive(REPOSITORY, reversed(CONTRACTS), tmp_path / "b")
+    first = build_archive(REPOSITORY, CONTRACTS, DECLARED, tmp_path / "a")
+    second = build_archive(REPOSITORY, reversed(CONTRACTS), DECLARED, tmp_path / "b")
     assert first.hash == second.hash
     assert first.path.read_bytes() == second.path.read_bytes()
 
@@ -28,22 +32,35 @@ def test_changed_source_changes_the_name(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     for folder in ("functions", "catalog"):
         shutil.copytree(REPOSITORY / folder, copy / folder)
-    before = build_archive(copy, CONTRACTS, tmp_path / "a")
+    before = build_archive(copy, CONTRACTS, DECLARED, tmp_path / "a")
     with (copy / "functions" / "store.py").open("a") as source:
         source.write("# changed\n")
-    after = build_archive(copy, CONTRACTS, tmp_path / "a")
+    after = build_archive(copy, CONTRACTS, DECLARED, tmp_path / "a")
+    assert before.path != after.path
+
+
+def test_a_report_declared_otherwise_changes_the_name(tmp_path: Path) -> None:
+    name, path = next(iter(DECLARED.items()))
+    changed = tmp_path / "changed.toml"
+    changed.write_bytes(path.read_bytes() + b"# changed\n")
+    before = build_archive(REPOSITORY, CONTRACTS, DECLARED, tmp_path / "a")
+    after = build_archive(REPOSITORY, CONTRACTS, DECLARED | {name: changed}, tmp_path / "a")
     assert before.path != after.path
 
 
 def test_holds_code_and_contracts_alone(tmp_path: Path) -> None:
-    archive = build_archive(REPOSITORY, CONTRACTS, tmp_path)
+    archive = build_archive(REPOSITORY, CONTRACTS, DECLARED, tmp_path)
     with zipfile.ZipFile(archive.path) as opened:
         names = opened.namelist()
         assert opened.read("main.py") == (REPOSITORY / "functions" / "main.py").read_bytes()
     assert {name.partition("/")[0] for name in names} == {
-        "main.py", "requirements.txt", "functions", "catalog",
+        "main.py", "requirements.txt", "functions", "catalog", "bq_sql",
     }  # fmt: skip
-    assert {Path(name).suffix for name in names} <= {".py", ".sql", ".toml", ".txt"}
+    assert {Path(name).suffix for name in names} <= {
+        ".py", ".sql", ".toml", ".txt", ".html", ".css", ".js",
+    }  # fmt: skip
+    assert not [name for name in names if name.startswith("bq_sql/") and name.endswith(".sql")]
+    assert set(DECLARED) <= set(names)
     assert {f"catalog/datasets/{path.name}" for path in CONTRACTS} <= set(names)
 
 

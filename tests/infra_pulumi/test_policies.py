@@ -28,6 +28,9 @@ PUBSUB = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
 SUBNETWORK = "compute/subnetwork:Subnetwork"
 FIREWALL = "compute/firewall:Firewall"
 LOADS_ACCOUNT = "fn-load@citypulse-dev.iam.gserviceaccount.com"
+INVOKER = "cloudrunv2/serviceIamMember:ServiceIamMember"
+DATASET_GRANT = "bigquery/datasetIamMember:DatasetIamMember"
+SERVES = "serviceAccount:fn-serve@citypulse-dev.iam.gserviceaccount.com"
 TOPIC_GRANT = "pubsub/topicIAMMember:TopicIAMMember"
 
 
@@ -49,6 +52,15 @@ def put(kind: str, path: str, value: Any, name: str = "") -> Mutant:
         return replace(
             stack, resources=tuple(changed if r is victim else r for r in stack.resources)
         )
+
+    return change
+
+
+def opened(mutant: Mutant) -> Mutant:
+    """A stack whose file opens `serve` to all, and that is changed otherwise, too."""
+
+    def change(stack: Stack) -> Stack:
+        return mutant(replace(stack, settings={**stack.settings, "citypulse:serve_to": "allUsers"}))
 
     return change
 
@@ -123,6 +135,16 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
     p.nobody_is_public: (
         put(TOPIC_GRANT, "member", "allUsers"),
         put("storage/bucketIAMMember:BucketIAMMember", "member", "allAuthenticatedUsers"),
+        also(INVOKER, name="serve", role="roles/run.invoker", member="allUsers"),
+        opened(also(INVOKER, name="load", role="roles/run.invoker", member="allUsers")),
+        opened(also(INVOKER, name="serve", role="roles/run.admin", member="allUsers")),
+        opened(put(TOPIC_GRANT, "member", "allUsers")),
+    ),
+    p.serve_reads_alone: (
+        put(DATASET_GRANT, "role", "roles/bigquery.dataEditor", "fn-serve-reports"),
+        put(DATASET_GRANT, "datasetId", "lake", "fn-serve-ops"),
+        put(p.BUCKET_GRANT, "member", SERVES),
+        put(p.PROJECT_GRANT, "role", "roles/bigquery.dataViewer", "fn-serve-jobUser"),
     ),
     p.project_roles_are_few: (
         put(p.PROJECT_GRANT, "role", "roles/editor"),
@@ -321,3 +343,9 @@ def test_every_stack_has_a_project_of_its_own() -> None:
     projects = {s: str(settings_of(path)["gcp:project"]) for s, path in stack_files().items()}
     assert shared_projects(projects) == [], "two stacks share a project: change gcp:project of one"
     assert shared_projects({**projects, "mutant": projects["dev"]}) == [projects["dev"]]
+
+
+def test_serve_opens_to_all_where_the_stack_file_says_so_alone() -> None:
+    public = also(INVOKER, name="serve", role="roles/run.invoker", member="allUsers")
+    assert faults(p.nobody_is_public, opened(public)(registered("dev"))) == []
+    assert faults(p.nobody_is_public, public(registered("dev"))) != []

@@ -113,14 +113,15 @@ def test_notifications_lead_from_each_zone_to_another_step(stack: list[Resource]
 def test_functions_run_as_themselves_from_one_archive(stack: list[Resource]) -> None:
     functions = of(stack, "Function")
     accounts = [told["serviceConfig"]["serviceAccountEmail"] for told in functions.values()]
-    assert len(set(accounts)) == len(functions) == 6
+    assert len(set(accounts)) == len(functions) == 7
     archive = of(stack, "BucketObject")["functions-archive"]["name"]
     for name, told in functions.items():
         assert told["buildConfig"]["runtime"] == "python313"
         assert told["buildConfig"]["entryPoint"] == name
         assert told["buildConfig"]["source"]["storageSource"]["object"] == archive
         assert told["serviceConfig"]["timeoutSeconds"] <= 540
-        assert told["serviceConfig"]["ingressSettings"] == "ALLOW_INTERNAL_ONLY"
+        wanted = "ALLOW_ALL" if name == "serve" else "ALLOW_INTERNAL_ONLY"
+        assert told["serviceConfig"]["ingressSettings"] == wanted
 
 
 def test_functions_read_the_environment_they_are_given(stack: list[Resource]) -> None:
@@ -281,6 +282,24 @@ def test_a_data_set_in_two_roots_is_refused(register: Register, toy: Any) -> Non
         register({"citypulse:roots": [str(toy("paris_wifi_sites", retired=False))]})
 
 
+@pytest.mark.parametrize(
+    ("to", "member"),
+    [("", None), ("allUsers", "allUsers"), ("us@example.org", "group:us@example.org")],
+)
+def test_serve_is_open_to_whom_the_stack_names(register: Register, to: str, member: str) -> None:
+    stack = register({"citypulse:serve_to": to} if to else {})
+    invokers = of(stack, "ServiceIamMember").values()
+    assert [grant["member"] for grant in invokers if grant["name"] == "serve"] == (
+        [member] if member else []
+    )
+
+
+def test_serve_has_a_thread_for_each_request_it_takes(stack: list[Resource]) -> None:
+    told = of(stack, "Function")["serve"]["serviceConfig"]
+    assert int(told["environmentVariables"]["THREADS"]) == told["maxInstanceRequestConcurrency"]
+    assert told["timeoutSeconds"] == 60
+
+
 BAD_SETTINGS = {
     "gcp:project": ("My Project", "gcp:project is 'My Project'"),
     "gcp:region": ("Paris", "gcp:region is 'Paris'"),
@@ -295,6 +314,7 @@ BAD_SETTINGS = {
     "citypulse:rebuilt": ('["reports.x"]', "each must be of the form lake"),
     "citypulse:secrets": ('{"key": "latest"}', "pin a version by its number"),
     "citypulse:readers": ("everybody", "citypulse:readers is 'everybody'"),
+    "citypulse:serve_to": ("everybody", "citypulse:serve_to is 'everybody'"),
     "citypulse:alert_emails": ('["nobody"]', "citypulse:alert_emails has 'nobody'"),
     "citypulse:scanned_gib_per_day": ("0", "it must lie in 1 to"),
     "citypulse:billing_account": ("mine", "citypulse:billing_account is 'mine'"),

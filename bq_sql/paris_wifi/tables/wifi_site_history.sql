@@ -29,7 +29,9 @@ named AS (
     postal_code,
     access_points,
     state,
-    is_open
+    is_open,
+    latitude,
+    longitude
   FROM lake.wifi_sites
   WHERE slot_start >= DATE '2012-01-01'
 ),
@@ -84,6 +86,8 @@ periods AS (
     ANY_VALUE(state) AS state,
     ANY_VALUE(is_open) AS is_open,
     ANY_VALUE(is_doubled) AS is_doubled,
+    MAX_BY(latitude, number) AS lat,
+    MAX_BY(longitude, number) AS lon,
     COUNT(*) AS lists
   FROM numbered
   GROUP BY site, period
@@ -109,6 +113,8 @@ SELECT
     p.valid_from
   ) AS joins_from,
   LEAD(p.valid_from) OVER (PARTITION BY p.site ORDER BY p.valid_from) AS joins_to,
+  p.lat,
+  p.lon,
   p.lists AS sample_size
 FROM periods AS p
 LEFT JOIN used AS u ON u.site_code = p.site_code

@@ -126,6 +126,8 @@ newest AS (
   SELECT
     site,
     name,
+    lat,
+    lon,
     has_sessions
   FROM wifi_site_history
   WHERE joins_to IS NULL
@@ -158,6 +160,8 @@ SELECT
   SAFE_DIVIDE(COALESCE(o.sessions, 0), b.open_days) AS sessions_per_open_day,
   SAFE_DIVIDE(COALESCE(o.milliseconds, 0) / 60000, b.open_days) AS minutes_per_open_day,
   c.is_partial_year,
+  n.lat,
+  n.lon,
   COALESCE(b.sessions, 0) AS sample_size
 FROM both AS b
 LEFT JOIN covered AS c ON c.year = b.year

@@ -1,0 +1,18 @@
+-- Grain: one row per message that was dead-lettered in the last 30 days. Key: message_id.
+-- The same message may be written twice.
+SELECT
+  message_id,
+  publish_time AS published,
+  DATE(publish_time) AS day,
+  JSON_VALUE(attributes, '$.CloudPubSubDeadLetterSourceSubscription') AS subscription,
+  CAST(
+    JSON_VALUE(attributes, '$.CloudPubSubDeadLetterSourceDeliveryCount') AS INT64
+  ) AS deliveries,
+  JSON_VALUE(attributes, '$.objectId') AS object,
+  SUBSTR(data, 1, 200) AS message,
+  1 AS sample_size,
+  MAX(publish_time) OVER () AS data_as_of,
+  CAST(NULL AS STRING) AS origin
+FROM ops.dead_letters
+WHERE publish_time BETWEEN TIMESTAMP_SUB(@now, INTERVAL 30 DAY) AND @now
+QUALIFY ROW_NUMBER() OVER (PARTITION BY message_id ORDER BY publish_time) = 1

@@ -1,0 +1,198 @@
+"""Answers to questions: one capped, labelled, parameterised query each, kept while the data stands."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.api_core.exceptions import NotFound
+from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig
+
+from catalog.records import Origin
+from functions.clients import Clients
+from functions.serve import cursors
+from functions.serve.asked import Asked, Form
+from functions.serve.cursors import Place
+from functions.serve.declared import Shown
+from functions.serve.kept import Kept
+from functions.serve.problems import BadRequest, NotPublished
+from functions.serve.queries import Query, reach_query, rows_query, selected
+from functions.serve.tables import Table, Value
+
+BYTES_BILLED = 1_000_000_000
+"""Most bytes that a query may be billed for: a report has some megabytes."""
+STATE_SECONDS = 60
+"""How long the state of a report is not asked for again; as often does a live one move on."""
+QUERY_SECONDS = 45.0
+_RETRY = DEFAULT_RETRY.with_timeout(20.0)
+_PAGES_MOST, _ROWS_MOST = 256, 20_000
+"""Pages of rows that an instance keeps, and how many rows they have together."""
+_LIVE_HOURS = 1
+"""For how long a cursor of a live SELECT holds: it names the instant that it was asked at."""
+_EXPORT_ROWS = 5_000
+"""Rows that an export has in memory at once."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A report as it stands: what ETags and cursors are bound to."""
+
+    version: str
+    """Changes when its rows may have."""
+    data_as_of: datetime | None
+    origin: Origin | None
+    now: datetime | None = None
+    """The time that a live SELECT is asked at."""
+
+
+class Answers:
+    """What `serve` knows of the warehouse; one for all threads of an instance.
+
+    `bytes_billed` caps every query; `clock` tells seconds, `now` the time in UTC.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        shown: Mapping[str, Shown],
+        bytes_billed: int = BYTES_BILLED,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.shown = shown
+        self._clients = clients
+        self._bytes_billed = bytes_billed
+        self._clock, self._now = clock, now
+        self._connecting = threading.Lock()
+        self._states: Kept[State] = Kept(len(shown) or 1, len(shown) or 1, lambda _: 1)
+        self._reaches: Kept[State] = Kept(len(shown) or 1, len(shown) or 1, lambda _: 1)
+        self._pages: Kept[Table] = Kept(_PAGES_MOST, _ROWS_MOST, lambda page: len(page.rows) + 1)
+
+    def state(self, report: Shown) -> State:
+        """How a report stands, at most a minute ago; raises NotPublished."""
+        if report.select:
+            now = self._minute()
+            return State(now.isoformat(), now, None, now)
+        age = int(self._clock() // STATE_SECONDS)
+        return self._states.get((report.name, age), lambda: self._look(report, age))
+
+    def table(self, asked: Asked) -> Table:
+        """A page of rows; its cursor asks for the next one.
+
+        Raises NotPublished, and BadRequest for a cursor that is forged or whose report has been
+        published anew.
+        """
+        state, place = self.state(asked.report), None
+        if asked.cursor:
+            place = cursors.read(asked)
+            state = self._of_cursor(asked, state, place)
+        key = replace(asked, form=Form.JSON), state.version
+        return self._pages.get(key, lambda: self._page(asked, state, place))
+
+    def rows(self, asked: Asked) -> Iterator[tuple[Value, ...]]:
+        """All rows of a question from its first on, some thousands at a time; raises NotPublished.
+
+        The query is done when this returns: what can fail has failed.
+        """
+        state = self.state(asked.report)
+        width = len(asked.columns)
+        found = self._ask(rows_query(asked, state.now), asked.report)
+        return (tuple(row.values())[:width] for row in found)
+
+    def _minute(self) -> datetime:
+        seconds = int(self._now().timestamp()) // STATE_SECONDS * STATE_SECONDS
+        return datetime.fromtimestamp(seconds, UTC)
+
+    def _look(self, report: Shown, age: int) -> State:
+        """The state of a table: free to ask but for what is read when it has changed."""
+        try:
+            modified = self._client().get_table(
+                f"reports.{report.name}", retry=_RETRY, timeout=20.0
+            )
+        except NotFound as error:
+            raise NotPublished(
+                f"{report.name} is declared and has no table yet: nothing of "
+                f"{', '.join(report.declared.datasets)} has been published"
+            ) from error
+        version = f"{modified.modified.isoformat()} {age if report.live else ''}".strip()
+        return self._reaches.get((report.name, version), lambda: self._reach(report, version))
+
+    def _reach(self, report: Shown, version: str) -> State:
+        (row,) = self._ask(reach_query(report), report)
+        origin = Origin(row["origin"]) if row["origin"] else None
+        reaches = row["data_as_of"]
+        told = reaches.isoformat() if reaches else ""
+        # A live table's own time of change is not told for every way that rows get in.
+        version = f"{version.split()[0]} {told}" if report.live else version
+        return State(version, reaches, origin)
+
+    def _of_cursor(self, asked: Asked, state: State, place: Place) -> State:
+        """The state that a cursor's page is read from: that of the page before."""
+        if place.state == state.version:
+            return state
+        if asked.report.select and (then := self._then(place.state)):
+            return State(place.state, then, None, then)
+        raise BadRequest(
+            f"cursor is of an earlier state of {asked.report.name}: ask again without cursor"
+        )
+
+    def _then(self, text: str) -> datetime | None:
+        """The instant that a live cursor names, where it is not long ago."""
+        try:
+            then = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        if then.tzinfo is None:
+            return None
+        within = timedelta(0) <= self._now() - then <= timedelta(hours=_LIVE_HOURS)
+        return then if within else None
+
+    def _page(self, asked: Asked, state: State, place: Place | None) -> Table:
+        """A page of rows, by a query that asks for one more than the page has."""
+        after = place.after if place else ()
+        query = rows_query(asked, state.now, after, asked.limit + 1)
+        found = [tuple(row.values()) for row in self._ask(query, asked.report)]
+        page, width = found[: asked.limit], len(asked.columns)
+        return Table(
+            name=asked.report.name,
+            declared=asked.report.declared,
+            columns=asked.columns,
+            rows=tuple(row[:width] for row in page),
+            data_as_of=state.data_as_of,
+            origin=state.origin,
+            cursor=self._next(asked, state, page[-1]) if len(found) > len(page) else "",
+        )
+
+    def _next(self, asked: Asked, state: State, row: tuple[Value, ...]) -> str:
+        names = {column.name: n for n, column in enumerate(selected(asked))}
+        after = tuple(row[names[each.column.name]] for each in asked.order)
+        return cursors.write(asked, Place(state.version, after))
+
+    def _ask(self, query: Query, report: Shown) -> Iterator[Any]:
+        """The rows of a query, which never reads more than the cap."""
+        config = QueryJobConfig(
+            query_parameters=query.parameters,
+            maximum_bytes_billed=self._bytes_billed,
+            labels={"step": "serve", "report": report.name},
+        )
+        found: Iterator[Any] = iter(
+            self._client().query_and_wait(
+                query.sql,
+                job_config=config,
+                retry=_RETRY,
+                job_retry=None,
+                page_size=_EXPORT_ROWS,
+                wait_timeout=QUERY_SECONDS,
+            )
+        )
+        return found
+
+    def _client(self) -> Any:
+        """BigQuery's client, made by one thread."""
+        with self._connecting:
+            return self._clients.bigquery

@@ -1,0 +1,164 @@
+"""Which address is answered by what, and what every answer bears.
+
+Addresses are matched by path alone; `Host`, `Range` and the like are not read. Every address beside the
+API is a page or a file that pages need: `functions.serve.pages.site(answers, contracts)` gives what has
+`respond(request)`. Such files lie under `/assets/`: Flask takes `/static/` for itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+import msgspec
+from flask import Request, Response
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestURITooLarge
+from werkzeug.routing import Map, Rule
+
+from catalog.contract import Contract, load_all
+from functions.boundary import clients
+from functions.clients import Clients
+from functions.serve.answers import Answers
+from functions.serve.api import BASE, Api
+from functions.serve.declared import Shown, shown
+from functions.serve.problems import BadRequest, NotPublished, Problem
+from functions.settings import settings
+
+QUERY_BYTES = 8_192
+"""Most bytes of a query string."""
+_ROUTES = Map(
+    [
+        Rule(f"{BASE}/reports", endpoint="reports"),
+        Rule(f"{BASE}/reports/<name>", endpoint="report"),
+        Rule(f"{BASE}/reports/<name>/rows", endpoint="rows"),
+        Rule(f"{BASE}/openapi.json", endpoint="openapi"),
+        Rule("/", endpoint="page"),
+        Rule("/<name>", endpoint="page"),
+        Rule("/assets/<name>", endpoint="page"),
+    ],
+    strict_slashes=False,
+    merge_slashes=False,
+    redirect_defaults=False,
+)
+_SAFE = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Accept-Ranges": "none",
+}
+"""Headers of every answer that does not say otherwise."""
+
+
+class App:
+    """Answers every request; made once, used by all threads of an instance."""
+
+    def __init__(self, clients: Clients, release: str = "") -> None:
+        self._clients = clients
+        self._release = release
+
+    def answer(self, request: Request) -> Response:
+        """The answer to a request; what cannot be answered is told as a problem."""
+        try:
+            return _safe(self._routed(request))
+        except (BadRequest, NotPublished, HTTPException) as error:
+            return _told(_problem(error))
+
+    def failed(self, error: Exception) -> Response:
+        """The answer where there is none, by no fault of the reader: it says nothing of why."""
+        if isinstance(error, (GoogleAPICallError, RetryError, TimeoutError)):
+            detail = "the warehouse does not answer: try again"
+            return _told(Problem(503, "Service Unavailable", detail, (("Retry-After", "30"),)))
+        return _told(Problem(500, "Internal Server Error"))
+
+    def _routed(self, request: Request) -> Response:
+        if len(request.query_string) > QUERY_BYTES:
+            raise RequestURITooLarge(f"the query string is longer than {QUERY_BYTES} bytes")
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(["GET", "HEAD"])
+        adapter = _ROUTES.bind("here", url_scheme="https")
+        endpoint, given = adapter.match(request.path, "GET")
+        tell: Callable[..., Response] = getattr(self, f"_{endpoint}")
+        return tell(request, **given)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What is known of the warehouse."""
+        return Answers(self._clients, shown())
+
+    @cached_property
+    def _contracts(self) -> dict[str, Contract]:
+        return load_all()
+
+    @cached_property
+    def _api(self) -> Api:
+        return Api(self.answers, self._contracts, self._release)
+
+    @cached_property
+    def _site(self) -> Any:
+        return _pages().site(self.answers, self._contracts)
+
+    def _reports(self, request: Request) -> Response:
+        return self._api.reports(request)
+
+    def _report(self, request: Request, name: str) -> Response:
+        return self._api.report(request, self._named(name))
+
+    def _rows(self, request: Request, name: str) -> Response:
+        return self._api.rows(request, self._named(name))
+
+    def _openapi(self, request: Request) -> Response:
+        return self._api.openapi(request)
+
+    def _page(self, request: Request, **_: str) -> Response:
+        given: Response = self._site.respond(request)
+        return given
+
+    def _named(self, name: str) -> Shown:
+        known = self.answers.shown
+        if name not in known:
+            raise BadRequest(f"there is no report {name[:80]!r}; there are: {', '.join(known)}")
+        return known[name]
+
+
+@cache
+def app() -> App:
+    """The one of this process."""
+    return App(clients(), settings().revision)
+
+
+def _pages() -> Any:
+    """The module of the pages, where this release has them."""
+    try:
+        return importlib.import_module("functions.serve.pages")
+    except ModuleNotFoundError as error:
+        raise NotFound(f"this release has no pages: {BASE}/reports has the reports") from error
+
+
+def _problem(error: BadRequest | NotPublished | HTTPException) -> Problem:
+    match error:
+        case BadRequest():
+            return Problem(400, "Bad Request", str(error))
+        case NotPublished():
+            return Problem(404, "Not Published", str(error))
+        case HTTPException():
+            kept = tuple((n, text) for n, text in error.get_headers() if n != "Content-Type")
+            return Problem(error.code or 500, error.name, error.description or "", kept)
+
+
+def _told(problem: Problem) -> Response:
+    body = msgspec.json.encode(problem.document())
+    given = Response(body, problem.status, content_type="application/problem+json")
+    for name, text in problem.headers:
+        given.headers[name] = text
+    return _safe(given)
+
+
+def _safe(given: Response) -> Response:
+    for name, text in _SAFE.items():
+        given.headers.setdefault(name, text)
+    return given

@@ -1,0 +1,114 @@
+"""A chart's specification with everything that the page does not declare: data, titles, look.
+
+What comes out is plain Vega-Lite: the browser draws it from the page's own JSON, and the same
+document becomes a picture without a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from catalog.pages import Chart
+from catalog.reports import SAMPLE_SIZE, ReportColumn
+from functions.serve import values
+from functions.serve.tables import Table, Value
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#b8a600")
+"""Okabe and Ito's colours (Color Universal Design, 2008), the yellow darkened for white paper."""
+
+LOCALE = {
+    "decimal": ".",
+    "thousands": "\N{NARROW NO-BREAK SPACE}",
+    "grouping": [3],
+    "currency": ["", ""],
+}
+"""How d3 writes numbers, for the browser and for pictures."""
+
+CONFIG: dict[str, Any] = {
+    "background": None,
+    "autosize": {"type": "fit-x", "contains": "padding"},
+    "font": "system-ui, sans-serif",
+    "range": {"category": list(PALETTE)},
+    "view": {"stroke": None},
+    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridOpacity": 0.4},
+    "axisX": {"grid": False},
+    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": 0,
+              "titleY": -14, "domain": False, "ticks": False},
+    "legend": {"orient": "top", "offset": 30, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "mark": {"color": PALETTE[0]},
+    "text": {"fontSize": 11},
+}  # fmt: skip
+"""The look of all charts; colours of text and lines follow the reader's light or dark."""
+
+
+def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, Any]:
+    """The specification of a chart with its rows, a title with unit on every channel, and tips."""
+    known = {column.name: column for column in table.columns}
+    labels = {name: _label(text, known[name]) for name, text in chart.columns.items()}
+    tips = [_tip(name, known[name], text) for name, text in labels.items()]
+    rows = [
+        {column.name: _plain(value) for column, value in zip(table.columns, row, strict=True)}
+        for row in table.rows
+    ]
+    whole = {"width": "container", "height": 300} | _titled(drawing, labels, tips)
+    return {
+        "$schema": SCHEMA,
+        "description": f"{chart.title}. {chart.note}",
+        **whole,
+        "data": {"values": rows},
+        "config": CONFIG,
+        "usermeta": {"locale": LOCALE},
+    }
+
+
+def sample(table: Table) -> int:
+    """How many rows of the lake all rows together rest on."""
+    names = [column.name for column in table.columns]
+    at = names.index(SAMPLE_SIZE)
+    return sum(int(str(row[at] or 0)) for row in table.rows)
+
+
+def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) -> Any:
+    """A part of a specification with titles where channels have none and tips where marks are."""
+    if isinstance(node, list):
+        return [_titled(each, labels, tips) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _titled(each, labels, tips) for key, each in node.items()}
+    if isinstance(made.get("field"), str) and "title" not in made:
+        made["title"] = labels.get(made["field"], made["field"])
+    if "mark" in made and "encoding" in made:
+        made["encoding"] = {"tooltip": tips, **made["encoding"]}
+    return made
+
+
+def _label(text: str, column: ReportColumn) -> str:
+    """What a column is called, and its unit where that says more."""
+    known = not column.unit or column.unit.lower() in text.lower()
+    return text if known else f"{text}, {column.unit}"
+
+
+def _tip(name: str, column: ReportColumn, label: str) -> dict[str, Any]:
+    """One line of what a mark says when it is pointed at."""
+    tip: dict[str, Any] = {"field": name, "title": label, "type": "nominal"}
+    if column.type in ("FLOAT64", "NUMERIC"):
+        return tip | {"type": "quantitative", "format": ",.3~r" if _is_small(column) else ",.1~f"}
+    if column.type == "INT64" and column.unit:
+        return tip | {"type": "quantitative", "format": ",d"}
+    return tip
+
+
+def _is_small(column: ReportColumn) -> bool:
+    """Whether a column has degrees or other fine numbers."""
+    return column.unit == "degrees"
+
+
+def _plain(value: Value) -> str | int | float | bool | None:
+    """A value as a chart takes it: a number to six digits, which no eye tells from all of them."""
+    if isinstance(value, (float, Decimal)):
+        return float(f"{value:.6g}")
+    return values.told(value)

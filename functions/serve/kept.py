@@ -1,0 +1,57 @@
+"""Results kept in an instance: those used last, up to a weight; one that is being made is waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+
+
+class Kept[T]:
+    """Values by key for many threads; what fails is not kept.
+
+    At most `entries` values whose weights are together at most `weight`.
+    """
+
+    def __init__(self, entries: int, weight: int, weigh: Callable[[T], int]) -> None:
+        self._entries, self._weight, self._weigh = entries, weight, weigh
+        self._held: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
+        self._made: dict[Hashable, Future[T]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of a key, made by the first that asks; raises what `make` raises."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key][0]
+            waiting = self._made.get(key)
+            mine: Future[T] = self._made.setdefault(key, Future())
+        if waiting is not None:
+            return waiting.result()
+        return self._make(key, make, mine)
+
+    @property
+    def weight(self) -> int:
+        """What all values weigh together."""
+        return sum(weight for _, weight in self._held.values())
+
+    def _make(self, key: Hashable, make: Callable[[], T], mine: Future[T]) -> T:
+        try:
+            value = make()
+        except BaseException as error:  # whatever it is: those who wait must not wait for ever
+            with self._lock:
+                del self._made[key]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            del self._made[key]
+            self._keep(key, value)
+        mine.set_result(value)
+        return value
+
+    def _keep(self, key: Hashable, value: T) -> None:
+        self._held[key] = value, self._weigh(value)
+        while len(self._held) > self._entries or self.weight > self._weight:
+            self._held.popitem(last=False)

@@ -1,0 +1,476 @@
+"""A page as its template shows it: words, links and drawings, made from tables and declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from catalog.contract import Contract
+from catalog.pages import Chart, Dashboard, Figure, Filter, Listing, Page
+from catalog.records import Origin
+from catalog.reports import SAMPLE_SIZE, ReportColumn
+from functions.serve import drawings, words
+from functions.serve.declared import Shown
+from functions.serve.questions import (
+    Chosen,
+    Failure,
+    Question,
+    Source,
+    chosen,
+    of_figure,
+    of_filter,
+    of_rows,
+)  # fmt: skip
+from functions.serve.tables import Table, Value
+
+ROWS_SHOWN = 200
+"""Most rows of the table under a chart; the download has all."""
+
+Answers = Mapping[Question, Table | Failure]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that must be known before the page is read."""
+
+    kind: str
+    """origin, stale or failed."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of a filter."""
+
+    value: str
+    text: str
+    selected: bool
+
+
+@dataclass(frozen=True)
+class FilterView:
+    """A filter as a part of a form."""
+
+    column: str
+    label: str
+    kind: str
+    choices: tuple[Choice, ...] = ()
+    optional: bool = True
+    begin: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A key figure: its value with unit, which row it is, and what was before."""
+
+    label: str
+    text: str
+    at: str
+    before: str = ""
+    caveats: tuple[str, ...] = ()
+    anchor: str = ""
+    state: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A field of a table."""
+
+    text: str
+    number: bool
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: headings, rows, what is said under it and where all of it can be had."""
+
+    anchor: str
+    title: str
+    note: str
+    headings: tuple[tuple[str, str, bool], ...]
+    """Label with unit, anchor of its definition, whether it is a number."""
+    rows: tuple[tuple[Cell, ...], ...]
+    told: str
+    """Sample size, data as of, rows."""
+    state: str
+    """Why there is nothing to see; empty where there is."""
+    origin: str
+    report: str
+    csv: str
+    ndjson: str
+    drawing: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """A part of a page."""
+
+    title: str
+    intro: str
+    figures: tuple[FigureView, ...]
+    charts: tuple[Rows, ...]
+    tables: tuple[Rows, ...]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a column means."""
+
+    anchor: str
+    column: ReportColumn
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """A report that a page shows: where its figures are defined."""
+
+    shown: Shown
+    definitions: tuple[Definition, ...]
+
+
+@dataclass(frozen=True)
+class PageView:
+    """All of a page."""
+
+    name: str
+    page: Page
+    filters: tuple[FilterView, ...]
+    notices: tuple[Notice, ...]
+    sections: tuple[SectionView, ...]
+    reports: tuple[ReportView, ...]
+    sources: tuple[Contract, ...]
+    as_of: str
+
+
+def page_view(
+    dashboard: Dashboard,
+    source: Source,
+    contracts: Mapping[str, Contract],
+    parameters: Iterable[tuple[str, str]],
+) -> PageView:
+    """A page for what its reader chose; raises BadRequest for what cannot be chosen."""
+    page = dashboard.page
+    choice = chosen(page, parameters)
+    offered = source.answers(of_filter(each) for each in page.filters if each.kind == "choice")
+    filters = tuple(_filter(each, choice, offered) for each in page.filters)
+    choice = _completed(choice, filters)
+    answers = source.answers(_questions(page, choice))
+    build = _Build(dashboard, source, contracts, choice, answers)
+    tables = [found for found in answers.values() if isinstance(found, Table)]
+    failures = [found for found in answers.values() if isinstance(found, Failure)]
+    return PageView(
+        name=dashboard.name,
+        page=page,
+        filters=filters,
+        notices=(
+            *_origin_notices(tables),
+            *build.stale_notices(tables),
+            *_failure_notices(failures, source.shown),
+        ),
+        sections=build.sections(),
+        reports=tuple(_report(source.shown[name], page) for name in page.reports),
+        sources=_sources(page, source.shown, contracts),
+        as_of=build.as_of(tables),
+    )
+
+
+def _questions(page: Page, choice: Chosen) -> list[Question]:
+    """Everything that a page asks."""
+    return [
+        *(of_figure(figure, choice) for figure in page.figures),
+        *(of_rows(chart, choice, (SAMPLE_SIZE,)) for chart in page.charts),
+        *(of_rows(table, choice) for table in page.tables),
+    ]
+
+
+def _filter(each: Filter, choice: Chosen, offered: Answers) -> FilterView:
+    """A filter with its choices, and what is chosen."""
+    given = dict(choice.of((each.column,)))
+    if each.kind == "dates":
+        begin, end = (given.get(f"{each.column}.{suffix}", "") for suffix in ("from", "to"))
+        return FilterView(each.column, each.label, each.kind, begin=begin, end=end)
+    options = _options(each, offered[of_filter(each)])
+    taken = given.get(each.column) or (next(iter(options), "") if each.first else "")
+    if taken:
+        options.setdefault(taken, taken)
+    choices = tuple(Choice(value, text, value == taken) for value, text in options.items())
+    return FilterView(each.column, each.label, each.kind, choices, optional=not each.first)
+
+
+def _options(each: Filter, found: Table | Failure) -> dict[str, str]:
+    """Value → text of a filter's choices; in the report's order where the first is taken."""
+    if isinstance(found, Failure):
+        return {}
+    names = [column.name for column in found.columns]
+    at, told = names.index(each.column), names.index(each.named or each.column)
+    options = {str(row[at]): str(row[told] or row[at]) for row in found.rows if row[at] is not None}
+    return options if each.first else dict(sorted(options.items(), key=_natural))
+
+
+def _natural(option: tuple[str, str]) -> tuple[bool, int, str]:
+    """Sorts by text, numbers by their size and before it."""
+    text = option[1]
+    return (not text.isdecimal(), int(text) if text.isdecimal() else 0, text.casefold())
+
+
+def _completed(choice: Chosen, filters: Iterable[FilterView]) -> Chosen:
+    """The choices with those that stand for a reader who made none."""
+    made = dict(choice.by_filter)
+    for each in filters:
+        taken = [one.value for one in each.choices if one.selected]
+        if taken and each.column not in made:
+            made[each.column] = ((each.column, taken[0]),)
+    return Chosen(made)
+
+
+@dataclass(frozen=True)
+class _Build:
+    """Makes the parts of one page."""
+
+    dashboard: Dashboard
+    source: Source
+    contracts: Mapping[str, Contract]
+    choice: Chosen
+    answers: Answers
+
+    def sections(self) -> tuple[SectionView, ...]:
+        """The page's sections."""
+        return tuple(
+            SectionView(
+                title=section.title,
+                intro=section.intro,
+                figures=tuple(map(self._figure, section.figures)),
+                charts=tuple(map(self._chart, section.charts)),
+                tables=tuple(map(self._listing, section.tables)),
+            )
+            for section in self.dashboard.page.sections
+        )
+
+    def stale_notices(self, tables: Sequence[Table]) -> list[Notice]:
+        """A notice for each moment since which reports are older than their data sets may be."""
+        late: dict[tuple[datetime, datetime], set[str]] = {}
+        count = len({table.name for table in tables})
+        for table in tables:
+            since = self._stale_since(table)
+            if since and table.data_as_of:
+                late.setdefault((since, table.data_as_of), set()).add(table.declared.title)
+        return [
+            Notice(
+                "stale",
+                f"Stale since {words.instant(since, 'UTC')}: no data newer than "
+                f"{words.instant(as_of, 'UTC')}, which is "
+                f"{words.span(self.source.now() - since)} past the objective {_which(titles, count)}.",
+            )
+            for (since, as_of), titles in sorted(late.items())
+        ]
+
+    def as_of(self, tables: Iterable[Table]) -> str:
+        """How far the data of the page reach, the part that lags."""
+        known = [(t.data_as_of, self._zone(t)) for t in tables if t.data_as_of]
+        return words.instant(*min(known)) if known else ""
+
+    def _stale_since(self, table: Table) -> datetime | None:
+        """When a table became older than its data sets' objective; None while it is not."""
+        hours = [
+            self.contracts[name].freshness_hours
+            for name in table.declared.datasets
+            if name in self.contracts
+        ]
+        if table.data_as_of is None or not hours:
+            return None
+        since = table.data_as_of + timedelta(hours=min(hours))
+        return since if since < self.source.now() else None
+
+    def _zone(self, table: Table) -> str:
+        """The zone of the data set that a report is made of."""
+        zones = [self.contracts[n].zone for n in table.declared.datasets if n in self.contracts]
+        return zones[0] if zones else "UTC"
+
+    def _figure(self, figure: Figure) -> FigureView:
+        """A key figure, or why there is none."""
+        found = self.answers[of_figure(figure, self.choice)]
+        anchor = f"{figure.report}.{figure.column}"
+        state = _state(found, bool(self.choice.by_filter))
+        if state or isinstance(found, Failure):
+            return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
+        columns = {column.name: (column, at) for at, column in enumerate(found.columns)}
+        column, place = columns[figure.column]
+        at, when = columns[figure.at]
+        row, *earlier = found.rows
+        caveats = (text for name, text in figure.caveats.items() if row[columns[name][1]])
+        return FigureView(
+            label=figure.label,
+            text=words.with_unit(row[place], column),
+            at=words.value(row[when], at),
+            before=_before(row[place], earlier, (column, place), (at, when)),
+            caveats=tuple(caveats),
+            anchor=anchor,
+            origin=_origin(found),
+        )
+
+    def _chart(self, chart: Chart) -> Rows:
+        """A chart with its table."""
+        question = of_rows(chart, self.choice, (SAMPLE_SIZE,))
+        rows = self._rows(chart, question, chart.name)
+        found = self.answers[question]
+        if rows.state or isinstance(found, Failure):
+            return rows
+        drawing = self.dashboard.drawings[chart.name]
+        count = words.grouped(drawings.sample(found))
+        unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
+        told = f"Sample size {count}{words.NARROW}{unit}. {rows.told}"
+        return replace(rows, told=told, drawing=drawings.drawn(drawing, chart, found))
+
+    def _listing(self, table: Listing) -> Rows:
+        """A table alone."""
+        anchor = "table_" + "_".join(table.title.lower().split())
+        return self._rows(table, of_rows(table, self.choice), anchor)
+
+    def _rows(self, part: Chart | Listing, question: Question, anchor: str) -> Rows:
+        """The table of a chart or a listing, or why there is none."""
+        found = self.answers[question]
+        shown = self.source.shown[part.report]
+        columns = [shown.column(name) for name in part.columns]
+        table = found if isinstance(found, Table) else None
+        return Rows(
+            anchor=anchor,
+            title=part.title,
+            note=part.note,
+            headings=tuple(
+                (_heading(part.columns[c.name], c), f"{part.report}.{c.name}", _is_number(c))
+                for c in columns
+            ),
+            rows=_cells(table, columns) if table else (),
+            told=self._told(table) if table else "",
+            state=_state(found, bool(self.choice.by_filter)),
+            origin=_origin(found),
+            report=part.report,
+            csv=_download(question, "csv"),
+            ndjson=_download(question, "ndjson"),
+        )
+
+    def _told(self, table: Table) -> str:
+        """How far a table's data reach, and how many of its rows are here."""
+        if table.data_as_of is None:
+            return ""
+        told = f"Data as of {words.instant(table.data_as_of, self._zone(table))}."
+        count = words.grouped(len(table.rows))
+        more = (
+            f" More than {count} rows: the first are shown." if table.cursor else f" {count} rows."
+        )
+        return told + more
+
+
+def _before(
+    value: Value, earlier: list[tuple[Value, ...]], column: tuple[ReportColumn, int],
+    at: tuple[ReportColumn, int],
+) -> str:  # fmt: skip
+    """What a figure was in the row before, and which way it went."""
+    if not earlier or earlier[0][column[1]] is None:
+        return ""
+    before = earlier[0][column[1]]
+    pair = (value, before)
+    way = ""
+    if all(isinstance(each, (int, float)) for each in pair):
+        now, then = (float(str(each)) for each in pair)
+        way = "up from " if now > then else "down from " if now < then else "as before: "
+    return f"{way}{words.with_unit(before, column[0])} in {words.value(earlier[0][at[1]], at[0])}"
+
+
+def _state(found: Table | Failure, narrowed: bool) -> str:
+    """Why there is nothing to see; empty where there is something."""
+    if isinstance(found, Failure):
+        since = words.instant(found.since, "UTC")
+        if found.published:
+            return f"{found.report} could not be read since {since}; the rest of the page is not touched."
+        return f"{found.report} has not been published yet (looked for since {since})."
+    if found.rows:
+        return ""
+    return "No rows for this choice." if narrowed else f"{found.name} has no rows."
+
+
+def _origin(found: Table | Failure) -> str:
+    """synthetic or sample; empty for rows of the publisher."""
+    if isinstance(found, Failure) or found.origin in (None, Origin.PUBLISHER):
+        return ""
+    return str(found.origin)
+
+
+def _cells(table: Table, columns: Iterable[ReportColumn]) -> tuple[tuple[Cell, ...], ...]:
+    """The fields of a table's first rows."""
+    places = {column.name: at for at, column in enumerate(table.columns)}
+    wanted = [(column, places[column.name]) for column in columns]
+    return tuple(
+        tuple(Cell(words.value(row[at], column), _is_number(column)) for column, at in wanted)
+        for row in table.rows[:ROWS_SHOWN]
+    )
+
+
+def _heading(label: str, column: ReportColumn) -> str:
+    """A column's heading with its unit."""
+    return f"{label} [{column.unit}]" if column.unit else label
+
+
+def _is_number(column: ReportColumn) -> bool:
+    """Whether a column's fields line up at their right end."""
+    return column.type in ("INT64", "FLOAT64", "NUMERIC")
+
+
+def _download(question: Question, form: str) -> str:
+    """Where all columns of the rows of a question can be had, relative to the API's root."""
+    return f"reports/{question.report}/rows?{urlencode([('format', form), *question.where])}"
+
+
+def _origin_notices(tables: Sequence[Table]) -> list[Notice]:
+    """One notice for each origin that is not the publisher."""
+    titles: dict[Origin, set[str]] = {}
+    count = len({table.name for table in tables})
+    for table in tables:
+        if table.rows and table.origin in words.ORIGINS:
+            titles.setdefault(Origin(str(table.origin)), set()).add(table.declared.title)
+    return [
+        Notice("origin", f"These data are {words.ORIGINS[origin]} {_which(names, count)}.")
+        for origin, names in titles.items()
+    ]
+
+
+def _which(titles: Iterable[str], count: int) -> str:
+    """The reports that a notice is about, of so many on the page."""
+    told = sorted(titles)
+    return "(the whole page)" if len(told) == count else f"({'; '.join(told)})"
+
+
+def _failure_notices(failures: Iterable[Failure], shown: Mapping[str, Shown]) -> list[Notice]:
+    """What is missing, in one notice."""
+    told = sorted(
+        {f"{shown[each.report].declared.title}: {_state(each, False)}" for each in failures}
+    )
+    return [Notice("failed", f"Parts of this page are missing. {' '.join(told)}")] if told else []
+
+
+def _report(shown: Shown, page: Page) -> ReportView:
+    """A report with the definitions of what the page shows of it."""
+    named: list[str] = []
+    for figure in page.figures:
+        named += [figure.column, figure.at] if figure.report == shown.name else []
+    parts: list[Chart | Listing] = [*page.charts, *page.tables]
+    for part in parts:
+        named += part.columns if part.report == shown.name else []
+    if any(chart.report == shown.name for chart in page.charts):
+        named.append(SAMPLE_SIZE)
+    columns = [shown.column(name) for name in dict.fromkeys(named)]
+    return ReportView(shown, tuple(Definition(f"{shown.name}.{c.name}", c) for c in columns))
+
+
+def _sources(
+    page: Page, shown: Mapping[str, Shown], contracts: Mapping[str, Contract]
+) -> tuple[Contract, ...]:
+    """The contracts of the data sets behind a page, each once."""
+    declared = [shown[name].declared for name in page.reports]
+    names = (name for each in declared for name in (*each.datasets, *each.joined))
+    return tuple(contracts[name] for name in dict.fromkeys(names) if name in contracts)

@@ -1,0 +1,111 @@
+"""`serve`, the one function that people call: closed unless the stack says to whom it is open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.accounts import BUILD, Accounts, function_account
+from infra_pulumi.config import ALL, StackConfig
+from infra_pulumi.functions import RUNTIME, Functions, told
+from infra_pulumi.steps import QUERY
+from infra_pulumi.warehouse import Warehouse
+from infra_pulumi.zones import Zones
+
+SERVE = "serve"
+PURPOSE = "answers readers: pages, API, exports"
+READS = ("reports", "ops")
+"""Data sets that it may read; it may write nothing."""
+SECONDS = 60
+CONCURRENCY = 20
+"""Requests that an instance takes at once, and threads that it has for them."""
+MAX_INSTANCES = 3
+
+
+@dataclass(frozen=True)
+class ServingArgs:
+    """What `serve` is made of."""
+
+    config: StackConfig
+    functions: Functions
+    zones: Zones
+    accounts: Accounts
+    warehouse: Warehouse
+
+
+class Serving(pulumi.ComponentResource):
+    """The function, what it may read, and who may call it."""
+
+    def __init__(
+        self, name: str, args: ServingArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the function; nobody may call it where the stack names nobody."""
+        super().__init__("citypulse:infra:Serving", name, None, opts)
+        self._args = args
+        self._member = args.accounts.member(function_account(SERVE))
+        self._own = pulumi.ResourceOptions(parent=self)
+        self._grants()
+        self._function = self._made()
+        if args.config.serve_to:
+            self._open(args.config.serve_to)
+        self.register_outputs({})
+
+    @property
+    def url(self) -> pulumi.Output[str]:
+        """The address that people call."""
+        return self._function.service_config.apply(lambda made: (made and made.uri) or "")
+
+    def _grants(self) -> None:
+        for dataset in READS:
+            gcp.bigquery.DatasetIamMember(
+                f"{function_account(SERVE)}-{dataset}",
+                dataset_id=self._args.warehouse.datasets[dataset].dataset_id,
+                role=QUERY,
+                member=self._member,
+                opts=self._own,
+            )
+        gcp.projects.IAMMember(
+            f"{function_account(SERVE)}-jobUser",
+            project=self._args.config.project,
+            role="roles/bigquery.jobUser",
+            member=self._member,
+            opts=self._own,
+        )
+
+    def _made(self) -> gcp.cloudfunctionsv2.Function:
+        args = self._args
+        return gcp.cloudfunctionsv2.Function(
+            SERVE,
+            name=SERVE,
+            location=args.config.region,
+            description=f"citypulse: {PURPOSE}",
+            build_config=gcp.cloudfunctionsv2.FunctionBuildConfigArgs(
+                runtime=RUNTIME,
+                entry_point=SERVE,
+                service_account=args.accounts.by_id[BUILD].id,
+                source=args.functions.source,
+            ),
+            service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
+                available_memory="1Gi",
+                available_cpu="1",
+                timeout_seconds=SECONDS,
+                max_instance_count=MAX_INSTANCES,
+                max_instance_request_concurrency=CONCURRENCY,
+                ingress_settings="ALLOW_ALL",
+                service_account_email=args.accounts.email(function_account(SERVE)),
+                environment_variables=told(args.config, args.zones) | {"THREADS": str(CONCURRENCY)},
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.functions.builder]),
+        )
+
+    def _open(self, to: str) -> None:
+        gcp.cloudrunv2.ServiceIamMember(
+            "readers-call-serve",
+            name=self._function.name,
+            location=self._args.config.region,
+            role="roles/run.invoker",
+            member=to if to == ALL else f"group:{to}",
+            opts=self._own,
+        )

@@ -1,0 +1,88 @@
+"""What needs a browser: `nox -s browser` sees to it; other sessions leave these tests alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import functions_framework
+import pytest
+from google.cloud import bigquery
+from werkzeug.serving import make_server
+
+from functions import boundary
+from functions.serve.answers import Answers
+from functions.serve.app import app
+from functions.serve.declared import shown
+from local_cloud.ports import free_port
+from tests.bq_sql.conftest import Warehouse, server  # noqa: F401 - a fixture
+from tests.bq_sql.health_ops import recorded
+from tests.browser.made_rows import made, wanted
+
+REPOSITORY = Path(__file__).parents[2]
+PICTURES = REPOSITORY / "build" / "browser"
+DASHBOARDS = REPOSITORY / "dashboards"
+AFTER_DEMO = datetime(2024, 9, 12, 12, tzinfo=UTC)
+"""When health is asked: at the end of the demo whose records it is shown."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the browser's tests out unless `-m` asks for them by name."""
+    if "browser" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("browser")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def site(server: bigquery.Client) -> Iterator[str]:  # noqa: F811
+    """The address of the function `serve` over a warehouse of made-up reports and a demo's `ops`."""
+    fill(server)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "PROJECT",
+            "REGION",
+            *(f"{z}_BUCKET" for z in ("RAW", "LANDING", "LAKE", "QUARANTINE")),
+        ):
+            patch.setenv(name, "demo")
+        clients = SimpleNamespace(bigquery=server)
+        patch.setattr(boundary, "_CLIENTS", [clients])
+        patch.setitem(
+            app().__dict__,
+            "answers",
+            Answers(clients, shown(), now=lambda: AFTER_DEMO),  # type: ignore[arg-type]
+        )
+        target = functions_framework.create_app(
+            "serve", str(REPOSITORY / "functions" / "main.py"), "http"
+        )
+        running = make_server("127.0.0.1", free_port(), target, threaded=True)
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def fill(client: bigquery.Client) -> None:
+    """Make the tables of `ops` with a demo's rows, and each report's with synthetic ones."""
+    warehouse = Warehouse(client)
+    warehouse.empty_ops()
+    recorded(warehouse)
+    values = wanted(DASHBOARDS)
+    for report in shown().values():
+        if report.select:
+            continue
+        schema = [bigquery.SchemaField(c.name, c.type) for c in report.columns]
+        client.create_table(
+            bigquery.Table(f"{client.project}.reports.{report.name}", schema=schema)
+        )
+        warehouse.fill(f"reports.{report.name}", *made(report.declared, report.columns, values))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser's program, as the session `browser` tells it."""
+    return os.environ.get("CHROMIUM", "/usr/bin/chromium")

@@ -1,0 +1,291 @@
+"""The pages as a reader's browser has them: chromium, no test double between it and `serve`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
+
+from functions.serve.declared import shown
+from tests.browser.conftest import DASHBOARDS, PICTURES
+
+pytestmark = pytest.mark.browser
+
+DECLARED = sorted(path.stem for path in DASHBOARDS.glob("*.toml"))
+PAGES = ["", *DECLARED]
+WIDTHS = (360, 1440)
+SCHEMES = ("light", "dark")
+MOST_BYTES = 400_000
+"""Of a page as it is sent, all its files but the vega bundle."""
+READY = """() => [...document.querySelectorAll('.chart')].every(
+  place => place.querySelector('svg, canvas') || place.textContent.trim())"""
+EMPTY_CHARTS = """() => [...document.querySelectorAll('.chart')].filter(
+  place => !place.querySelector('svg [class*="mark-"] path, svg [class*="mark-"] text, canvas')
+).map(place => place.id)"""
+
+
+@dataclass
+class Seen:
+    """What a browser did and said while a page was open."""
+
+    requests: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def faults(self, site: str) -> list[str]:
+        """Errors of the console, and requests to anywhere but the site."""
+        elsewhere = [url for url in self.requests if not url.startswith((site, "data:", "blob:"))]
+        return [*self.said, *elsewhere]
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A running chromium."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def reader(browser: Browser) -> Iterator[BrowserContext]:
+    """A reader with an empty cache, a wide screen and a light scheme."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    yield context
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(browser: Browser, site: str, name: str, width: int, scheme: str) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    seen = watched(page)
+    opened(page, f"{site}/{name}")
+    picture(page, f"{name or 'index'}_{width}_{scheme}")
+    assert seen.faults(site) == []
+    assert page.evaluate(EMPTY_CHARTS) == []
+    assert (page.locator(".chart").count() > 0) == (name in DECLARED)
+    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wider <= 0, f"{wider} px to scroll sideways"
+    assert serious_faults(page) == []
+    context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_light(reader: BrowserContext, site: str, name: str) -> None:
+    page = reader.new_page()
+    seen = watched(page)
+    opened(page, f"{site}/{name}")
+    sent = {url: size for url, size in seen.sizes.items() if "vega" not in url}
+    assert f"{site}/{name}" in sent
+    assert sum(sent.values()) < MOST_BYTES
+    paint = page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+    )
+    print(f"{name or '/'}: {sum(sent.values())} bytes, first contentful paint {paint} ms")
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_filter_is_an_address(reader: BrowserContext, site: str, name: str) -> None:
+    page = reader.new_page()
+    seen = watched(page)
+    opened(page, f"{site}/{name}")
+    before = tables(page)
+    box = page.locator("form.filters select").first
+    column = box.get_attribute("name") or ""
+    wanted = box.locator("option:not([selected])").last.get_attribute("value") or ""
+    box.select_option(wanted)
+    page.locator("form.filters button").click()
+    ready(page)
+    assert parse_qs(urlsplit(page.url).query)[column] == [wanted]
+    assert page.locator(f"select[name={column}]").input_value() == wanted
+    assert tables(page) != before
+    assert page.evaluate(EMPTY_CHARTS) == []
+    assert seen.faults(site) == []
+    page.locator("form.filters a").click()
+    ready(page)
+    assert tables(page) == before
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_downloads_are_whole(reader: BrowserContext, site: str, name: str) -> None:
+    page = reader.new_page()
+    opened(page, f"{site}/{name}")
+    addresses = page.eval_on_selector_all(".get a", "links => links.map(link => link.href)")
+    assert addresses
+    for address in dict.fromkeys(addresses):
+        report = urlsplit(address).path.split("/")[4]
+        text = reader.request.get(address).text()
+        parse = _csv if "format=csv" in address else _ndjson
+        rows = parse(text)
+        columns = [column.name for column in shown()[report].columns]
+        assert all(list(row) == columns for row in rows), address
+        assert rows or report == "health_dead_letters", address
+    with page.expect_download() as saved:
+        page.locator(".get a").first.click()
+    assert saved.value.suggested_filename.endswith(".csv")
+    assert _csv(Path(saved.value.path()).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_keyboard_reaches_everything(reader: BrowserContext, site: str, name: str) -> None:
+    page = reader.new_page()
+    opened(page, f"{site}/{name}")
+    there = page.evaluate(FOCUSABLE)
+    reached: set[int] = set()
+    unseen = []
+    for _ in range(4 * len(there)):
+        page.keyboard.press("Tab")
+        number, outlined, told = page.evaluate(FOCUSED)
+        if number is None or len(reached) == len(there):
+            break
+        reached.add(number)
+        if not outlined:
+            unseen.append(told)
+    assert [told for number, told in enumerate(there) if number not in reached] == []
+    assert unseen == []
+
+
+def test_the_first_key_leads_past_the_menu(reader: BrowserContext, site: str) -> None:
+    page = reader.new_page()
+    opened(page, f"{site}/{DECLARED[0]}")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert urlsplit(page.url).fragment == "main"
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_without_scripts_there_are_tables(browser: Browser, site: str, name: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/{name}")
+    page.locator("form.filters button").click()
+    assert urlsplit(page.url).path == f"/{name}"
+    assert page.locator("table tbody tr").count() > 0
+    context.close()
+
+
+STRANGE = {
+    "an inline script": ("<script>document.title = 'in'</script>", "Content Security Policy"),
+    "an inline style": ("<p style='color: red'>in</p>", "Content Security Policy"),
+    "an external image": ("<img src='https://example.org/a.png' alt='in'>", "example.org"),
+    "an external script": ("<script src='https://example.org/a.js'></script>", "example.org"),
+    "an error": ("<script src='/assets/none.js'></script>", "404"),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_what_must_not_be_is_seen(reader: BrowserContext, site: str, what: str) -> None:
+    put, told = STRANGE[what]
+    page = reader.new_page()
+    seen = watched(page)
+
+    def changed(route: object) -> None:
+        given = route.fetch()  # type: ignore[attr-defined]
+        body = given.text().replace("</main>", f"{put}</main>")
+        route.fulfill(response=given, body=body)  # type: ignore[attr-defined]
+
+    page.route(f"{site}/", changed)
+    opened(page, f"{site}/")
+    assert any(told in fault for fault in seen.faults(site)), seen.faults(site)
+    assert page.title() != "in"
+
+
+def watched(page: Page) -> Seen:
+    """What the browser will do and say from now on."""
+    seen = Seen()
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("pageerror", lambda error: seen.said.append(str(error)))
+    page.on("requestfinished", lambda request: _weighed(seen, request))
+    page.on("response", lambda response: _told(seen, response))
+
+    def said(message: object) -> None:
+        if message.type == "error":  # type: ignore[attr-defined]
+            seen.said.append(message.text)  # type: ignore[attr-defined]
+
+    page.on("console", said)
+    return seen
+
+
+def opened(page: Page, url: str) -> None:
+    """Open a page and wait until it is at rest."""
+    page.goto(url)
+    ready(page)
+
+
+def ready(page: Page) -> None:
+    """Wait until a page has all it asked for, and each chart is drawn or says why it is not."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function(READY)
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what the whole page looks like."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core finds that keeps readers out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"][:3]
+    ]
+
+
+def tables(page: Page) -> list[str]:
+    """The text of all tables, those that are folded up included."""
+    texts: list[str] = page.eval_on_selector_all("tbody", "all => all.map(one => one.textContent)")
+    return texts
+
+
+FOCUSABLE = """() => {
+  const all = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+    .filter(one => one.checkVisibility());
+  window.focusables = all;
+  return all.map(one => one.outerHTML.slice(0, 120));
+}"""
+FOCUSED = """() => {
+  const one = document.activeElement;
+  const number = window.focusables.indexOf(one);
+  const style = getComputedStyle(one);
+  const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+  return [number < 0 ? null : number, outlined, one.outerHTML.slice(0, 120)];
+}"""
+
+
+def _weighed(seen: Seen, request: Request) -> None:
+    sizes = request.sizes()
+    seen.sizes[request.url] = sizes["responseBodySize"]
+
+
+def _told(seen: Seen, response: Response) -> None:
+    if response.status >= 400:
+        seen.said.append(f"{response.status} {response.url}")
+
+
+def _csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))))
+
+
+def _ndjson(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]

@@ -1,0 +1,153 @@
+"""Pages: every fault of a declaration is named, and those of the repository have none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from catalog.pages import FORBIDDEN, PageError, fields, load_page, load_pages
+from catalog.reports import Declaration, ReportColumn
+from functions.serve.declared import shown
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DECLARED = {name: each.declared for name, each in shown(REPOSITORY / "bq_sql").items()}
+PAGES = load_pages(REPOSITORY / "dashboards", DECLARED)
+
+
+def column(name: str, type: str) -> ReportColumn:
+    return ReportColumn(name=name, type=type, description=name)
+
+
+REPORTS = {
+    "tides": Declaration(
+        title="Tides",
+        description="d",
+        grain="one row per day and gauge",
+        key=("day", "gauge"),
+        datasets=("gauges",),
+        default_date="day",
+        columns=(
+            column("day", "DATE"), column("gauge", "STRING"), column("metres", "FLOAT64"),
+            column("is_partial", "BOOL"), column("sample_size", "INT64"),
+        ),
+    )
+}  # fmt: skip
+GOOD = """
+title = "Tides"
+intro = "How high."
+[[filters]]
+column = "gauge"
+label = "Gauge"
+kind = "choice"
+report = "tides"
+[[sections]]
+title = "All"
+[[sections.figures]]
+label = "Height"
+report = "tides"
+column = "metres"
+at = "day"
+caveats = { is_partial = "part of the day" }
+[[sections.charts]]
+name = "heights"
+title = "Heights"
+note = "Up is high."
+report = "tides"
+filters = ["gauge"]
+columns = { day = "Day", metres = "Height" }
+"""
+DRAWING = {"mark": "line", "encoding": {"x": {"field": "day"}, "y": {"field": "metres"}}}
+
+
+def written(folder: Path, page: str = GOOD, drawing: object = DRAWING) -> Path:
+    (folder / "tides").mkdir()
+    (folder / "tides" / "heights.vl.json").write_text(json.dumps(drawing), encoding="utf-8")
+    (folder / "tides.toml").write_text(page, encoding="utf-8")
+    return folder / "tides.toml"
+
+
+def test_a_page_is_read_with_its_drawings(tmp_path: Path) -> None:
+    made = load_page(written(tmp_path), REPORTS)
+    assert (made.name, made.page.reports, made.drawings) == (
+        "tides", ("tides",), {"heights": DRAWING}
+    )  # fmt: skip
+
+
+FAULTS = [
+    ('title = "Tides"', 'titel = "Tides"', "unknown field `titel`"),
+    ('intro = "How high."', "", "missing required field `intro`"),
+    ('label = "Gauge"\nkind = "choice"', 'label = "Gauge"\nkind = "slider"', "Invalid enum value"),
+    ('report = "tides"\ncolumn = "metres"', 'report = "ebbs"\ncolumn = "metres"', "is no report: tides"),
+    ('column = "metres"', 'column = "feet"', "'feet' is no column of tides: day, gauge, metres"),
+    ('metres = "Height" }', 'feet = "Height" }', "'feet' is no column"),
+    ('filters = ["gauge"]', 'filters = ["port"]', "'port' is no filter of the page: gauge"),
+    ('filters = ["gauge"]', 'where = { metres = ["1"] }', "cannot be chosen by 'metres': day, gauge"),
+    ('name = "heights"', 'name = "../heights"', "lower-case letters"),
+    ("{ is_partial =", "{ gauge =", "caveat 'gauge' is STRING; it must be BOOL"),
+    ('at = "day"', 'at = "gauge"', "at 'gauge' is STRING"),
+    ('kind = "choice"', 'kind = "dates"', "needs a DATE column; 'gauge' is none"),
+    ('note = "Up is high."', 'note = "Up is high."\nrows = 9999', "rows must be 1 to 5000"),
+    ('name = "heights"', 'name = "depths"', "no chart of tides.toml has this name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("good", "bad", "said"), FAULTS)
+def test_a_fault_of_a_page_names_file_and_way_out(
+    good: str, bad: str, said: str, tmp_path: Path
+) -> None:
+    assert good in GOOD
+    path = written(tmp_path, GOOD.replace(good, bad, 1))
+    with pytest.raises(PageError) as told:
+        load_page(path, REPORTS)
+    assert said in str(told.value)
+    assert str(told.value).startswith("tides")
+
+
+DRAWING_FAULTS = [
+    ({"mark": "bar"}, "with a mark and an encoding"),
+    ([], "with a mark and an encoding"),
+    ({**DRAWING, "data": {"url": "https://elsewhere.example/x.json"}}, "'data' is not allowed"),
+    ({**DRAWING, "transform": [{"calculate": "1", "as": "b"}]}, "not allowed"),
+    ({"mark": "bar", "encoding": {"y": {"aggregate": "sum", "field": "metres"}}}, "'aggregate'"),
+    ({"mark": "bar", "encoding": {"y": {"field": "gauge"}}}, "'gauge' is none of the chart's columns"),
+    ({"mark": {"type": "bar", "href": {"expr": "x"}}, "encoding": {}}, "is not allowed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("drawing", "said"), DRAWING_FAULTS)
+def test_a_fault_of_a_drawing_names_file_and_way_out(
+    drawing: object, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PageError) as told:
+        load_page(written(tmp_path, drawing=drawing), REPORTS)
+    assert said in str(told.value)
+    assert "tides/heights.vl.json" in str(told.value)
+
+
+@pytest.mark.parametrize(("body", "said"), [(None, "is missing: write"), ("{", "not JSON")])
+def test_a_drawing_that_cannot_be_read_is_named(
+    body: str | None, said: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path)
+    drawing = tmp_path / "tides" / "heights.vl.json"
+    drawing.unlink() if body is None else drawing.write_text(body, encoding="utf-8")
+    with pytest.raises(PageError, match=said):
+        load_page(path, REPORTS)
+
+
+def test_the_repositorys_pages_are_read() -> None:
+    assert {"paris_wifi", "velib"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_drawing_shows_columns_and_computes_nothing(name: str) -> None:
+    for chart, drawing in PAGES[name].drawings.items():
+        assert set(fields(drawing)), chart
+        assert not FORBIDDEN & set(drawing)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_chart_says_how_to_read_it(name: str) -> None:
+    assert [chart.name for chart in PAGES[name].page.charts if len(chart.note) < 40] == []
