@@ -35,6 +35,9 @@ STREAM_BYTES_LEAST, STREAM_BYTES_MOST = 40_000_000, 10 << 30
 JOINED_ROWS_MOST = 200_000
 """Most rows of a run whose files are joined."""
 
+NEWEST_ROWS_MOST = 20_000
+"""Most rows of a run that is shown at once: they travel in the request of one script (ADR 36)."""
+
 
 class ContractError(ValueError):
     """A contract that cannot be kept: names the file, the facet and the way out."""
@@ -233,6 +236,15 @@ class Table(_Strict, frozen=True, kw_only=True):
     cluster: tuple[str, ...] = ()
 
 
+class Newest(_Strict, frozen=True, kw_only=True):
+    """A table of `reports` that shows the newest run of a snapshot at once, before any batch."""
+
+    table: str
+    description: str
+    key: tuple[str, ...]
+    """Columns of which the table has one row for each value: that of the newest report."""
+
+
 class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Everything that is agreed about a data set."""
 
@@ -267,6 +279,8 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Groups of columns of which a header must have at least one."""
     places: tuple[Place, ...] = ()
     """Pairs of columns that are latitude and longitude."""
+    newest: Newest | None = None
+    """Where the newest run is shown without waiting for its slot; snapshots only."""
     retired: bool = False
 
     @cached_property
@@ -368,6 +382,9 @@ REJECT_COLUMNS = (
 TYPES = ("text", "code", "integer", "float", "boolean", "timestamp", "date")
 """Types of a column. A `code` is text that a spreadsheet may have turned into `75001.0`."""
 
+NEWEST_ADDED = ("fetched_at", "age_minutes", "sample_size", "run", "line", "data_as_of", "origin")
+"""Columns that a table of newest rows has beside the contract's."""
+
 
 def load(path: Path) -> Contract:
     """The contract in the TOML file at `path`; raises ContractError naming file and facet."""
@@ -389,15 +406,17 @@ def load_all(folder: Path = DATASETS) -> dict[str, Contract]:
 
 
 def refuse_shared_tables(contracts: dict[str, Contract]) -> None:
-    """Raise ContractError where two data sets write one lake table."""
+    """Raise ContractError where two data sets write one table of the lake, or show one."""
     owners: dict[str, str] = {}
     for contract in contracts.values():
-        for table in contract.lake_tables():
-            other = owners.setdefault(table.name, contract.dataset)
+        tables = [f"lake table {table.name}" for table in contract.lake_tables()]
+        if contract.newest is not None:
+            tables.append(f"newest.table {contract.newest.table}")
+        for table in tables:
+            other = owners.setdefault(table, contract.dataset)
             if other != contract.dataset:
                 raise ContractError(
-                    f"{contract.dataset}.toml: lake table {table.name} belongs to {other}: "
-                    "name it otherwise"
+                    f"{contract.dataset}.toml: {table} belongs to {other}: name it otherwise"
                 )
 
 
@@ -421,6 +440,7 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         if c.type not in TYPES
     ]
     faults += _place_faults(contract)
+    faults += _newest_faults(contract, names)
     faults += [
         f"require_one: {name!r} is not a column"
         for group in contract.require_one
@@ -463,6 +483,26 @@ def _place_faults(contract: Contract) -> Iterator[str]:
                 f"places: {place.latitude} and {place.longitude} share values in their box, so that "
                 "they could not be told apart where they are exchanged: make it smaller"
             )
+
+
+def _newest_faults(contract: Contract, names: list[str]) -> Iterator[str]:
+    """What is wrong with the table that shows the newest run."""
+    newest = contract.newest
+    if newest is None:
+        return
+    if contract.kind is not Kind.SNAPSHOT:
+        yield f"newest shows the newest run of a snapshot: a {contract.kind} has none"
+    if contract.time_column is None:
+        yield "newest needs time_column: of two rows of a key the newer is shown"
+    if not _IDENTIFIER.fullmatch(newest.table):
+        yield f"newest.table {newest.table!r}: a-z, 0-9 and _ only"
+    if not newest.key:
+        yield "newest.key must name columns"
+    yield from (f"newest.key {name!r} is not a column" for name in newest.key if name not in names)
+    taken = [name for name in names if name in NEWEST_ADDED]
+    yield from (f"column {name}: newest.table has another of that name" for name in taken)
+    if contract.bounds.rows_max > NEWEST_ROWS_MOST:
+        yield f"newest needs bounds.rows_max of {NEWEST_ROWS_MOST} at most"
 
 
 def _stream_faults(contract: Contract) -> Iterator[str]:
@@ -532,6 +572,7 @@ _SECRET = re.compile(r"[a-z][a-z0-9-]{0,59}")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _OUR_HEADERS = ("accept", "accept-encoding", "user-agent", "host", "if-none-match")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def _slice_faults(contract: Contract) -> list[str]:

@@ -81,9 +81,14 @@ def pending_replay(dataset: str, slot: str, replay: int) -> str:
     return f"replays/{dataset}/{slot}/replay-{replay:014d}"
 
 
+def split_records(dataset: str) -> str:
+    """landing: the folder of a data set's split records."""
+    return f"splits/{dataset}/"
+
+
 def split_record(dataset: str, key: SplitKey) -> str:
     """landing: the record of a split, created only if absent, written last."""
-    return f"splits/{dataset}/{key}.json"
+    return f"{split_records(dataset)}{key}.json"
 
 
 def rejects(dataset: str, key: SplitKey, attempt: str) -> str:

@@ -26,6 +26,14 @@ def split(event: CloudEvent) -> None:
 
 
 @functions_framework.cloud_event
+def show(event: CloudEvent) -> None:
+    """Show a snapshot's newest run in reports."""
+    from functions.show import run
+
+    handle("show", event, run)
+
+
+@functions_framework.cloud_event
 def seal(event: CloudEvent) -> None:
     """Gather the slots of a system that changed into manifests."""
     from functions.seal import run

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog import delivery
+from catalog import delivery, names
+from catalog.contract import Contract
 from infra_pulumi.accounts import PUSH, Accounts
 from infra_pulumi.functions import Functions
 from infra_pulumi.messaging import DEAD_LETTERS, NEVER, Messaging
@@ -21,7 +23,7 @@ NOTIFICATIONS = (
     ("landing", "manifests/", "submit"),
     ("lake", "receipts/", "load"),
 )
-"""Zone, prefix of the object's name, topic."""
+"""Zone, prefix of the object's name, topic: what every stack has."""
 
 _SNAPSHOT = 'attributes.kind = "snapshot"'
 
@@ -49,6 +51,7 @@ PUSHES = (
 class DeliveryArgs:
     """What the arrows join."""
 
+    contracts: Mapping[str, Contract]
     zones: Zones
     messaging: Messaging
     functions: Functions
@@ -66,12 +69,14 @@ class Delivery(pulumi.ComponentResource):
         super().__init__("citypulse:infra:Delivery", name, None, opts)
         self._args = args
         agent = gcp.storage.get_project_service_account_output()
-        grants = {topic: self._may_notify(topic, agent) for topic in ("split", "submit", "load")}
+        grants = {
+            topic: self._may_notify(topic, agent) for topic in ("split", "show", "submit", "load")
+        }
         for push in PUSHES:
             self._subscribe(push)
-        for zone, prefix, topic in NOTIFICATIONS:
+        for zone, prefix, topic in (*NOTIFICATIONS, *_shown(args.contracts)):
             gcp.storage.Notification(
-                f"{zone}-{prefix.strip('/')}",
+                f"{zone}-{prefix.strip('/').replace('/', '-')}",
                 bucket=args.zones.name(zone),
                 object_name_prefix=prefix,
                 topic=args.messaging.topics[topic].id,
@@ -131,6 +136,13 @@ class Delivery(pulumi.ComponentResource):
             member=args.messaging.agent,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _shown(contracts: Mapping[str, Contract]) -> Iterator[tuple[str, str, str]]:
+    """The split records of the data sets whose newest run is shown, as `NOTIFICATIONS` has them."""
+    for contract in contracts.values():
+        if contract.newest is not None and not contract.retired:
+            yield "landing", names.split_records(contract.dataset), "show"
 
 
 def _seconds(span: timedelta) -> str:

@@ -10,7 +10,7 @@ import pulumi_gcp as gcp
 from infra_pulumi.config import StackConfig
 from infra_pulumi.warehouse import Warehouse
 
-TOPICS = ("ingest", "split", "seal", "submit", "load", "sweep", "events", "dead-letters")
+TOPICS = ("ingest", "split", "show", "seal", "submit", "load", "sweep", "events", "dead-letters")
 DEAD_LETTERS = "dead-letters"
 NEVER = gcp.pubsub.SubscriptionExpirationPolicyArgs(ttl="")
 

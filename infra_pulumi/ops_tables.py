@@ -86,6 +86,19 @@ LOCK = OpsTable(
     ),
 )
 
+SHOWN = OpsTable(
+    "shown",
+    "One row per data set whose newest run is shown at once. Written with its table, by show alone.",
+    (
+        ("dataset", "STRING!", "Data set"),
+        ("run", "STRING", "Run that is shown; .r and a number where it was replayed"),
+        ("shown_rows", "INT64", "Rows of the table"),
+        ("data_as_of", "TIMESTAMP", "Newest report of the run"),
+        ("origin", "STRING", "publisher, sample or synthetic"),
+        ("shown_at", "TIMESTAMP", "Publish time of the message that showed it"),
+    ),
+)
+
 EVENTS = OpsTable(
     "events",
     "Telemetry, at least once: deduplicate by event_id. Never the truth.",
@@ -121,4 +134,4 @@ REPORT_RUNS = OpsTable(
     ),
 )
 
-OPS_TABLES = (LOADS, LOCK, EVENTS, DEAD_LETTERS, REPORT_RUNS)
+OPS_TABLES = (LOADS, LOCK, SHOWN, EVENTS, DEAD_LETTERS, REPORT_RUNS)

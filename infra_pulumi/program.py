@@ -76,7 +76,9 @@ def build(config: StackConfig) -> None:
         "functions", FunctionsArgs(config, archive, zones, accounts, spark, keys, settle), after
     )
     serving = Serving("serving", ServingArgs(config, functions, zones, accounts, warehouse), after)
-    Delivery("delivery", DeliveryArgs(zones, messaging, functions, accounts, settle))
+    Delivery(
+        "delivery", DeliveryArgs(sources.contracts, zones, messaging, functions, accounts, settle)
+    )
     Streams("streams", StreamsArgs(sources.contracts, zones, messaging, settle), after)
     Reports("reports", ReportsArgs(config, sources.sql, accounts, grants))
     Schedules(

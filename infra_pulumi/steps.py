@@ -58,6 +58,15 @@ STEPS = (
         publishes=("seal",),
     ),
     Step(
+        "show",
+        "show",
+        "shows a snapshot's newest run",
+        max_instances=1,  # two scripts at once would cancel each other
+        buckets={"landing": READ},
+        datasets={"ops": EDIT, "reports": EDIT},
+        project_roles=(_JOBS,),
+    ),
+    Step(
         "seal",
         "seal",
         "gathers changed slots into manifests",

@@ -10,7 +10,9 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
+from catalog import newest
 from catalog.contract import Contract
+from catalog.records import TableColumn
 from infra_pulumi.config import StackConfig
 from infra_pulumi.lake_schema import Schemas, refuse_loss, schemas
 from infra_pulumi.ops_tables import OPS_TABLES
@@ -67,6 +69,8 @@ class Warehouse(pulumi.ComponentResource):
             for contract in args.contracts.values()
             for name, table in self._lake_tables(contract)
         }
+        for contract in args.contracts.values():
+            self._shown(contract)
         # Told only once the tables are so: what a refused deployment gave out would pass the next.
         made = pulumi.Output.all(*(table.id for table in self.lake.values()))
         self.schemas: pulumi.Output[Schemas] = made.apply(lambda _: now)
@@ -88,18 +92,24 @@ class Warehouse(pulumi.ComponentResource):
         for told in contract.lake_tables():
             table = declared.get(told.name)
             text = table.description if table else f"Rows of {contract.dataset} that were rejected"
-            fields = [
-                {
-                    "name": c.name,
-                    "type": c.type,
-                    "mode": c.mode,
-                    "description": f"{c.description} [{c.unit}]" if c.unit else c.description,
-                }
-                for c in told.columns
-            ]
+            fields = _fields(told.columns)
             partition = (table.partition if table else "MONTH", "slot_start")
             cluster = table.cluster if table else ()
             yield told.name, self._table("lake", told.name, text, fields, cluster, partition)
+
+    def _shown(self, contract: Contract) -> None:
+        """The table of a data set's newest run; never protected, as the next fetch fills it anew."""
+        if contract.newest is None:
+            return
+        gcp.bigquery.Table(
+            f"reports.{contract.newest.table}",
+            dataset_id=self.datasets["reports"].dataset_id,
+            table_id=contract.newest.table,
+            description=contract.newest.description,
+            schema=json.dumps(_fields(newest.columns(contract, contract.newest))),
+            deletion_protection=False,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
     def _table(
         self,
@@ -128,3 +138,16 @@ class Warehouse(pulumi.ComponentResource):
     def _kept(self, dataset: str, schema: str) -> pulumi.Input[str]:
         """A schema; one of the lake only once it is known that no column is lost."""
         return self._safe.apply(lambda _: schema) if dataset == "lake" else schema
+
+
+def _fields(columns: Iterable[TableColumn]) -> list[dict[str, Any]]:
+    """Columns as BigQuery's API takes a schema."""
+    return [
+        {
+            "name": c.name,
+            "type": c.type,
+            "mode": c.mode,
+            "description": f"{c.description} [{c.unit}]" if c.unit else c.description,
+        }
+        for c in columns
+    ]

@@ -137,6 +137,13 @@ STATIONS = (DATASETS / "velib_stations.toml").read_text(encoding="utf-8")
         (("\nindex = ", '\nurls = ["https://opendata.paris.fr/x"]\nindex = '), "GBFS: name urls"),
         (('index = "https', 'index = "http'), "https only"),
         (("smovengo.cloud/", "smovengo.fr/"), "source.hosts"),
+        (('table = "velib_now"', 'table = "Velib now"'), "a-z, 0-9 and _ only"),
+        (('key = ["stationcode"]', 'key = ["code"]'), "newest.key 'code' is not a column"),
+        (('key = ["stationcode"]', "key = []"), "newest.key must name columns"),
+        (('name = "insee"', 'name = "origin"'), "column origin: newest.table has another"),
+        (("rows_max = 20_000", "rows_max = 20_001"), "newest needs bounds.rows_max of 20000"),
+        (('time_column = "duedate"\n', ""), "newest needs time_column"),
+        (('kind = "snapshot"', 'kind = "increments"'), "an? increments has none"),
     ],
 )
 def test_a_broken_snapshot_names_the_facet(
@@ -224,6 +231,14 @@ def test_one_lake_table_has_one_owner(tmp_path: Path) -> None:
     write(tmp_path, SITES)
     write(tmp_path, SITES.replace('"paris_wifi_sites"', '"twin"'), "twin")
     with pytest.raises(ContractError, match="wifi_sites belongs to paris_wifi_sites"):
+        load_all(tmp_path)
+
+
+def test_one_table_of_newest_rows_has_one_owner(tmp_path: Path) -> None:
+    twin = STATIONS.replace('"velib_stations"', '"twin"').replace('name = "velib_', 'name = "twin_')
+    write(tmp_path, STATIONS, "velib_stations")
+    write(tmp_path, twin, "twin")
+    with pytest.raises(ContractError, match=r"newest.table velib_now belongs to twin"):
         load_all(tmp_path)
 
 

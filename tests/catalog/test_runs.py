@@ -139,6 +139,7 @@ def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
     }
     triggers = {
         "split": [("raw", "runs/"), ("raw", "streams/")],
+        "show": [("landing", names.split_records("d"))],
         "submit": [("landing", "manifests/")],
         "load": [("lake", "receipts/")],
     }
@@ -150,4 +151,6 @@ def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
         for bucket, prefix in prefixes
         if zone == bucket and name.startswith(prefix)
     }
-    assert fed == {("download", "split"), ("seal", "submit"), ("job", "load")}
+    assert fed == {
+        ("download", "split"), ("split", "show"), ("seal", "submit"), ("job", "load"),
+    }  # fmt: skip

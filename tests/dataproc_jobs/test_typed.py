@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from catalog.contract import load_all
 from catalog.runs import Run
 from functions import rows
+from functions.typed import castable
 
 PARIS = ZoneInfo("Europe/Paris")
 CONTRACT = load_all()["paris_wifi_usage"]
@@ -120,6 +121,19 @@ def test_split_judges_the_same(kind, text, value, fault) -> None:  # type: ignor
         told = rows.instant(cleaned[0] or "", PARIS)
         assert told is not None
         assert told.astimezone(UTC) == value
+
+
+@pytest.mark.parametrize(("kind", "text", "value", "fault"), CASES)
+def test_show_reads_the_same(kind, text, value, fault) -> None:  # type: ignore[no-untyped-def]
+    """Of what split accepts: the text that BigQuery casts is that of the job's value."""
+    if fault is not None:
+        return
+    column = type(CONTRACT.columns[0])(name="v", type=kind, description="")
+    (cleaned,) = rows.ColumnCheck(column, CONTRACT, RUN).clean([text or ""])
+    cast = {"integer": int, "float": float, "boolean": "true".__eq__, "date": date.fromisoformat,
+            "timestamp": datetime.fromisoformat}.get(kind, str)  # fmt: skip
+    told = castable(kind, cleaned, PARIS)
+    assert (None if told is None else cast(told)) == value
 
 
 def test_a_required_value_that_is_empty_rejects_the_row(spark: SparkSession) -> None:

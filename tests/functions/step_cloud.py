@@ -55,7 +55,11 @@ OPS = """
 CREATE SCHEMA IF NOT EXISTS ops;
 CREATE SCHEMA IF NOT EXISTS lake;
 CREATE SCHEMA IF NOT EXISTS staging;
+CREATE SCHEMA IF NOT EXISTS reports;
 CREATE TABLE IF NOT EXISTS ops.lock (system STRING, holder STRING, taken TIMESTAMP);
+CREATE TABLE IF NOT EXISTS ops.shown (
+  dataset STRING, run STRING, shown_rows INT64, data_as_of TIMESTAMP, origin STRING, shown_at TIMESTAMP
+);
 CREATE TABLE IF NOT EXISTS ops.loads (
   dataset STRING, slot STRING, slot_start STRING, system STRING, version STRING, revision STRING,
   manifest STRING, run STRING, rows_in INT64, rows_out INT64, rejected INT64, rejects STRING,

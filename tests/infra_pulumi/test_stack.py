@@ -98,6 +98,7 @@ def test_notifications_lead_from_each_zone_to_another_step(stack: list[Resource]
         ("demo-raw", "runs/", "split"),
         ("demo-raw", "streams/", "split"),
         ("demo-landing", "manifests/", "submit"),
+        ("demo-landing", "splits/velib_stations/", "show"),
         ("demo-lake", "receipts/", "load"),
     }
     for told in of(stack, "Notification").values():
