@@ -101,14 +101,15 @@ END IF;
 
 _RAISE = """\
 UPDATE ops.loads AS l
-SET version = n.version, run = n.run
+SET version = n.version, run = n.run, runs = n.runs
 FROM (
   SELECT
     JSON_VALUE(s, '$.dataset') AS dataset,
     JSON_VALUE(s, '$.slot') AS slot,
     JSON_VALUE(s, '$.version') AS version,
     JSON_VALUE(s, '$.revision') AS revision,
-    JSON_VALUE(s, '$.run') AS run
+    JSON_VALUE(s, '$.run') AS run,
+    CAST(JSON_VALUE(s, '$.runs') AS INT64) AS runs
   FROM UNNEST(JSON_QUERY_ARRAY(@slots)) AS s
 ) AS n
 WHERE l.system = @system
@@ -132,7 +133,7 @@ WHERE system = @system;
 """
 
 
-def _wanted(slot: SlotParts) -> dict[str, str]:
+def _wanted(slot: SlotParts) -> dict[str, str | int]:
     """What the UPDATE needs of a slot."""
     return {
         "dataset": slot.dataset,
@@ -140,6 +141,7 @@ def _wanted(slot: SlotParts) -> dict[str, str]:
         "version": slot.version,
         "revision": slot.revision,
         "run": slot.run,
+        "runs": len(slot.parts),
     }
 
 

@@ -63,6 +63,7 @@ LOADS = OpsTable(
         ("revision", "STRING!", "Hash of the parts that count"),
         ("manifest", "STRING", "Manifest that was loaded last"),
         ("run", "STRING", "Newest run among the parts"),
+        ("runs", "INT64", "Runs whose parts count in the slot itself: fetches of a snapshot"),
         ("rows_in", "INT64", "Rows of the runs that count, good and bad"),
         ("rows_out", "INT64", "Rows of the base table"),
         ("rejected", "INT64", "Rows rejected by split or job"),

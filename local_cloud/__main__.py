@@ -1,4 +1,4 @@
-"""`python -m local_cloud demo`, `… try DATASET FILE…` and `… export --rows N --out FILE`."""
+"""`python -m local_cloud demo`, `… try DATASET FILE…`, `… export …` and `… snapshots …`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from itertools import islice
 from pathlib import Path
 
 from catalog.contract import ContractError, load_all
@@ -16,8 +17,11 @@ from catalog.reports import ReportError, load_reports
 from local_cloud import demo, trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.pubsub import ReceivedMessage
+from local_cloud.synthetic.bike_layouts import export as snapshot_export
+from local_cloud.synthetic.bike_layouts import gbfs
 from local_cloud.synthetic.faults import Fault
 from local_cloud.synthetic.layouts import Layout
+from local_cloud.synthetic.snapshots import TICKS_A_DAY, Network, snapshots
 from local_cloud.synthetic.usage import Export, Order, write
 
 _PATIENCE_SECONDS = 3_600.0
@@ -31,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _demo_options(commands.add_parser("demo", help="the pipeline from publisher to report"))
     _try_options(commands.add_parser("try", help="your own files through the real steps"))
     _export_options(commands.add_parser("export", help="a made-up Paris Wi-Fi usage export"))
+    _snapshot_options(commands.add_parser("snapshots", help="made-up snapshots of Vélib' stations"))
     options = parser.parse_args(arguments)
     return int(options.run(options))
 
@@ -147,6 +152,39 @@ def _export(options: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _snapshot_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `snapshots`."""
+    parser.add_argument("--stations", type=int, default=1_500, help="1,500 if not said")
+    parser.add_argument(
+        "--days", type=float, default=1.0, help="six snapshots an hour, for so long"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="made if need be")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other movement")
+    parser.add_argument("--first", type=_day, default="2025-06-05", help="first day, UTC")
+    parser.add_argument("--gbfs", action="store_true", help="the pair of GBFS, not the export")
+    parser.set_defaults(run=_snapshots)
+
+
+def _snapshots(options: argparse.Namespace) -> int:
+    """Run `snapshots`: a file or two for each tick, named by its time."""
+    first = datetime.combine(options.first, time(0, 9), UTC)
+    try:
+        made = snapshots(Network(first, options.stations, options.seed))
+        options.out.mkdir(parents=True, exist_ok=True)
+        for each in islice(made, round(options.days * TICKS_A_DAY)):
+            name = each.tick.strftime("%Y%m%dT%H%M%SZ")
+            pair = gbfs(each) if options.gbfs else (snapshot_export(each),)
+            for kind, body in zip(_FEEDS if options.gbfs else ("stations",), pair, strict=True):
+                (options.out / f"{name}_{kind}.json").write_bytes(body)
+    except ValueError as error:
+        print(f"snapshots: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+_FEEDS = ("station_information", "station_status")
 
 
 def _log(message: ReceivedMessage) -> None:

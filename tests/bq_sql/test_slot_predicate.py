@@ -10,9 +10,10 @@ from sqlglot import exp
 
 from catalog.contract import Contract, load_all, systems
 from catalog.records import Counts, Manifest, Origin, SlotParts
+from catalog.reports import load_reports
 from catalog.versions import Version
 from functions.swap import swap_script
-from tests.bq_sql.predicates import parsed, unbounded
+from tests.bq_sql.predicates import parsed, scopes, tables, unbounded
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = sorted((REPOSITORY / "bq_sql").rglob("*.sql"))
@@ -22,6 +23,18 @@ NOW = datetime(2025, 6, 5, tzinfo=UTC)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parts[-3]}/{path.name}")
 def test_reports_and_checks_name_their_slots(path: Path) -> None:
     assert unbounded(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("system", sorted(path.name for path in (REPOSITORY / "bq_sql").iterdir()))
+def test_a_report_of_events_reads_the_days_that_it_declares(system: str) -> None:
+    """Telemetry grows for ever and is nobody's truth: a report of it reads a window."""
+    for report in load_reports(REPOSITORY / "bq_sql" / system):
+        for scope in (each for one in parsed(report.select) for each in scopes(one)):
+            read = [table for table in tables(scope) if (table.db, table.name) == ("ops", "events")]
+            days = f"INTERVAL '{report.declared.window_days}' DAY"
+            where = scope.args.get("where")
+            held = [each.sql("bigquery") for each in where.this.flatten()] if where else []
+            assert not read or f"`at` >= TIMESTAMP_SUB(@run_time, {days})" in held, report.name
 
 
 def test_the_reports_read_the_lake() -> None:

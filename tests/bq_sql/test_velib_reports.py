@@ -53,14 +53,15 @@ CHANGES = (
     change(FIVE, "9020", NINE, name="Place neuve"),
 )
 LEDGER = (
-    loaded("velib_stations", MARCH, 6, system="velib", newest="2025-03-01T10:57:00Z"),
+    loaded("velib_stations", MARCH, 6, system="velib", runs=1, newest="2025-03-01T10:57:00Z"),
     loaded("velib_stations", TWO, 19, rows_in=24, duplicates=4, rejected=1, revised=2,
-           system="velib", newest="2025-06-05T02:57:00Z"),
-    loaded("velib_stations", THREE, 19, system="velib", newest="2025-06-05T03:57:00Z"),
-    loaded("velib_stations", FIVE, 13, system="velib", newest="2025-06-05T05:57:00Z",
+           system="velib", runs=6, newest="2025-06-05T02:57:00Z"),
+    loaded("velib_stations", THREE, 19, system="velib", runs=3, newest="2025-06-05T03:57:00Z"),
+    loaded("velib_stations", FIVE, 13, system="velib", runs=1, newest="2025-06-05T05:57:00Z",
            origin="sample"),
 )  # fmt: skip
 EVENTS = (
+    accepted("20240502T035900Z", "accepted", "stationcode", "gone for 400 days"),
     *(accepted(f"20250605T02{minute}00Z") for minute in ("09", "19", "29", "39", "49", "59")),
     *(accepted(f"20250605T03{minute}00Z") for minute in ("09", "19", "39")),
     accepted("20250605T034900Z", "refused", "stationcode", "Dernière"),

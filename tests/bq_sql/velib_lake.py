@@ -126,7 +126,7 @@ def accepted(run: str, outcome: str = "accepted", *header: str, unknown: str = "
     file = {"header": header, "unknown": {unknown: 'as "stationcode": 1'} if unknown else {}}
     return {
         "event_id": f"{run} {outcome}",
-        "at": "2025-06-05T06:00:00Z",
+        "at": datetime.strptime(run, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).isoformat(),
         "step": "split",
         "outcome": outcome,
         "dataset": "velib_stations",

@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS ops.shown (
 );
 CREATE TABLE IF NOT EXISTS ops.loads (
   dataset STRING, slot STRING, slot_start STRING, system STRING, version STRING, revision STRING,
-  manifest STRING, run STRING, rows_in INT64, rows_out INT64, rejected INT64, rejects STRING,
+  manifest STRING, run STRING, runs INT64, rows_in INT64, rows_out INT64, rejected INT64, rejects STRING,
   duplicates INT64, revised INT64, newest TIMESTAMP, origin STRING, loaded_at TIMESTAMP
 ) CLUSTER BY system, dataset;
 """

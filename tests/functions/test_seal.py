@@ -139,6 +139,22 @@ def test_a_snapshot_waits_until_its_slot_is_closed_and_adds_runs(toy: Toy) -> No
 
 
 @cloud
+def test_the_ledger_tells_the_runs_of_a_slot_itself(tabled: Toy) -> None:
+    """By a swap and by the UPDATE of an unchanged slot; a slot's context is not counted."""
+    first, second = "2025-06-05T00", "2025-06-05T01"
+    for run in ("20250605T000900Z", "20250605T001900Z"):
+        tabled.split(tabled.ticks, run, {first: [("a", 1)]})
+    tabled.split(tabled.tail, A, {"2025-06-03": [("a", 1)], "2025-06-04": [("b", 1)]})
+    tabled.split(tabled.ticks, "20250605T010900Z", {second: [("a", 1)]})
+    tabled.through()
+    assert {slot: row.runs for (_, slot), row in tabled.ledger().items()} == {
+        first: 2, second: 1, "2025-06-03": 1, "2025-06-04": 1,
+    }  # fmt: skip
+    tabled.split(tabled.ticks, "20250605T002900Z", {first: [("a", 1)]})
+    assert outcomes(tabled.seal()) == [(first, "unchanged")]
+    assert tabled.ledger()[tabled.ticks.dataset, first].runs == 3
+
+
 def test_lookback_reads_the_slot_before(toy: Toy) -> None:
     toy.split(toy.tail, B, {"2025-06-01": [("a", 1)], "2025-06-02": [("b", 1)]})
     first, second = toy.manifest(toy.sealed()).slots

@@ -1,9 +1,11 @@
 -- Grain: one row per hour from the first that is loaded to the last. Key: hour.
--- A fetch that did not take place is a gap and stays one: nothing is interpolated. Fetches are those
--- that ops.events tells were accepted; there are six ticks in an hour.
+-- A fetch that did not take place is a gap and stays one: nothing is interpolated. Fetches are the
+-- runs whose rows are loaded, by the ledger; there are six ticks in an hour. No clock is asked: an
+-- outage that lasts shows once an hour after it is loaded.
 WITH loaded AS (
   SELECT
     PARSE_TIMESTAMP('%Y-%m-%dT%H', slot) AS hour,
+    COALESCE(runs, 0) AS fetches,
     rows_in,
     rows_out,
     rejected,
@@ -23,17 +25,6 @@ calendar AS (
   ) AS b
   CROSS JOIN UNNEST(GENERATE_TIMESTAMP_ARRAY(b.first_hour, b.last_hour, INTERVAL 1 HOUR)) AS hour
 ),
-fetched AS (
-  SELECT
-    TIMESTAMP_TRUNC(PARSE_TIMESTAMP('%Y%m%dT%H%M%SZ', SUBSTR(run, 1, 16)), HOUR) AS hour,
-    COUNT(DISTINCT run) AS fetches
-  FROM ops.events
-  WHERE at >= TIMESTAMP '2015-01-01'
-    AND step = 'split'
-    AND outcome = 'accepted'
-    AND dataset = 'velib_stations'
-  GROUP BY hour
-),
 covered AS (
   SELECT
     slot_start AS hour,
@@ -49,11 +40,11 @@ SELECT
   DATE(c.hour, 'Europe/Paris') AS day,
   CASE
     WHEN COALESCE(l.rows_out, 0) = 0 THEN 'missing'
-    WHEN COALESCE(f.fetches, 0) < 6 THEN 'partial'
+    WHEN COALESCE(l.fetches, 0) < 6 THEN 'partial'
     ELSE 'complete'
   END AS state,
-  COALESCE(f.fetches, 0) AS fetches,
-  GREATEST(6 - COALESCE(f.fetches, 0), 0) AS missed_fetches,
+  COALESCE(l.fetches, 0) AS fetches,
+  GREATEST(6 - COALESCE(l.fetches, 0), 0) AS missed_fetches,
   COALESCE(v.stations, 0) AS stations,
   COALESCE(v.covered_ms, 0) / 3600000 AS covered_station_hours,
   SAFE_DIVIDE(v.covered_ms, v.stations * 3600000) * 100 AS covered_percent,
@@ -65,5 +56,4 @@ SELECT
   COALESCE(v.observations, 0) AS sample_size
 FROM calendar AS c
 LEFT JOIN loaded AS l ON l.hour = c.hour
-LEFT JOIN fetched AS f ON f.hour = c.hour
 LEFT JOIN covered AS v ON v.hour = c.hour

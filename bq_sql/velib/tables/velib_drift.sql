@@ -1,5 +1,5 @@
 -- Grain: one row per column name that a file had. Key: column_name. When each came and went, from what
--- the splits told of the files' headers. A name that the contract did not know was kept out then.
+-- the splits of 400 days told of the files' headers. A name that the contract did not know was kept out then.
 WITH splits AS (
   SELECT
     run,
@@ -7,7 +7,7 @@ WITH splits AS (
     file
   FROM ops.events
   CROSS JOIN UNNEST(JSON_QUERY_ARRAY(detail, '$.files')) AS file
-  WHERE at >= TIMESTAMP '2015-01-01'
+  WHERE at >= TIMESTAMP_SUB(@run_time, INTERVAL 400 DAY)
     AND step = 'split'
     AND outcome IN ('accepted', 'refused')
     AND dataset = 'velib_stations'
