@@ -50,7 +50,12 @@ PAGE_SECONDS = 60
 """How long a browser may show a page again without asking."""
 
 YEAR_SECONDS = 31_536_000
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
 
 
 def site(answers: Answers, contracts: Mapping[str, Contract]) -> Pages:
@@ -160,7 +165,9 @@ class Pages:
         response.set_etag(hashlib.sha256(body.encode()).hexdigest()[:32], weak=True)
         response.vary.add("Accept-Encoding")
         response.make_conditional(request)
-        if response.status_code == 200 and request.accept_encodings["gzip"]:
+        if response.status_code == 304:
+            response.set_data(b"")
+        elif request.accept_encodings["gzip"]:
             response.set_data(gzip.compress(body.encode(), 6, mtime=0))
             response.headers["Content-Encoding"] = "gzip"
         return response
