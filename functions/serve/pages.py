@@ -26,7 +26,7 @@ from catalog.pages import Dashboard, load_pages
 from functions.serve.answers import Answers
 from functions.serve.problems import BadRequest
 from functions.serve.questions import Source
-from functions.serve.views import page_view
+from functions.serve.views import PageView, page_view
 
 HERE = Path(__file__).parent
 DASHBOARDS = HERE.parents[1] / "dashboards"
@@ -135,8 +135,15 @@ class Pages:
 
     def page(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> str:
         """A page; raises KeyError for one that is none, BadRequest for what cannot be chosen."""
-        view = page_view(self.dashboards[name], self._source, self._contracts, parameters)
-        return self._filled("page.html", title=view.page.title, current=name, view=view)
+        return self.shown(self.view(name, parameters))
+
+    def view(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> PageView:
+        """What a page shows, for whoever draws it otherwise; raises as `page` does."""
+        return page_view(self.dashboards[name], self._source, self._contracts, parameters)
+
+    def shown(self, view: PageView) -> str:
+        """A page as HTML."""
+        return self._filled("page.html", title=view.page.title, current=view.name, view=view)
 
     def problem(self, title: str, detail: str) -> str:
         """A page that says what is wrong with a request."""
