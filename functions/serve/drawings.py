@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
     "axisX": {"grid": False},
     "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": 0,
               "titleY": -14, "domain": False, "ticks": False},
-    "legend": {"orient": "top", "offset": 30, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "legend": {"orient": "top", "offset": 36, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "mark": {"color": PALETTE[0]},
     "text": {"fontSize": 11},
 }  # fmt: skip

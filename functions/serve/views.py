@@ -108,8 +108,9 @@ class Rows:
 
     @property
     def shown_rows(self) -> str:
-        """How many rows the table has."""
-        return words.counted(len(self.rows), "row")
+        """How many rows the table has, or that it has the first of them."""
+        count = words.counted(len(self.rows), "row")
+        return f"the first {count}" if len(self.rows) == ROWS_SHOWN else count
 
 
 @dataclass(frozen=True)
