@@ -6,7 +6,7 @@ document becomes a picture without a browser.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +30,6 @@ LOCALE = {
 
 CONFIG: dict[str, Any] = {
     "background": None,
-    "autosize": {"type": "fit-x", "contains": "padding"},
     "font": "system-ui, sans-serif",
     "range": {"category": list(PALETTE)},
     "view": {"stroke": None},
@@ -38,11 +37,17 @@ CONFIG: dict[str, Any] = {
     "axisX": {"grid": False},
     "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": 0,
               "titleY": -14, "domain": False, "ticks": False},
-    "legend": {"orient": "top", "offset": 30, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+    "legend": {"orient": "top", "offset": 36, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
     "mark": {"color": PALETTE[0]},
     "text": {"fontSize": 11},
 }  # fmt: skip
 """The look of all charts; colours of text and lines follow the reader's light or dark."""
+
+_FRAME = {
+    "width": "container",
+    "height": 300,
+    "autosize": {"type": "fit-x", "contains": "padding"},
+}
 
 
 def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, Any]:
@@ -54,7 +59,8 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
         {column.name: _plain(value) for column, value in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
-    whole = {"width": "container", "height": 300} | _titled(drawing, labels, tips)
+    whole = _FRAME | _titled(drawing, labels, tips)
+    whole["height"] = _height(whole, rows)
     return {
         "$schema": SCHEMA,
         "description": f"{chart.title}. {chart.note}",
@@ -84,6 +90,15 @@ def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) ->
     if "mark" in made and "encoding" in made:
         made["encoding"] = {"tooltip": tips, **made["encoding"]}
     return made
+
+
+def _height(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
+    """A chart's height in pixels; of one that has a step for each value of y, as many as it has."""
+    height = whole["height"]
+    if not isinstance(height, dict):
+        return int(height)
+    field = whole["encoding"]["y"]["field"]
+    return int(height["step"]) * max(1, len({row[field] for row in rows}))
 
 
 def _label(text: str, column: ReportColumn) -> str:
