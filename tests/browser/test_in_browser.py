@@ -147,18 +147,16 @@ def test_the_keyboard_reaches_everything(reader: BrowserContext, site: str, name
     page = reader.new_page()
     opened(page, f"{site}/{name}")
     there = page.evaluate(FOCUSABLE)
-    reached: set[int] = set()
-    unseen = []
+    reached: dict[int, bool] = {}
     for _ in range(4 * len(there)):
         page.keyboard.press("Tab")
-        number, outlined, told = page.evaluate(FOCUSED)
-        if number is None or len(reached) == len(there):
+        number, outlined = page.evaluate(FOCUSED)
+        if number is None:
             break
-        reached.add(number)
-        if not outlined:
-            unseen.append(told)
+        # A field of a date has several stops, the last of which is inside the browser's own button.
+        reached[number] = outlined or reached.get(number, False)
     assert [told for number, told in enumerate(there) if number not in reached] == []
-    assert unseen == []
+    assert [there[number] for number, outlined in reached.items() if not outlined] == []
 
 
 def test_the_first_key_leads_past_the_menu(reader: BrowserContext, site: str) -> None:
@@ -269,7 +267,7 @@ FOCUSED = """() => {
   const number = window.focusables.indexOf(one);
   const style = getComputedStyle(one);
   const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
-  return [number < 0 ? null : number, outlined, one.outerHTML.slice(0, 120)];
+  return [number < 0 ? null : number, outlined];
 }"""
 
 
