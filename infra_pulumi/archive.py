@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_OURS = (".py", ".sql", ".html", ".css", ".js")
+_OURS = (".py", ".sql", ".html", ".css", ".js", ".svg", ".txt")
 """What code is made of: modules, and what they read beside them."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -21,6 +21,7 @@ from catalog.contract import load_all, systems
 from catalog.records import Outcome, SplitRecord
 from local_cloud.authority import Authority
 from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.pictures import write_pages
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import ReceivedMessage
 from local_cloud.synthetic.faults import Fault
@@ -35,6 +36,7 @@ _HOURS = (
 )
 """Each day's hours in which the schedule fires: both fetches, then seal, reports and sweep."""
 
+_PAGES = REPOSITORY / "build" / "demo"
 _SAMPLES = REPOSITORY / "tests" / "data"
 _SESSIONS = Export(
     6_000, 1, date(2024, 4, 1), date(2024, 8, 28), Order.TIME,
@@ -69,6 +71,8 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
             _publish(cloud, day)
             _fire(cloud, day)
         checks = _summary(cloud)
+        drawn = write_pages(cloud.bigquery, cloud.clock.now(), _PAGES)
+        _say(f"\n{len(drawn)} charts and the pages they stand on: {_PAGES / 'index.html'}")
         _say(f"\n{time.monotonic() - begin:.0f} s in all")
         if serve:
             _stay(cloud)

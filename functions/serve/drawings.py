@@ -30,7 +30,6 @@ LOCALE = {
 
 CONFIG: dict[str, Any] = {
     "background": None,
-    "autosize": {"type": "fit-x", "contains": "padding"},
     "font": "system-ui, sans-serif",
     "range": {"category": list(PALETTE)},
     "view": {"stroke": None},
@@ -44,6 +43,12 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 """The look of all charts; colours of text and lines follow the reader's light or dark."""
 
+_FRAME = {
+    "width": "container",
+    "height": 300,
+    "autosize": {"type": "fit-x", "contains": "padding"},
+}
+
 
 def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, Any]:
     """The specification of a chart with its rows, a title with unit on every channel, and tips."""
@@ -54,7 +59,7 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
         {column.name: _plain(value) for column, value in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
-    whole = {"width": "container", "height": 300} | _titled(drawing, labels, tips)
+    whole = _FRAME | _titled(drawing, labels, tips)
     return {
         "$schema": SCHEMA,
         "description": f"{chart.title}. {chart.note}",

@@ -26,7 +26,7 @@ from catalog.pages import Dashboard, load_pages
 from functions.serve.answers import Answers
 from functions.serve.problems import BadRequest
 from functions.serve.questions import Source
-from functions.serve.views import page_view
+from functions.serve.views import PageView, page_view
 
 HERE = Path(__file__).parent
 DASHBOARDS = HERE.parents[1] / "dashboards"
@@ -50,7 +50,12 @@ PAGE_SECONDS = 60
 """How long a browser may show a page again without asking."""
 
 YEAR_SECONDS = 31_536_000
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
 
 
 def site(answers: Answers, contracts: Mapping[str, Contract]) -> Pages:
@@ -130,8 +135,15 @@ class Pages:
 
     def page(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> str:
         """A page; raises KeyError for one that is none, BadRequest for what cannot be chosen."""
-        view = page_view(self.dashboards[name], self._source, self._contracts, parameters)
-        return self._filled("page.html", title=view.page.title, current=name, view=view)
+        return self.shown(self.view(name, parameters))
+
+    def view(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> PageView:
+        """What a page shows, for whoever draws it otherwise; raises as `page` does."""
+        return page_view(self.dashboards[name], self._source, self._contracts, parameters)
+
+    def shown(self, view: PageView) -> str:
+        """A page as HTML."""
+        return self._filled("page.html", title=view.page.title, current=view.name, view=view)
 
     def problem(self, title: str, detail: str) -> str:
         """A page that says what is wrong with a request."""
@@ -160,7 +172,9 @@ class Pages:
         response.set_etag(hashlib.sha256(body.encode()).hexdigest()[:32], weak=True)
         response.vary.add("Accept-Encoding")
         response.make_conditional(request)
-        if response.status_code == 200 and request.accept_encodings["gzip"]:
+        if response.status_code == 304:
+            response.set_data(b"")
+        elif request.accept_encodings["gzip"]:
             response.set_data(gzip.compress(body.encode(), 6, mtime=0))
             response.headers["Content-Encoding"] = "gzip"
         return response

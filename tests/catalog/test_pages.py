@@ -16,8 +16,8 @@ DECLARED = {name: each.declared for name, each in shown(REPOSITORY / "bq_sql").i
 PAGES = load_pages(REPOSITORY / "dashboards", DECLARED)
 
 
-def column(name: str, type: str) -> ReportColumn:
-    return ReportColumn(name=name, type=type, description=name)
+def column(name: str, kind: str) -> ReportColumn:
+    return ReportColumn(name=name, type=kind, description=name)
 
 
 REPORTS = {

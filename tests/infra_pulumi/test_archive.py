@@ -57,7 +57,7 @@ def test_holds_code_and_contracts_alone(tmp_path: Path) -> None:
         "main.py", "requirements.txt", "functions", "catalog", "bq_sql",
     }  # fmt: skip
     assert {Path(name).suffix for name in names} <= {
-        ".py", ".sql", ".toml", ".txt", ".html", ".css", ".js",
+        ".py", ".sql", ".toml", ".txt", ".html", ".css", ".js", ".svg",
     }  # fmt: skip
     assert not [name for name in names if name.startswith("bq_sql/") and name.endswith(".sql")]
     assert set(DECLARED) <= set(names)

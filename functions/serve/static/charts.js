@@ -12,7 +12,9 @@ function colours() {
   const ink = of("--ink");
   const soft = of("--soft");
   const line = of("--line");
+  const bright = ["#56a8e0", "#e69f00", "#2fbf93", "#e39cc4", "#8fd0f5", "#f0803c", "#b0b0b0", "#d4c52a"];
   return {
+    ...(dark.matches ? { range: { category: bright }, mark: { color: bright[0] } } : {}),
     axis: { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft },
     legend: { labelColor: ink, titleColor: ink },
     title: { color: ink },
@@ -50,16 +52,16 @@ async function draw(block) {
   const config = { ...own };
   for (const part of Object.keys(set)) config[part] = { ...(own[part] ?? {}), ...set[part] };
   config.legend.columns = Math.max(2, Math.floor(place.clientWidth / 130));
-  const drawn = await vegaEmbed(place, { ...spec, config }, {
+  await vegaEmbed(place, { ...spec, config }, {
     mode: "vega-lite",
     actions: false,
     ast: true,
     defaultStyle: false,
     renderer: "svg",
+    logLevel: vega.Error,
     tooltip: show,
     formatLocale: spec.usermeta.locale,
   });
-  return drawn;
 }
 
 async function drawAll() {

@@ -1,0 +1,136 @@
+"""Every page as a file that opens from disk, and every chart of it as a picture, without a browser.
+
+A picture says in itself what the page says beside the chart: origin, sample size, how far the data
+reach, and whose they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from google.cloud import bigquery
+
+from catalog.contract import load_all
+from catalog.pages import load_pages
+from functions.clients import Clients
+from functions.serve.answers import Answers
+from functions.serve.declared import shown
+from functions.serve.drawings import LOCALE
+from functions.serve.pages import DASHBOARDS, Links, Pages, static_files
+from functions.serve.questions import Source
+from functions.serve.views import PageView, Rows
+
+_WIDTH, _SCALE = 720, 1.5
+_LINE = 130
+"""Characters of a line under a picture's title."""
+
+
+def write_pages(client: bigquery.Client, now: datetime, folder: Path) -> list[Path]:
+    """Write all pages, their files and a PNG of each chart that has rows; gives the pictures.
+
+    `now` is the time that the age of the data is told by.
+    """
+    pages = _pages(client, now)
+    (folder / "assets").mkdir(parents=True, exist_ok=True)
+    for each in static_files().values():
+        (folder / "assets" / each.name).write_bytes(each.body)
+    (folder / "index.html").write_text(pages.index(), encoding="utf-8")
+    drawn = []
+    for name in pages.dashboards:
+        view = pages.view(name)
+        (folder / f"{name}.html").write_text(pages.shown(view), encoding="utf-8")
+        for chart in _drawn(view):
+            path = folder / _picture(name, chart.anchor)
+            path.write_bytes(picture(view, chart))
+            drawn.append(path)
+    return drawn
+
+
+def picture(view: PageView, chart: Rows) -> bytes:
+    """A chart as PNG, on white, with its title and what must be known of it."""
+    drawing: dict[str, Any] = dict(chart.drawing or {})
+    drawing |= {
+        "width": _WIDTH,
+        "background": "#ffffff",
+        "padding": 12,
+        "title": _title(view, chart),
+    }
+    drawing["autosize"] = {"type": "pad"}
+    return vl_convert.vegalite_to_png(
+        drawing, scale=_SCALE, format_locale=LOCALE, allowed_base_urls=[]
+    )
+
+
+class _DiskLinks(Links):
+    """Links of pages that lie beside each other in a folder, with no function behind them."""
+
+    api = ""
+    picture: Callable[[str, str], str] | None = staticmethod(
+        lambda page, chart: _picture(page, chart)
+    )
+
+    def page(self, name: str) -> str:
+        """A page's file."""
+        return f"{name or 'index'}.html"
+
+    def static(self, name: str) -> str:
+        """A file's copy."""
+        return f"assets/{static_files()[name].name}"
+
+
+class _Looking(Clients):
+    """A client that is there already."""
+
+    def __init__(self, client: bigquery.Client) -> None:
+        self.bigquery = client
+
+
+def _pages(client: bigquery.Client, now: datetime) -> Pages:
+    """The pages over a warehouse, with links that work from disk."""
+    answers = Answers(_Looking(client), shown(), now=lambda: now)
+    declared = {name: each.declared for name, each in answers.shown.items()}
+    dashboards = load_pages(DASHBOARDS, declared)
+    source = Source(answers.shown, answers.table, lambda: now)
+    return Pages(dashboards, source, load_all(), _DiskLinks(dashboards))
+
+
+def _drawn(view: PageView) -> Iterator[Rows]:
+    """The charts of a page that have rows."""
+    for section in view.sections:
+        yield from (chart for chart in section.charts if chart.drawing is not None)
+
+
+def _picture(page: str, chart: str) -> str:
+    """The name of a chart's picture."""
+    return f"{page}_{chart}.png"
+
+
+def _title(view: PageView, chart: Rows) -> dict[str, Any]:
+    """A picture's title, and under it what a page says around a chart."""
+    marked = f"{chart.origin.upper()} DATA. " if chart.origin else ""
+    sources = "; ".join(dict.fromkeys(contract.attribution for contract in view.sources))
+    return {
+        "text": chart.title,
+        "subtitle": [*_lines(marked + chart.told), *_lines(sources)],
+        "anchor": "start",
+        "fontSize": 17,
+        "subtitleFontSize": 11,
+        "subtitleColor": "#545b64",
+        "offset": 14,
+    }
+
+
+def _lines(text: str) -> Iterator[str]:
+    """A text in lines of a picture's width."""
+    line = ""
+    for word in text.split(" "):
+        if line and len(line) + len(word) > _LINE:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    yield line

@@ -1,0 +1,134 @@
+"""Rows of any report, made up by its declaration, for tests of pages: no warehouse needed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from catalog.contract import load_all
+from catalog.pages import Dashboard, load_pages
+from catalog.records import Origin
+from catalog.reports import ReportColumn
+from functions.serve.asked import Asked, Operator
+from functions.serve.declared import Shown, shown
+from functions.serve.pages import Pages
+from functions.serve.problems import NotPublished
+from functions.serve.questions import Source
+from functions.serve.tables import Table, Value
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHOWN = shown(REPOSITORY / "bq_sql")
+DASHBOARDS = load_pages(
+    REPOSITORY / "dashboards", {name: each.declared for name, each in SHOWN.items()}
+)
+WANTED = {
+    (part.report, column): texts
+    for dashboard in DASHBOARDS.values()
+    for page in (dashboard.page,)
+    for part in (*page.figures, *page.charts, *page.tables, *page.filters)
+    for column, texts in part.where.items()
+}
+"""Values that some part of a page is narrowed to: rows must have them to be seen."""
+
+AS_OF = datetime(2024, 6, 1, 4, 17, tzinfo=UTC)
+NOW = AS_OF + timedelta(minutes=30)
+
+Row = dict[str, Value]
+
+
+@dataclass
+class Warehouse:
+    """Answers questions from made-up rows, filtered as a query would."""
+
+    rows_each: int = 40
+    text: str = ""
+    """What every STRING is, where one is given."""
+    origin: Origin = Origin.PUBLISHER
+    as_of: datetime = AS_OF
+    gone: Mapping[str, Exception] = field(default_factory=dict)
+    """Report → what asking for it raises."""
+    asked: list[Asked] = field(default_factory=list)
+
+    def table(self, asked: Asked) -> Table:
+        """The rows that a question asks for."""
+        self.asked.append(asked)
+        if asked.report.name in self.gone:
+            raise self.gone[asked.report.name]
+        rows = [row for row in self._rows(asked.report) if _kept(row, asked)]
+        for order in reversed(asked.order):
+            rows.sort(key=lambda row: _sorts(row[order.column.name]), reverse=order.descending)
+        return Table(
+            name=asked.report.name,
+            declared=asked.report.declared,
+            columns=asked.columns,
+            rows=tuple(tuple(row[c.name] for c in asked.columns) for row in rows[: asked.limit]),
+            data_as_of=self.as_of,
+            origin=self.origin,
+            cursor="more" if len(rows) > asked.limit else "",
+        )
+
+    def _rows(self, report: Shown) -> list[Row]:
+        draw = random.Random(report.name)
+        rows = []
+        for number in range(self.rows_each):
+            row = {
+                column.name: self._value(report.name, column, number, draw)
+                for column in report.columns
+            }
+            rows.append(row | {"origin": str(self.origin), "data_as_of": self.as_of})
+        return rows
+
+    def _value(self, report: str, column: ReportColumn, number: int, draw: random.Random) -> Value:
+        fixed: Row = {"lat": 48.8 + draw.random() / 10, "lon": 2.25 + draw.random() / 6}
+        fixed |= {"year": 2019 + number % 6}
+        if column.name in fixed:
+            return fixed[column.name]
+        if (report, column.name) in WANTED:
+            wanted = WANTED[report, column.name]
+            return wanted[number % len(wanted)]
+        made: dict[str, Callable[[], Value]] = {
+            "STRING": lambda: self.text or f"{column.name} {number % 9}",
+            "INT64": lambda: draw.randrange(24),
+            "FLOAT64": lambda: None if number % 10 == 9 else draw.random() * 100,
+            "BOOL": lambda: number % 2 == 0,
+            "DATE": lambda: date(2024, 4, 20) + timedelta(days=number),
+            "TIMESTAMP": lambda: AS_OF - timedelta(hours=number),
+        }
+        return made[column.type]()
+
+
+def pages(warehouse: Warehouse, now: datetime = NOW, **changed: Dashboard) -> Pages:
+    """The repository's pages over a warehouse."""
+    source = Source(SHOWN, warehouse.table, lambda: now)
+    return Pages(DASHBOARDS | changed, source, load_all())
+
+
+def unpublished(report: str) -> NotPublished:
+    """What asking for a report without a table raises."""
+    return NotPublished(f"{report} has no table yet")
+
+
+def called(dashboard: Dashboard, title: str) -> Dashboard:
+    """A page under another title."""
+    return replace(dashboard, page=msgspec.structs.replace(dashboard.page, title=title))
+
+
+def _kept(row: Row, asked: Asked) -> bool:
+    for condition in asked.where:
+        value, wanted = row[condition.column.name], condition.values
+        if condition.operator is Operator.ANY_OF and value not in wanted:
+            return False
+        if condition.operator is Operator.FROM and (value is None or value < wanted[0]):  # type: ignore[operator]
+            return False
+        if condition.operator is Operator.TO and (value is None or value > wanted[0]):  # type: ignore[operator]
+            return False
+    return True
+
+
+def _sorts(value: Value) -> tuple[bool, object]:
+    return (value is not None, value if value is not None else 0)

@@ -1,0 +1,319 @@
+"""Pages: rows, none of them, hostile ones; what is told beside them; and what a browser may do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import vl_convert
+from flask import Request
+from google.api_core.exceptions import ServiceUnavailable
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from catalog.pages import Dashboard
+from catalog.records import Origin
+from functions.serve.pages import in_script, static_files
+from functions.serve.problems import BadRequest
+from local_cloud import vega
+from tests.functions.page_rows import (
+    AS_OF,
+    DASHBOARDS,
+    NOW,
+    SHOWN,
+    Warehouse,
+    called,
+    pages,
+    unpublished,
+)
+
+CHARTS = [
+    (name, chart.name) for name, dashboard in DASHBOARDS.items() for chart in dashboard.page.charts
+]
+PAGE_BYTES = 400_000
+"""Most bytes of a page, compressed, without the bundle that draws."""
+
+
+class Html(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.blocks: dict[str, Any] = {}
+        self.words: list[str] = []
+        self._inside: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self._inside.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.words.append(data)
+        elif place := self._inside[-1][1].get("data-chart"):
+            self.blocks[place] = json.loads(data)
+
+    @property
+    def text(self) -> str:
+        """What a reader reads."""
+        return " ".join(" ".join(self.words).split())
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of every element of a kind."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(name: str, warehouse: Warehouse | None = None, *chosen: tuple[str, str]) -> Html:
+    return Html(pages(warehouse or Warehouse()).page(name, chosen))
+
+
+def get(path: str, query: str = "", **headers: str) -> Any:
+    builder = EnvironBuilder(path=path, query_string=query, headers=headers)
+    return pages(Warehouse()).respond(Request(builder.get_environ()))
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_chart_has_its_rows_a_table_and_what_must_be_known(name: str) -> None:
+    html = page(name)
+    drawn = [block for block in html.blocks.values() if block["data"]["values"]]
+    assert len(drawn) == len(DASHBOARDS[name].page.charts)
+    assert len(html.of("table")) == len(drawn) + len(DASHBOARDS[name].page.tables)
+    assert html.text.count("Sample size") == len(drawn)
+    assert "Data as of 2024-06-01 04:17 UTC" in html.text
+    for chart in DASHBOARDS[name].page.charts:
+        assert " ".join(chart.note.split()) in html.text
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_figure_leads_to_its_definition(name: str) -> None:
+    html = page(name)
+    anchors = {attributes["id"] for _, attributes in html.tags if attributes.get("id")}
+    links = [a["href"] for a in html.of("a") if str(a.get("href")).startswith("#")]
+    assert links
+    assert {str(link).removeprefix("#") for link in links} <= anchors
+    ids = [attributes["id"] for _, attributes in html.tags if attributes.get("id")]
+    assert sorted(ids) == sorted(set(ids))
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_licence_and_attribution_stand_on_the_page(name: str) -> None:
+    html = page(name)
+    assert "Source: " in html.text
+    assert any("opendatacommons.org" in str(a.get("href")) for a in html.of("a"))
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_report_without_rows_says_so(name: str) -> None:
+    html = page(name, Warehouse(rows_each=0))
+    assert not html.blocks
+    assert "has no rows." in html.text
+    chosen = page(name, Warehouse(rows_each=0), ("day.from", "2024-05-01"))
+    assert "No rows for this choice." in chosen.text
+
+
+HOSTILE = (
+    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "<!--<script>", "]]>",
+    '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a\u2028b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_name_is_text_everywhere(text: str) -> None:
+    plain, hostile = page("velib"), page("velib", Warehouse(text=text))
+    for tag in ("script", "img", "iframe", "svg"):
+        assert len(hostile.of(tag)) == len(plain.of(tag)), tag
+    assert not [a for _, a in hostile.tags if any(key.startswith("on") for key in a)]
+    names = {row["name"] for row in hostile.blocks["chart-map"]["data"]["values"]}
+    assert names == {text}
+    assert " ".join(text.split()) in hostile.text
+
+
+@given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_nothing_in_a_block_can_end_it(document: object) -> None:
+    text = str(in_script(document))
+    assert not set(text) & set("<>&\u2028\u2029")
+    assert json.loads(text) == document
+
+
+@pytest.mark.parametrize(("origin", "said"), [
+    (Origin.SYNTHETIC, "made up by a generator"), (Origin.SAMPLE, "real files of other days"),
+])  # fmt: skip
+def test_other_origins_than_the_publisher_are_marked(origin: Origin, said: str) -> None:
+    html = page("paris_wifi", Warehouse(origin=origin))
+    assert said in html.text
+    marks = [a for a in html.of("span") if a.get("class") == "mark"]
+    part = DASHBOARDS["paris_wifi"].page
+    assert len(marks) == len(part.figures) + len(part.charts) + len(part.tables)
+    assert not [a for a in page("paris_wifi").of("span") if a.get("class") == "mark"]
+
+
+def test_data_older_than_their_objective_are_called_stale_and_since_when() -> None:
+    assert "Old data" not in page("velib").text
+    late = pages(Warehouse(), NOW + timedelta(hours=5)).page("velib")
+    assert "Stale since 2024-06-01 05:17 UTC" in Html(late).text
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (unpublished("velib_coverage"), "velib_coverage has not been published yet"),
+    (ServiceUnavailable("secret detail"), "velib_coverage could not be read since 2024-06-01 04:47 UTC"),
+    (TimeoutError("secret detail"), "velib_coverage could not be read since 2024-06-01 04:47 UTC"),
+])  # fmt: skip
+def test_a_report_that_fails_does_not_take_the_page_with_it(error: Exception, said: str) -> None:
+    html = page("velib", Warehouse(gone={"velib_coverage": error}))
+    assert said in html.text
+    assert "Parts of this page are missing" in html.text
+    assert "secret detail" not in html.text
+    assert set(html.blocks) == {
+        f"chart-{chart.name}"
+        for chart in DASHBOARDS["velib"].page.charts
+        if chart.name != "coverage"
+    }
+
+
+def test_a_failing_report_tells_since_when_it_fails() -> None:
+    warehouse = Warehouse(gone={"velib_coverage": TimeoutError()})
+    clock = [NOW]
+    made = pages(warehouse)
+    made._source.now = lambda: clock[0]
+    made.page("velib")
+    clock[0] = NOW + timedelta(hours=1)
+    assert "since 2024-06-01 04:47 UTC" in Html(made.page("velib")).text
+    warehouse.gone = {}
+    made.page("velib")
+    warehouse.gone = {"velib_coverage": TimeoutError()}
+    assert "since 2024-06-01 05:47 UTC" in Html(made.page("velib")).text
+
+
+def test_a_choice_narrows_what_follows_it_and_its_downloads() -> None:
+    warehouse = Warehouse()
+    html = page("velib", warehouse, ("neighbourhood", "neighbourhood 3"))
+    rows = html.blocks["chart-map"]["data"]["values"]
+    assert rows
+    assert {row["neighbourhood"] for row in rows} == {"neighbourhood 3"}
+    links = [
+        str(a["href"]) for a in html.of("a") if "velib_stations_now/rows" in str(a.get("href"))
+    ]
+    assert links
+    assert all("neighbourhood=neighbourhood+3" in link for link in links)
+    assert [a["value"] for a in html.of("option") if "selected" in a] == ["neighbourhood 3"]
+
+
+def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
+    each_year_once = Warehouse(rows_each=6)
+    told = r"(up from|down from|as before:) [\d\u202f]+.sessions in"
+    assert re.search(rf"2024, {told} 2023", page("paris_wifi", each_year_once).text)
+    html = page("paris_wifi", each_year_once, ("year", "2022"))
+    assert re.search(rf"2022, {told} 2021", html.text)
+
+
+@pytest.mark.parametrize(("parameter", "text", "said"), [
+    ("colour", "red", "'colour' is no filter of this page: it takes year, district, day.from, day.to"),
+    ("year", "1 OR 1=1", "must be a whole number"),
+    ("day.from", "' OR ''='", "must be a day"),
+])  # fmt: skip
+def test_what_cannot_be_chosen_is_refused_by_name(parameter: str, text: str, said: str) -> None:
+    with pytest.raises(BadRequest, match=re.escape(said)):
+        page("paris_wifi", None, (parameter, text))
+
+
+def test_a_choice_of_no_row_is_no_error() -> None:
+    assert "No rows for this choice." in page("velib", None, ("neighbourhood", "'; DROP")).text
+
+
+def test_each_question_is_asked_once() -> None:
+    warehouse = Warehouse()
+    page("paris_wifi", warehouse)
+    asked = [(a.report.name, a.columns, a.where, a.order, a.limit) for a in warehouse.asked]
+    assert len(asked) == len(set(asked))
+
+
+def test_a_page_in_http() -> None:
+    told = get("/velib", "neighbourhood=neighbourhood+3", **{"Accept-Encoding": "gzip"})
+    policy = told.headers["Content-Security-Policy"]
+    assert told.status_code == 200
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert b"neighbourhood 3" in gzip.decompress(told.data)
+    again = get(
+        "/velib", "neighbourhood=neighbourhood+3", **{"If-None-Match": told.headers["ETag"]}
+    )
+    assert (again.status_code, again.data) == (304, b"")
+
+
+@pytest.mark.parametrize(("path", "query", "status"), [
+    ("/", "", 200), ("/velib", "colour=red", 400), ("/nothing", "", 404),
+    ("/assets/nothing.js", "", 404), ("/assets/../pages.py", "", 404), ("/assets/vega.js", "", 404),
+    ("/<script>", "", 404),
+])  # fmt: skip
+def test_every_address_has_its_answer(path: str, query: str, status: int) -> None:
+    told = get(path, query)
+    assert told.status_code == status
+    assert b"<script>" not in told.data
+
+
+def test_files_are_kept_a_year_under_the_name_of_their_content() -> None:
+    for plain, each in static_files().items():
+        told = get(f"/assets/{each.name}", **{"Accept-Encoding": "gzip"})
+        assert told.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert gzip.decompress(told.data) == each.body, plain
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_nothing_is_asked_of_another_origin_and_nothing_is_inline(name: str) -> None:
+    html = page(name)
+    loaded = [a.get("src") or "" for tag in ("script", "img") for a in html.of(tag)]
+    loaded += [a.get("href") or "" for a in html.of("link")]
+    assert [address for address in loaded if address and not address.startswith("/assets/")] == []
+    assert [a for _, a in html.tags if "style" in a or any(k.startswith("on") for k in a)] == []
+    assert not html.of("style")
+    assert [
+        a for a in html.of("script") if not a.get("src") and a.get("type") != "application/json"
+    ] == []
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_page_is_light(name: str) -> None:
+    body = pages(Warehouse(rows_each=1_500)).page(name).encode()
+    others = sum(len(each.packed) for key, each in static_files().items() if key != "vega.js")
+    assert len(gzip.compress(body, 6)) + others < PAGE_BYTES
+
+
+@pytest.mark.parametrize(("name", "chart"), CHARTS)
+def test_every_chart_draws_marks(name: str, chart: str) -> None:
+    drawing = page(name).blocks[f"chart-{chart}"]
+    svg = vl_convert.vegalite_to_svg(drawing | {"width": 600}, allowed_base_urls=[])
+    marks = re.findall(r'class="mark-(?:rect|symbol|line|text|rule)[^"]*role-mark', svg)
+    assert marks, svg[:300]
+    bare = drawing | {"width": 600, "data": {"values": []}}
+    assert svg.count("<path") > vl_convert.vegalite_to_svg(bare).count("<path")
+
+
+def test_the_bundle_is_that_of_the_locked_package() -> None:
+    told = "functions/serve/static/vega.js is another: renew it by `python -m local_cloud.vega`"
+    assert vega.BUNDLE.read_text(encoding="utf-8") == vega.bundle(), told
+    assert "BSD 3-Clause" in vega.BUNDLE.with_suffix(".LICENCE.txt").read_text(encoding="utf-8")
+
+
+def test_a_title_of_a_page_is_text() -> None:
+    dashboard: Dashboard = called(DASHBOARDS["velib"], "<b>bikes</b>")
+    made = pages(Warehouse(), velib=dashboard)
+    assert not Html(made.index()).of("b")
+    assert not Html(made.page("velib")).of("b")
+
+
+def test_what_is_shown_is_declared() -> None:
+    assert {report for each in DASHBOARDS.values() for report in each.page.reports} <= set(SHOWN)
+    assert AS_OF < NOW
