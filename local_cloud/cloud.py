@@ -157,6 +157,11 @@ class LocalCloud:
             f"publishers behind {self.publishers.proxy_url}, files in {self.folder}"
         )
 
+    @property
+    def address(self) -> str:
+        """Where `serve` answers readers."""
+        return self.functions.address("serve")
+
     def bucket(self, zone: str) -> storage.Bucket:
         """A zone's bucket, to look on."""
         return self.storage.bucket(f"{PROJECT}-{zone}")

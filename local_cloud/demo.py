@@ -8,13 +8,18 @@ code is 0 only if all of them held.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from catalog.contract import load_all, systems
@@ -149,9 +154,10 @@ def _summary(cloud: LocalCloud) -> list[Check]:
     _say(f"{len(runs)} report runs: {', '.join(row['outcome'] for row in runs)}")
     refused = _refused(cloud)
     reports = _reports(cloud)
+    served = _served(cloud.address, reports)
     _grants(cloud.authority)
     denied = cloud.authority.refused()
-    checks = _checks(ledger, states, runs, reports, refused, denied)
+    checks = [*_checks(ledger, states, runs, reports, refused, denied), served]
     _say("\n== checks")
     for check in checks:
         _say(f"{'held  ' if check.held else 'FAILED'}  {check.says}: {check.seen}")
@@ -192,6 +198,41 @@ def _reports(cloud: LocalCloud) -> dict[str, int]:
         for row in rows:
             _say("  " + ", ".join(f"{k}={v}" for k, v in row.items() if v is not None))
     return sizes
+
+
+def _served(address: str, reports: dict[str, int]) -> Check:
+    """Whether `serve` gives the rows of every report that is published, and says who may use them."""
+    api = f"{address}/api/v1/reports"
+    with urllib.request.urlopen(api, timeout=60) as answer:
+        listed = [each["name"] for each in json.load(answer)["reports"]]
+    found = {
+        name: len(_rows(f"{api}/{name}/rows?format=csv")) for name in listed if name in reports
+    }
+    live = [name for name in listed if _is_live(f"{api}/{name}/rows", name in reports)]
+    return Check(
+        "the API gives every row of every report",
+        bool(found) and found == reports,
+        f"{sum(found.values()):,} rows of {len(found)} reports, {len(live)} live ones",
+    )
+
+
+def _rows(url: str) -> list[list[str]]:
+    """The rows of a CSV file without its header."""
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return list(csv.reader(io.StringIO(answer.read().decode(), newline="")))[1:]
+
+
+def _is_live(url: str, published: bool) -> bool:
+    """Whether a report that no script has published answers all the same."""
+    if published:
+        return False
+    try:
+        with urllib.request.urlopen(url, timeout=60):
+            return True
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
+            return False
+        raise
 
 
 def _refused(cloud: LocalCloud) -> list[dict[str, Any]]:
@@ -259,7 +300,8 @@ def _live(dataset: str) -> int:
 
 
 def _stay(cloud: LocalCloud) -> None:
-    """Keep the local cloud up until Ctrl-C."""
+    """Keep the local cloud up until Ctrl-C: reports can be asked for and looked at meanwhile."""
+    _say(f"reports: {cloud.address}/ and {cloud.address}/api/v1/reports")
     _say(f"up until Ctrl-C: {cloud.describe()}; systems {', '.join(systems(load_all()))}")
     try:
         threading.Event().wait()

@@ -40,6 +40,9 @@ class FunctionHost(Protocol):
     def concurrency(self, url: str) -> int:
         """How many requests the function at `url` takes at once."""
 
+    def address(self, name: str) -> str:
+        """The URL of a function by its name; raises KeyError where there is none."""
+
     def stop(self) -> None:
         """Take no more requests."""
 
@@ -56,6 +59,7 @@ class FunctionProcesses:
         self._environment = environment
         self._children: dict[str, Child] = {}
         self._concurrency: dict[str, int] = {}
+        self._addresses: dict[str, str] = {}
 
     def create(self, spec: FunctionSpec) -> str:
         """Begin to start a function and give its URL; nothing but its archive is on its path."""
@@ -73,6 +77,7 @@ class FunctionProcesses:
             "THREADS": str(spec.concurrency),
         }
         self._concurrency[url] = spec.concurrency
+        self._addresses[spec.name] = url
         self._children[url] = self._supervisor.start(
             f"function-{spec.name}", command, env=env, cwd=spec.folder, restart=True
         )
@@ -86,6 +91,10 @@ class FunctionProcesses:
     def concurrency(self, url: str) -> int:
         """How many requests the function at `url` takes at once."""
         return self._concurrency[url]
+
+    def address(self, name: str) -> str:
+        """The URL of a function by its name; raises KeyError where there is none."""
+        return self._addresses[name]
 
     def child(self, name: str) -> Child:
         """The process of a function, to look at its log or to kill it."""

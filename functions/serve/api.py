@@ -12,7 +12,7 @@ from flask import Request, Response
 from catalog.contract import Contract
 from functions.serve import exports
 from functions.serve.answers import STATE_SECONDS, Answers, State
-from functions.serve.asked import Asked, Form, allowed, asked, default_order
+from functions.serve.asked import FILES, Asked, Form, allowed, asked, default_order
 from functions.serve.declared import Shown
 from functions.serve.openapi import document
 from functions.serve.sources import headers, sources
@@ -58,7 +58,7 @@ class Api:
         tag = self._tag(question, state)
         if request.if_none_match.contains_weak(tag) and not question.cursor:
             return self._unchanged(tag)
-        if question.form in (Form.CSV, Form.NDJSON):
+        if question.form in FILES:
             return self._export(request, question, state, tag)
         table = self._answers.table(question)
         if request.if_none_match.contains_weak(tag):

@@ -8,8 +8,11 @@ API is a page or a file that pages need: `functions.serve.pages.site(answers, co
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +26,7 @@ from functions.boundary import clients
 from functions.clients import Clients
 from functions.serve.answers import Answers
 from functions.serve.api import BASE, Api
-from functions.serve.declared import Shown, shown
+from functions.serve.declared import DECLARATIONS, Shown, shown
 from functions.serve.problems import BadRequest, NotPublished, Problem
 from functions.settings import settings
 
@@ -55,11 +58,24 @@ _SAFE = {
 
 
 class App:
-    """Answers every request; made once, used by all threads of an instance."""
+    """Answers every request; made once, used by all threads of an instance.
 
-    def __init__(self, clients: Clients, release: str = "") -> None:
+    `declarations` is the folder of what may be asked for; `clock` tells seconds, `now` the time in UTC.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        release: str = "",
+        declarations: Path = DECLARATIONS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._clients = clients
         self._release = release
+        self._declarations = declarations
+        self._clock, self._now = clock, now
 
     def answer(self, request: Request) -> Response:
         """The answer to a request; what cannot be answered is told as a problem."""
@@ -88,7 +104,8 @@ class App:
     @cached_property
     def answers(self) -> Answers:
         """What is known of the warehouse."""
-        return Answers(self._clients, shown())
+        known = shown(self._declarations)
+        return Answers(self._clients, known, clock=self._clock, now=self._now)
 
     @cached_property
     def _contracts(self) -> dict[str, Contract]:

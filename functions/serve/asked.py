@@ -32,6 +32,10 @@ class Form(StrEnum):
     HTML = "html"
 
 
+FILES = (Form.CSV, Form.NDJSON)
+"""Forms that have all rows of a question."""
+
+
 class Operator(StrEnum):
     """How a column is compared with a condition's values."""
 
@@ -79,6 +83,9 @@ def asked(report: Shown, parameters: Iterable[tuple[str, str]], *, limit: int = 
     """
     given = _by_name(parameters)
     words = {name: _single(name, given.pop(name, [])) for name in _WORDS}
+    form = _form(words["format"])
+    if form in FILES and (words["limit"] or words["cursor"]):
+        raise BadRequest(f"limit and cursor are for pages: {form} has all rows")
     return Asked(
         report=report,
         columns=_columns(report, words["columns"]),
@@ -86,7 +93,7 @@ def asked(report: Shown, parameters: Iterable[tuple[str, str]], *, limit: int = 
         order=_order(report, words["sort"]),
         limit=_limit(words["limit"], limit),
         cursor=words["cursor"],
-        form=_form(words["format"]),
+        form=form,
     )
 
 

@@ -6,7 +6,7 @@ document becomes a picture without a browser.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -60,6 +60,7 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
         for row in table.rows
     ]
     whole = _FRAME | _titled(drawing, labels, tips)
+    whole["height"] = _height(whole, rows)
     return {
         "$schema": SCHEMA,
         "description": f"{chart.title}. {chart.note}",
@@ -89,6 +90,15 @@ def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) ->
     if "mark" in made and "encoding" in made:
         made["encoding"] = {"tooltip": tips, **made["encoding"]}
     return made
+
+
+def _height(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
+    """A chart's height in pixels; of one that has a step for each value of y, as many as it has."""
+    height = whole["height"]
+    if not isinstance(height, dict):
+        return int(height)
+    field = whole["encoding"]["y"]["field"]
+    return int(height["step"]) * max(1, len({row[field] for row in rows}))
 
 
 def _label(text: str, column: ReportColumn) -> str:

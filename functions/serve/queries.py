@@ -100,7 +100,8 @@ def _condition(query: Query, each: Condition) -> str:
 
 
 def _ordering(each: Order) -> str:
-    return f"r.`{each.column.name}` {'DESC' if each.descending else 'ASC'} NULLS LAST"
+    name = f"r.`{each.column.name}`"
+    return f"{name} IS NULL, {name} {'DESC' if each.descending else 'ASC'}"
 
 
 def _after(query: Query, order: Sequence[Order], after: Sequence[Value]) -> str:

@@ -82,7 +82,8 @@ class Cell:
     """A field of a table."""
 
     text: str
-    number: bool
+    kind: str
+    """The class of its look: `n` for numbers, `d` for days and times, else none."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class Rows:
     anchor: str
     title: str
     note: str
-    headings: tuple[tuple[str, str, bool], ...]
-    """Label with unit, anchor of its definition, whether it is a number."""
+    headings: tuple[tuple[str, str, str], ...]
+    """Label with unit, anchor of its definition, kind as of its cells."""
     rows: tuple[tuple[Cell, ...], ...]
     told: str
     """Sample size, data as of, rows."""
@@ -104,6 +105,11 @@ class Rows:
     csv: str
     ndjson: str
     drawing: Mapping[str, Any] | None = None
+
+    @property
+    def shown_rows(self) -> str:
+        """How many rows the table has."""
+        return words.counted(len(self.rows), "row")
 
 
 @dataclass(frozen=True)
@@ -342,7 +348,7 @@ class _Build:
             title=part.title,
             note=part.note,
             headings=tuple(
-                (_heading(part.columns[c.name], c), f"{part.report}.{c.name}", _is_number(c))
+                (_heading(part.columns[c.name], c), f"{part.report}.{c.name}", _kind(c))
                 for c in columns
             ),
             rows=_cells(table, columns) if table else (),
@@ -359,10 +365,8 @@ class _Build:
         if table.data_as_of is None:
             return ""
         told = f"Data as of {words.instant(table.data_as_of, self._zone(table))}."
-        count = words.grouped(len(table.rows))
-        more = (
-            f" More than {count} rows: the first are shown." if table.cursor else f" {count} rows."
-        )
+        count = words.counted(len(table.rows), "row")
+        more = f" More than {count}: the first are shown." if table.cursor else f" {count}."
         return told + more
 
 
@@ -406,7 +410,7 @@ def _cells(table: Table, columns: Iterable[ReportColumn]) -> tuple[tuple[Cell, .
     places = {column.name: at for at, column in enumerate(table.columns)}
     wanted = [(column, places[column.name]) for column in columns]
     return tuple(
-        tuple(Cell(words.value(row[at], column), _is_number(column)) for column, at in wanted)
+        tuple(Cell(words.value(row[at], column), _kind(column)) for column, at in wanted)
         for row in table.rows[:ROWS_SHOWN]
     )
 
@@ -416,9 +420,11 @@ def _heading(label: str, column: ReportColumn) -> str:
     return f"{label} [{column.unit}]" if column.unit else label
 
 
-def _is_number(column: ReportColumn) -> bool:
-    """Whether a column's fields line up at their right end."""
-    return column.type in ("INT64", "FLOAT64", "NUMERIC")
+def _kind(column: ReportColumn) -> str:
+    """The class of a column's fields."""
+    if column.type in ("INT64", "FLOAT64", "NUMERIC"):
+        return "n"
+    return "d" if column.type in ("DATE", "TIMESTAMP") else ""
 
 
 def _download(question: Question, form: str) -> str:

@@ -53,6 +53,11 @@ def grouped(number: int) -> str:
     return f"{number:,}".replace(",", NARROW).replace("-", "\N{MINUS SIGN}")
 
 
+def counted(number: int, thing: str) -> str:
+    """So many of a thing, as `1 row` and `2 rows`."""
+    return f"{grouped(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def decimal(number: float) -> str:
     """A number to about three digits: none after the point from 100 on, one from 10 on, else two."""
     size = abs(number)

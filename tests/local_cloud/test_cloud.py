@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -52,6 +53,51 @@ def test_every_function_answers_from_its_archive_alone(cloud: LocalCloud) -> Non
     process = Path("/proc") / str(cloud.functions.child("seal").pid)
     assert (process / "cwd").resolve().is_relative_to(cloud.folder)
     assert b"PYTHONPATH" not in (process / "environ").read_bytes()
+
+
+def test_serve_answers_readers_by_its_own_grants(cloud: LocalCloud) -> None:
+    cloud.bigquery.query_and_wait(
+        "CREATE OR REPLACE TABLE reports.wifi_day_types AS SELECT 2024 AS year, DATE '2024-01-01' AS "
+        "year_start, '=cmd' AS day_type, 5 AS sample_size, TIMESTAMP '2024-05-02 00:00:00+00' AS "
+        "data_as_of, 'synthetic' AS origin"
+    )
+    question = "columns=year,day_type,sample_size&sort=year"
+    rows = f"{cloud.address}/api/v1/reports/wifi_day_types/rows?{question}"
+    with urllib.request.urlopen(rows, timeout=60) as answer:
+        told, tag = json.load(answer), answer.headers["ETag"]
+    assert told["rows"] == [{"year": 2024, "day_type": "=cmd", "sample_size": 5}]
+    assert (told["origin"], told["data_as_of"]) == ("synthetic", "2024-05-02T00:00:00Z")
+    with urllib.request.urlopen(f"{rows}&format=csv", timeout=60) as answer:
+        assert answer.read() == b'"year","day_type","sample_size"\r\n2024,"\'=cmd",5\r\n'
+    with pytest.raises(urllib.error.HTTPError) as unchanged:
+        urllib.request.urlopen(urllib.request.Request(rows, headers={"If-None-Match": tag}))
+    assert unchanged.value.code == 304
+    used = {grant.name for grant, asked in cloud.authority.used().items() if asked}
+    assert {"fn-serve-reports", "fn-serve-jobUser"} <= used
+    assert cloud.authority.refused() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/api/v1/reports/x?" + "a" * 1_000_000, 414),
+        ("/api/v1/../../main.py", 404),
+        ("/assets/../main.py", 404),
+        ("/api/v1/reports/..%2f..%2fmain.py", 404),
+        ("http://evil.example/api/v1/reports/x/rows", 400),
+    ],
+)
+def test_serve_as_the_framework_runs_it_refuses_what_is_forged(
+    cloud: LocalCloud, target: str, status: int
+) -> None:
+    wire = http.client.HTTPConnection(cloud.address.removeprefix("http://"), timeout=60)
+    wire.putrequest("GET", target, skip_host=True)
+    wire.putheader("Host", "evil.example")
+    wire.endheaders()
+    answer = wire.getresponse()
+    assert (answer.status, answer.getheader("Content-Type")) == (status, "application/problem+json")
+    assert b"evil" not in answer.read()
+    wire.close()
 
 
 def test_a_scheduled_message_reaches_its_function_and_its_event_bigquery(cloud: LocalCloud) -> None:

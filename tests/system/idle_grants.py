@@ -25,6 +25,7 @@ UNSEEN = {
     "dataproc-agent": "Google's own account makes machines: there are none",
     "fn-download-publishes-ingest": "no data set of the repository comes in slices",
     "fn-seal-publishes-seal": "no run of the tests has more slots than one manifest takes",
+    "fn-serve-ops": "live questions about the pipeline itself ask by it: none is declared yet",
     "fn-sweep-creates-in-quarantine": "it keeps a push without a message, which Pub/Sub never sends",
     "fn-sweep-publishes-ingest": "no data set of the repository comes in slices",
     "spark-batch-dataproc.worker": "for the service's own buckets and agents: not counted here",

@@ -58,7 +58,7 @@ async function draw(block) {
     ast: true,
     defaultStyle: false,
     renderer: "svg",
-    logLevel: vega.Error,
+    logLevel: 1, // errors alone: a layout that gives way to a fixed height is none
     tooltip: show,
     formatLocale: spec.usermeta.locale,
   });

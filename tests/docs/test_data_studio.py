@@ -1,0 +1,47 @@
+"""docs/data-studio.md is the pages that there are, and adds up nothing that is not additive."""
+
+from __future__ import annotations
+
+import pytest
+
+from catalog.data_studio import DOCUMENT, aggregation, declarations, document, live_queries
+from catalog.pages import column_of, load_pages
+from tests.docs.test_docs import REPOSITORY
+
+REPORTS = declarations()
+PAGES = load_pages(REPOSITORY / "dashboards", REPORTS)
+
+
+def test_the_document_is_that_of_the_dashboards() -> None:
+    told = "docs/data-studio.md is not that of dashboards/: renew it by `python -m catalog.data_studio`"
+    assert DOCUMENT.read_text(encoding="utf-8") == document(PAGES, REPORTS, live_queries()), told
+
+
+@pytest.mark.parametrize(("report", "column", "said"), [
+    ("wifi_session_length", "sessions", "Sum"),
+    ("wifi_session_length", "minutes_per_session", "Max"),
+    ("wifi_usage_by_year", "year", "None (dimension)"),
+    ("wifi_usage_by_day", "sites", "Max"),
+    ("wifi_district_use", "used_sites", "Max"),
+    ("velib_stations_now", "lat", "None (dimension)"),
+    ("velib_neighbourhoods", "rank", "None (dimension)"),
+    ("velib_network_days", "fill_percent", "Max"),
+])  # fmt: skip
+def test_only_additive_columns_are_summed(report: str, column: str, said: str) -> None:
+    declared = REPORTS[report]
+    assert aggregation(declared, column_of(declared, column)) == said
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_part_of_a_page_is_told(name: str) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    page = PAGES[name].page
+    for part in (*page.charts, *page.tables):
+        assert f"**{part.title}**" in text
+    for figure in page.figures:
+        assert f"**{figure.label}**" in text
+    queries = live_queries()
+    told = [
+        f"`{queries[name]}`" if name in queries else f"`reports.{name}`" for name in page.reports
+    ]
+    assert [source for source in told if source not in text] == []
