@@ -25,18 +25,22 @@ Values = Mapping[str, Sequence[Any]]
 """Column → the values that it takes in turn."""
 
 
-def wanted(dashboards: Path) -> dict[str, list[Any]]:
-    """Column → the values that pages choose rows by, or that a drawing names."""
-    found: defaultdict[str, list[Any]] = defaultdict(list)
+def wanted(dashboards: Path) -> dict[str, Values]:
+    """Report → column → the values that pages choose its rows by, or that a drawing orders."""
+    found: defaultdict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(dashboards.glob("*.toml")):
         page = msgspec.toml.decode(path.read_bytes(), type=Page)
         for part in (*page.figures, *page.charts, *page.tables):
             for column, values in part.where.items():
-                found[column] += values
-    for path in sorted(dashboards.glob("*/*.vl.json")):
-        for field, values in _drawn(json.loads(path.read_text(encoding="utf-8"))):
-            found[field] += values
-    return {column: list(dict.fromkeys(values)) for column, values in found.items()}
+                found[part.report][column] += values
+        for chart in page.charts:
+            drawing = path.with_suffix("") / f"{chart.name}.vl.json"
+            for column, named in _drawn(json.loads(drawing.read_text(encoding="utf-8"))):
+                found[chart.report][column] += named
+    return {
+        report: {column: list(dict.fromkeys(values)) for column, values in columns.items()}
+        for report, columns in found.items()
+    }
 
 
 def made(declared: Declaration, columns: Sequence[ReportColumn], values: Values) -> list[Any]:
@@ -57,7 +61,8 @@ def made(declared: Declaration, columns: Sequence[ReportColumn], values: Values)
 
 
 _TODAY = date.today()
-_TIMES = {"data_as_of": 0, "fetched_at": 0}
+_NEWEST = ("data_as_of", "fetched_at")
+"""Columns that have one value in all rows: now."""
 
 
 def _value(column: ReportColumn, at: int, chosen: Values) -> Any:
@@ -75,9 +80,8 @@ def _value(column: ReportColumn, at: int, chosen: Values) -> Any:
         case "DATE":
             return _day(name, at).isoformat()
         case "TIMESTAMP":
-            hours = _TIMES.get(name, at)
-            now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-            return (now - timedelta(hours=hours)).isoformat()
+            hours = 0 if name in _NEWEST else at
+            return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
     return f"POINT({2.25 + at % 10 / 50} {48.82 + at // 10 / 50})"
 
 
@@ -93,7 +97,7 @@ def _whole(name: str, at: int) -> int:
         return at % 24
     if name == "weekday_number":
         return at % 7 + 1
-    return at + 1 if name == "rank" else (at * 37) % 101 + 3
+    return at + 1 if name == "rank" else _wave(name, at) + 3
 
 
 def _real(column: ReportColumn, at: int) -> float:
@@ -101,7 +105,12 @@ def _real(column: ReportColumn, at: int) -> float:
         return 48.82 + at // 10 / 60
     if column.name in ("lon", "longitude"):
         return 2.25 + at % 10 / 60
-    return float((at * 37) % 101)
+    return float(_wave(column.name, at))
+
+
+def _wave(name: str, at: int) -> int:
+    """A number below 101 that differs by row and by column."""
+    return (at * 37 + sum(name.encode())) % 101
 
 
 def _day(name: str, at: int) -> date:

@@ -31,6 +31,10 @@ EMPTY_CHARTS = """() => [...document.querySelectorAll('.chart')].filter(
   place => !place.querySelector('svg [class*="mark-"] path, svg [class*="mark-"] text, canvas')
 ).map(place => place.id)"""
 
+TIMES = """() => [performance.getEntriesByType('navigation')[0].responseStart,
+  performance.getEntriesByName('first-contentful-paint')[0].startTime]"""
+"""When the first byte came and when there was something to see, in milliseconds."""
+
 
 @dataclass
 class Seen:
@@ -88,16 +92,18 @@ def test_a_page_is_whole(browser: Browser, site: str, name: str, width: int, sch
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_light(reader: BrowserContext, site: str, name: str) -> None:
+    reader.request.get(f"{site}/{name}")  # so that the rows are at hand, as for most readers
     page = reader.new_page()
     seen = watched(page)
     opened(page, f"{site}/{name}")
     sent = {url: size for url, size in seen.sizes.items() if "vega" not in url}
-    assert f"{site}/{name}" in sent
-    assert sum(sent.values()) < MOST_BYTES
-    paint = page.evaluate(
-        "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+    assert min(sent.values()) > 0
+    assert sent[f"{site}/{name}"] < sum(sent.values()) < MOST_BYTES
+    first, paint = page.evaluate(TIMES)
+    print(
+        f"{name or '/'}: {sum(sent.values()):,} bytes; first byte after {first:.0f} ms, "
+        f"first contentful paint after {paint:.0f} ms"
     )
-    print(f"{name or '/'}: {sum(sent.values())} bytes, first contentful paint {paint} ms")
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -147,18 +153,16 @@ def test_the_keyboard_reaches_everything(reader: BrowserContext, site: str, name
     page = reader.new_page()
     opened(page, f"{site}/{name}")
     there = page.evaluate(FOCUSABLE)
-    reached: set[int] = set()
-    unseen = []
+    reached: dict[int, bool] = {}
     for _ in range(4 * len(there)):
         page.keyboard.press("Tab")
-        number, outlined, told = page.evaluate(FOCUSED)
-        if number is None or len(reached) == len(there):
+        number, outlined = page.evaluate(FOCUSED)
+        if number is None:
             break
-        reached.add(number)
-        if not outlined:
-            unseen.append(told)
+        # A field of a date has several stops, the last of which is inside the browser's own button.
+        reached[number] = outlined or reached.get(number, False)
     assert [told for number, told in enumerate(there) if number not in reached] == []
-    assert unseen == []
+    assert [there[number] for number, outlined in reached.items() if not outlined] == []
 
 
 def test_the_first_key_leads_past_the_menu(reader: BrowserContext, site: str) -> None:
@@ -269,7 +273,7 @@ FOCUSED = """() => {
   const number = window.focusables.indexOf(one);
   const style = getComputedStyle(one);
   const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
-  return [number < 0 ? null : number, outlined, one.outerHTML.slice(0, 120)];
+  return [number < 0 ? null : number, outlined];
 }"""
 
 
