@@ -62,7 +62,9 @@ def shown(cloud: LocalCloud) -> dict[str, Any]:
 def test_a_snapshot_is_shown_at_its_tick_and_nothing_older_after_it(cloud: LocalCloud) -> None:
     body = V1.read_bytes()
     bikes = [record["fields"]["mechanical"] for record in json.loads(body)]
+    assert cloud.reports() == []
     first = tick(cloud, FIRST, body)
+    assert cloud.reports() == ["velib_now"]
     assert (first["stations"], first["codes"], first["installed"]) == (1398, 1398, 1398 - 26)
     assert (first["mechanical"], first["origin"]) == (sum(bikes), "sample")
     assert {first["fetched_at"], first["last"]} == {FIRST}
