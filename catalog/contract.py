@@ -494,8 +494,9 @@ def _newest_faults(contract: Contract, names: list[str]) -> Iterator[str]:
         yield f"newest shows the newest run of a snapshot: a {contract.kind} has none"
     if contract.time_column is None:
         yield "newest needs time_column: of two rows of a key the newer is shown"
-    if not _IDENTIFIER.fullmatch(newest.table):
-        yield f"newest.table {newest.table!r}: a-z, 0-9 and _ only"
+    for name in (newest.table, *names):
+        if not _IDENTIFIER.fullmatch(name):
+            yield f"newest: {name!r} cannot name a table or column: a-z, 0-9 and _ only"
     if not newest.key:
         yield "newest.key must name columns"
     yield from (f"newest.key {name!r} is not a column" for name in newest.key if name not in names)

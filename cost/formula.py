@@ -120,6 +120,10 @@ def _working(system: System, feed: Feed, assumed: Assumed, share: float) -> Quan
     used += _calls("submit", feed.batches, assumed.call_seconds, assumed)
     used += _calls("load", feed.batches, assumed.load_seconds, assumed)
     used += Quantities({name: each * feed.batches for name, each in per_batch.items()})
+    if feed.shown:
+        used += _calls("show", feed.fetches, assumed.show_seconds, assumed)
+        used["class_b"] += 2 * feed.fetches
+        used["query"] += feed.fetches * _billed(feed.shown, {})
     writes = feed.slots * (3 + len(feed.derived))  # part, marker, a file of each table
     used["class_a"] += feed.fetches * (4 + writes)
     used["class_b"] += feed.fetches * (4 + writes)

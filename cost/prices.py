@@ -43,6 +43,7 @@ class Assumed(_Strict, frozen=True, kw_only=True):
 
     call_seconds: float
     load_seconds: float
+    show_seconds: float
     download_bytes_per_second: float
     split_bytes_per_second: float
     batch_start_seconds: float

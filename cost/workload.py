@@ -12,12 +12,17 @@ from pathlib import Path
 from croniter import croniter
 
 from catalog import reports
-from catalog.contract import STREAM_SECONDS, Contract, Kind, load_all, systems
+from catalog.contract import STREAM_SECONDS, Contract, Kind, Newest, load_all, systems
+from catalog.names import SplitKey
+from catalog.newest import columns
 from catalog.records import Counts, Manifest, Origin, SlotParts
+from catalog.runs import Run
 from catalog.slots import Unit
 from catalog.versions import Version
 from cost import statements
+from functions.newest import Shown
 from functions.parts import MOST_SLOTS
+from functions.show import show_script
 from functions.swap import swap_script
 from infra_pulumi.alerts import alerts
 from infra_pulumi.reports import SCHEDULE
@@ -47,6 +52,8 @@ class Feed:
     """Batches a month where each fetch brings something."""
     whole: bool = False
     """Whether a fetch brings everything anew, so that nothing adds up in the lake."""
+    shown: tuple[statements.Statement, ...] = ()
+    """What shows each run at once, where the data set asks for it."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,18 @@ def feed(contract: Contract) -> Feed:
         slots=float(MOST_SLOTS) if whole and contract.source.slices is None else 1.0,
         batches=closing,
         whole=whole,
+        shown=statements.script(_show(contract, contract.newest)).rest if contract.newest else (),
     )
+
+
+def _show(contract: Contract, newest: Newest) -> str:
+    """The text of what shows a run, as `show` sends it."""
+    key = SplitKey(Run.at(_YEAR))
+    made = Shown(
+        dataset=contract.dataset, table=newest.table, columns=columns(contract, newest), key=key,
+        origin=str(Origin.PUBLISHER), reaches=_YEAR, rows=(),
+    )  # fmt: skip
+    return show_script(made, _YEAR).sql
 
 
 def _swap(contracts: Sequence[Contract]) -> str:

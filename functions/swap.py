@@ -124,7 +124,7 @@ def _table_sql(table: LakeTable, number: int, manifest_id: str, staged: bool) ->
 def identifier(name: str) -> str:
     """A name that may stand in SQL; raises Permanent for any other."""
     if not _IDENTIFIER.fullmatch(name):
-        raise Permanent(f"load: {name!r} cannot name a table or column: a-z, 0-9 and _ only")
+        raise Permanent(f"{name!r} cannot name a table or column: a-z, 0-9 and _ only")
     return name
 
 

@@ -16,6 +16,7 @@ from google.api_core.exceptions import Forbidden
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
 
+from catalog.contract import load_all
 from functions import store
 from local_cloud.accounts import Accounts, access_token
 from local_cloud.authority import Authority
@@ -173,6 +174,16 @@ class LocalCloud:
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query, to look on."""
         return [dict(row.items()) for row in self.bigquery.query_and_wait(sql)]
+
+    def reports(self) -> list[str]:
+        """The tables of `reports` by name; one that shows a newest run only once it shows one."""
+        shown = {c.newest.table for c in load_all().values() if c.newest}
+        found = [table.table_id for table in self.bigquery.list_tables("reports")]
+        return [name for name in found if name not in shown or self._rows_of(name)]
+
+    def _rows_of(self, report: str) -> int:
+        """How many rows a table of `reports` has."""
+        return int(self.rows(f"SELECT COUNT(*) AS n FROM reports.{report}")[0]["n"])  # noqa: S608
 
     def dead_letter_reason(self, name: str) -> str | None:
         """Why `split` would not have an object of raw: as kept in quarantine, None where none is."""

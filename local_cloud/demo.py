@@ -190,11 +190,11 @@ def _without_slot(cloud: LocalCloud) -> list[str]:
 def _reports(cloud: LocalCloud) -> dict[str, int]:
     """Print each report table's first rows; gives their sizes."""
     sizes = {}
-    for table in cloud.bigquery.list_tables("reports"):
-        rows = cloud.rows(f"SELECT * FROM reports.{table.table_id} ORDER BY 1, 2 LIMIT 3")  # noqa: S608
-        count = cloud.rows(f"SELECT COUNT(*) AS n FROM reports.{table.table_id}")[0]["n"]  # noqa: S608
-        sizes[table.table_id] = count
-        _say(f"\nreports.{table.table_id}: {count:,} rows")
+    for name in cloud.reports():
+        rows = cloud.rows(f"SELECT * FROM reports.{name} ORDER BY 1, 2 LIMIT 3")  # noqa: S608
+        count = cloud.rows(f"SELECT COUNT(*) AS n FROM reports.{name}")[0]["n"]  # noqa: S608
+        sizes[name] = count
+        _say(f"\nreports.{name}: {count:,} rows")
         for row in rows:
             _say("  " + ", ".join(f"{k}={v}" for k, v in row.items() if v is not None))
     return sizes

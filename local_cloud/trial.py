@@ -369,7 +369,7 @@ def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[st
 def _tables(cloud: LocalCloud, contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
     """The lake tables of the data set and every report table, with rows and schema."""
     wanted = [f"lake.{table.name}" for table in contract.lake_tables()]
-    wanted += [f"reports.{table.table_id}" for table in cloud.bigquery.list_tables("reports")]
+    wanted += [f"reports.{name}" for name in cloud.reports()]
     for name in wanted:
         count = cloud.rows(f"SELECT COUNT(*) AS n FROM {name}")[0]["n"]  # noqa: S608 - our own names
         schema = cloud.bigquery.get_table(name).schema

@@ -198,6 +198,8 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.JOB, "timeZone", "Europe/Paris", "ingest-paris_wifi_sites"),
         without(p.TABLE, "lake.wifi_sites"),
         without(NOTIFICATION, "raw-runs"),
+        without(p.TABLE, "reports.velib_now"),
+        without(NOTIFICATION, "landing-splits-velib_stations"),
         without(p.SUBSCRIPTION, "load"),
     ),
     p.one_region: (
@@ -224,7 +226,7 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
     ),
     p.only_a_disposable_stack_loses_data: (
         put(p.BUCKET, "forceDestroy", False),
-        put(p.TABLE, "deletionProtection", True),
+        put(p.TABLE, "deletionProtection", True, "lake.wifi_sites"),
         standing(p.BUCKET, "raw", protect=True),
         standing(p.TABLE, "lake.wifi_sites", protect=True),
         put(p.BUCKET, "softDeletePolicy.retentionDurationSeconds", 7 * 86_400),

@@ -30,6 +30,8 @@ START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
 SYSTEM = "paris_wifi"
 USAGE = "paris_wifi_usage"
 SLOTS = ("2024-04", "2024-05")
+SHOWN = {contract.newest.table for contract in load_all().values() if contract.newest}
+"""Tables of `reports` that the stack makes, and no SQL."""
 BACKOFF_SCALE = 0.0002
 """Ten seconds of back-off become two milliseconds, fifty tries some five seconds."""
 _ZONES = ("raw", "landing", "lake", "quarantine")
@@ -249,9 +251,11 @@ class House:
             f"DELETE FROM lake.{n} WHERE slot_start >= '0001-01-01';" for n in self._tables
         )
         script += "".join(
-            f"DELETE FROM ops.{n} WHERE TRUE;" for n in ("loads", "lock", "report_runs")
+            f"DELETE FROM ops.{n} WHERE TRUE;" for n in ("loads", "lock", "shown", "report_runs")
         )
         for dataset in ("reports", "staging"):
             for table in self.cloud.bigquery.list_tables(dataset):
-                script += f"DROP TABLE {dataset}.{table.table_id};"
+                verb = "DELETE FROM" if table.table_id in SHOWN else "DROP TABLE"
+                rest = " WHERE TRUE" if table.table_id in SHOWN else ""
+                script += f"{verb} {dataset}.{table.table_id}{rest};"
         self.cloud.rows(script)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-REFUSING = ("download", "seal", "submit", "load")
+REFUSING = ("download", "show", "seal", "submit", "load")
 """The steps that keep in quarantine what they refuse; split does so in the demo, too."""
 
 WHEN_LOST = {
@@ -12,6 +12,12 @@ WHEN_LOST = {
     "fn-sweep-publishes-split", "fn-sweep-publishes-submit", "fn-sweep-quarantine",
 }  # fmt: skip
 """What the sweep needs once something is lost; test_permissions loses it."""
+
+WHEN_SHOWN = {
+    "fn-show-bigquery.jobUser", "fn-show-landing", "fn-show-ops", "fn-show-publishes-events",
+    "fn-show-reports", "storage-publishes-show",
+}  # fmt: skip
+"""What shows a snapshot's newest run, of which the demo fetches none; test_now does."""
 
 WHEN_REFUSED = {f"fn-{step}-{does}quarantine" for step in REFUSING for does in ("creates-in-", "")}
 """What keeps a message that a step refuses for good; test_permissions sends one to each."""
@@ -36,7 +42,7 @@ UNSEEN = {
 
 def unexplained(idle: Iterable[str]) -> set[str]:
     """The idle grants that are in none of the lists."""
-    known = WHEN_LOST | WHEN_REFUSED
+    known = WHEN_LOST | WHEN_REFUSED | WHEN_SHOWN
     return {name for name in idle if name not in known and not name.startswith(tuple(UNSEEN))}
 
 
@@ -44,4 +50,4 @@ def outdated(idle: Iterable[str]) -> set[str]:
     """The entries of the lists that no idle grant bears out."""
     found = set(idle)
     unseen = {begin for begin in UNSEEN if not any(name.startswith(begin) for name in found)}
-    return unseen | ((WHEN_LOST | WHEN_REFUSED) - found)
+    return unseen | ((WHEN_LOST | WHEN_REFUSED | WHEN_SHOWN) - found)

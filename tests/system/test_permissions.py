@@ -10,7 +10,7 @@ from catalog import names
 from tests.system.house import APRIL, APRIL_CHANGED, SLOTS, USAGE, House, export
 from tests.system.idle_grants import WHEN_LOST, WHEN_REFUSED, outdated, unexplained
 
-TOPICS = ("ingest", "split", "seal", "submit", "load")
+TOPICS = ("ingest", "split", "show", "seal", "submit", "load")
 
 
 def used(house: House) -> set[str]:
