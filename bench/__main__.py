@@ -1,6 +1,7 @@
 """`python -m bench split`: the shipped split beside other ways, a table and `build/bench/*.json`.
 
 `python -m bench chain` is the whole way beside the original's: see `bench.chain`; `python -m bench
+velib` an hour and a day of snapshots, and what grows with history: see `bench.velib`; `python -m bench
 chart` draws what the split's runs left.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import chain, chart
+from bench import chain, chart, velib
 from bench.ways import WAYS
 from infra_pulumi.functions import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
@@ -58,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
     whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
     whole.add_argument("--rows", type=int, default=chain.ROWS)
+    bikes = commands.add_parser(
+        "velib", help="an hour and a day of snapshots, after days of others"
+    )
+    bikes.add_argument("--stations", type=int, default=velib.STATIONS)
+    bikes.add_argument("--days", type=int, nargs="+", default=(1, 60), help="days of history")
+    bikes.add_argument("--repeat", type=int, default=3, help="runs of each hour, one comes before")
     drawn = commands.add_parser("chart", help="what `split` left, as a picture")
     drawn.add_argument("results", nargs="+", type=Path, help="its JSON files")
     drawn.add_argument("--out", type=Path, default=Path("docs/benchmarks.svg"))
@@ -67,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "chain":
         return chain.run(options.rows)
+    if options.command == "velib":
+        return velib.run(options.stations, options.days, options.repeat)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
     results = [_result(way, export, options.repeat) for way in options.ways.split(",")]
     _tell(export, results)

@@ -77,7 +77,7 @@ def run(rows: int) -> int:
     with tempfile.TemporaryDirectory(prefix="citypulse-bench-") as name:
         folder = Path(name)
         exports = made_exports(folder, rows)
-        _say(_machine())
+        _say(machine())
         _say(f"synthetic exports: {', '.join(_told(export) for export in exports)}\n")
         started, theirs = _original(folder / "original", exports)
         with cloud() as ours:
@@ -242,7 +242,7 @@ def _told(export: Path) -> str:
     return f"{lines - 1:,} rows, {export.stat().st_size:,} bytes"
 
 
-def _machine() -> str:
+def machine() -> str:
     """Where and when, and how busy it is."""
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     now = datetime.now(UTC)

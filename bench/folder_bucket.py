@@ -22,12 +22,21 @@ class FolderBucket:
         del generation
         return FolderBlob(self._folder / name, name)
 
-    def list_blobs(self, *, prefix: str, fields: str = "") -> Iterator[FolderBlob]:
-        """The objects whose names begin with a prefix, in order."""
+    def list_blobs(
+        self, *, prefix: str, start_offset: str = "", end_offset: str = "", fields: str = ""
+    ) -> Iterator[FolderBlob]:
+        """The objects whose names begin with a prefix, in order, from one name to before another."""
         del fields
-        files = (path for path in self._folder.rglob("*") if path.is_file())
+        below = self._folder / prefix.rpartition("/")[0]
+        files = (path for path in below.rglob("*") if path.is_file())
         named = sorted(path.relative_to(self._folder).as_posix() for path in files)
-        return (self.blob(name) for name in named if name.startswith(prefix))
+        return (
+            self.blob(name)
+            for name in named
+            if name.startswith(prefix)
+            and name >= start_offset
+            and (not end_offset or name < end_offset)
+        )
 
 
 class FolderBlob:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from croniter import croniter
 
-from catalog.records import JobColumn, JobContract, LakeTable, TableColumn
+from catalog.records import JobColumn, JobContract, LakeTable, Origin, TableColumn
 from catalog.runs import Run
 from catalog.slots import Calendar, Unit
 
@@ -154,6 +154,9 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     bytes_min: int = 1
     rows_max: int
     rows_min: int = 1
+    rows_whole: int | None = None
+    """Fewest rows of the whole as its publisher has it: fewer of his are a page or a piece, and
+    refused. A sample or what was made up may be a piece."""
     rejected_share: float = 0.05
     """Largest share of rejected rows in a run, and in a slot."""
     rejected_free: int = 20
@@ -165,6 +168,10 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     """Largest relative fall in rows against the run before; None for no bound."""
     drop_from: int = 1000
     """How many rows the run before must have had for a fall to count."""
+
+    def least(self, origin: Origin) -> int:
+        """Fewest rows that a run of an origin must have."""
+        return max(self.rows_min, (self.rows_whole or 0) if origin is Origin.PUBLISHER else 0)
 
     def bears(self, rejected: int, rows: int) -> bool:
         """Whether so many rejected among so many rows are within the contract's share."""

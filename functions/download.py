@@ -317,7 +317,7 @@ class Try:
         """A look through a source; what reads files is imported by data sets with fallbacks alone."""
         from functions.look import Look
 
-        return Look(self._contract, self._run, self._end, self._rows_before)
+        return Look(self._contract, self._run, self._end, self._rows_before, self._origin)
 
     @cached_property
     def _rows_before(self) -> int:

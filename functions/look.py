@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from catalog.contract import Contract
+from catalog.records import Origin
 from catalog.runs import Run
 from functions.block_cut import BlockCutter
 from functions.blocks import Block
@@ -27,11 +28,16 @@ from functions.reading import Batch
 class Look:
     """A look through all files of one source."""
 
-    def __init__(self, contract: Contract, run: Run, until: float, before: int = 0) -> None:
+    def __init__(
+        self, contract: Contract, run: Run, until: float, before: int = 0,
+        origin: Origin = Origin.PUBLISHER,
+    ) -> None:  # fmt: skip
         """`until` is the instant of `time.monotonic` at which the look ends, finished or not.
 
-        `before` is the number of rows of the accepted run before, 0 where none is known.
+        `before` is the number of rows of the accepted run before, 0 where none is known, `origin`
+        where the files are from.
         """
+        self._least = contract.bounds.least(origin)
         self._before = before
         self.newest: datetime | None = None
         self._contract = contract
@@ -102,9 +108,9 @@ class Look:
         if not self._whole:
             return None
         bounds, where = self._contract.bounds, f"{self._contract.dataset} {self._run.name}"
-        if not bounds.rows_min <= self._rows <= bounds.rows_max:
+        if not self._least <= self._rows <= bounds.rows_max:
             raise RunRefused(
-                f"{where}: {self._rows} rows, the contract expects {bounds.rows_min} to "
+                f"{where}: {self._rows} rows, the contract expects {self._least} to "
                 f"{bounds.rows_max}"
             )
         if bounds.fell(self._rows, self._before):

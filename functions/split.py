@@ -261,10 +261,11 @@ class Try:
         """Raise RunRefused when the run as a whole breaks a bound of the contract."""
         bounds = self._contract.bounds
         where = self._where
-        if self._rows < bounds.rows_min:
+        least = bounds.least(self._claim.origin)
+        if self._rows < least:
             raise RunRefused(
                 f"{where}: the file has {self._rows} rows of data, the contract expects at least "
-                f"{bounds.rows_min}; wait for the next run, or ask the publisher"
+                f"{least}; wait for the next run, or ask the publisher"
             )
         late = self._rejects.reasons.get(LATE, 0) if self._contract.kind is Kind.STREAM else 0
         bad = self._rejects.count - late  # a late message says nothing of those it came with

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +345,47 @@ def test_v7_codes_agree_with_the_areas_of_both_eras_but_for_six(spark: SparkSess
     }  # fmt: skip
     places = {row["neighbourhood"] for row in made if row["neighbourhood_from"] == "code"}
     assert places == {f"Paris {number}" for number in range(1, 21)}
+
+
+@cache
+def wifi_districts() -> list[tuple[float, float, str]]:
+    """Latitude, longitude and arrondissement of every site of the Wi-Fi list of 2023 in Paris."""
+    path = SAMPLES.parent / "wifi" / "sites_2023-05_simonejw.geojson"
+    sites = [each["properties"] for each in json.loads(path.read_bytes())["features"]]
+    return [
+        (site["geo_point_2d"]["lat"], site["geo_point_2d"]["lon"], f"Paris {int(site['cp'][3:])}")
+        for site in sites
+        if (site["cp"] or "").startswith("750") and site["geo_point_2d"]
+    ]
+
+
+def nearest(latitude: float, longitude: float) -> tuple[float, str]:
+    """How many metres away the nearest of them is, and its arrondissement."""
+    metres = 111_195.0
+    across = metres * math.cos(math.radians(48.86))
+    return min(
+        (math.hypot((latitude - north) * metres, (longitude - east) * across), district)
+        for north, east, district in wifi_districts()
+    )
+
+
+def test_v7_codes_agree_with_postal_codes_of_sites_near_by(spark: SparkSession) -> None:
+    """Another list of the city tells arrondissements: near by, all agree but some at a border."""
+    fields = [
+        each["fields"] for each in json.loads((SAMPLES / "2020-06-24_hosuaby_v1_records.json").read_bytes())
+    ]  # fmt: skip
+    told = [
+        (f["stationcode"], *nearest(*f["coordonnees_geo"]))
+        for f in fields
+        if f["nom_arrondissement_communes"] == "Paris"
+    ]
+    near = [row for row in told if row[1] <= 100]
+    frame = spark.createDataFrame(near, "stationcode STRING, metres DOUBLE, district STRING")
+    paris, unknown = velib.F.lit("Paris"), velib.F.lit(None).cast("string")
+    placed = frame.withColumn("by", velib.neighbourhood(frame["stationcode"], paris, unknown))
+    found = [(row["stationcode"], row["by"], row["district"]) for row in placed.collect()]
+    assert (len(found), sum(metres <= 50 for _, metres, _ in near)) == (107, 45)
+    assert {row for row in found if row[1] != row[2]} == {
+        ("17018", "Paris 17", "Paris 8"), ("14113", "Paris 14", "Paris 13"),
+        ("11038", "Paris 11", "Paris 3"), ("20014", "Paris 20", "Paris 11"),
+    }  # fmt: skip

@@ -121,7 +121,7 @@ BAD: list[tuple[str, Callable[[], Answer], str]] = [
     ("a block page", lambda: Answer(PAGE), "a page, an error or nothing instead of data"),
     ("an error", lambda: Answer(b'{"error_code": "ODSQLError"}'), "a page, an error or nothing"),
     ("down", lambda: Answer(b"", status=503), "answered 503"),
-    ("a hundred records", lambda: export(stations(NOW)[:100]), "100 rows after 1398 in the run"),
+    ("a hundred records", lambda: export(stations(NOW)[:100]), "100 rows, the contract expects 600 to"),
     ("half the stations", lambda: export(stations(NOW)[:699]), "699 rows after 1398 in the run"),
     ("stale", lambda: export(stations(NOW - 3 * HOUR)), "more than 1 hours before"),
     ("renamed", lambda: Answer(export(stations(NOW)).body.replace(b"duedate", b"maj")), "(duedate) is missing"),  # type: ignore[union-attr]
@@ -176,9 +176,26 @@ def test_a_fall_without_another_source_is_refused_and_the_next_fetch_goes_on(
     publishers.serve(f"{FEEDS}/station_status.json", Answer(gbfs(status[:100])))
     claim, record = taken(desk)
     assert (claim.source, record.outcome) == ("GBFS", Outcome.REFUSED)
-    assert "100 rows after 1398 in 20250605T035900Z" in (record.reason or "")
+    assert "has 100 rows of data, the contract expects at least 600" in (record.reason or "")
     serve(publishers, NOW + TICK)
     assert taken(desk, NOW + TICK)[1].outcome is Outcome.ACCEPTED
+
+
+def test_v5_a_first_run_of_a_page_is_not_the_network(desk: Desk, publishers: Publishers) -> None:
+    """Nothing was there to compare it with."""
+    publishers.serve(EXPORT, export(stations(NOW)[:100]))
+    claim, record = taken(desk)
+    assert (claim.source, record.outcome, record.rows_in) == ("GBFS", Outcome.ACCEPTED, 1485)
+    assert "100 rows, the contract expects 600 to 20000" in claim.passed_over["export"]
+
+
+def test_v5_a_fall_by_steps_ends_at_the_fewest_of_a_whole(
+    desk: Desk, publishers: Publishers
+) -> None:
+    for at, (count, source) in enumerate(((1398, "export"), (850, "export"), (100, "GBFS"))):
+        serve(publishers, NOW + at * TICK, export(stations(NOW + at * TICK)[:count]))
+        claim, record = taken(desk, NOW + at * TICK)
+        assert (claim.source, record.outcome) == (source, Outcome.ACCEPTED)
 
 
 def test_the_same_snapshot_again_is_fetched_and_never_unchanged(
@@ -210,6 +227,67 @@ def test_a_clock_an_hour_ahead_is_believed(desk: Desk, publishers: Publishers) -
     assert [(part.slot, part.rows) for part in record.parts] == [("2025-06-05T04", 1398)]
     serve(publishers, NOW + TICK)
     assert taken(desk, NOW + TICK)[0].source == "export"
+
+
+def misplaced(publishers: Publishers, place: Callable[[float, float], dict[str, float]]) -> None:
+    """Serve the export with every tenth station somewhere else."""
+    records = stations(NOW)
+    for record in records[::10]:
+        latitude, longitude = record["coordonnees_geo"]
+        record["coordonnees_geo"] = place(latitude, longitude)
+    publishers.serve(EXPORT, export(records))
+
+
+WRONG_PLACES: list[tuple[str, Callable[[float, float], dict[str, float]], str]] = [
+    ("exchanged", lambda lat, lon: {"lat": lon, "lon": lat}, "lat, lon: exchanged"),
+    ("at 0, 0", lambda lat, lon: {"lat": 0, "lon": 0}, "lat, lon: outside the box"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [case[1:] for case in WRONG_PLACES], ids=[case[0] for case in WRONG_PLACES]
+)
+def test_wrong_coordinates_are_mended_and_counted_and_lose_no_row(
+    desk: Desk, publishers: Publishers, place: Callable[[float, float], dict[str, float]], said: str
+) -> None:
+    misplaced(publishers, place)
+    claim, record = taken(desk)
+    assert (claim.source, record.outcome, record.rows_in) == ("export", Outcome.ACCEPTED, 1398)
+    assert (record.quarantine, record.repaired) == (None, {said: 140})
+    serve(publishers, NOW + TICK)
+    assert taken(desk, NOW + TICK)[1].repaired == {}
+
+
+def test_a_pair_whose_files_disagree_loses_those_stations_alone(
+    desk: Desk, publishers: Publishers
+) -> None:
+    """Three without state, two without a name, one under two codes."""
+    publishers.serve(EXPORT, Answer(PAGE))
+    told, status = pair(NOW)
+    del told[:2], status[10:13]
+    status[20]["stationCode"] = "0"
+    publishers.serve(f"{FEEDS}/station_information.json", Answer(gbfs(told)))
+    publishers.serve(f"{FEEDS}/station_status.json", Answer(gbfs(status)))
+    claim, record = taken(desk)
+    assert (claim.source, record.outcome) == ("GBFS", Outcome.ACCEPTED)
+    assert (record.rows_in, sum(part.rows for part in record.parts)) == (1485, 1479)
+    serve(publishers, NOW + TICK)
+    assert taken(desk, NOW + TICK)[1].quarantine is None
+
+
+def test_a_pair_that_does_not_belong_together_is_refused_and_the_next_fetch_goes_on(
+    desk: Desk, publishers: Publishers
+) -> None:
+    publishers.serve(EXPORT, Answer(PAGE))
+    told, _ = pair(NOW)
+    for record in told:
+        record["station_id"] += 1
+    publishers.serve(f"{FEEDS}/station_information.json", Answer(gbfs(told)))
+    _, record = taken(desk)
+    assert record.outcome is Outcome.REFUSED
+    assert "are rejected, more than the contract bears" in (record.reason or "")
+    serve(publishers, NOW + TICK)
+    assert taken(desk, NOW + TICK)[1].outcome is Outcome.ACCEPTED
 
 
 @pytest.mark.parametrize("body", [{"run": "20250605T035900Z"}, {"slot": "2025-06-05T03"}])
