@@ -105,6 +105,7 @@ class Rows:
     csv: str
     ndjson: str
     drawing: Mapping[str, Any] | None = None
+    """None for a table alone, and for a map of rows of which none has a place."""
 
     @property
     def shown_rows(self) -> str:
@@ -331,7 +332,8 @@ class _Build:
         count = words.grouped(drawings.sample(found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
         told = f"Sample size {count}{words.NARROW}{unit}. {rows.told}"
-        return replace(rows, told=told, drawing=drawings.drawn(drawing, chart, found))
+        drawn = drawings.drawn(drawing, chart, found)
+        return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
 
     def _listing(self, table: Listing) -> Rows:
         """A table alone."""

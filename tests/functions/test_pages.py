@@ -233,6 +233,17 @@ def test_a_choice_of_no_row_is_no_error() -> None:
     assert "No rows for this choice." in page("velib", None, ("neighbourhood", "'; DROP")).text
 
 
+def test_rows_without_a_place_stand_in_the_table_of_a_map_alone() -> None:
+    some, none = Warehouse(placed=0.5), Warehouse(placed=0.0)
+    drawn = page("velib", some).blocks["chart-map"]["data"]["values"]
+    assert 0 < len(drawn) < some.rows_each
+    assert all(row["lat"] is not None for row in drawn)
+    html = page("velib", none)
+    assert "chart-map" not in html.blocks
+    assert "None of these rows has a place." in html.text
+    assert len(html.of("table")) == len(page("velib").of("table"))
+
+
 def test_each_question_is_asked_once() -> None:
     warehouse = Warehouse()
     page("paris_wifi", warehouse)
