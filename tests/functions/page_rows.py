@@ -49,6 +49,8 @@ class Warehouse:
     """What every STRING is, where one is given."""
     origin: Origin = Origin.PUBLISHER
     as_of: datetime = AS_OF
+    placed: float = 1.0
+    """Share of the rows that have a place."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
     """Report → what asking for it raises."""
     asked: list[Asked] = field(default_factory=list)
@@ -79,6 +81,8 @@ class Warehouse:
                 column.name: self._value(report.name, column, number, draw)
                 for column in report.columns
             }
+            if number >= self.placed * self.rows_each:
+                row |= dict.fromkeys({"lat", "lon"} & set(row))
             rows.append(row | {"origin": str(self.origin), "data_as_of": self.as_of})
         return rows
 
