@@ -79,6 +79,8 @@ class Chart(_Rows, frozen=True, kw_only=True):
     columns: dict[str, str]
     """Column → what it is called on the page, in the order of the table."""
     rows: int = ROWS_MOST
+    needs: str = ""
+    """The filter without which there is no chart, as that of a single station."""
 
 
 class Listing(_Rows, frozen=True, kw_only=True):
@@ -198,6 +200,9 @@ def _page_faults(page: Page) -> Iterator[str]:
         for column in part.filters:
             if column not in known:
                 yield f"{told}: {column!r} is no filter of the page: {_list(known)}"
+    for chart in page.charts:
+        if chart.needs and chart.needs not in chart.filters:
+            yield f"chart {chart.name!r} needs {chart.needs!r}, which is none of its filters"
     shown: list[Chart | Listing] = [*page.charts, *page.tables]
     for each in shown:
         if not 1 <= each.rows <= ROWS_MOST:

@@ -51,7 +51,10 @@ _FRAME = {
 
 
 def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, Any]:
-    """The specification of a chart with its rows, a title with unit on every channel, and tips."""
+    """The specification of a chart with its rows, a title with unit on every channel, and tips.
+
+    A map has the rows that have a place; it may be left with none.
+    """
     known = {column.name: column for column in table.columns}
     labels = {name: _label(text, known[name]) for name, text in chart.columns.items()}
     tips = [_tip(name, known[name], text) for name, text in labels.items()]
@@ -59,6 +62,7 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
         {column.name: _plain(value) for column, value in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
+    rows = [row for row in rows if all(row[name] is not None for name in _places(drawing))]
     whole = _FRAME | _titled(drawing, labels, tips)
     whole["height"] = _height(whole, rows)
     return {
@@ -90,6 +94,12 @@ def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) ->
     if "mark" in made and "encoding" in made:
         made["encoding"] = {"tooltip": tips, **made["encoding"]}
     return made
+
+
+def _places(drawing: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that put the marks of a map where they are; none for other charts."""
+    encoding = drawing.get("encoding", {})
+    return tuple(encoding[name]["field"] for name in ("longitude", "latitude") if name in encoding)
 
 
 def _height(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:

@@ -105,6 +105,7 @@ class Rows:
     csv: str
     ndjson: str
     drawing: Mapping[str, Any] | None = None
+    """None for a table alone, and for a map of rows of which none has a place."""
 
     @property
     def shown_rows(self) -> str:
@@ -190,9 +191,14 @@ def _questions(page: Page, choice: Chosen) -> list[Question]:
     """Everything that a page asks."""
     return [
         *(of_figure(figure, choice) for figure in page.figures),
-        *(of_rows(chart, choice, (SAMPLE_SIZE,)) for chart in page.charts),
+        *(of_rows(each, choice, (SAMPLE_SIZE,)) for each in page.charts if _wanted(each, choice)),
         *(of_rows(table, choice) for table in page.tables),
     ]
+
+
+def _wanted(chart: Chart, choice: Chosen) -> bool:
+    """Whether the filter that a chart needs is chosen."""
+    return not chart.needs or bool(choice.of((chart.needs,)))
 
 
 def _filter(each: Filter, choice: Chosen, offered: Answers) -> FilterView:
@@ -323,6 +329,8 @@ class _Build:
     def _chart(self, chart: Chart) -> Rows:
         """A chart with its table."""
         question = of_rows(chart, self.choice, (SAMPLE_SIZE,))
+        if not _wanted(chart, self.choice):
+            return self._unasked(chart, question)
         rows = self._rows(chart, question, chart.name)
         found = self.answers[question]
         if rows.state or isinstance(found, Failure):
@@ -331,7 +339,25 @@ class _Build:
         count = words.grouped(drawings.sample(found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
         told = f"Sample size {count}{words.NARROW}{unit}. {rows.told}"
-        return replace(rows, told=told, drawing=drawings.drawn(drawing, chart, found))
+        drawn = drawings.drawn(drawing, chart, found)
+        return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
+
+    def _unasked(self, chart: Chart, question: Question) -> Rows:
+        """A chart that waits for a choice."""
+        label = next(f.label for f in self.dashboard.page.filters if f.column == chart.needs)
+        return Rows(
+            anchor=chart.name,
+            title=chart.title,
+            note=chart.note,
+            headings=(),
+            rows=(),
+            told="",
+            state=f"Nothing is chosen: choose a {label.lower()} above.",
+            origin="",
+            report=chart.report,
+            csv=_download(question, "csv"),
+            ndjson=_download(question, "ndjson"),
+        )
 
     def _listing(self, table: Listing) -> Rows:
         """A table alone."""

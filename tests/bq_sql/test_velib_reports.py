@@ -209,6 +209,22 @@ def test_hours_of_the_day_in_paris(reports: dict[str, list[Row]]) -> None:
     }
 
 
+def test_a_stations_week_is_its_share_of_the_networks(reports: dict[str, list[Row]]) -> None:
+    week, network = reports["velib_station_week"], reports["velib_hours_of_day"]
+    for row in network:
+        own = [each for each in week if each["hour"] == row["hour"]]
+        assert {each["day_type"] for each in own} == {row["day_type"]}
+        hours = sum(each["open_hours"] for each in own)
+        bikes = sum((each["bikes"] or 0) * each["open_hours"] for each in own)
+        assert (hours, bikes) == near(hours_of(row), hours_of(row) * row["bikes_per_station"])
+        assert sum(each["sample_size"] for each in own) == row["sample_size"]
+
+
+def hours_of(row: Row) -> float:
+    """Open hours of a row of the network."""
+    return float(row["open_station_hours"])
+
+
 def test_network_by_day(reports: dict[str, list[Row]]) -> None:
     names = ("hours", "open_stations_hours", "open_station_hours", "bikes_per_station", "bikes",
              "departures", "arrivals")  # fmt: skip
@@ -278,6 +294,7 @@ LAYERS = "velib_coverage: an hour has not the same observations in ledger and pa
 SUMS = "the sum of observations is not the rows loaded in every report over all time"
 LATELY = "stations, hours of the day and neighbourhoods differ in the observations of 28 days"
 OPEN = "stations and hours of the day differ in open time or departures"
+WEEK = "velib_station_week: the hours of a station are not all its open time"
 TIME = "velib_station_failures: a station has more time empty, full, open or covered than there is"
 KINDS = "velib_kind_days: the kinds of a day are not all its bikes"
 FLAGGED = "velib_quality_days: bikes by kind are not the bikes published, and no report is flagged"
@@ -298,6 +315,7 @@ BAD = [
     (LATELY, "velib_neighbourhoods", plus("sample_size")),
     (OPEN, "velib_station_failures", plus("open_hours", "0.01")),
     (OPEN, "velib_hours_of_day", plus("departures")),
+    (WEEK, "velib_station_week", plus("open_hours", "0.01")),
     (TIME, "velib_station_failures", plus("empty_hours", "open_hours + 0.01")),
     (TIME, "velib_station_failures", plus("open_hours", "covered_hours + 0.01")),
     (TIME, "velib_station_failures", plus("covered_hours", "sample_size")),

@@ -26,13 +26,12 @@ SHOWN = shown(REPOSITORY / "bq_sql")
 DASHBOARDS = load_pages(
     REPOSITORY / "dashboards", {name: each.declared for name, each in SHOWN.items()}
 )
-WANTED = {
-    (part.report, column): texts
-    for dashboard in DASHBOARDS.values()
-    for page in (dashboard.page,)
-    for part in (*page.figures, *page.charts, *page.tables, *page.filters)
-    for column, texts in part.where.items()
-}
+WANTED: dict[tuple[str, str], tuple[str, ...]] = {}
+for _page in (dashboard.page for dashboard in DASHBOARDS.values()):
+    for _part in (*_page.figures, *_page.charts, *_page.tables, *_page.filters):
+        for _column, _texts in _part.where.items():
+            _known = WANTED.get((_part.report, _column), ())
+            WANTED[_part.report, _column] = tuple(dict.fromkeys((*_known, *_texts)))
 """Values that some part of a page is narrowed to: rows must have them to be seen."""
 
 AS_OF = datetime(2024, 6, 1, 4, 17, tzinfo=UTC)
@@ -50,6 +49,8 @@ class Warehouse:
     """What every STRING is, where one is given."""
     origin: Origin = Origin.PUBLISHER
     as_of: datetime = AS_OF
+    placed: float = 1.0
+    """Share of the rows that have a place."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
     """Report → what asking for it raises."""
     asked: list[Asked] = field(default_factory=list)
@@ -80,6 +81,8 @@ class Warehouse:
                 column.name: self._value(report.name, column, number, draw)
                 for column in report.columns
             }
+            if number >= self.placed * self.rows_each:
+                row |= dict.fromkeys({"lat", "lon"} & set(row))
             rows.append(row | {"origin": str(self.origin), "data_as_of": self.as_of})
         return rows
 

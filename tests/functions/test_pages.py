@@ -80,6 +80,12 @@ def page(name: str, warehouse: Warehouse | None = None, *chosen: tuple[str, str]
     return Html(pages(warehouse or Warehouse()).page(name, chosen))
 
 
+def whole(name: str) -> Html:
+    """A page with what must be chosen for all its charts to be there."""
+    needed = {chart.needs for chart in DASHBOARDS[name].page.charts if chart.needs}
+    return page(name, None, *((column, f"{column} 3") for column in needed))
+
+
 def get(path: str, query: str = "", **headers: str) -> Any:
     builder = EnvironBuilder(path=path, query_string=query, headers=headers)
     return pages(Warehouse()).respond(Request(builder.get_environ()))
@@ -87,7 +93,7 @@ def get(path: str, query: str = "", **headers: str) -> Any:
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_every_chart_has_its_rows_a_table_and_what_must_be_known(name: str) -> None:
-    html = page(name)
+    html = whole(name)
     drawn = [block for block in html.blocks.values() if block["data"]["values"]]
     assert len(drawn) == len(DASHBOARDS[name].page.charts)
     assert len(html.of("table")) == len(drawn) + len(DASHBOARDS[name].page.tables)
@@ -108,7 +114,15 @@ def test_every_figure_leads_to_its_definition(name: str) -> None:
     assert sorted(ids) == sorted(set(ids))
 
 
-@pytest.mark.parametrize("name", DASHBOARDS)
+PUBLISHED = [
+    name
+    for name, dashboard in DASHBOARDS.items()
+    if any(SHOWN[report].declared.datasets for report in dashboard.page.reports)
+]
+"""The pages of publishers' data: the pipeline's own health is nobody else's."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_licence_and_attribution_stand_on_the_page(name: str) -> None:
     html = page(name)
     assert "Source: " in html.text
@@ -179,7 +193,7 @@ def test_a_report_that_fails_does_not_take_the_page_with_it(error: Exception, sa
     assert set(html.blocks) == {
         f"chart-{chart.name}"
         for chart in DASHBOARDS["velib"].page.charts
-        if chart.name != "coverage"
+        if chart.name != "coverage" and not chart.needs
     }
 
 
@@ -231,6 +245,24 @@ def test_what_cannot_be_chosen_is_refused_by_name(parameter: str, text: str, sai
 
 def test_a_choice_of_no_row_is_no_error() -> None:
     assert "No rows for this choice." in page("velib", None, ("neighbourhood", "'; DROP")).text
+
+
+def test_rows_without_a_place_stand_in_the_table_of_a_map_alone() -> None:
+    some, none = Warehouse(placed=0.5), Warehouse(placed=0.0)
+    drawn = page("velib", some).blocks["chart-map"]["data"]["values"]
+    assert 0 < len(drawn) < some.rows_each
+    assert all(row["lat"] is not None for row in drawn)
+    html = page("velib", none)
+    assert "chart-map" not in html.blocks
+    assert "None of these rows has a place." in html.text
+    assert len(html.of("table")) == len(page("velib").of("table"))
+
+
+def test_a_chart_of_one_station_waits_until_one_is_chosen() -> None:
+    warehouse = Warehouse()
+    assert "Nothing is chosen: choose a station above." in page("velib", warehouse).text
+    assert "velib_station_week" not in {asked.report.name for asked in warehouse.asked}
+    assert "chart-station_week" in whole("velib").blocks
 
 
 def test_each_question_is_asked_once() -> None:
@@ -293,7 +325,7 @@ def test_a_page_is_light(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "chart"), CHARTS)
 def test_every_chart_draws_marks(name: str, chart: str) -> None:
-    drawing = page(name).blocks[f"chart-{chart}"]
+    drawing = whole(name).blocks[f"chart-{chart}"]
     svg = vl_convert.vegalite_to_svg(drawing | {"width": 600}, allowed_base_urls=[])
     marks = re.findall(r'class="mark-(?:rect|symbol|line|text|rule)[^"]*role-mark', svg)
     assert marks, svg[:300]

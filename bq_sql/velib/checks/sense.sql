@@ -41,3 +41,9 @@ ASSERT NOT EXISTS (
   FROM velib_neighbourhoods
   WHERE reporting_stations > stations OR stations_with_ebikes > reporting_stations OR ebikes < 0
 ) AS 'velib_neighbourhoods: more stations report than there are, or bikes below zero';
+ASSERT NOT EXISTS (
+  SELECT 1
+  FROM (SELECT stationcode, SUM(open_hours) AS open_hours FROM velib_station_week GROUP BY stationcode) AS w
+  FULL JOIN velib_station_failures AS f ON f.stationcode = w.stationcode
+  WHERE w.stationcode IS NULL OR f.stationcode IS NULL OR ABS(w.open_hours - f.open_hours) > 1e-6
+) AS 'velib_station_week: the hours of a station are not all its open time';

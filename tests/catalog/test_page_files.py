@@ -89,6 +89,7 @@ FAULTS = [
     ('at = "day"', 'at = "gauge"', "at 'gauge' is STRING"),
     ('kind = "choice"', 'kind = "dates"', "needs a DATE column; 'gauge' is none"),
     ('note = "Up is high."', 'note = "Up is high."\nrows = 9999', "rows must be 1 to 5000"),
+    ('filters = ["gauge"]', 'needs = "gauge"', "needs 'gauge', which is none of its filters"),
     ('name = "heights"', 'name = "depths"', "no chart of tides.toml has this name"),
 ]  # fmt: skip
 
