@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import chain, chart, velib
+from bench import chain, chart, serve, velib
 from bench.ways import WAYS
 from infra_pulumi.functions import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
@@ -65,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bikes.add_argument("--stations", type=int, default=velib.STATIONS)
     bikes.add_argument("--days", type=int, nargs="+", default=(1, 60), help="days of history")
     bikes.add_argument("--repeat", type=int, default=3, help="runs of each hour, one comes before")
+    asked = commands.add_parser("serve", help="the API, asked by many at once")
+    asked.add_argument("--readers", type=int, default=50)
+    asked.add_argument("--each", type=int, default=10, help="questions of each reader")
+    asked.add_argument("--repeat", type=int, default=9, help="pages that are measured alone")
     drawn = commands.add_parser("chart", help="what `split` left, as a picture")
     drawn.add_argument("results", nargs="+", type=Path, help="its JSON files")
     drawn.add_argument("--out", type=Path, default=Path("docs/benchmarks.svg"))
@@ -76,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return chain.run(options.rows)
     if options.command == "velib":
         return velib.run(options.stations, options.days, options.repeat)
+    if options.command == "serve":
+        return serve.run(options.readers, options.each, options.repeat)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
     results = [_result(way, export, options.repeat) for way in options.ways.split(",")]
     _tell(export, results)
