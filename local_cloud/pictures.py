@@ -16,6 +16,7 @@ from google.cloud import bigquery
 
 from catalog.contract import load_all
 from catalog.pages import load_pages
+from catalog.records import Origin
 from functions.clients import Clients
 from functions.serve.answers import Answers
 from functions.serve.declared import shown
@@ -23,6 +24,7 @@ from functions.serve.drawings import LOCALE
 from functions.serve.pages import DASHBOARDS, Links, Pages, static_files
 from functions.serve.questions import Source
 from functions.serve.views import PageView, Rows
+from functions.serve.words import ORIGINS
 
 _WIDTH, _SCALE = 720, 1.5
 _LINE = 130
@@ -111,7 +113,7 @@ def _picture(page: str, chart: str) -> str:
 
 def _title(view: PageView, chart: Rows) -> dict[str, Any]:
     """A picture's title, and under it what a page says around a chart."""
-    marked = f"{chart.origin.upper()} DATA. " if chart.origin else ""
+    marked = _mark(chart.origin)
     sources = "; ".join(dict.fromkeys(contract.attribution for contract in view.sources))
     return {
         "text": chart.title,
@@ -122,6 +124,14 @@ def _title(view: PageView, chart: Rows) -> dict[str, Any]:
         "subtitleColor": "#545b64",
         "offset": 14,
     }
+
+
+def _mark(origin: str) -> str:
+    """What must be said of rows that are not the publisher's, its first word in capitals."""
+    if not origin:
+        return ""
+    kind, _, told = ORIGINS[Origin(origin)].partition(":")
+    return f"{kind.upper()} DATA:{told}. "
 
 
 def _lines(text: str) -> Iterator[str]:
