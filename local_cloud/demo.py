@@ -2,7 +2,8 @@
 
 Day one fetches everything, the month's list of holidays too; on day two the files are the same, of
 which the list of sites is a new day's list all the same; on day three one month of the sessions has
-changed; on day four both publishers of the Wi-Fi answer with an error. Every check that must hold is printed with what was seen; the exit
+changed; on day four both publishers of the Wi-Fi answer with an error. Three snapshots of bike share
+stations come on day one, and their hours are sealed; later ones are passed over. Every check that must hold is printed with what was seen; the exit
 code is 0 only if all of them held.
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from catalog.contract import load_all, systems
@@ -29,7 +31,9 @@ from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.pictures import write_pages
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import ReceivedMessage
+from local_cloud.synthetic.bike_layouts import export
 from local_cloud.synthetic.faults import Fault
+from local_cloud.synthetic.snapshots import Network, Snapshot, snapshots
 from local_cloud.synthetic.usage import Export, Order, made
 
 START = datetime(2024, 9, 9, tzinfo=UTC)
@@ -42,6 +46,15 @@ _HOURS = (
 """Each day's hours in which the schedule fires: both fetches, then seal, reports and sweep."""
 
 _PAGES = REPOSITORY / "build" / "demo"
+_BIKES = "velib_stations"
+_NETWORK = Network(START + timedelta(hours=3, minutes=-1), seed=9)
+_TICKS = 3
+"""Day one's snapshots, from 02:59 on: those of two hours, which are over when seal comes."""
+_SKIPPED = (
+    f"{_BIKES} is due every ten minutes: the clock passes over all later ones, so the sweep will call "
+    "it overdue"
+)
+
 _SAMPLES = REPOSITORY / "tests" / "data"
 _SESSIONS = Export(
     6_000, 1, date(2024, 4, 1), date(2024, 8, 28), Order.TIME,
@@ -65,7 +78,7 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
     begin = time.monotonic()
     if live:
         return _live(live)
-    origins = {"paris_wifi_usage": "synthetic", "*": "sample"}
+    origins = {"paris_wifi_usage": "synthetic", _BIKES: "synthetic", "*": "sample"}
     with LocalCloud(start=START, origins=origins) as cloud:
         _say(f"the local cloud is up after {time.monotonic() - begin:.1f} s: {cloud.describe()}")
         cloud.pubsub.on_publish("events", _Progress().tell)
@@ -90,10 +103,10 @@ def _publish(cloud: LocalCloud, day: int) -> None:
     usage = contracts["paris_wifi_usage"].source.fetch[0].urls[0]
     sites = contracts["paris_wifi_sites"].source.fetch[0].urls[0]
     holidays = contracts["french_holidays"].source.fetch[0].urls[0]
-    export = made(_SESSIONS)
+    sessions = made(_SESSIONS)
     if day == 2:
-        export += made(_MORE_SESSIONS).partition(b"\r\n")[2]
-    body = _ERROR_PAGE if day == 3 else export
+        sessions += made(_MORE_SESSIONS).partition(b"\r\n")[2]
+    body = _ERROR_PAGE if day == 3 else sessions
     cloud.publishers.serve(usage, Answer(body))
     era = "sites_2023-05_simonejw.geojson" if day == 2 else "sites_2017-05_juuljul_v1_records.json"
     cloud.publishers.serve(sites, Answer(_SAMPLES / "wifi" / era))
@@ -105,9 +118,21 @@ def _publish(cloud: LocalCloud, day: int) -> None:
 def _fire(cloud: LocalCloud, day: int) -> None:
     """Let the schedule fire around this day's fetches; the clock jumps over the rest."""
     midnight = START + timedelta(days=day)
+    if day == 0:
+        for made in islice(snapshots(_NETWORK), _TICKS):
+            _fetch_bikes(cloud, made)
+        _say(_SKIPPED)
     for first, last in _HOURS:
         cloud.scheduler.jump_to(midnight + first)
         cloud.scheduler.run_until(midnight + last)
+
+
+def _fetch_bikes(cloud: LocalCloud, made: Snapshot) -> None:
+    """Serve a snapshot at its tick and let that data set's schedule alone fire."""
+    url = load_all()[_BIKES].source.fetch[0].urls[0]
+    cloud.publishers.serve(url, Answer(export(made)))
+    cloud.scheduler.jump_to(made.tick)
+    cloud.scheduler.fire(f"ingest-{_BIKES}".replace("_", "-"))
 
 
 class _Progress:
@@ -256,6 +281,9 @@ def _checks(
         if row["rows_in"] != row["rows_out"] + row["rejected"] + row["duplicates"]
     ]  # fmt: skip
     months = {row["slot"]: row for row in ledger if row["dataset"] == "paris_wifi_usage"}
+    bikes = [
+        f"{row['slot']} of {row['runs']} fetches" for row in ledger if row["dataset"] == _BIKES
+    ]
     third = START + timedelta(days=2)
     moved = sorted(slot for slot, row in months.items() if row["loaded_at"] >= third)
     batches_done = states and all(state == "SUCCEEDED" for state in states)
@@ -270,6 +298,7 @@ def _checks(
         Check(
             "only the changed month moved", moved == ["2024-06"], f"loaded on day three: {moved}"
         ),
+        Check("hours of bikes are loaded", len(bikes) == 2, ", ".join(bikes) or "none"),
         Check("the broken day was refused", said == sorted(_DEMO_SETS), ", ".join(said)),
         Check("every report has rows", bool(reports) and all(reports.values()), str(reports)),
         Check(

@@ -306,3 +306,12 @@ def test_a_fall_counts_from_enough_rows_on() -> None:
     assert bounds.fell(499, 1000)
     assert not bounds.fell(500, 1000)
     assert not bounds.fell(8, 277)
+
+
+@pytest.mark.parametrize(
+    ("origin", "least"), [(Origin.PUBLISHER, 600), (Origin.SAMPLE, 2), (Origin.SYNTHETIC, 2)]
+)
+def test_a_piece_of_the_whole_is_refused_of_its_publisher_alone(origin: Origin, least: int) -> None:
+    bounds = Bounds(bytes_max=1, rows_max=9_000, rows_min=2, rows_whole=600)
+    assert bounds.least(origin) == least
+    assert Bounds(bytes_max=1, rows_max=9).least(origin) == 1
