@@ -14,9 +14,7 @@ import pytest
 from google.cloud import bigquery
 from werkzeug.serving import make_server
 
-from functions import boundary
-from functions.serve.answers import Answers
-from functions.serve.app import app
+from functions.serve.app import App
 from functions.serve.declared import shown
 from local_cloud.ports import free_port
 from tests.bq_sql.conftest import Warehouse, server  # noqa: F401 - a fixture
@@ -40,19 +38,8 @@ def site(server: bigquery.Client) -> Iterator[str]:  # noqa: F811
     """The address of the function `serve` over a warehouse of made-up reports and a demo's `ops`."""
     fill(server)
     with pytest.MonkeyPatch.context() as patch:
-        for name in (
-            "PROJECT",
-            "REGION",
-            *(f"{z}_BUCKET" for z in ("RAW", "LANDING", "LAKE", "QUARANTINE")),
-        ):
-            patch.setenv(name, "demo")
-        clients = SimpleNamespace(bigquery=server)
-        patch.setattr(boundary, "_CLIENTS", [clients])
-        patch.setitem(
-            app().__dict__,
-            "answers",
-            Answers(clients, shown(), now=lambda: AFTER_DEMO),  # type: ignore[arg-type]
-        )
+        made_app = App(SimpleNamespace(bigquery=server), now=lambda: AFTER_DEMO)  # type: ignore[arg-type]
+        patch.setattr("functions.serve.app.app", lambda: made_app)
         target = functions_framework.create_app(
             "serve", str(REPOSITORY / "functions" / "main.py"), "http"
         )

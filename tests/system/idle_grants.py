@@ -17,7 +17,7 @@ WHEN_SHOWN = {
     "fn-show-bigquery.jobUser", "fn-show-landing", "fn-show-ops", "fn-show-publishes-events",
     "fn-show-reports", "storage-publishes-show",
 }  # fmt: skip
-"""What shows a snapshot's newest run, of which the demo fetches none; test_now does."""
+"""What shows a snapshot's newest run: the demo and test_now see it used."""
 
 WHEN_REFUSED = {f"fn-{step}-{does}quarantine" for step in REFUSING for does in ("creates-in-", "")}
 """What keeps a message that a step refuses for good; test_permissions sends one to each."""
@@ -31,7 +31,6 @@ UNSEEN = {
     "dataproc-agent": "Google's own account makes machines: there are none",
     "fn-download-publishes-ingest": "no data set of the repository comes in slices",
     "fn-seal-publishes-seal": "no run of the tests has more slots than one manifest takes",
-    "fn-serve-ops": "live questions about the pipeline itself ask by it: none is declared yet",
     "fn-sweep-creates-in-quarantine": "it keeps a push without a message, which Pub/Sub never sends",
     "fn-sweep-publishes-ingest": "no data set of the repository comes in slices",
     "spark-batch-dataproc.worker": "for the service's own buckets and agents: not counted here",
@@ -42,7 +41,7 @@ UNSEEN = {
 
 def unexplained(idle: Iterable[str]) -> set[str]:
     """The idle grants that are in none of the lists."""
-    known = WHEN_LOST | WHEN_REFUSED | WHEN_SHOWN
+    known = WHEN_LOST | WHEN_REFUSED
     return {name for name in idle if name not in known and not name.startswith(tuple(UNSEEN))}
 
 
@@ -50,4 +49,4 @@ def outdated(idle: Iterable[str]) -> set[str]:
     """The entries of the lists that no idle grant bears out."""
     found = set(idle)
     unseen = {begin for begin in UNSEEN if not any(name.startswith(begin) for name in found)}
-    return unseen | ((WHEN_LOST | WHEN_REFUSED | WHEN_SHOWN) - found)
+    return unseen | ((WHEN_LOST | WHEN_REFUSED) - found)
