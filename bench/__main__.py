@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import chain, chart
+from bench import chain, chart, serve
 from bench.ways import WAYS
 from infra_pulumi.functions import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
@@ -58,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
     whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
     whole.add_argument("--rows", type=int, default=chain.ROWS)
+    asked = commands.add_parser("serve", help="the API, asked by many at once")
+    asked.add_argument("--readers", type=int, default=50)
+    asked.add_argument("--each", type=int, default=10, help="questions of each reader")
+    asked.add_argument("--repeat", type=int, default=9, help="pages that are measured alone")
     drawn = commands.add_parser("chart", help="what `split` left, as a picture")
     drawn.add_argument("results", nargs="+", type=Path, help="its JSON files")
     drawn.add_argument("--out", type=Path, default=Path("docs/benchmarks.svg"))
@@ -67,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "chain":
         return chain.run(options.rows)
+    if options.command == "serve":
+        return serve.run(options.readers, options.each, options.repeat)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
     results = [_result(way, export, options.repeat) for way in options.ways.split(",")]
     _tell(export, results)
