@@ -25,6 +25,8 @@ WIDTHS = (360, 1440)
 SCHEMES = ("light", "dark")
 MOST_BYTES = 400_000
 """Of a page as it is sent, all its files but the vega bundle."""
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a machine that has other things to do; no measure of it."""
 READY = """() => [...document.querySelectorAll('.chart')].every(
   place => place.querySelector('svg, canvas') || place.textContent.trim())"""
 EMPTY_CHARTS = """() => [...document.querySelectorAll('.chart')].filter(
@@ -229,6 +231,7 @@ def watched(page: Page) -> Seen:
 
 def opened(page: Page, url: str) -> None:
     """Open a page and wait until it is at rest."""
+    page.set_default_timeout(PATIENCE)
     page.goto(url)
     ready(page)
 
