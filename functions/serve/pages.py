@@ -20,6 +20,7 @@ from urllib.parse import quote
 from flask import Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from werkzeug.exceptions import NotFound
 
 from catalog.contract import Contract
 from catalog.pages import Dashboard, load_pages
@@ -58,11 +59,41 @@ _TYPES = {
 }
 
 
-def site(answers: Answers, contracts: Mapping[str, Contract]) -> Pages:
-    """The pages over what the warehouse answers; raises PageError for a declaration at fault."""
-    declared = {name: each.declared for name, each in answers.shown.items()}
-    source = Source(answers.shown, answers.table, lambda: datetime.now(UTC))
-    return Pages(load_pages(DASHBOARDS, declared), source, contracts)
+class Site:
+    """The pages and their files; what it needs of declarations is read with the first page."""
+
+    def __init__(self, make: Callable[[], Pages]) -> None:
+        """`make` gives the pages; it raises PageError for a declaration at fault."""
+        self._make = make
+
+    def respond(self, request: Request) -> Response:
+        """The answer to a request; raises NotFound where nobody is told who reads HTML."""
+        name = request.path.strip("/")
+        if name.startswith("assets/"):
+            return _static(name.removeprefix("assets/"), request)
+        known = {"", *(path.stem for path in DASHBOARDS.glob("*.toml"))}
+        if name not in known and not request.accept_mimetypes.accept_html:
+            raise NotFound(
+                f"there is no such page; the pages are listed at / and {Links.api}reports"
+            )
+        return self._pages.respond(request)
+
+    @cached_property
+    def _pages(self) -> Pages:
+        """The pages, made once."""
+        return self._make()
+
+
+def site(answers: Answers, contracts: Mapping[str, Contract]) -> Site:
+    """The pages over what the warehouse answers."""
+
+    def make() -> Pages:
+        """Read the pages, checked against the reports."""
+        declared = {name: each.declared for name, each in answers.shown.items()}
+        source = Source(answers.shown, answers.table, lambda: datetime.now(UTC))
+        return Pages(load_pages(DASHBOARDS, declared), source, contracts)
+
+    return Site(make)
 
 
 @dataclass(frozen=True)

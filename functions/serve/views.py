@@ -178,7 +178,7 @@ def page_view(
         notices=(
             *_origin_notices(tables),
             *build.stale_notices(tables),
-            *_failure_notices(failures, source.shown),
+            *_failure_notices(failures, source.shown, len(page.reports)),
         ),
         sections=build.sections(),
         reports=tuple(_report(source.shown[name], page) for name in page.reports),
@@ -478,12 +478,22 @@ def _which(titles: Iterable[str], count: int) -> str:
     return "(the whole page)" if len(told) == count else f"({'; '.join(told)})"
 
 
-def _failure_notices(failures: Iterable[Failure], shown: Mapping[str, Shown]) -> list[Notice]:
-    """What is missing, in one notice."""
-    told = sorted(
-        {f"{shown[each.report].declared.title}: {_state(each, False)}" for each in failures}
-    )
-    return [Notice("failed", f"Parts of this page are missing. {' '.join(told)}")] if told else []
+def _failure_notices(
+    failures: Sequence[Failure], shown: Mapping[str, Shown], count: int
+) -> list[Notice]:
+    """What is missing of the reports of a page, and since when: one notice for each reason."""
+    told = {False: "Not published yet, looked for", True: "Could not be read"}
+    notices = []
+    for published, reason in told.items():
+        found = [each for each in failures if each.published is published]
+        if found:
+            titles = {shown[each.report].declared.title for each in found}
+            since = words.instant(min(each.since for each in found), "UTC")
+            text = (
+                f"Parts of this page are missing. {reason} since {since} {_which(titles, count)}."
+            )
+            notices.append(Notice("failed", text))
+    return notices
 
 
 def _report(shown: Shown, page: Page) -> ReportView:

@@ -19,13 +19,17 @@ from werkzeug.test import EnvironBuilder
 
 from catalog.pages import Dashboard
 from catalog.records import Origin
+from functions.clients import Clients
+from functions.serve.app import App
 from functions.serve.pages import in_script, static_files
 from functions.serve.problems import BadRequest
+from functions.settings import Settings
 from local_cloud import vega
 from tests.functions.page_rows import (
     AS_OF,
     DASHBOARDS,
     NOW,
+    REPOSITORY,
     SHOWN,
     Warehouse,
     called,
@@ -36,6 +40,9 @@ from tests.functions.page_rows import (
 CHARTS = [
     (name, chart.name) for name, dashboard in DASHBOARDS.items() for chart in dashboard.page.charts
 ]
+SETTINGS = Settings(
+    project="demo", region="europe-west1", raw="raw", landing="landing", lake="lake", quarantine="q"
+)
 PAGE_BYTES = 400_000
 """Most bytes of a page, compressed, without the bundle that draws."""
 
@@ -344,6 +351,24 @@ def test_a_title_of_a_page_is_text() -> None:
     made = pages(Warehouse(), velib=dashboard)
     assert not Html(made.index()).of("b")
     assert not Html(made.page("velib")).of("b")
+
+
+def test_the_function_answers_with_pages() -> None:
+    warehouse = Warehouse()
+    app = App(Clients(SETTINGS), declarations=REPOSITORY / "bq_sql")
+    app.answers.table = warehouse.table  # type: ignore[method-assign]
+
+    def told(path: str) -> Any:
+        return app.answer(Request(EnvironBuilder(path=path).get_environ()))
+
+    index, velib = told("/"), told("/velib")
+    assert (index.status_code, velib.status_code) == (200, 200)
+    assert b'href="/velib"' in index.data
+    script = re.search(rb'src="(/assets/charts[^"]+)"', velib.data)
+    assert script
+    assert told(script[1].decode()).data == static_files()["charts.js"].body
+    assert "script-src 'self'" in velib.headers["Content-Security-Policy"]
+    assert told("/nothing").status_code == 404
 
 
 def test_what_is_shown_is_declared() -> None:
