@@ -120,6 +120,7 @@ def _readers(running: Running, readers: int, each: int) -> int:
     statuses: list[int] = []
 
     def read(reader: int) -> None:
+        """One reader's questions."""
         for number in range(each):
             question = _QUESTIONS[(reader + number) % len(_QUESTIONS)]
             begin = time.perf_counter()

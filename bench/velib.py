@@ -203,6 +203,7 @@ def _peak() -> Iterator[list[int]]:
     most, ended = [0], threading.Event()
 
     def look() -> None:
+        """Look until the body has ended."""
         while not ended.wait(_EVERY_SECONDS):
             most[0] = max(most[0], _resident())
 

@@ -10,7 +10,7 @@ from catalog.contract import load_all
 from catalog.reports import ReportError, Script, load_reports, script
 
 BQ_SQL = Path(__file__).parents[2] / "bq_sql"
-SYSTEMS = sorted(path.name for path in BQ_SQL.iterdir() if path.is_dir())
+SYSTEMS = sorted(path.parent.name for path in BQ_SQL.glob("*/tables"))
 
 DECLARED = """\
 title = "Toys"
