@@ -114,7 +114,7 @@ def test_notifications_lead_from_each_zone_to_another_step(stack: list[Resource]
 def test_functions_run_as_themselves_from_one_archive(stack: list[Resource]) -> None:
     functions = of(stack, "Function")
     accounts = [told["serviceConfig"]["serviceAccountEmail"] for told in functions.values()]
-    assert len(set(accounts)) == len(functions) == 7
+    assert len(set(accounts)) == len(functions) == 8
     archive = of(stack, "BucketObject")["functions-archive"]["name"]
     for name, told in functions.items():
         assert told["buildConfig"]["runtime"] == "python313"
