@@ -419,6 +419,16 @@ _FAULTS = {
 }
 
 
+def count_where(condition: Column) -> Column:
+    """In how many rows a condition holds; null is no."""
+    return F.count(F.when(condition, 1))
+
+
+def sum_or_zero(values: Column) -> Column:
+    """The sum, 0 over nothing: parts must add up."""
+    return F.coalesce(F.sum(values), F.lit(0))
+
+
 def _given(text: Column, kind: str) -> Column:
     """The value's text, null where it stands for nothing; without blanks around it if typed."""
     trimmed = F.regexp_replace(text, f"^{_BLANKS}+|{_BLANKS}+$", "")

@@ -78,14 +78,14 @@ def site_days(used: DataFrame) -> DataFrame:
     return _added_up(
         used,
         ("local_day", "site_code", "district", "district_class", "place"),
-        _count(_is("length_class", "missing")).alias("sessions_missing_length"),
-        _count(_is("length_class", "zero")).alias("sessions_zero"),
-        _count(_is("length_class", "negative")).alias("sessions_negative"),
-        _count(_is("length_class", "over_limit")).alias("sessions_over_limit"),
-        _sum(F.when(volume, F.col("bytes_in"))).alias("bytes_in"),
-        _sum(F.when(volume, F.col("bytes_out"))).alias("bytes_out"),
-        _count(volume).alias("sessions_with_bytes"),
-        _count(F.col("postal_code_repaired")).alias("postal_codes_repaired"),
+        batch.count_where(_is("length_class", "missing")).alias("sessions_missing_length"),
+        batch.count_where(_is("length_class", "zero")).alias("sessions_zero"),
+        batch.count_where(_is("length_class", "negative")).alias("sessions_negative"),
+        batch.count_where(_is("length_class", "over_limit")).alias("sessions_over_limit"),
+        batch.sum_or_zero(F.when(volume, F.col("bytes_in"))).alias("bytes_in"),
+        batch.sum_or_zero(F.when(volume, F.col("bytes_out"))).alias("bytes_out"),
+        batch.count_where(volume).alias("sessions_with_bytes"),
+        batch.count_where(F.col("postal_code_repaired")).alias("postal_codes_repaired"),
     )
 
 
@@ -158,8 +158,8 @@ def _added_up(used: DataFrame, grain: tuple[str, ...], *more: Column) -> DataFra
     # Whole milliseconds add up exactly in whatever order; minutes, and broken seconds, would not.
     parts = (
         F.count(F.lit(1)).alias("sessions"),
-        _count(_is("length_class", "counted")).alias("sessions_counted"),
-        _sum(F.col("milliseconds")).alias("milliseconds"),
+        batch.count_where(_is("length_class", "counted")).alias("sessions_counted"),
+        batch.sum_or_zero(F.col("milliseconds")).alias("milliseconds"),
     )
     return used.groupBy("slot", "slot_start", *grain).agg(*parts, *more).repartition("slot")
 
@@ -172,16 +172,6 @@ def _has_volume() -> Column:
 def _is(column: str, value: str) -> Column:
     """Whether a column that is never null has a value."""
     return F.col(column) == value
-
-
-def _count(condition: Column) -> Column:
-    """In how many rows a condition holds; null is no."""
-    return F.count(F.when(condition, 1))
-
-
-def _sum(values: Column) -> Column:
-    """The sum, 0 over nothing: parts must add up."""
-    return F.coalesce(F.sum(values), F.lit(0))
 
 
 if __name__ == "__main__":

@@ -115,26 +115,30 @@ def station_hours(seen: DataFrame) -> DataFrame:
     own = ~F.col("context")
     summed = held.groupBy("slot", "slot_start", "stationcode").agg(
         F.max_by("neighbourhood", newest).alias("neighbourhood"),
-        _count(own).alias("observations"),
-        *(_count(own & F.col(flag)).alias(name) for name, flag in FLAGGED.items()),
-        _sum(F.when(own & bikes.isNotNull(), F.col("numbikesavailable"))).alias("bikes_seen"),
-        _sum(F.when(own & F.col("numbikesavailable").isNotNull(), bikes)).alias("kinds_seen"),
+        batch.count_where(own).alias("observations"),
+        *(batch.count_where(own & F.col(flag)).alias(name) for name, flag in FLAGGED.items()),
+        batch.sum_or_zero(F.when(own & bikes.isNotNull(), F.col("numbikesavailable"))).alias(
+            "bikes_seen"
+        ),
+        batch.sum_or_zero(F.when(own & F.col("numbikesavailable").isNotNull(), bikes)).alias(
+            "kinds_seen"
+        ),
         F.max("fetched_at").alias("last_fetched_at"),
         *(F.max_by(column, newest).alias(name) for name, column in LAST.items()),
         F.sum("held_ms").alias("covered_ms"),
         F.sum(open_ms).alias("open_ms"),
-        _sum(bikes * open_ms).alias("bike_ms"),
-        _sum(F.col("mechanical") * open_ms).alias("mechanical_ms"),
-        _sum(F.col("ebike") * open_ms).alias("ebike_ms"),
-        _sum(docks * open_ms).alias("dock_ms"),
-        _sum(F.when((bikes <= 0) & (docks > 0), open_ms)).alias("empty_ms"),
-        _sum(F.when((bikes > 0) & (docks <= 0), open_ms)).alias("full_ms"),
-        _sum(F.when((bikes <= 0) & (docks <= 0), open_ms)).alias("unusable_ms"),
+        batch.sum_or_zero(bikes * open_ms).alias("bike_ms"),
+        batch.sum_or_zero(F.col("mechanical") * open_ms).alias("mechanical_ms"),
+        batch.sum_or_zero(F.col("ebike") * open_ms).alias("ebike_ms"),
+        batch.sum_or_zero(docks * open_ms).alias("dock_ms"),
+        batch.sum_or_zero(F.when((bikes <= 0) & (docks > 0), open_ms)).alias("empty_ms"),
+        batch.sum_or_zero(F.when((bikes > 0) & (docks <= 0), open_ms)).alias("full_ms"),
+        batch.sum_or_zero(F.when((bikes <= 0) & (docks <= 0), open_ms)).alias("unusable_ms"),
         F.min(F.when(was_open, bikes)).alias("bikes_min"),
         F.max(F.when(was_open, bikes)).alias("bikes_max"),
         F.min(F.when(was_open, F.col("ebike"))).alias("ebikes_min"),
         F.max(F.when(was_open, F.col("ebike"))).alias("ebikes_max"),
-        _count(F.col("is_pair")).alias("differences"),
+        batch.count_where(F.col("is_pair")).alias("differences"),
         *_moved(),
     )
     local = F.from_utc_timestamp("slot_start", ZONE)
@@ -149,8 +153,8 @@ def area_hours(hours: DataFrame) -> DataFrame:
     return (
         hours.groupBy("slot", "slot_start", "neighbourhood", "local_day", "local_hour")
         .agg(
-            _count(F.col("observations") > 0).alias("stations"),
-            _count(F.col("open_ms") > 0).alias("open_stations"),
+            batch.count_where(F.col("observations") > 0).alias("stations"),
+            batch.count_where(F.col("open_ms") > 0).alias("open_stations"),
             *(F.sum(name).alias(name) for name in SUMMED),
         )
         .repartition("slot")
@@ -172,7 +176,7 @@ def station_changes(seen: DataFrame) -> DataFrame:
         F.max_by(facts, own).alias("facts"),
         F.max_by(facts, F.when(F.col("context"), newest)).alias("facts_before"),
         F.min(F.when(~F.col("context"), F.col("fetched_at"))).alias("seen_at"),
-        _count(~F.col("context")).alias("observations"),
+        batch.count_where(~F.col("context")).alias("observations"),
     )
     changed = by_hour.where(
         (F.col("observations") > 0) & ~F.col("facts").eqNullSafe(F.col("facts_before"))
@@ -290,24 +294,14 @@ def _moved() -> tuple[Column, Column]:
     up = sum((F.greatest(-fall, F.lit(0)) for fall in falls), F.lit(0))
     is_pair = F.col("is_pair")
     return (
-        _sum(F.when(is_pair, down)).alias("departures"),
-        _sum(F.when(is_pair, up)).alias("arrivals"),
+        batch.sum_or_zero(F.when(is_pair, down)).alias("departures"),
+        batch.sum_or_zero(F.when(is_pair, up)).alias("arrivals"),
     )
 
 
 def _fall(kind: str) -> Column:
     """By how many bikes of a kind a report is below the one before."""
     return F.col(f"{kind}_before") - F.col(kind)
-
-
-def _count(condition: Column) -> Column:
-    """In how many rows a condition holds; null is no."""
-    return F.count(F.when(condition, 1))
-
-
-def _sum(values: Column) -> Column:
-    """The sum, 0 over nothing: parts must add up."""
-    return F.coalesce(F.sum(values), F.lit(0))
 
 
 if __name__ == "__main__":

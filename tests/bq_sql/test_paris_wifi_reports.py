@@ -6,7 +6,6 @@ the last that had a site, and what never joins.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from google.cloud import bigquery
 
 from catalog.reports import load_reports, script
+from tests.bq_sql.bad_rows import checks, with_bad
 from tests.bq_sql.conftest import Warehouse
 from tests.bq_sql.wifi_lake import Row, Session, fill_sessions, fill_sites, loaded, placed
 
@@ -108,13 +108,6 @@ def reports(published: Warehouse) -> dict[str, list[Row]]:
     """The rows of every report."""
     names = [report.name for report in load_reports(FOLDER)]
     return {name: published.run(f"SELECT * FROM reports.{name}") for name in names}
-
-
-def checks() -> dict[str, str]:
-    """The condition of every check by what it says."""
-    text = "".join(path.read_text("utf-8") for path in sorted((FOLDER / "checks").glob("*.sql")))
-    found = re.findall(r"^ASSERT (.*?) AS '([^']+)';$", text, re.MULTILINE | re.DOTALL)
-    return {message: condition for condition, message in found}
 
 
 def shown(rows: Iterable[Row], key: str, *names: str) -> dict[Any, tuple[Any, ...]]:
@@ -582,27 +575,16 @@ BAD = [
 ]  # fmt: skip
 
 
-def with_bad(condition: str, table: str, bad: str) -> str:
-    """A check's condition on the published reports, one of them made bad."""
-
-    def place(found: re.Match[str]) -> str:
-        name = found[1]
-        real = "ops.loads" if name == "ledger" else f"reports.{name}"
-        return f"FROM ({bad} {real})" if name == table else f"FROM {real}"
-
-    return re.sub(r"FROM (ledger|wifi_\w+)", place, condition)
-
-
 @pytest.mark.parametrize(("message", "table", "bad"), BAD)
 def test_each_check_fails_on_a_bad_row(
     published: Warehouse, message: str, table: str, bad: str
 ) -> None:
-    condition = checks()[message]
+    condition = checks(FOLDER)[message]
     assert f"FROM {table}" in condition
-    (held,) = published.run(f"SELECT {with_bad(condition, table, bad)} AS held")
+    (held,) = published.run(f"SELECT {with_bad(FOLDER, condition, table, bad)} AS held")
     assert held["held"] is False
 
 
 def test_every_check_is_seen_to_fail() -> None:
-    assert {message for message, _, _ in BAD} == set(checks())
-    assert len(checks()) == 13
+    assert {message for message, _, _ in BAD} == set(checks(FOLDER))
+    assert len(checks(FOLDER)) == 13

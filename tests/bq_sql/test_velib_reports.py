@@ -5,7 +5,6 @@ Five stations stand for all: one of each state, one that is dead, one that has g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from google.cloud import bigquery
 
 from catalog.reports import load_reports, script
+from tests.bq_sql.bad_rows import checks, with_bad
 from tests.bq_sql.conftest import Warehouse
 from tests.bq_sql.velib_lake import StationHour, accepted, area_rows, change
 from tests.bq_sql.wifi_lake import Row, loaded
@@ -331,33 +331,15 @@ BAD = [
 ]
 
 
-def checks() -> dict[str, str]:
-    """The condition of every check by what it says."""
-    text = "".join(path.read_text("utf-8") for path in sorted((FOLDER / "checks").glob("*.sql")))
-    found = re.findall(r"^ASSERT (.*?) AS '([^']+)';$", text, re.MULTILINE | re.DOTALL)
-    return {message: condition for condition, message in found}
-
-
-def with_bad(condition: str, table: str, bad: str) -> str:
-    """A check's condition on the published reports, one of them made bad."""
-
-    def place(found: re.Match[str]) -> str:
-        word, name = found[1], found[2]
-        real = "ops.loads" if name == "ledger" else f"reports.{name}"
-        return f"{word} ({bad} {real})" if name == table else f"{word} {real}"
-
-    return re.sub(r"(FROM|JOIN) (ledger|velib_\w+)", place, condition)
-
-
 @pytest.mark.parametrize(("message", "table", "bad"), BAD)
 def test_each_check_fails_on_a_bad_row(
     published: Warehouse, message: str, table: str, bad: str
 ) -> None:
-    condition = checks()[message]
+    condition = checks(FOLDER)[message]
     assert f"FROM {table}" in condition
-    (held,) = published.run(f"SELECT {with_bad(condition, table, bad)} AS held")
+    (held,) = published.run(f"SELECT {with_bad(FOLDER, condition, table, bad)} AS held")
     assert held["held"] is False
 
 
 def test_every_check_is_seen_to_fail() -> None:
-    assert {message for message, _, _ in BAD} == set(checks())
+    assert {message for message, _, _ in BAD} == set(checks(FOLDER))
