@@ -23,7 +23,7 @@ import psutil
 
 from bench import chain, chart, serve, velib
 from bench.ways import WAYS
-from infra_pulumi.functions import ARROW_MEMORY
+from infra_pulumi.environment import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
 from local_cloud.synthetic.usage import Export, Order, write
 

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog import delivery, names
+from catalog import delivery
 from catalog.contract import Contract
 from infra_pulumi.accounts import PUSH, Accounts
+from infra_pulumi.arrows import NOTIFICATIONS, PUSHES, Push, shown
 from infra_pulumi.functions import Functions
 from infra_pulumi.messaging import DEAD_LETTERS, NEVER, Messaging
-from infra_pulumi.steps import STEPS
 from infra_pulumi.zones import Zones
-
-NOTIFICATIONS = (
-    ("raw", "runs/", "split"),
-    ("raw", "streams/", "split"),
-    ("landing", "manifests/", "submit"),
-    ("lake", "receipts/", "load"),
-)
-"""Zone, prefix of the object's name, topic: what every stack has."""
-
-_SNAPSHOT = 'attributes.kind = "snapshot"'
-
-
-@dataclass(frozen=True)
-class Push:
-    """A push subscription: a function may have several, told apart by filters."""
-
-    name: str
-    step: str
-    topic: str
-    filter: str | None = None
-    retention: str = "604800s"
-
-
-PUSHES = (
-    Push("download", "download", "ingest", f"NOT {_SNAPSHOT}"),
-    # A late tick of a snapshot must not fetch today's state.
-    Push("download-snapshot", "download", "ingest", _SNAPSHOT, "600s"),
-    *(Push(step.name, step.name, step.topic) for step in STEPS if step.name != "download"),
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +45,7 @@ class Delivery(pulumi.ComponentResource):
         }
         for push in PUSHES:
             self._subscribe(push)
-        for zone, prefix, topic in (*NOTIFICATIONS, *_shown(args.contracts)):
+        for zone, prefix, topic in (*NOTIFICATIONS, *shown(args.contracts.values())):
             gcp.storage.Notification(
                 f"{zone}-{prefix.strip('/').replace('/', '-')}",
                 bucket=args.zones.name(zone),
@@ -136,13 +107,6 @@ class Delivery(pulumi.ComponentResource):
             member=args.messaging.agent,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def _shown(contracts: Mapping[str, Contract]) -> Iterator[tuple[str, str, str]]:
-    """The split records of the data sets whose newest run is shown, as `NOTIFICATIONS` has them."""
-    for contract in contracts.values():
-        if contract.newest is not None and not contract.retired:
-            yield "landing", names.split_records(contract.dataset), "show"
 
 
 def _seconds(span: timedelta) -> str:

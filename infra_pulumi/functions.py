@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pulumi
@@ -11,6 +10,7 @@ import pulumi_gcp as gcp
 from infra_pulumi.accounts import BUILD, PUSH, Accounts, function_account
 from infra_pulumi.archive import Archive
 from infra_pulumi.config import StackConfig
+from infra_pulumi.environment import of_step
 from infra_pulumi.keys import READER, Keys
 from infra_pulumi.spark import Spark
 from infra_pulumi.steps import STEPS, Step
@@ -18,8 +18,6 @@ from infra_pulumi.zones import Zones
 
 RUNTIME = "python313"
 SECONDS = 540
-ARROW_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""Arrow's own pool keeps what it freed: a fifth more memory for `split`."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +95,13 @@ class Functions(pulumi.ComponentResource):
                 max_instance_request_concurrency=step.concurrency,
                 ingress_settings="ALLOW_INTERNAL_ONLY",
                 service_account_email=args.accounts.email(function_account(step.name)),
-                environment_variables=self._environment(step),
+                environment_variables=of_step(step, args.config, args.zones, args.spark),
                 secret_environment_variables=(keys and keys.variables) or None,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=[self.builder, *(keys.grants if keys else ())]
             ),
         )
-
-    def _environment(self, step: Step) -> dict[str, pulumi.Input[str]]:
-        args = self._args
-        given = told(args.config, args.zones) | {
-            "ORIGINS": json.dumps(args.config.origins, sort_keys=True),
-            "MANIFEST_BYTES": str(args.config.manifest_bytes),
-            "DOWNLOAD_SECONDS": str(args.config.download_seconds),
-            **ARROW_MEMORY,
-        }
-        return given | {"SPARK": args.spark.settings} if step.spark else given
 
     def _invoker(self, step: Step) -> gcp.cloudrunv2.ServiceIamMember:
         return gcp.cloudrunv2.ServiceIamMember(
@@ -124,10 +112,3 @@ class Functions(pulumi.ComponentResource):
             member=self._args.accounts.member(PUSH),
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def told(config: StackConfig, zones: Zones) -> dict[str, pulumi.Input[str]]:
-    """What every function's environment says: where it is, and the zones."""
-    place: dict[str, pulumi.Input[str]] = {"PROJECT": config.project, "REGION": config.region}
-    named = ("raw", "landing", "lake", "quarantine")
-    return place | {f"{zone.upper()}_BUCKET": zones.name(zone) for zone in named}

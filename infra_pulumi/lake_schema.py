@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from catalog.records import LakeTable
+from catalog.records import LakeTable, TableColumn
 from infra_pulumi.config import ConfigError
 
 type Schemas = Mapping[str, Mapping[str, str]]
@@ -17,6 +18,19 @@ def schemas(tables: Iterable[LakeTable]) -> dict[str, dict[str, str]]:
         table.name: {column.name: f"{column.type} {column.mode}" for column in table.columns}
         for table in tables
     }
+
+
+def fields(columns: Iterable[TableColumn]) -> list[dict[str, Any]]:
+    """Columns as BigQuery's API takes a schema."""
+    return [
+        {
+            "name": c.name,
+            "type": c.type,
+            "mode": c.mode,
+            "description": f"{c.description} [{c.unit}]" if c.unit else c.description,
+        }
+        for c in columns
+    ]
 
 
 def refuse_loss(before: Schemas, now: Schemas, rebuilt: Iterable[str] = ()) -> None:

@@ -29,6 +29,7 @@ from infra_pulumi.reports import Reports, ReportsArgs
 from infra_pulumi.schedules import Schedules, SchedulesArgs, scheduled
 from infra_pulumi.services import Services, ServicesArgs
 from infra_pulumi.serving import PURPOSE, SERVE, Serving, ServingArgs
+from infra_pulumi.shown import Shown, ShownArgs
 from infra_pulumi.sources import Sources, read_sources
 from infra_pulumi.spark import Spark, SparkArgs
 from infra_pulumi.steps import STEPS
@@ -55,6 +56,7 @@ def build(config: StackConfig) -> None:
     accounts = Accounts("accounts", AccountsArgs(_purposes(sources)), after)
     zones = Zones("zones", ZonesArgs(config, _lake_prefixes(sources)), after)
     warehouse = Warehouse("warehouse", WarehouseArgs(config, sources.contracts, _last()), after)
+    Shown("shown", ShownArgs(sources.contracts.values(), warehouse), after)
     messaging = Messaging("messaging", MessagingArgs(config, warehouse, settle), after)
     grants = Grants(
         "grants",

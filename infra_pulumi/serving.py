@@ -9,7 +9,8 @@ import pulumi_gcp as gcp
 
 from infra_pulumi.accounts import BUILD, Accounts, function_account
 from infra_pulumi.config import ALL, StackConfig
-from infra_pulumi.functions import RUNTIME, Functions, told
+from infra_pulumi.environment import told
+from infra_pulumi.functions import RUNTIME, Functions
 from infra_pulumi.steps import QUERY
 from infra_pulumi.warehouse import Warehouse
 from infra_pulumi.zones import Zones

@@ -10,11 +10,9 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog import newest
 from catalog.contract import Contract
-from catalog.records import TableColumn
 from infra_pulumi.config import StackConfig
-from infra_pulumi.lake_schema import Schemas, refuse_loss, schemas
+from infra_pulumi.lake_schema import Schemas, fields, refuse_loss, schemas
 from infra_pulumi.ops_tables import OPS_TABLES
 
 DATASETS = {
@@ -69,8 +67,6 @@ class Warehouse(pulumi.ComponentResource):
             for contract in args.contracts.values()
             for name, table in self._lake_tables(contract)
         }
-        for contract in args.contracts.values():
-            self._shown(contract)
         # Told only once the tables are so: what a refused deployment gave out would pass the next.
         made = pulumi.Output.all(*(table.id for table in self.lake.values()))
         self.schemas: pulumi.Output[Schemas] = made.apply(lambda _: now)
@@ -92,31 +88,17 @@ class Warehouse(pulumi.ComponentResource):
         for told in contract.lake_tables():
             table = declared.get(told.name)
             text = table.description if table else f"Rows of {contract.dataset} that were rejected"
-            fields = _fields(told.columns)
+            columns = fields(told.columns)
             partition = (table.partition if table else "MONTH", "slot_start")
             cluster = table.cluster if table else ()
-            yield told.name, self._table("lake", told.name, text, fields, cluster, partition)
-
-    def _shown(self, contract: Contract) -> None:
-        """The table of a data set's newest run; never protected, as the next fetch fills it anew."""
-        if contract.newest is None:
-            return
-        gcp.bigquery.Table(
-            f"reports.{contract.newest.table}",
-            dataset_id=self.datasets["reports"].dataset_id,
-            table_id=contract.newest.table,
-            description=contract.newest.description,
-            schema=json.dumps(_fields(newest.columns(contract, contract.newest))),
-            deletion_protection=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+            yield told.name, self._table("lake", told.name, text, columns, cluster, partition)
 
     def _table(
         self,
         dataset: str,
         name: str,
         description: str,
-        fields: list[dict[str, Any]],
+        columns: list[dict[str, Any]],
         cluster: tuple[str, ...],
         partition: tuple[str, str] | None,
     ) -> gcp.bigquery.Table:
@@ -128,7 +110,7 @@ class Warehouse(pulumi.ComponentResource):
             dataset_id=self.datasets[dataset].dataset_id,
             table_id=name,
             description=description,
-            schema=self._kept(dataset, json.dumps(fields)),
+            schema=self._kept(dataset, json.dumps(columns)),
             clusterings=list(cluster) or None,
             time_partitioning=partitioning,
             deletion_protection=not self._disposable,
@@ -138,16 +120,3 @@ class Warehouse(pulumi.ComponentResource):
     def _kept(self, dataset: str, schema: str) -> pulumi.Input[str]:
         """A schema; one of the lake only once it is known that no column is lost."""
         return self._safe.apply(lambda _: schema) if dataset == "lake" else schema
-
-
-def _fields(columns: Iterable[TableColumn]) -> list[dict[str, Any]]:
-    """Columns as BigQuery's API takes a schema."""
-    return [
-        {
-            "name": c.name,
-            "type": c.type,
-            "mode": c.mode,
-            "description": f"{c.description} [{c.unit}]" if c.unit else c.description,
-        }
-        for c in columns
-    ]

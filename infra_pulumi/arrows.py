@@ -1,0 +1,46 @@
+"""The arrows as declared: which objects tell which topic, which topics feed which function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from catalog import names
+from catalog.contract import Contract
+from infra_pulumi.steps import STEPS
+
+NOTIFICATIONS = (
+    ("raw", "runs/", "split"),
+    ("raw", "streams/", "split"),
+    ("landing", "manifests/", "submit"),
+    ("lake", "receipts/", "load"),
+)
+"""Zone, prefix of the object's name, topic: what every stack has."""
+
+_SNAPSHOT = 'attributes.kind = "snapshot"'
+
+
+@dataclass(frozen=True)
+class Push:
+    """A push subscription: a function may have several, told apart by filters."""
+
+    name: str
+    step: str
+    topic: str
+    filter: str | None = None
+    retention: str = "604800s"
+
+
+PUSHES = (
+    Push("download", "download", "ingest", f"NOT {_SNAPSHOT}"),
+    # A late tick of a snapshot must not fetch today's state.
+    Push("download-snapshot", "download", "ingest", _SNAPSHOT, "600s"),
+    *(Push(step.name, step.name, step.topic) for step in STEPS if step.name != "download"),
+)
+
+
+def shown(contracts: Iterable[Contract]) -> Iterator[tuple[str, str, str]]:
+    """The split records of the data sets whose newest run is shown, as `NOTIFICATIONS` has them."""
+    for contract in contracts:
+        if contract.newest is not None and not contract.retired:
+            yield "landing", names.split_records(contract.dataset), "show"

@@ -1,0 +1,49 @@
+"""The tables of snapshots' newest runs, which `show` fills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from catalog import newest
+from catalog.contract import Contract, Newest
+from infra_pulumi.lake_schema import fields
+from infra_pulumi.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class ShownArgs:
+    """The contracts that may ask for such a table, and where it stands."""
+
+    contracts: Iterable[Contract]
+    warehouse: Warehouse
+
+
+class Shown(pulumi.ComponentResource):
+    """A table in `reports` for each; never protected, as the next fetch fills it anew."""
+
+    def __init__(
+        self, name: str, args: ShownArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Make the tables."""
+        super().__init__("citypulse:infra:Shown", name, None, opts)
+        self._reports = args.warehouse.datasets["reports"]
+        for contract in args.contracts:
+            if contract.newest is not None:
+                self._table(contract, contract.newest)
+        self.register_outputs({})
+
+    def _table(self, contract: Contract, told: Newest) -> None:
+        gcp.bigquery.Table(
+            f"reports.{told.table}",
+            dataset_id=self._reports.dataset_id,
+            table_id=told.table,
+            description=told.description,
+            schema=json.dumps(fields(newest.columns(contract, told))),
+            deletion_protection=False,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
