@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,7 +46,8 @@ def shown(landing: Bucket, contract: Contract, facet: Newest, record: SplitRecor
     key = SplitKey(Run(record.run), record.replay)
     parts = [part for part in record.parts if not part.held]
     told = [datetime.fromisoformat(part.newest) for part in parts if part.newest]
-    reaches = max(told, default=key.run.time)
+    # A report of a wrong clock lies ahead of its fetch: no data reach further than that.
+    reaches = min(max(told, default=key.run.time), key.run.time)
     rows = [row for part in parts for row in _read(landing, contract, part)]
     said = (str(key), reaches.isoformat(), str(record.origin))
     return Shown(
@@ -113,10 +114,18 @@ def _chosen(
     for row in rows:
         groups.setdefault(tuple(row.values[names.index(n)] for n in facet.key), []).append(row)
     for same in groups.values():
-        row = max(same, key=lambda each: (each.reported or _NEVER, -each.line))
+        row = max(same, key=lambda each: _rank(each, tick))
         age = repr((tick - row.reported).total_seconds() / 60) if row.reported else None
         run, *rest = said
         yield (*row.values, tick.isoformat(), age, str(len(same)), run, str(row.line), *rest)
 
 
+def _rank(row: _Row, tick: datetime) -> tuple[bool, datetime, int]:
+    """What orders the rows of a key: a report of a wrong clock is not the newest."""
+    reported = row.reported or _NEVER
+    return reported <= tick + _AHEAD, reported, -row.line
+
+
+_AHEAD = timedelta(minutes=10)
+"""How far ahead of its tick a report may be: a fetch may come ten minutes late (ADR 29)."""
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -32,7 +32,7 @@ def first_look(config: StackConfig, jobs: Iterable[str]) -> dict[str, str]:
     """The commands of the first look, by what they show."""
     place = f"--project={config.project}"
     fetch = next(iter(sorted(jobs)), "sweep")
-    events = "SELECT * FROM ops.events ORDER BY at DESC LIMIT 20"
+    events = "SELECT * FROM ops.events ORDER BY `at` DESC LIMIT 20"
     ledger = "SELECT * FROM ops.loads ORDER BY loaded_at DESC LIMIT 20"
     query = f"bq query --project_id={config.project} --use_legacy_sql=false"
     return {

@@ -64,7 +64,7 @@ LOADS = OpsTable(
         ("manifest", "STRING", "Manifest that was loaded last"),
         ("run", "STRING", "Newest run among the parts"),
         ("runs", "INT64", "Runs whose parts count in the slot itself: fetches of a snapshot"),
-        ("rows_in", "INT64", "Rows of the runs that count, good and bad"),
+        ("rows_in", "INT64", "Rows of the runs that counted at the last load, good and bad"),
         ("rows_out", "INT64", "Rows of the base table"),
         ("rejected", "INT64", "Rows rejected by split or job"),
         ("rejects", "STRING", "Rejected rows by reason, JSON"),
@@ -118,6 +118,7 @@ DEAD_LETTERS = OpsTable(
         ("publish_time", "TIMESTAMP", "When it was published to the dead-letter topic"),
         ("attributes", "STRING", "Its attributes, JSON; they name the source subscription"),
     ),
+    partition_field="publish_time",
 )
 
 REPORT_RUNS = OpsTable(
@@ -133,6 +134,7 @@ REPORT_RUNS = OpsTable(
         ("checks", "INT64", "Checks that passed"),
         ("error", "STRING", "What failed"),
     ),
+    partition_field="run_time",
 )
 
 OPS_TABLES = (LOADS, LOCK, SHOWN, EVENTS, DEAD_LETTERS, REPORT_RUNS)

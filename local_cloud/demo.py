@@ -264,7 +264,7 @@ def _refused(cloud: LocalCloud) -> list[dict[str, Any]]:
     """Print why runs were refused, as `ops.events` has it."""
     rows = cloud.rows(
         "SELECT DISTINCT dataset, run, message FROM ops.events WHERE outcome = 'refused' "
-        "AND at >= TIMESTAMP '2024-01-01' ORDER BY dataset, run"
+        "AND `at` >= TIMESTAMP '2024-01-01' ORDER BY dataset, run"
     )
     for row in rows:
         _say(f"refused: {row['message']}")

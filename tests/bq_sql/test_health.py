@@ -20,6 +20,7 @@ from catalog.runs import Run
 from cost import prices
 from functions import split, sweep
 from functions.messages import Message
+from infra_pulumi.ops_tables import OPS_TABLES
 from tests.bq_sql.conftest import Warehouse
 from tests.bq_sql.health_ops import (
     LIVE,
@@ -41,8 +42,8 @@ DECLARED = {
 }
 AFTER_DEMO = datetime(2024, 9, 12, 12, tzinfo=UTC)
 NOW = datetime(2025, 6, 10, 12, 30, tzinfo=UTC)
-BOUND_BY = {"events": "at", "report_runs": "run_time", "dead_letters": "publish_time"}
-"""Table of `ops` that grows with time → the column that bounds what is read of it."""
+BOUND_BY = {table.name: table.partition_field for table in OPS_TABLES if table.partition_field}
+"""Table of `ops` that grows with time → the column it is partitioned by, which bounds what is read."""
 PYTHON = {
     "STRING": str, "INT64": int, "FLOAT64": float, "BOOL": bool, "DATE": date,
     "TIMESTAMP": datetime,
@@ -115,6 +116,44 @@ def test_data_sets_after_the_demo(ops: Warehouse) -> None:
     assert usage["age_hours"] == pytest.approx(32.55)
 
 
+def states(warehouse: Warehouse) -> dict[str, Any]:
+    """What is said of the data set `bikes` now."""
+    (row,) = asked(warehouse, "health_datasets", NOW)
+    names = ("state", "last_good_fetch", "refusals")
+    return {name: row[name] for name in names}
+
+
+AGO = timedelta(hours=3)
+RUN = {"dataset": "bikes", "system": "town", "run": "20250610T091700Z"}
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "good", "refusals"),
+    [
+        # An outage that was survived: the fetch is told at its tick, the sweep said overdue after it.
+        ([("download", "accepted", 4), ("sweep", "overdue", 2)], "good", 4, 0),
+        ([("download", "accepted", 4), ("sweep", "overdue", 2), ("sweep", "overdue", 0.1)], "overdue", 4, 0),
+        # Refused, then released by a replay.
+        ([("download", "accepted", 4), ("split", "refused", 4), ("split", "accepted", 1)], "good", 4, 1),
+        ([("download", "accepted", 4), ("split", "refused", 4)], "not fetched", None, 1),
+        # Only the redelivery of the download was heard of, then the split.
+        ([("download", "claimed", 4), ("split", "accepted", 3)], "good", 3, 0),
+        # What seal refuses was fetched well.
+        ([("download", "accepted", 4), ("split", "accepted", 4), ("seal", "refused", 3)], "good", 4, 0),
+    ],
+)  # fmt: skip
+def test_the_state_of_a_data_set(
+    ops: Warehouse, told: list[tuple[str, str, float]], state: str, good: float, refusals: int
+) -> None:
+    for step, outcome, hours_ago in told:
+        facts = RUN if step != "sweep" else {"dataset": "bikes", "system": "town"}
+        severity = "ERROR" if outcome == "refused" else "INFO"
+        at = NOW - timedelta(hours=hours_ago)
+        tell(ops, event(at, step, outcome, severity=severity, **facts))
+    since = None if good is None else NOW - timedelta(hours=good)
+    assert states(ops) == {"state": state, "last_good_fetch": since, "refusals": refusals}
+
+
 def test_rejects_after_the_demo(ops: Warehouse) -> None:
     recorded(ops)
     rows = keyed(asked(ops, "health_rejects", AFTER_DEMO), DECLARED["health_rejects"])
@@ -143,7 +182,9 @@ def test_the_calendar_of_hours(ops: Warehouse) -> None:
     )
     held = event(NOW, "split", "held", dataset="bikes", slot="2025-06-10T06")
     healed = event(first, "split", "held", dataset="bikes", slot="2025-06-10T07")
-    tell(ops, again, held, healed)
+    back = event(first + AGO, "split", "held", dataset="bikes", slot="2025-06-10T00")
+    same = event(first + 2 * AGO, "seal", "unchanged", dataset="bikes", slot="2025-06-10T00")
+    tell(ops, again, held, healed, back, same)
     rows = keyed(asked(ops, "health_slots", NOW), DECLARED["health_slots"])
     assert [day for _, day in sorted(rows)] == [date(2025, 6, 9), date(2025, 6, 10)]
     today = rows["bikes", date(2025, 6, 10)]

@@ -60,7 +60,7 @@ class Board:
 
     def split(
         self, run: str, rows: list[Given], *, replay: int = 0, held: bool = False,
-        outcome: Outcome = Outcome.ACCEPTED,
+        outcome: Outcome = Outcome.ACCEPTED, newest: str = TIME,
     ) -> str:  # fmt: skip
         """Leave in landing what a split leaves; its record's object."""
         key = SplitKey(Run(run), replay)
@@ -68,7 +68,7 @@ class Board:
         blob.upload_from_string(_parquet(rows), "application/octet-stream")
         part = Part(
             slot=SLOT, object=blob.name, generation=blob.generation, rows=len(rows),
-            bytes=blob.size, hash="h", held=held, newest=TIME,
+            bytes=blob.size, hash="h", held=held, newest=newest,
         )  # fmt: skip
         record = SplitRecord(
             dataset=self.contract.dataset, run=run, replay=replay, outcome=outcome,
@@ -128,6 +128,17 @@ def test_of_a_key_the_newest_report_is_shown(board: Board) -> None:
     assert board.shown() == [("a", 2, A), ("b", 5, A)]
     sizes = board.toy.sql(f"SELECT sample_size, age_minutes FROM {board.table} ORDER BY k")
     assert [tuple(row.values()) for row in sizes] == [(4, 1.0), (1, None)]
+
+
+def test_a_wrong_clock_makes_nothing_newer(board: Board) -> None:
+    rows: list[Given] = [
+        ("a", "1", None, "2025-06-05T02:08:00Z"), ("a", "2", None, "2025-06-06T01:00:00Z"),
+        ("b", "3", None, "2025-06-06T01:00:00Z"),
+    ]  # fmt: skip
+    board.show(board.split(A, rows, newest="2025-06-06T01:00:00+00:00"))
+    assert board.shown() == [("a", 1, A), ("b", 3, A)]
+    reach = {row.data_as_of for row in board.toy.sql(f"SELECT data_as_of FROM {board.table}")}
+    assert reach == {datetime(2025, 6, 5, 2, 9, tzinfo=UTC)}
 
 
 def three(board: Board) -> list[str]:

@@ -6,21 +6,21 @@ WITH told AS (
     object AS batch,
     system,
     outcome AS state,
-    at,
+    `at`,
     seconds,
     detail
   FROM ops.events
-  WHERE at BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
     AND step = 'batch'
     AND object IS NOT NULL
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY at) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY `at`) = 1
 ),
 newest AS (
   SELECT
     batch,
     system,
     state,
-    at,
+    `at`,
     seconds,
     CAST(JSON_VALUE(detail, '$.milli_dcu_seconds') AS INT64) / 1000 AS dcu_seconds,
     CAST(JSON_VALUE(detail, '$.shuffle_storage_gb_seconds') AS INT64) AS shuffle_gb_seconds,
@@ -29,7 +29,7 @@ newest AS (
   FROM told
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY batch
-    ORDER BY IF(state IN ('succeeded', 'failed', 'cancelled'), 1, 0) DESC, at DESC
+    ORDER BY IF(state IN ('succeeded', 'failed', 'cancelled'), 1, 0) DESC, `at` DESC
   ) = 1
 ),
 origins AS (
@@ -40,7 +40,7 @@ origins AS (
   GROUP BY system
 ),
 reach AS (
-  SELECT MAX(at) AS data_as_of
+  SELECT MAX(`at`) AS data_as_of
   FROM told
 )
 SELECT

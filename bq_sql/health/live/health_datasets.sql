@@ -1,6 +1,7 @@
 -- Grain: one row per data set that the ledger or the events of the last 60 days name. Key: dataset.
--- A run is good that was taken or came with nothing new, and that split did not refuse; a
--- stream has no download: its last good fetch is the newest file that was split.
+-- A run is good that was taken or came with nothing new, unless what split said of it last is that it
+-- is refused; where no download is told of, as of a stream, it is good once it was split. An event's
+-- time is that of its message, so a fetch that came late is told at its tick.
 WITH told AS (
   SELECT
     event_id,
@@ -9,38 +10,52 @@ WITH told AS (
     step,
     outcome,
     severity,
+    outcome = 'refused' AND severity = 'ERROR' AND step IN ('download', 'split') AS is_refusal,
     ANY_VALUE(system) AS system,
-    MIN(at) AS at
+    MIN(`at`) AS `at`
   FROM ops.events
-  WHERE at BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
     AND dataset IS NOT NULL
   GROUP BY event_id, dataset, run, step, outcome, severity
 ),
 runs AS (
   SELECT
     dataset,
+    run,
     MAX(system) AS system,
-    IF(
-      LOGICAL_OR(step = 'split' AND outcome = 'refused'),
-      NULL,
-      MAX(IF(step = 'download' AND outcome IN ('accepted', 'unchanged'), at, NULL))
-    ) AS fetched,
-    MAX(IF(step = 'split' AND outcome = 'accepted', at, NULL)) AS split,
-    MAX(IF(outcome = 'refused' AND severity = 'ERROR', at, NULL)) AS refused,
-    COUNTIF(outcome = 'refused' AND severity = 'ERROR') AS refusals,
+    MAX(IF(step = 'download' AND outcome IN ('accepted', 'unchanged'), `at`, NULL)) AS fetched,
+    MAX(IF(step = 'split' AND outcome = 'accepted', `at`, NULL)) AS split,
+    MAX(IF(step = 'split' AND outcome = 'refused', `at`, NULL)) AS split_refused,
+    MAX(IF(is_refusal, `at`, NULL)) AS refused,
+    COUNTIF(is_refusal) AS refusals,
     COUNT(*) AS events
   FROM told
   GROUP BY dataset, run
+),
+judged AS (
+  SELECT
+    dataset,
+    system,
+    -- A run that was refused and released later is good from its release on.
+    IF(
+      split_refused IS NOT NULL AND (split IS NULL OR split_refused > split),
+      NULL,
+      COALESCE(fetched, split)
+    ) AS good_fetch,
+    IF(split > split_refused, NULL, refused) AS refused,
+    refusals,
+    events
+  FROM runs
 ),
 fetched AS (
   SELECT
     dataset,
     MAX(system) AS system,
-    COALESCE(MAX(fetched), MAX(split)) AS last_good_fetch,
+    MAX(good_fetch) AS last_good_fetch,
     MAX(refused) AS last_refusal,
     SUM(refusals) AS refusals,
     SUM(events) AS events
-  FROM runs
+  FROM judged
   GROUP BY dataset
 ),
 overdue AS (
@@ -53,6 +68,8 @@ overdue AS (
     AND t.outcome = 'overdue'
     AND (f.last_good_fetch IS NULL OR t.at > f.last_good_fetch)
   GROUP BY t.dataset
+  -- The sweep says it every ten minutes for as long as it is so.
+  HAVING MAX(t.at) > TIMESTAMP_SUB(@now, INTERVAL 30 MINUTE)
 ),
 loaded AS (
   SELECT
@@ -66,7 +83,7 @@ loaded AS (
   GROUP BY dataset
 ),
 reach AS (
-  SELECT MAX(at) AS data_as_of
+  SELECT MAX(`at`) AS data_as_of
   FROM told
 )
 SELECT

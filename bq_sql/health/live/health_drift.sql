@@ -5,15 +5,15 @@ WITH told AS (
   SELECT
     dataset,
     run,
-    at,
+    `at`,
     detail
   FROM ops.events
-  WHERE at BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
     AND step = 'split'
     AND outcome IN ('accepted', 'refused')
     AND detail IS NOT NULL
     AND dataset IS NOT NULL
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY dataset, run ORDER BY at DESC, event_id) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY dataset, run ORDER BY `at` DESC, event_id) = 1
 ),
 files AS (
   SELECT
@@ -80,7 +80,7 @@ looked AS (
   GROUP BY dataset
 ),
 reach AS (
-  SELECT MAX(at) AS data_as_of
+  SELECT MAX(`at`) AS data_as_of
   FROM told
 )
 SELECT

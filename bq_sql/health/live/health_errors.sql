@@ -3,7 +3,7 @@
 WITH told AS (
   SELECT
     event_id,
-    at,
+    `at`,
     step,
     outcome,
     severity,
@@ -11,9 +11,9 @@ WITH told AS (
     COALESCE(slot, '') AS slot,
     message
   FROM ops.events
-  WHERE at BETWEEN TIMESTAMP_SUB(@now, INTERVAL 14 DAY) AND @now
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 14 DAY) AND @now
     AND severity IN ('ERROR', 'WARNING')
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY at) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY `at`) = 1
 ),
 origins AS (
   SELECT
@@ -23,7 +23,7 @@ origins AS (
   GROUP BY dataset
 ),
 reach AS (
-  SELECT MAX(at) AS data_as_of
+  SELECT MAX(`at`) AS data_as_of
   FROM told
 )
 SELECT

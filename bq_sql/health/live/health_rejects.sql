@@ -5,21 +5,21 @@ WITH told AS (
   SELECT
     dataset,
     run,
-    at,
+    `at`,
     detail
   FROM ops.events
-  WHERE at BETWEEN TIMESTAMP_SUB(@now, INTERVAL 30 DAY) AND @now
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 30 DAY) AND @now
     AND step = 'split'
     AND outcome IN ('accepted', 'refused')
     AND detail IS NOT NULL
     AND dataset IS NOT NULL
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY dataset, run ORDER BY at DESC, event_id) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY dataset, run ORDER BY `at` DESC, event_id) = 1
 ),
 texts AS (
   SELECT
     dataset,
     run,
-    at,
+    `at`,
     JSON_QUERY(detail, '$.rejected') AS counted,
     JSON_QUERY(detail, '$.samples') AS shown,
     JSON_VALUE(detail, '$.quarantine') AS quarantine
@@ -96,7 +96,7 @@ origins AS (
   GROUP BY dataset
 ),
 reach AS (
-  SELECT MAX(at) AS data_as_of
+  SELECT MAX(`at`) AS data_as_of
   FROM told
 )
 SELECT

@@ -32,26 +32,28 @@ told AS (
     slot,
     step,
     outcome,
-    at
+    `at`
   FROM ops.events
-  WHERE at BETWEEN TIMESTAMP_SUB(@now, INTERVAL 92 DAY) AND @now
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 92 DAY) AND @now
     AND dataset IS NOT NULL
 ),
 loads AS (
   SELECT
     dataset,
     slot,
-    MIN(at) AS first_load,
-    MAX(at) AS last_load
+    MIN(IF(step = 'load', `at`, NULL)) AS first_load,
+    MAX(`at`) AS last_load
   FROM told
-  WHERE step = 'load' AND outcome = 'loaded'
+  WHERE (step = 'load' AND outcome = 'loaded')
+    -- What is found to be loaded already is held no more.
+    OR (step = 'seal' AND outcome IN ('unchanged', 'current'))
   GROUP BY dataset, slot
 ),
 holds AS (
   SELECT
     dataset,
     slot,
-    MAX(at) AS last_hold
+    MAX(`at`) AS last_hold
   FROM told
   WHERE step = 'split' AND outcome = 'held'
   GROUP BY dataset, slot
@@ -183,7 +185,7 @@ judged AS (
   WHERE d.unit = 'month' OR d.day >= DATE_SUB(DATE(@now), INTERVAL 91 DAY)
 ),
 reach AS (
-  SELECT MAX(at) AS data_as_of
+  SELECT MAX(`at`) AS data_as_of
   FROM told
 )
 SELECT

@@ -7,7 +7,7 @@ WITH splits AS (
     file
   FROM ops.events
   CROSS JOIN UNNEST(JSON_QUERY_ARRAY(detail, '$.files')) AS file
-  WHERE at >= TIMESTAMP_SUB(@run_time, INTERVAL 400 DAY)
+  WHERE `at` >= TIMESTAMP_SUB(@run_time, INTERVAL 400 DAY)
     AND step = 'split'
     AND outcome IN ('accepted', 'refused')
     AND dataset = 'velib_stations'
