@@ -108,7 +108,7 @@ def test_data_sets_after_the_demo(ops: Warehouse) -> None:
         "french_holidays": ("good", day.replace(day=9, hour=4, minute=17), 1),
         "paris_wifi_sites": ("refused", day.replace(hour=4, minute=17), 3),
         "paris_wifi_usage": ("refused", day.replace(hour=3, minute=27), 5),
-        "velib_stations": ("overdue", None, 0),
+        "velib_stations": ("not fetched", None, 0),
     }
     assert set(load_all()) >= {name for (name,) in rows}
     usage = rows["paris_wifi_usage",]
