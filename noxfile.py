@@ -62,7 +62,8 @@ def export(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test that needs no cloud, in two processes with a local cloud each; `-- -n 0` in one."""
     _install(session, "tests")
-    two = ("-n", "2", "--dist", "loadfile")
+    # xdist would begin with the files of most tests and leave the longest, the crash list, to the end.
+    two = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
     session.run("python", "-m", "pytest", *two, *session.posargs, env=BYTECODE)
 
 
