@@ -29,6 +29,9 @@ from functions.serve.tables import Table, Value
 ROWS_SHOWN = 200
 """Most rows of the table under a chart; the download has all."""
 
+PUBLISHED_WITHIN = timedelta(hours=1)
+"""Most time from a slot's load to the scheduled query that shows it."""
+
 Answers = Mapping[Question, Table | Failure]
 
 
@@ -277,7 +280,7 @@ class _Build:
                 "stale",
                 f"Stale since {words.instant(since, 'UTC')}: no data newer than "
                 f"{words.instant(as_of, 'UTC')}, which is "
-                f"{words.span(self.source.now() - since)} past the objective {_which(titles, count)}.",
+                f"{words.span(self.source.now() - since)} past what the objective allows {_which(titles, count)}.",
             )
             for (since, as_of), titles in sorted(late.items())
         ]
@@ -289,14 +292,12 @@ class _Build:
 
     def _stale_since(self, table: Table) -> datetime | None:
         """When a table became older than its data sets' objective; None while it is not."""
-        hours = [
-            self.contracts[name].freshness_hours
-            for name in table.declared.datasets
-            if name in self.contracts
-        ]
-        if table.data_as_of is None or not hours:
+        if table.data_as_of is None:
             return None
-        since = table.data_as_of + timedelta(hours=min(hours))
+        live = self.source.shown[table.name].live
+        known = [self.contracts[n] for n in table.declared.datasets if n in self.contracts]
+        ends = [fresh_until(each, table.data_as_of, live) for each in known]
+        since = min(ends, default=self.source.now())
         return since if since < self.source.now() else None
 
     def _zone(self, table: Table) -> str:
@@ -395,6 +396,23 @@ class _Build:
         count = words.counted(len(table.rows), "row")
         more = f" More than {count}: the first are shown." if table.cursor else f" {count}."
         return told + more
+
+
+def fresh_until(contract: Contract, reach: datetime, live: bool) -> datetime:
+    """Until when data that reach to some instant are as new as a data set's objective asks.
+
+    The objective is the age of a good fetch. What was fetched shows at once in a live report; in
+    another once its slot is over and its grace, where rows of several runs add up (a kind that is
+    replaced does not wait, `Contract.closed`), and a scheduled query has run.
+    """
+    until = reach + timedelta(hours=contract.freshness_hours)
+    if live:
+        return until
+    if not contract.kind.replaced:
+        slot = contract.calendar.slot(reach)
+        until += contract.calendar.end(slot) - contract.calendar.start(slot)
+        until += timedelta(minutes=contract.grace_minutes)
+    return until + PUBLISHED_WITHIN
 
 
 def _before(

@@ -49,6 +49,8 @@ class Warehouse:
     """What every STRING is, where one is given."""
     origin: Origin = Origin.PUBLISHER
     as_of: datetime = AS_OF
+    reaches: Mapping[str, datetime] = field(default_factory=dict)
+    """Report → how far its data reach, where that is not `as_of`."""
     placed: float = 1.0
     """Share of the rows that have a place."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Warehouse:
             declared=asked.report.declared,
             columns=asked.columns,
             rows=tuple(tuple(row[c.name] for c in asked.columns) for row in rows[: asked.limit]),
-            data_as_of=self.as_of,
+            data_as_of=self.reaches.get(asked.report.name, self.as_of),
             origin=self.origin,
             cursor="more" if len(rows) > asked.limit else "",
         )
