@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from catalog.pages import FORBIDDEN, PageError, fields, load_page, load_pages
+from catalog.pages import FORBIDDEN, PageError, column_of, fields, load_page, load_pages
 from catalog.reports import Declaration, ReportColumn
 from functions.serve.declared import shown
 
@@ -152,3 +156,37 @@ def test_every_drawing_shows_columns_and_computes_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_chart_says_how_to_read_it(name: str) -> None:
     assert [chart.name for chart in PAGES[name].page.charts if len(chart.note) < 40] == []
+
+
+def scales(node: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Column and domain of every scale that names its values."""
+    if isinstance(node, dict):
+        domain = (node.get("scale") or {}).get("domain") if "field" in node else None
+        if domain and isinstance(domain[0], str):
+            yield node["field"], domain
+    for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from scales(each)
+
+
+DOMAINS = [
+    (report, column, domain)
+    for made in PAGES.values()
+    for chart in made.page.charts
+    for report, (column, domain) in product([chart.report], scales(made.drawings[chart.name]))
+]
+
+
+@pytest.mark.parametrize(("report", "column", "domain"), DOMAINS)
+def test_a_scale_that_names_its_values_has_those_of_the_report(
+    report: str, column: str, domain: list[str]
+) -> None:
+    told = column_of(DECLARED[report], column).description
+    assert sorted(re.split(", | or ", told)) == sorted(domain)
+    [path] = (REPOSITORY / "bq_sql").glob(f"*/*/{report}.sql")
+    made = re.search(rf"CASE((?:(?!CASE).)*?)END AS {column}\b", path.read_text("utf-8"), re.DOTALL)
+    words = re.findall(r"(?:THEN|ELSE) '([^']+)'", made[1]) if made else domain
+    assert set(words) <= set(domain)
+
+
+def test_the_pages_have_scales_that_name_their_values() -> None:
+    assert {("health_slots", "state"), ("health_batches", "state")} <= {d[:2] for d in DOMAINS}
