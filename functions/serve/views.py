@@ -173,7 +173,8 @@ def page_view(
     answers = source.answers(_questions(page, choice))
     build = _Build(dashboard, source, contracts, choice, answers)
     tables = [found for found in answers.values() if isinstance(found, Table)]
-    failures = [found for found in answers.values() if isinstance(found, Failure)]
+    asked = (*offered.values(), *answers.values())
+    failures = [found for found in asked if isinstance(found, Failure)]
     return PageView(
         name=dashboard.name,
         page=page,
@@ -192,16 +193,28 @@ def page_view(
 
 def _questions(page: Page, choice: Chosen) -> list[Question]:
     """Everything that a page asks."""
+    charts = (each for each in page.charts if not _lacking(each, page, choice))
+    tables = (each for each in page.tables if not _lacking(each, page, choice))
     return [
-        *(of_figure(figure, choice) for figure in page.figures),
-        *(of_rows(each, choice, (SAMPLE_SIZE,)) for each in page.charts if _wanted(each, choice)),
-        *(of_rows(table, choice) for table in page.tables),
+        *(of_figure(each, choice) for each in page.figures if not _lacking(each, page, choice)),
+        *(of_rows(each, choice, (SAMPLE_SIZE,)) for each in charts),
+        *(of_rows(each, choice) for each in tables),
     ]
 
 
-def _wanted(chart: Chart, choice: Chosen) -> bool:
-    """Whether the filter that a chart needs is chosen."""
-    return not chart.needs or bool(choice.of((chart.needs,)))
+def _lacking(part: Figure | Chart | Listing, page: Page, choice: Chosen) -> Filter | None:
+    """The filter that a part waits for, as nothing is chosen there; else None.
+
+    It is the one that a chart needs, or one of which there is always one choice, had its choices been
+    there: without it the rows of all would be shown as those of one.
+    """
+    own = part.at if isinstance(part, Figure) else ""
+    needed = part.needs if isinstance(part, Chart) else ""
+    for each in page.filters:
+        follows = each.column in part.filters and each.column != own
+        if follows and (each.first or each.column == needed) and not choice.of((each.column,)):
+            return each
+    return None
 
 
 def _filter(each: Filter, choice: Chosen, offered: Answers) -> FilterView:
@@ -307,8 +320,12 @@ class _Build:
 
     def _figure(self, figure: Figure) -> FigureView:
         """A key figure, or why there is none."""
-        found = self.answers[of_figure(figure, self.choice)]
         anchor = f"{figure.report}.{figure.column}"
+        lacking = _lacking(figure, self.dashboard.page, self.choice)
+        if lacking:
+            state = _unchosen(lacking)
+            return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
+        found = self.answers[of_figure(figure, self.choice)]
         state = _state(found, bool(self.choice.by_filter))
         if state or isinstance(found, Failure):
             return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
@@ -330,11 +347,9 @@ class _Build:
     def _chart(self, chart: Chart) -> Rows:
         """A chart with its table."""
         question = of_rows(chart, self.choice, (SAMPLE_SIZE,))
-        if not _wanted(chart, self.choice):
-            return self._unasked(chart, question)
         rows = self._rows(chart, question, chart.name)
-        found = self.answers[question]
-        if rows.state or isinstance(found, Failure):
+        found = self.answers.get(question)
+        if rows.state or not isinstance(found, Table):
             return rows
         drawing = self.dashboard.drawings[chart.name]
         count = words.grouped(drawings.sample(found))
@@ -343,19 +358,20 @@ class _Build:
         drawn = drawings.drawn(drawing, chart, found)
         return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
 
-    def _unasked(self, chart: Chart, question: Question) -> Rows:
-        """A chart that waits for a choice."""
-        label = next(f.label for f in self.dashboard.page.filters if f.column == chart.needs)
+    def _unasked(
+        self, part: Chart | Listing, question: Question, anchor: str, lacking: Filter
+    ) -> Rows:
+        """A part that waits for a choice."""
         return Rows(
-            anchor=chart.name,
-            title=chart.title,
-            note=chart.note,
+            anchor=anchor,
+            title=part.title,
+            note=part.note,
             headings=(),
             rows=(),
             told="",
-            state=f"Nothing is chosen: choose a {label.lower()} above.",
+            state=_unchosen(lacking),
             origin="",
-            report=chart.report,
+            report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
         )
@@ -367,6 +383,9 @@ class _Build:
 
     def _rows(self, part: Chart | Listing, question: Question, anchor: str) -> Rows:
         """The table of a chart or a listing, or why there is none."""
+        lacking = _lacking(part, self.dashboard.page, self.choice)
+        if lacking:
+            return self._unasked(part, question, anchor, lacking)
         found = self.answers[question]
         shown = self.source.shown[part.report]
         columns = [shown.column(name) for name in part.columns]
@@ -429,6 +448,14 @@ def _before(
         now, then = (float(str(each)) for each in pair)
         way = "up from " if now > then else "down from " if now < then else "as before: "
     return f"{way}{words.with_unit(before, column[0])} in {words.value(earlier[0][at[1]], at[0])}"
+
+
+def _unchosen(lacking: Filter) -> str:
+    """What is said where a choice is missing: it is to be made, or there was nothing to choose."""
+    label = lacking.label.lower()
+    if lacking.first:
+        return f"Nothing is chosen: there was no {label} to choose from."
+    return f"Nothing is chosen: choose a {label} above."
 
 
 def _state(found: Table | Failure, narrowed: bool) -> str:

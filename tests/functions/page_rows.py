@@ -18,7 +18,7 @@ from functions.serve.asked import Asked, Operator
 from functions.serve.declared import Shown, shown
 from functions.serve.pages import Pages
 from functions.serve.problems import NotPublished
-from functions.serve.questions import Source
+from functions.serve.questions import CHOICES_MOST, Source
 from functions.serve.tables import Table, Value
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,6 +55,8 @@ class Warehouse:
     """Share of the rows that have a place."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
     """Report → what asking for it raises."""
+    without_choices: Exception | None = None
+    """What asking for a filter's choices raises."""
     asked: list[Asked] = field(default_factory=list)
 
     def table(self, asked: Asked) -> Table:
@@ -62,6 +64,8 @@ class Warehouse:
         self.asked.append(asked)
         if asked.report.name in self.gone:
             raise self.gone[asked.report.name]
+        if self.without_choices and asked.limit == CHOICES_MOST:
+            raise self.without_choices
         rows = [row for row in self._rows(asked.report) if _kept(row, asked)]
         for order in reversed(asked.order):
             rows.sort(key=lambda row: _sorts(row[order.column.name]), reverse=order.descending)

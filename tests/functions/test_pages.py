@@ -279,6 +279,36 @@ def test_what_cannot_be_chosen_is_refused_by_name(parameter: str, text: str, sai
         page("paris_wifi", None, (parameter, text))
 
 
+@pytest.mark.parametrize("chosen", [
+    ("year", "2023", "2024"), ("district", "1", "2"), ("day.from", "2024-01-01", "2024-02-01"),
+])  # fmt: skip
+def test_two_values_of_a_filter_are_refused(chosen: tuple[str, str, str]) -> None:
+    name, *values = chosen
+    with pytest.raises(BadRequest, match=f"'{name}' is there twice"):
+        page("paris_wifi", None, *((name, value) for value in values))
+    page("paris_wifi", None, (name, ""), (name, values[0]), ("day.to", "2024-03-01"))
+
+
+@pytest.mark.parametrize("missing", [
+    Warehouse(without_choices=ServiceUnavailable("no")), Warehouse(rows_each=0),
+])  # fmt: skip
+def test_without_choices_years_are_not_drawn_as_one(missing: Warehouse) -> None:
+    html = page("paris_wifi", missing)
+    follow = [c.name for c in DASHBOARDS["paris_wifi"].page.charts if "year" in c.filters]
+    assert "map" in follow
+    assert not {f"chart-{name}" for name in follow} & set(html.blocks)
+    assert html.text.count("Nothing is chosen: there was no year to choose from.") > len(follow)
+    assert not [a for a in missing.asked if a.report.name == "wifi_top_sites"]
+    told = page("paris_wifi", missing, ("year", "2023")).text
+    assert "there was no year" not in told
+
+
+def test_choices_that_cannot_be_read_are_told() -> None:
+    html = page("paris_wifi", Warehouse(without_choices=ServiceUnavailable("no")))
+    assert "Parts of this page are missing. Could not be read since" in html.text
+    assert "chart-annual_sessions" in html.blocks
+
+
 def test_a_choice_of_no_row_is_no_error() -> None:
     assert "No rows for this choice." in page("velib", None, ("neighbourhood", "'; DROP")).text
 
