@@ -333,7 +333,14 @@ class _Build:
         column, place = columns[figure.column]
         at, when = columns[figure.at]
         row, *earlier = found.rows
-        caveats = (text for name, text in figure.caveats.items() if row[columns[name][1]])
+        flagged = {text: columns[name][1] for name, text in figure.caveats.items()}
+        caveats = [text for text, flag in flagged.items() if row[flag]]
+        caveats += [
+            f"{words.value(before[when], at)}: {text}"
+            for before in earlier
+            for text, flag in flagged.items()
+            if before[flag]
+        ]
         return FigureView(
             label=figure.label,
             text=words.with_unit(row[place], column),

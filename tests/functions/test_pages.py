@@ -269,6 +269,17 @@ def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
     assert re.search(rf"2022, {told} 2021", html.text)
 
 
+@pytest.mark.parametrize(("name", "rows", "said"), [
+    ("paris_wifi", 6, "2023: Only a part of the year is covered."),
+    ("velib", 40, "2024-05-28: Only a part of the day is loaded."),
+    ("velib", 39, "% in 2024-05-27 Only a part of the day is loaded."),
+])  # fmt: skip
+def test_a_caveat_is_said_of_both_rows_that_are_compared(name: str, rows: int, said: str) -> None:
+    text = page(name, Warehouse(rows_each=rows)).text
+    assert said in text
+    assert text.count("Only a part of the ") == len(DASHBOARDS[name].page.figures)
+
+
 @pytest.mark.parametrize(("parameter", "text", "said"), [
     ("colour", "red", "'colour' is no filter of this page: it takes year, district, day.from, day.to"),
     ("year", "1 OR 1=1", "must be a whole number"),
