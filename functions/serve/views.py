@@ -359,7 +359,7 @@ class _Build:
         if rows.state or not isinstance(found, Table):
             return rows
         drawing = self.dashboard.drawings[chart.name]
-        count = words.grouped(drawings.sample(found))
+        count = words.grouped(drawings.sample(chart, found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
         told = f"Sample size {count}{words.NARROW}{unit}. {rows.told}"
         drawn = drawings.drawn(drawing, chart, found)

@@ -94,6 +94,8 @@ FAULTS = [
     ('kind = "choice"', 'kind = "dates"', "needs a DATE column; 'gauge' is none"),
     ('note = "Up is high."', 'note = "Up is high."\nrows = 9999', "rows must be 1 to 5000"),
     ('filters = ["gauge"]', 'needs = "gauge"', "needs 'gauge', which is none of its filters"),
+    ("columns = {", 'sample_shared_by = "metres"\ncolumns = {', "is not in the key of tides: day, gauge"),
+    ("columns = {", 'sample_shared_by = "gauge"\ncolumns = {', "needs the whole key: gauge"),
     ('name = "heights"', 'name = "depths"', "no chart of tides.toml has this name"),
 ]  # fmt: skip
 
@@ -190,3 +192,14 @@ def test_a_scale_that_names_its_values_has_those_of_the_report(
 
 def test_the_pages_have_scales_that_name_their_values() -> None:
     assert {("health_slots", "state"), ("health_batches", "state")} <= {d[:2] for d in DOMAINS}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_table_that_is_cut_off_has_the_newest_days(name: str) -> None:
+    dated = {table.report: DECLARED[table.report] for table in PAGES[name].page.tables}
+    begins = {
+        report: (each.order[0], f"{each.default_date} DESC")
+        for report, each in dated.items()
+        if each.default_date and each.default_date in each.key
+    }
+    assert {report: pair for report, pair in begins.items() if pair[0] != pair[1]} == {}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 import vl_convert
 from flask import Request
@@ -23,8 +24,10 @@ from catalog.records import Origin
 from functions.clients import Clients
 from functions.serve.app import App
 from functions.serve.declared import Shown
+from functions.serve.drawings import sample
 from functions.serve.pages import in_script, static_files
 from functions.serve.problems import BadRequest
+from functions.serve.tables import Table
 from functions.serve.views import fresh_until
 from functions.settings import Settings
 from local_cloud import vega
@@ -267,6 +270,16 @@ def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
     assert re.search(rf"2024, {told} 2023", page("paris_wifi", each_year_once).text)
     html = page("paris_wifi", each_year_once, ("year", "2022"))
     assert re.search(rf"2022, {told} 2021", html.text)
+
+
+def test_a_sample_that_rows_share_counts_once() -> None:
+    report = SHOWN["velib_kind_days"]
+    columns = tuple(report.column(name) for name in ("day", "kind", "sample_size"))
+    [kinds] = (each for each in DASHBOARDS["velib"].page.charts if each.name == "kinds")
+    rows = (("1", "electric", 70), ("1", "mechanical", 70), ("2", "electric", 5))
+    table = Table(report.name, report.declared, columns, rows, AS_OF, Origin.SYNTHETIC)
+    assert sample(kinds, table) == 75
+    assert sample(msgspec.structs.replace(kinds, sample_shared_by=""), table) == 145
 
 
 @pytest.mark.parametrize(("name", "rows", "said"), [
