@@ -153,6 +153,13 @@ def test_dead_stations(reports: dict[str, list[Row]]) -> None:
     }
 
 
+def test_dead_stations_that_are_gone_come_first(published: Warehouse) -> None:
+    (made,) = (each for each in load_reports(FOLDER) if each.name == "velib_dead_stations")
+    order = ", ".join(f"{each} NULLS LAST" for each in made.declared.order)
+    rows = published.run(f"SELECT stationcode FROM reports.velib_dead_stations ORDER BY {order}")
+    assert [row["stationcode"] for row in rows] == ["7001", "13118_relais", "19043", "16107"]
+
+
 def test_v7_neighbourhoods_rank_by_electric_bikes_of_reporting_stations(
     reports: dict[str, list[Row]],
 ) -> None:
