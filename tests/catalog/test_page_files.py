@@ -203,3 +203,12 @@ def test_a_table_that_is_cut_off_has_the_newest_days(name: str) -> None:
         if each.default_date and each.default_date in each.key
     }
     assert {report: pair for report, pair in begins.items() if pair[0] != pair[1]} == {}
+
+
+def test_stations_that_do_not_report_do_not_look_current() -> None:
+    page = PAGES["velib"]
+    assert "velib_now" in page.page.reports
+    scale = page.drawings["map"]["encoding"]["opacity"]["scale"]
+    looks = dict(zip(scale["domain"], scale["range"], strict=True))
+    silent = {looks.pop(state) for state in ("closed", "stale", "not shown", "no counts")}
+    assert max(silent) < min(looks.values()) / 2
