@@ -212,3 +212,9 @@ def test_stations_that_do_not_report_do_not_look_current() -> None:
     looks = dict(zip(scale["domain"], scale["range"], strict=True))
     silent = {looks.pop(state) for state in ("closed", "stale", "not shown", "no counts")}
     assert max(silent) < min(looks.values()) / 2
+
+
+def test_the_map_of_sites_says_what_a_circle_is() -> None:
+    [sites] = (chart for chart in PAGES["paris_wifi"].page.charts if chart.name == "map")
+    assert DECLARED[sites.report].key == ("year", "site", "district")
+    assert "One circle a site and arrondissement" in sites.note
