@@ -27,8 +27,11 @@ Written by `python -m catalog.data_studio` from `dashboards/` and the declaratio
    with your own credentials. Add the page's other tables by *Resource → Manage added data sources*.
 2. Set each field's type and default aggregation as told below (*Resource → Manage → Edit*). *Sum* is for
    additive columns alone. *Max* stands where one row is one figure: with all of a chart's dimensions in
-   place there is one row behind each mark, so Max shows it as it is; never choose Sum or Average there.
-3. Make charts and controls. A control acts on the charts whose source has its field.
+   place and its single-select controls set there is one row behind each mark, so Max shows it as it is;
+   never choose Sum or Average there.
+3. Make charts and controls. A control acts on the charts whose source has its field: group it with those
+   that are told to follow it. One that is told as *single select* must never stand at *all*: it would add up
+   rows of several of its values, or show the greatest of them.
 4. Say on the page what the tables say: `data_as_of` and `origin` are columns of every table.
 
 A stack's `templates` setting and `pulumi stack output` `pages` copy a report once it is built
@@ -140,6 +143,8 @@ def _sources(
 def _control(each: Filter) -> str:
     """A filter as Data Studio's control."""
     kind = "date range control" if each.kind == "dates" else "drop-down list"
+    if each.first:
+        kind += ", single select, default: the newest value,"
     return f"- {each.label}: {kind} on `{each.column}` of `{each.report}`."
 
 
@@ -157,7 +162,7 @@ def _chart(
 def _fields(part: Chart | Listing, kind: str, reports: Mapping[str, Declaration]) -> Iterator[str]:
     """A part's fields as a table."""
     declared = reports[part.report]
-    yield f"- **{part.title}**: {kind}, on `{part.report}`{_where(part.where)}.\n"
+    yield f"- **{part.title}**: {kind}, on `{part.report}`{_where(part.where)}{_told(part, declared)}.\n"
     yield "  | field | shown as | type | aggregation |"
     yield "  |---|---|---|---|"
     for name, label in part.columns.items():
@@ -167,6 +172,14 @@ def _fields(part: Chart | Listing, kind: str, reports: Mapping[str, Declaration]
             f"{aggregation(declared, column)} |"
         )
     yield ""
+
+
+def _told(part: Chart | Listing, declared: Declaration) -> str:
+    """What controls a part follows, how its rows are sorted and how many there are at most."""
+    follows = ", ".join(f"`{name}`" for name in part.filters)
+    sort = ", ".join(f"`{name}`" for name in declared.order)
+    told = f"; follows {follows}" if follows else "; follows no control"
+    return told + (f"; sort: {sort}" if sort else "") + f"; at most {part.rows} rows"
 
 
 def _marks(node: object) -> Iterator[str]:

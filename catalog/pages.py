@@ -81,6 +81,9 @@ class Chart(_Rows, frozen=True, kw_only=True):
     rows: int = ROWS_MOST
     needs: str = ""
     """The filter without which there is no chart, as that of a single station."""
+    sample_shared_by: str = ""
+    """Key column whose values rest on one sample, as kinds counted on the same reports: the sample is
+    that of one of them, not their sum."""
 
 
 class Listing(_Rows, frozen=True, kw_only=True):
@@ -240,6 +243,11 @@ def _type_faults(told: str, part: _Rows, declared: Declaration) -> Iterator[str]
         for column in part.caveats:
             if types.get(column, "BOOL") != "BOOL":
                 yield f"{told}: caveat {column!r} is {types[column]}; it must be BOOL"
+    if isinstance(part, Chart) and part.sample_shared_by:
+        if part.sample_shared_by not in declared.key:
+            yield f"{told}: {part.sample_shared_by!r} is not in the key of {part.report}: {', '.join(declared.key)}"
+        if unseen := [name for name in declared.key if name not in part.columns]:
+            yield f"{told}: to count a shared sample once it needs the whole key: {', '.join(unseen)}"
     if isinstance(part, Filter) and part.kind == "dates" and types.get(part.column) != "DATE":
         yield f"{told}: a filter of kind dates needs a DATE column; {part.column!r} is none"
 

@@ -75,11 +75,18 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
     }
 
 
-def sample(table: Table) -> int:
-    """How many rows of the lake all rows together rest on."""
+def sample(chart: Chart, table: Table) -> int:
+    """How many rows of the lake all rows together rest on; what several share counts once."""
     names = [column.name for column in table.columns]
-    at = names.index(SAMPLE_SIZE)
-    return sum(int(str(row[at] or 0)) for row in table.rows)
+    sizes = [int(str(row[names.index(SAMPLE_SIZE)] or 0)) for row in table.rows]
+    if not chart.sample_shared_by:
+        return sum(sizes)
+    own = [names.index(name) for name in table.declared.key if name != chart.sample_shared_by]
+    return sum(
+        {
+            tuple(row[at] for at in own): size for row, size in zip(table.rows, sizes, strict=True)
+        }.values()
+    )
 
 
 def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) -> Any:

@@ -72,7 +72,10 @@ class Chosen:
 
 
 def chosen(page: Page, parameters: Iterable[tuple[str, str]]) -> Chosen:
-    """The reader's choices; raises BadRequest for a parameter that is no filter of the page."""
+    """The reader's choices; raises BadRequest for a parameter that is no filter, or is there twice.
+
+    Two values of a filter would be drawn as one: a bar of two years is of neither.
+    """
     names = {name: each.column for each in page.filters for name in _names(each)}
     found: dict[str, Parameters] = {}
     for name, text in parameters:
@@ -80,6 +83,8 @@ def chosen(page: Page, parameters: Iterable[tuple[str, str]]) -> Chosen:
             raise BadRequest(
                 f"{name[:80]!r} is no filter of this page: it takes {', '.join(names) or 'none'}"
             )
+        if text and any(name == known for known, _ in found.get(names[name], ())):
+            raise BadRequest(f"{name!r} is there twice: a page shows one at a time, choose one")
         if text:
             found[names[name]] = (*found.get(names[name], ()), (name, text))
     return Chosen(found)

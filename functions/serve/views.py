@@ -29,6 +29,9 @@ from functions.serve.tables import Table, Value
 ROWS_SHOWN = 200
 """Most rows of the table under a chart; the download has all."""
 
+PUBLISHED_WITHIN = timedelta(hours=1)
+"""Most time from a slot's load to the scheduled query that shows it."""
+
 Answers = Mapping[Question, Table | Failure]
 
 
@@ -170,7 +173,8 @@ def page_view(
     answers = source.answers(_questions(page, choice))
     build = _Build(dashboard, source, contracts, choice, answers)
     tables = [found for found in answers.values() if isinstance(found, Table)]
-    failures = [found for found in answers.values() if isinstance(found, Failure)]
+    asked = (*offered.values(), *answers.values())
+    failures = [found for found in asked if isinstance(found, Failure)]
     return PageView(
         name=dashboard.name,
         page=page,
@@ -189,16 +193,28 @@ def page_view(
 
 def _questions(page: Page, choice: Chosen) -> list[Question]:
     """Everything that a page asks."""
+    charts = (each for each in page.charts if not _lacking(each, page, choice))
+    tables = (each for each in page.tables if not _lacking(each, page, choice))
     return [
-        *(of_figure(figure, choice) for figure in page.figures),
-        *(of_rows(each, choice, (SAMPLE_SIZE,)) for each in page.charts if _wanted(each, choice)),
-        *(of_rows(table, choice) for table in page.tables),
+        *(of_figure(each, choice) for each in page.figures if not _lacking(each, page, choice)),
+        *(of_rows(each, choice, (SAMPLE_SIZE,)) for each in charts),
+        *(of_rows(each, choice) for each in tables),
     ]
 
 
-def _wanted(chart: Chart, choice: Chosen) -> bool:
-    """Whether the filter that a chart needs is chosen."""
-    return not chart.needs or bool(choice.of((chart.needs,)))
+def _lacking(part: Figure | Chart | Listing, page: Page, choice: Chosen) -> Filter | None:
+    """The filter that a part waits for, as nothing is chosen there; else None.
+
+    It is the one that a chart needs, or one of which there is always one choice, had its choices been
+    there: without it the rows of all would be shown as those of one.
+    """
+    own = part.at if isinstance(part, Figure) else ""
+    needed = part.needs if isinstance(part, Chart) else ""
+    for each in page.filters:
+        follows = each.column in part.filters and each.column != own
+        if follows and (each.first or each.column == needed) and not choice.of((each.column,)):
+            return each
+    return None
 
 
 def _filter(each: Filter, choice: Chosen, offered: Answers) -> FilterView:
@@ -277,7 +293,7 @@ class _Build:
                 "stale",
                 f"Stale since {words.instant(since, 'UTC')}: no data newer than "
                 f"{words.instant(as_of, 'UTC')}, which is "
-                f"{words.span(self.source.now() - since)} past the objective {_which(titles, count)}.",
+                f"{words.span(self.source.now() - since)} past what the objective allows {_which(titles, count)}.",
             )
             for (since, as_of), titles in sorted(late.items())
         ]
@@ -289,14 +305,12 @@ class _Build:
 
     def _stale_since(self, table: Table) -> datetime | None:
         """When a table became older than its data sets' objective; None while it is not."""
-        hours = [
-            self.contracts[name].freshness_hours
-            for name in table.declared.datasets
-            if name in self.contracts
-        ]
-        if table.data_as_of is None or not hours:
+        if table.data_as_of is None:
             return None
-        since = table.data_as_of + timedelta(hours=min(hours))
+        live = self.source.shown[table.name].live
+        known = [self.contracts[n] for n in table.declared.datasets if n in self.contracts]
+        ends = [fresh_until(each, table.data_as_of, live) for each in known]
+        since = min(ends, default=self.source.now())
         return since if since < self.source.now() else None
 
     def _zone(self, table: Table) -> str:
@@ -306,8 +320,12 @@ class _Build:
 
     def _figure(self, figure: Figure) -> FigureView:
         """A key figure, or why there is none."""
-        found = self.answers[of_figure(figure, self.choice)]
         anchor = f"{figure.report}.{figure.column}"
+        lacking = _lacking(figure, self.dashboard.page, self.choice)
+        if lacking:
+            state = _unchosen(lacking)
+            return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
+        found = self.answers[of_figure(figure, self.choice)]
         state = _state(found, bool(self.choice.by_filter))
         if state or isinstance(found, Failure):
             return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
@@ -315,7 +333,14 @@ class _Build:
         column, place = columns[figure.column]
         at, when = columns[figure.at]
         row, *earlier = found.rows
-        caveats = (text for name, text in figure.caveats.items() if row[columns[name][1]])
+        flagged = {text: columns[name][1] for name, text in figure.caveats.items()}
+        caveats = [text for text, flag in flagged.items() if row[flag]]
+        caveats += [
+            f"{words.value(before[when], at)}: {text}"
+            for before in earlier
+            for text, flag in flagged.items()
+            if before[flag]
+        ]
         return FigureView(
             label=figure.label,
             text=words.with_unit(row[place], column),
@@ -329,32 +354,31 @@ class _Build:
     def _chart(self, chart: Chart) -> Rows:
         """A chart with its table."""
         question = of_rows(chart, self.choice, (SAMPLE_SIZE,))
-        if not _wanted(chart, self.choice):
-            return self._unasked(chart, question)
         rows = self._rows(chart, question, chart.name)
-        found = self.answers[question]
-        if rows.state or isinstance(found, Failure):
+        found = self.answers.get(question)
+        if rows.state or not isinstance(found, Table):
             return rows
         drawing = self.dashboard.drawings[chart.name]
-        count = words.grouped(drawings.sample(found))
+        count = words.grouped(drawings.sample(chart, found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
         told = f"Sample size {count}{words.NARROW}{unit}. {rows.told}"
         drawn = drawings.drawn(drawing, chart, found)
         return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
 
-    def _unasked(self, chart: Chart, question: Question) -> Rows:
-        """A chart that waits for a choice."""
-        label = next(f.label for f in self.dashboard.page.filters if f.column == chart.needs)
+    def _unasked(
+        self, part: Chart | Listing, question: Question, anchor: str, lacking: Filter
+    ) -> Rows:
+        """A part that waits for a choice."""
         return Rows(
-            anchor=chart.name,
-            title=chart.title,
-            note=chart.note,
+            anchor=anchor,
+            title=part.title,
+            note=part.note,
             headings=(),
             rows=(),
             told="",
-            state=f"Nothing is chosen: choose a {label.lower()} above.",
+            state=_unchosen(lacking),
             origin="",
-            report=chart.report,
+            report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
         )
@@ -366,6 +390,9 @@ class _Build:
 
     def _rows(self, part: Chart | Listing, question: Question, anchor: str) -> Rows:
         """The table of a chart or a listing, or why there is none."""
+        lacking = _lacking(part, self.dashboard.page, self.choice)
+        if lacking:
+            return self._unasked(part, question, anchor, lacking)
         found = self.answers[question]
         shown = self.source.shown[part.report]
         columns = [shown.column(name) for name in part.columns]
@@ -397,6 +424,23 @@ class _Build:
         return told + more
 
 
+def fresh_until(contract: Contract, reach: datetime, live: bool) -> datetime:
+    """Until when data that reach to some instant are as new as a data set's objective asks.
+
+    The objective is the age of a good fetch. What was fetched shows at once in a live report; in
+    another once its slot is over and its grace, where rows of several runs add up (a kind that is
+    replaced does not wait, `Contract.closed`), and a scheduled query has run.
+    """
+    until = reach + timedelta(hours=contract.freshness_hours)
+    if live:
+        return until
+    if not contract.kind.replaced:
+        slot = contract.calendar.slot(reach)
+        until += contract.calendar.end(slot) - contract.calendar.start(slot)
+        until += timedelta(minutes=contract.grace_minutes)
+    return until + PUBLISHED_WITHIN
+
+
 def _before(
     value: Value, earlier: list[tuple[Value, ...]], column: tuple[ReportColumn, int],
     at: tuple[ReportColumn, int],
@@ -411,6 +455,14 @@ def _before(
         now, then = (float(str(each)) for each in pair)
         way = "up from " if now > then else "down from " if now < then else "as before: "
     return f"{way}{words.with_unit(before, column[0])} in {words.value(earlier[0][at[1]], at[0])}"
+
+
+def _unchosen(lacking: Filter) -> str:
+    """What is said where a choice is missing: it is to be made, or there was nothing to choose."""
+    label = lacking.label.lower()
+    if lacking.first:
+        return f"Nothing is chosen: there was no {label} to choose from."
+    return f"Nothing is chosen: choose a {label} above."
 
 
 def _state(found: Table | Failure, narrowed: bool) -> str:

@@ -196,6 +196,16 @@ def test_the_calendar_of_hours(ops: Warehouse) -> None:
     assert (today["state"], today["unit"], today["sample_size"]) == ("missing", "hour", 9)
 
 
+def test_a_day_is_called_by_the_worst_of_its_slots(ops: Warehouse) -> None:
+    at = datetime(2025, 6, 9, 0, 5, tzinfo=UTC)
+    slot_loaded(ops, "bikes", "2025-06-08T23", at, rows_out=9)
+    slot_loaded(ops, "bikes", "2025-06-09T00", at + timedelta(hours=1), rows_out=0)
+    slot_loaded(ops, "bikes", "2025-06-09T01", at + timedelta(hours=4), rows_out=9)
+    rows = asked(ops, "health_slots", at + timedelta(hours=3))
+    states = {row["day"].day: (row["state"], row["without_rows"]) for row in rows}
+    assert states == {8: ("complete", 0), 9: ("without rows", 1)}
+
+
 def test_a_list_that_comes_monthly_misses_no_day(ops: Warehouse) -> None:
     for month in range(1, 6):
         at = datetime(2025, month, 9, 4, 17, tzinfo=UTC)

@@ -153,6 +153,13 @@ def test_dead_stations(reports: dict[str, list[Row]]) -> None:
     }
 
 
+def test_dead_stations_that_are_gone_come_first(published: Warehouse) -> None:
+    (made,) = (each for each in load_reports(FOLDER) if each.name == "velib_dead_stations")
+    order = ", ".join(f"{each} NULLS LAST" for each in made.declared.order)
+    rows = published.run(f"SELECT stationcode FROM reports.velib_dead_stations ORDER BY {order}")
+    assert [row["stationcode"] for row in rows] == ["7001", "13118_relais", "19043", "16107"]
+
+
 def test_v7_neighbourhoods_rank_by_electric_bikes_of_reporting_stations(
     reports: dict[str, list[Row]],
 ) -> None:
@@ -235,6 +242,34 @@ def test_network_by_day(reports: dict[str, list[Row]]) -> None:
     }
 
 
+@pytest.mark.parametrize(("first", "hours"), [
+    ("2025-03-29 23:00", 23), ("2025-06-04 22:00", 24), ("2025-10-25 22:00", 25),
+])  # fmt: skip
+def test_a_day_is_whole_with_all_the_hours_of_its_clock(
+    published: Warehouse, first: str, hours: int
+) -> None:
+    (made,) = (each for each in load_reports(FOLDER) if each.name == "velib_network_days")
+    source = "FROM lake.velib_area_hours\n"
+    assert source in made.select
+    for loaded_hours, partial in ((hours, False), (hours - 1, True)):
+        generated = " UNION ALL ".join(
+            f"SELECT TIMESTAMP_ADD(TIMESTAMP '{first}:00+00', INTERVAL {n} HOUR) AS at"
+            for n in range(loaded_hours)
+        )
+        rows = (
+            "(SELECT l.* REPLACE (g.at AS slot_start, DATE(g.at, 'Europe/Paris') AS local_day) "
+            "FROM (SELECT * FROM lake.velib_area_hours WHERE neighbourhood = 'Paris 7') AS l "
+            f"CROSS JOIN ({generated}) AS g)"
+        )
+        (day,) = published.run(made.select.replace(source, f"FROM {rows}\n"))
+        assert (day["hours"], day["is_partial_day"]) == (loaded_hours, partial)
+
+
+def test_the_days_of_the_fixture_are_parts(reports: dict[str, list[Row]]) -> None:
+    for name in ("velib_network_days", "velib_kind_days"):
+        assert {row["is_partial_day"] for row in reports[name]} == {True}
+
+
 def test_kinds_are_shares_of_all_bikes(reports: dict[str, list[Row]]) -> None:
     rows = [row for row in reports["velib_kind_days"] if row["day"] == date(2025, 6, 5)]
     mechanical = 4 * 60 + 10 * 60 + 2 * 60 + 60 + 40
@@ -297,6 +332,10 @@ OPEN = "stations and hours of the day differ in open time or departures"
 WEEK = "velib_station_week: the hours of a station are not all its open time"
 TIME = "velib_station_failures: a station has more time empty, full, open or covered than there is"
 KINDS = "velib_kind_days: the kinds of a day are not all its bikes"
+HOURS_OF_DAY = (
+    "velib_network_days: a day has more hours than there are, or lacks some and is called whole"
+)
+SAME_DAY = "velib_kind_days: a day is whole for one report and not for the other"
 FLAGGED = "velib_quality_days: bikes by kind are not the bikes published, and no report is flagged"
 FLAGS = "velib_quality_days: more flags of a kind than observations"
 PERIODS = "velib_station_history: a period is empty or overlaps the next"
@@ -321,6 +360,9 @@ BAD = [
     (TIME, "velib_station_failures", plus("covered_hours", "sample_size")),
     (TIME, "velib_station_failures", plus("bikes_min", "bikes_max + 1")),
     (KINDS, "velib_kind_days", plus("bike_hours", "0.01")),
+    (HOURS_OF_DAY, "velib_network_days", plus("hours", "25")),
+    (HOURS_OF_DAY, "velib_network_days", "SELECT * REPLACE (FALSE AS is_partial_day) FROM"),
+    (SAME_DAY, "velib_kind_days", "SELECT * REPLACE (NOT is_partial_day AS is_partial_day) FROM"),
     (FLAGGED, "velib_quality_days", "SELECT * REPLACE (0 AS kinds_disagree) FROM"),
     (FLAGS, "velib_quality_days", plus("stale", "sample_size")),
     (PERIODS, "velib_station_history", "SELECT * REPLACE (valid_from AS valid_to) FROM"),

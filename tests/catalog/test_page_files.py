@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from catalog.pages import FORBIDDEN, PageError, fields, load_page, load_pages
+from catalog.pages import FORBIDDEN, PageError, column_of, fields, load_page, load_pages
 from catalog.reports import Declaration, ReportColumn
 from functions.serve.declared import shown
 
@@ -90,6 +94,8 @@ FAULTS = [
     ('kind = "choice"', 'kind = "dates"', "needs a DATE column; 'gauge' is none"),
     ('note = "Up is high."', 'note = "Up is high."\nrows = 9999', "rows must be 1 to 5000"),
     ('filters = ["gauge"]', 'needs = "gauge"', "needs 'gauge', which is none of its filters"),
+    ("columns = {", 'sample_shared_by = "metres"\ncolumns = {', "is not in the key of tides: day, gauge"),
+    ("columns = {", 'sample_shared_by = "gauge"\ncolumns = {', "needs the whole key: gauge"),
     ('name = "heights"', 'name = "depths"', "no chart of tides.toml has this name"),
 ]  # fmt: skip
 
@@ -152,3 +158,63 @@ def test_every_drawing_shows_columns_and_computes_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_chart_says_how_to_read_it(name: str) -> None:
     assert [chart.name for chart in PAGES[name].page.charts if len(chart.note) < 40] == []
+
+
+def scales(node: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Column and domain of every scale that names its values."""
+    if isinstance(node, dict):
+        domain = (node.get("scale") or {}).get("domain") if "field" in node else None
+        if domain and isinstance(domain[0], str):
+            yield node["field"], domain
+    for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from scales(each)
+
+
+DOMAINS = [
+    (report, column, domain)
+    for made in PAGES.values()
+    for chart in made.page.charts
+    for report, (column, domain) in product([chart.report], scales(made.drawings[chart.name]))
+]
+
+
+@pytest.mark.parametrize(("report", "column", "domain"), DOMAINS)
+def test_a_scale_that_names_its_values_has_those_of_the_report(
+    report: str, column: str, domain: list[str]
+) -> None:
+    told = column_of(DECLARED[report], column).description
+    assert sorted(re.split(", | or ", told)) == sorted(domain)
+    [path] = (REPOSITORY / "bq_sql").glob(f"*/*/{report}.sql")
+    made = re.search(rf"CASE((?:(?!CASE).)*?)END AS {column}\b", path.read_text("utf-8"), re.DOTALL)
+    words = re.findall(r"(?:THEN|ELSE) '([^']+)'", made[1]) if made else domain
+    assert set(words) <= set(domain)
+
+
+def test_the_pages_have_scales_that_name_their_values() -> None:
+    assert {("health_slots", "state"), ("health_batches", "state")} <= {d[:2] for d in DOMAINS}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_table_that_is_cut_off_has_the_newest_days(name: str) -> None:
+    dated = {table.report: DECLARED[table.report] for table in PAGES[name].page.tables}
+    begins = {
+        report: (each.order[0], f"{each.default_date} DESC")
+        for report, each in dated.items()
+        if each.default_date and each.default_date in each.key
+    }
+    assert {report: pair for report, pair in begins.items() if pair[0] != pair[1]} == {}
+
+
+def test_stations_that_do_not_report_do_not_look_current() -> None:
+    page = PAGES["velib"]
+    assert "velib_now" in page.page.reports
+    scale = page.drawings["map"]["encoding"]["opacity"]["scale"]
+    looks = dict(zip(scale["domain"], scale["range"], strict=True))
+    silent = {looks.pop(state) for state in ("closed", "stale", "not shown", "no counts")}
+    assert max(silent) < min(looks.values()) / 2
+
+
+def test_the_map_of_sites_says_what_a_circle_is() -> None:
+    [sites] = (chart for chart in PAGES["paris_wifi"].page.charts if chart.name == "map")
+    assert DECLARED[sites.report].key == ("year", "site", "district")
+    assert "One circle a site and arrondissement" in sites.note

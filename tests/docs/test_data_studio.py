@@ -45,3 +45,14 @@ def test_every_part_of_a_page_is_told(name: str) -> None:
         f"`{queries[name]}`" if name in queries else f"`reports.{name}`" for name in page.reports
     ]
     assert [source for source in told if source not in text] == []
+
+
+@pytest.mark.parametrize("told", [
+    "- Year: drop-down list, single select, default: the newest value, on `year` of",
+    "- Arrondissement: drop-down list on `district` of",
+    "on `wifi_top_sites`; follows `year`; sort: ",
+    "; at most 20 rows.",
+    "on `wifi_session_length`, filter: include `cut` is all; follows no control; sort: ",
+])  # fmt: skip
+def test_what_keeps_one_row_behind_a_mark_is_told(told: str) -> None:
+    assert told in DOCUMENT.read_text(encoding="utf-8")

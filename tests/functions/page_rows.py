@@ -18,7 +18,7 @@ from functions.serve.asked import Asked, Operator
 from functions.serve.declared import Shown, shown
 from functions.serve.pages import Pages
 from functions.serve.problems import NotPublished
-from functions.serve.questions import Source
+from functions.serve.questions import CHOICES_MOST, Source
 from functions.serve.tables import Table, Value
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,10 +49,14 @@ class Warehouse:
     """What every STRING is, where one is given."""
     origin: Origin = Origin.PUBLISHER
     as_of: datetime = AS_OF
+    reaches: Mapping[str, datetime] = field(default_factory=dict)
+    """Report → how far its data reach, where that is not `as_of`."""
     placed: float = 1.0
     """Share of the rows that have a place."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
     """Report → what asking for it raises."""
+    without_choices: Exception | None = None
+    """What asking for a filter's choices raises."""
     asked: list[Asked] = field(default_factory=list)
 
     def table(self, asked: Asked) -> Table:
@@ -60,6 +64,8 @@ class Warehouse:
         self.asked.append(asked)
         if asked.report.name in self.gone:
             raise self.gone[asked.report.name]
+        if self.without_choices and asked.limit == CHOICES_MOST:
+            raise self.without_choices
         rows = [row for row in self._rows(asked.report) if _kept(row, asked)]
         for order in reversed(asked.order):
             rows.sort(key=lambda row: _sorts(row[order.column.name]), reverse=order.descending)
@@ -68,7 +74,7 @@ class Warehouse:
             declared=asked.report.declared,
             columns=asked.columns,
             rows=tuple(tuple(row[c.name] for c in asked.columns) for row in rows[: asked.limit]),
-            data_as_of=self.as_of,
+            data_as_of=self.reaches.get(asked.report.name, self.as_of),
             origin=self.origin,
             cursor="more" if len(rows) > asked.limit else "",
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 import vl_convert
 from flask import Request
@@ -17,12 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
+from catalog.contract import load_all
 from catalog.pages import Dashboard
 from catalog.records import Origin
 from functions.clients import Clients
 from functions.serve.app import App
+from functions.serve.declared import Shown
+from functions.serve.drawings import sample
 from functions.serve.pages import in_script, static_files
 from functions.serve.problems import BadRequest
+from functions.serve.tables import Table
+from functions.serve.views import fresh_until
 from functions.settings import Settings
 from local_cloud import vega
 from tests.functions.page_rows import (
@@ -43,6 +49,7 @@ CHARTS = [
 SETTINGS = Settings(
     project="demo", region="europe-west1", raw="raw", landing="landing", lake="lake", quarantine="q"
 )
+CONTRACTS = load_all()
 PAGE_BYTES = 400_000
 """Most bytes of a page, compressed, without the bundle that draws."""
 
@@ -181,10 +188,35 @@ def test_other_origins_than_the_publisher_are_marked(origin: Origin, said: str) 
     assert not [a for a in page("paris_wifi").of("span") if a.get("class") == "mark"]
 
 
-def test_data_older_than_their_objective_are_called_stale_and_since_when() -> None:
-    assert "Old data" not in page("velib").text
-    late = pages(Warehouse(), NOW + timedelta(hours=5)).page("velib")
-    assert "Stale since 2024-06-01 05:17 UTC" in Html(late).text
+@pytest.mark.parametrize(("now", "said"), [
+    ("03:37", ""), ("04:06", ""), ("04:36", ""), ("05:06", ""), ("06:11", ""),
+    ("06:30", "Stale since 2024-06-01 06:12 UTC"),
+])  # fmt: skip
+def test_data_older_than_their_objective_are_called_stale_and_since_when(
+    now: str, said: str
+) -> None:
+    # The hour from 02:00: its last report of 02:57 is fetched at 02:59, the hour closes at 03:15,
+    # the reports run at 03:37 and, after a batch that was slow, next at 04:37 or 05:07.
+    minute = datetime.fromisoformat(f"2024-06-01T{now}+00:00")
+    fetched = minute - timedelta(minutes=20)
+    hour = Warehouse(
+        as_of=datetime(2024, 6, 1, 2, 57, tzinfo=UTC),
+        reaches={name: fetched for name, each in SHOWN.items() if each.live},
+    )
+    text = Html(pages(hour, minute).page("velib")).text
+    assert ("Old data" in text) is bool(said)
+    assert said in text
+
+
+def test_a_live_report_is_stale_by_the_objective_alone() -> None:
+    assert not _fresh(SHOWN["velib_now"], timedelta(minutes=61))
+    assert _fresh(SHOWN["velib_now"], timedelta(minutes=59))
+    assert _fresh(SHOWN["velib_coverage"], timedelta(minutes=61))
+
+
+def _fresh(report: Shown, age: timedelta) -> bool:
+    """Whether a report of such an age is fresh."""
+    return fresh_until(CONTRACTS["velib_stations"], NOW - age, report.live) > NOW
 
 
 @pytest.mark.parametrize(("error", "said"), [
@@ -240,6 +272,27 @@ def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
     assert re.search(rf"2022, {told} 2021", html.text)
 
 
+def test_a_sample_that_rows_share_counts_once() -> None:
+    report = SHOWN["velib_kind_days"]
+    columns = tuple(report.column(name) for name in ("day", "kind", "sample_size"))
+    [kinds] = (each for each in DASHBOARDS["velib"].page.charts if each.name == "kinds")
+    rows = (("1", "electric", 70), ("1", "mechanical", 70), ("2", "electric", 5))
+    table = Table(report.name, report.declared, columns, rows, AS_OF, Origin.SYNTHETIC)
+    assert sample(kinds, table) == 75
+    assert sample(msgspec.structs.replace(kinds, sample_shared_by=""), table) == 145
+
+
+@pytest.mark.parametrize(("name", "rows", "said"), [
+    ("paris_wifi", 6, "2023: Only a part of the year is covered."),
+    ("velib", 40, "2024-05-28: Only a part of the day is loaded."),
+    ("velib", 39, "% in 2024-05-27 Only a part of the day is loaded."),
+])  # fmt: skip
+def test_a_caveat_is_said_of_both_rows_that_are_compared(name: str, rows: int, said: str) -> None:
+    text = page(name, Warehouse(rows_each=rows)).text
+    assert said in text
+    assert text.count("Only a part of the ") == len(DASHBOARDS[name].page.figures)
+
+
 @pytest.mark.parametrize(("parameter", "text", "said"), [
     ("colour", "red", "'colour' is no filter of this page: it takes year, district, day.from, day.to"),
     ("year", "1 OR 1=1", "must be a whole number"),
@@ -248,6 +301,36 @@ def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
 def test_what_cannot_be_chosen_is_refused_by_name(parameter: str, text: str, said: str) -> None:
     with pytest.raises(BadRequest, match=re.escape(said)):
         page("paris_wifi", None, (parameter, text))
+
+
+@pytest.mark.parametrize("chosen", [
+    ("year", "2023", "2024"), ("district", "1", "2"), ("day.from", "2024-01-01", "2024-02-01"),
+])  # fmt: skip
+def test_two_values_of_a_filter_are_refused(chosen: tuple[str, str, str]) -> None:
+    name, *values = chosen
+    with pytest.raises(BadRequest, match=f"'{name}' is there twice"):
+        page("paris_wifi", None, *((name, value) for value in values))
+    page("paris_wifi", None, (name, ""), (name, values[0]), ("day.to", "2024-03-01"))
+
+
+@pytest.mark.parametrize("missing", [
+    Warehouse(without_choices=ServiceUnavailable("no")), Warehouse(rows_each=0),
+])  # fmt: skip
+def test_without_choices_years_are_not_drawn_as_one(missing: Warehouse) -> None:
+    html = page("paris_wifi", missing)
+    follow = [c.name for c in DASHBOARDS["paris_wifi"].page.charts if "year" in c.filters]
+    assert "map" in follow
+    assert not {f"chart-{name}" for name in follow} & set(html.blocks)
+    assert html.text.count("Nothing is chosen: there was no year to choose from.") > len(follow)
+    assert not [a for a in missing.asked if a.report.name == "wifi_top_sites"]
+    told = page("paris_wifi", missing, ("year", "2023")).text
+    assert "there was no year" not in told
+
+
+def test_choices_that_cannot_be_read_are_told() -> None:
+    html = page("paris_wifi", Warehouse(without_choices=ServiceUnavailable("no")))
+    assert "Parts of this page are missing. Could not be read since" in html.text
+    assert "chart-annual_sessions" in html.blocks
 
 
 def test_a_choice_of_no_row_is_no_error() -> None:

@@ -163,7 +163,7 @@ judged AS (
     CASE
       WHEN h.last_hold > COALESCE(l.last_load, TIMESTAMP '1970-01-01') THEN 'held'
       WHEN d.slot IS NULL THEN 'missing'
-      WHEN d.rows_out = 0 THEN 'empty'
+      WHEN d.rows_out = 0 THEN 'without rows'
       WHEN d.day >= DATE_SUB(DATE(@now), INTERVAL 91 DAY)
         AND CASE d.unit
           WHEN 'month' THEN
@@ -196,14 +196,14 @@ SELECT
   CASE
     WHEN COUNTIF(j.state = 'missing') > 0 THEN 'missing'
     WHEN COUNTIF(j.state = 'held') > 0 THEN 'held'
-    WHEN COUNTIF(j.state = 'empty') > 0 THEN 'empty'
+    WHEN COUNTIF(j.state = 'without rows') > 0 THEN 'without rows'
     WHEN COUNTIF(j.state = 'late') > 0 THEN 'late'
     ELSE 'complete'
   END AS state,
   COUNT(*) AS slots,
   COUNTIF(j.state = 'complete') AS complete,
   COUNTIF(j.state = 'late') AS late,
-  COUNTIF(j.state = 'empty') AS without_rows,
+  COUNTIF(j.state = 'without rows') AS without_rows,
   COUNTIF(j.state = 'held') AS held,
   COUNTIF(j.state = 'missing') AS missing,
   COUNTIF(j.state != 'missing') AS sample_size,

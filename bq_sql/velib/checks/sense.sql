@@ -17,6 +17,17 @@ ASSERT NOT EXISTS (
 ) AS 'velib_kind_days: the kinds of a day are not all its bikes';
 ASSERT NOT EXISTS (
   SELECT 1
+  FROM velib_network_days
+  WHERE hours > 25 OR (hours < 23 AND NOT is_partial_day) OR (hours = 25 AND is_partial_day)
+) AS 'velib_network_days: a day has more hours than there are, or lacks some and is called whole';
+ASSERT NOT EXISTS (
+  SELECT 1
+  FROM velib_kind_days AS k
+  JOIN velib_network_days AS d ON d.day = k.day
+  WHERE k.is_partial_day != d.is_partial_day
+) AS 'velib_kind_days: a day is whole for one report and not for the other';
+ASSERT NOT EXISTS (
+  SELECT 1
   FROM velib_quality_days
   WHERE kinds_difference != 0 AND kinds_disagree = 0
 ) AS 'velib_quality_days: bikes by kind are not the bikes published, and no report is flagged';

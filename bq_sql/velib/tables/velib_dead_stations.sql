@@ -8,6 +8,7 @@ SELECT
   n.reported_at,
   n.report_age_minutes / 1440 AS days_without_report,
   n.shown_at,
+  n.stationcode IS NULL AS is_gone,
   COALESCE(n.sample_size, 0) AS sample_size
 FROM velib_station_history AS h
 LEFT JOIN velib_stations_now AS n ON n.stationcode = h.stationcode

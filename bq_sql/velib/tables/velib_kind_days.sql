@@ -5,6 +5,7 @@ SELECT
   k.bike_hours,
   SAFE_DIVIDE(k.bike_hours, d.open_station_hours) AS bikes_per_station,
   SAFE_DIVIDE(k.bike_hours, d.bike_hours) * 100 AS share_percent,
+  d.is_partial_day,
   d.sample_size
 FROM velib_network_days AS d
 CROSS JOIN UNNEST([

@@ -1,4 +1,5 @@
 -- Grain: one row per day in Paris that a report is loaded for. Key: day.
+-- A day in Paris has 23, 24 or 25 hours: it is part of one while fewer are loaded.
 -- Bikes in the network: what an open station had on average × open stations, an average hour's.
 WITH by_hour AS (
   SELECT
@@ -25,6 +26,11 @@ WITH by_hour AS (
 SELECT
   local_day AS day,
   COUNT(*) AS hours,
+  COUNT(*) < TIMESTAMP_DIFF(
+    TIMESTAMP(DATE_ADD(local_day, INTERVAL 1 DAY), 'Europe/Paris'),
+    TIMESTAMP(local_day, 'Europe/Paris'),
+    HOUR
+  ) AS is_partial_day,
   SUM(stations) AS station_hours,
   SUM(open_stations) AS open_stations_hours,
   SUM(covered_ms) / 3600000 AS covered_station_hours,
