@@ -163,6 +163,8 @@ def test_columns_are_those_asked_for_whatever_orders_them(site: Site) -> None:
         ("limit=0", "1 to 1000"),
         ("limit=1001", "1 to 1000"),
         ("limit=ten", "1 to 1000"),
+        ("limit=000000001999999", "1 to 1000"),
+        ("limit=00100", "1 to 1000"),
         ("format=xml", "json, csv, ndjson, html"),
         ("format=csv&limit=10", "all rows"),
         ("&".join(f"place={n}" for n in range(101)), "100 at most"),
