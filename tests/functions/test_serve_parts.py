@@ -67,9 +67,33 @@ def test_what_a_spreadsheet_would_reckon_begins_with_an_apostrophe(text: str) ->
     assert exports.neutral(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "a=1", "1-2", "'t Hof", "L'=", " =1"])
+PARTED = {
+    "x;=1;z": "x;'=1;z", "x\t@a": "x\t'@a", "a\r\n-b": "a\r\n'-b", "=1;+2": "'=1;'+2", "a;'=1": "a;''=1",
+    'a;"=1': "a;'\"=1", "\t=1": "'\t'=1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PARTED)
+def test_what_becomes_a_cell_where_others_part_is_neutral_too(text: str) -> None:
+    assert exports.neutral(text) == PARTED[text]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), TEXTS), max_size=5), st.sampled_from(",;\t"))
+def test_no_cell_is_a_formula_whatever_parts_it(rows: list[tuple[int, str]], mark: str) -> None:
+    text = file(rows, ["INT64", "STRING"])
+    for cells in csv.reader(io.StringIO(text, newline=""), delimiter=mark):
+        assert not [cell for cell in cells if cell[:1] and cell[0] in "=+-@＝"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a=1", "1-2", "'t Hof", "L'=", " =1", "a; =1", "a;b-1", "a\n\nb"]
+)
 def test_other_text_is_left_as_it_is(text: str) -> None:
     assert exports.neutral(text) == text
+
+
+ADDED_MARK = "^'(?='*[=+\\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])'(?=['\"]*[=+\\-@＝＋－＠])"
+"""What `neutral` put into a text, as docs/api.md tells it."""
 
 
 def file(rows: list[tuple[Any, ...]], kinds: list[str]) -> str:
@@ -84,7 +108,7 @@ def test_csv_is_read_back_as_it_was(rows: list[tuple[str | None, int | None]]) -
     read = list(csv.reader(io.StringIO(text, newline=""), quoting=csv.QUOTE_STRINGS))[1:]
     back = [
         (
-            None if a is None else re.sub("^'(?='*[=+\\-@\t\r\n＝＋－＠])", "", a),
+            None if a is None else re.sub(ADDED_MARK, "", a),
             None if b is None else b,
         )
         for a, b in (row for row in read)
