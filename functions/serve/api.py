@@ -12,9 +12,18 @@ from flask import Request, Response
 from catalog.contract import Contract
 from functions.serve import exports
 from functions.serve.answers import STATE_SECONDS, Answers, State
-from functions.serve.asked import FILES, Asked, Form, allowed, asked, default_order
+from functions.serve.asked import (
+    FILES,
+    QUERY_BYTES,
+    Asked,
+    Form,
+    allowed,
+    asked,
+    default_order,
+)
 from functions.serve.declared import Shown
 from functions.serve.openapi import document
+from functions.serve.problems import BadRequest
 from functions.serve.sources import headers, sources
 from functions.serve.tables import Table, Value
 from functions.serve.values import told
@@ -155,11 +164,19 @@ def _pieces(question: Asked, rows: Iterable[tuple[Value, ...]]) -> Iterator[byte
 
 
 def _onward(request: Request, table: Table) -> str:
-    """The address of the next page, a path alone: whose `Host` was asked is no matter."""
+    """The address of the next page, a path alone: whose `Host` was asked is no matter.
+
+    Raises BadRequest for one that would be refused: what rows are sorted by stands in it.
+    """
     if not table.cursor:
         return ""
     kept = [(name, text) for name, text in request.args.items(multi=True) if name != "cursor"]
     query = urlencode([*kept, ("cursor", table.cursor)])
+    if len(query) > QUERY_BYTES:
+        raise BadRequest(
+            f"the address of the next page has {len(query)} bytes, {QUERY_BYTES} at most: sort by "
+            f"columns with shorter values, or take all rows by format=csv or ndjson"
+        )
     return f"{BASE}/reports/{table.name}/rows?{query}"
 
 

@@ -18,6 +18,8 @@ from functions.serve.declared import Shown
 from functions.serve.problems import BadRequest
 from functions.serve.tables import Value
 
+QUERY_BYTES = 8_192
+"""Most bytes of a query string."""
 LIMIT = 100
 LIMIT_MOST = 1_000
 _LIMIT = re.compile(r"\d{1,4}", re.ASCII)

@@ -292,6 +292,17 @@ def test_a_cursor_holds_for_its_own_question_and_state_alone(site: Site) -> None
     assert "earlier state" in answer.json["detail"]
 
 
+@pytest.mark.parametrize("size", [4_000, 9_000])
+def test_a_next_page_that_is_offered_can_be_asked_for(site: Site, size: int) -> None:
+    site.publish([Row("a" * size), Row("b" * size)])
+    answer = site.rows("limit=1&sort=place&columns=n")
+    if size == 9_000:
+        assert answer.status_code == 400
+        assert "shorter values" in answer.json["detail"]
+        return
+    assert site.http.get(answer.json["next"]).json["rows"] == [{"n": 1}]
+
+
 def test_an_answer_is_kept_while_the_data_stands(site: Site) -> None:
     site.publish(ROWS)
     first = site.rows("n=1")
