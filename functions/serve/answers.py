@@ -13,6 +13,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig
 
 from catalog.records import Origin
+from catalog.reports import ADDED
 from functions.clients import Clients
 from functions.serve import cursors
 from functions.serve.asked import Asked, Form
@@ -76,8 +77,7 @@ class Answers:
     def state(self, report: Shown) -> State:
         """How a report stands, at most a minute ago; raises NotPublished."""
         if report.select:
-            now = self._minute()
-            return State(now.isoformat(), now, None, now)
+            return self._live(report, self._minute())
         age = int(self._clock() // STATE_SECONDS)
         return self._states.get((report.name, age), lambda: self._look(report, age))
 
@@ -122,10 +122,25 @@ class Answers:
         version = f"{modified.modified.isoformat()} {age if report.live else ''}".strip()
         return self._reaches.get((report.name, version), lambda: self._reach(report, version))
 
+    def _live(self, report: Shown, now: datetime) -> State:
+        """The state of a live SELECT at an instant; one that does not tell its reach reaches to it."""
+        told = now.isoformat()
+        if not {each.name for each in ADDED} <= {each.name for each in report.columns}:
+            return State(told, now, None, now)
+
+        def reach() -> State:
+            return State(told, *self._reaching(report, now), now)
+
+        return self._reaches.get((report.name, told), reach)
+
+    def _reaching(
+        self, report: Shown, now: datetime | None = None
+    ) -> tuple[datetime | None, Origin | None]:
+        (row,) = self._ask(reach_query(report, now), report)
+        return row["data_as_of"], Origin(row["origin"]) if row["origin"] else None
+
     def _reach(self, report: Shown, version: str) -> State:
-        (row,) = self._ask(reach_query(report), report)
-        origin = Origin(row["origin"]) if row["origin"] else None
-        reaches = row["data_as_of"]
+        reaches, origin = self._reaching(report)
         told = reaches.isoformat() if reaches else ""
         # A live table's own time of change is not told for every way that rows get in.
         version = f"{version.split()[0]} {told}" if report.live else version
@@ -136,7 +151,7 @@ class Answers:
         if place.state == state.version:
             return state
         if asked.report.select and (then := self._then(place.state)):
-            return State(place.state, then, None, then)
+            return replace(self._live(asked.report, then), version=place.state)
         raise BadRequest(
             f"cursor is of an earlier state of {asked.report.name}: ask again without cursor"
         )
