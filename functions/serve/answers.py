@@ -50,6 +50,10 @@ class State:
     """The time that a live SELECT is asked at."""
 
 
+class _Moved(TimeoutError):
+    """A report was published between a look at its state and the end of a query."""
+
+
 class Answers:
     """What `serve` knows of the warehouse; one for all threads of an instance.
 
@@ -74,11 +78,15 @@ class Answers:
         self._reaches: Kept[State] = Kept(len(shown) or 1, len(shown) or 1, lambda _: 1)
         self._pages: Kept[Table] = Kept(_PAGES_MOST, _ROWS_MOST, lambda page: len(page.rows) + 1)
 
-    def state(self, report: Shown) -> State:
-        """How a report stands, at most a minute ago; raises NotPublished."""
+    def state(self, report: Shown, *, fresh: bool = False) -> State:
+        """How a report stands, at most a minute ago, with `fresh` now; raises NotPublished."""
         if report.select:
             return self._live(report, self._minute())
         age = int(self._clock() // STATE_SECONDS)
+        if fresh:
+            found = self._look(report, age)
+            self._states.put((report.name, age), found)
+            return found
         return self._states.get((report.name, age), lambda: self._look(report, age))
 
     def table(self, asked: Asked) -> Table:
@@ -87,22 +95,40 @@ class Answers:
         Raises NotPublished, and BadRequest for a cursor that is forged or whose report has been
         published anew.
         """
-        state, place = self.state(asked.report), None
+        try:
+            return self._table(asked, fresh=bool(asked.cursor))
+        except _Moved:
+            return self._table(asked, fresh=True)
+
+    def rows(self, asked: Asked) -> tuple[State, Iterator[tuple[Value, ...]]]:
+        """All rows of a question from its first on, some thousands at a time, and their state.
+
+        The query is done when this returns: what can fail has failed. Raises NotPublished.
+        """
+        try:
+            return self._rows(asked, fresh=False)
+        except _Moved:
+            return self._rows(asked, fresh=True)
+
+    def _table(self, asked: Asked, fresh: bool) -> Table:
+        state, place = self.state(asked.report, fresh=fresh), None
         if asked.cursor:
             place = cursors.read(asked)
             state = self._of_cursor(asked, state, place)
         key = replace(asked, form=Form.JSON), state.version
         return self._pages.get(key, lambda: self._page(asked, state, place))
 
-    def rows(self, asked: Asked) -> Iterator[tuple[Value, ...]]:
-        """All rows of a question from its first on, some thousands at a time; raises NotPublished.
-
-        The query is done when this returns: what can fail has failed.
-        """
-        state = self.state(asked.report)
+    def _rows(self, asked: Asked, fresh: bool) -> tuple[State, Iterator[tuple[Value, ...]]]:
+        state = self.state(asked.report, fresh=fresh)
         width = len(asked.columns)
         found = self._ask(rows_query(asked, state.now), asked.report)
-        return (tuple(row.values())[:width] for row in found)
+        self._stood(asked.report, state)
+        return state, (tuple(row.values())[:width] for row in found)
+
+    def _stood(self, report: Shown, state: State) -> None:
+        """Raises _Moved where rows that have just been read may be of another state."""
+        if not report.select and self.state(report, fresh=True).version != state.version:
+            raise _Moved(f"{report.name} is published while it is read")
 
     def _minute(self) -> datetime:
         seconds = int(self._now().timestamp()) // STATE_SECONDS * STATE_SECONDS
@@ -172,6 +198,7 @@ class Answers:
         after = place.after if place else ()
         query = rows_query(asked, state.now, after, asked.limit + 1)
         found = [tuple(row.values()) for row in self._ask(query, asked.report)]
+        self._stood(asked.report, state)
         page, width = found[: asked.limit], len(asked.columns)
         return Table(
             name=asked.report.name,
@@ -181,6 +208,7 @@ class Answers:
             data_as_of=state.data_as_of,
             origin=state.origin,
             cursor=self._next(asked, state, page[-1]) if len(found) > len(page) else "",
+            version=state.version,
         )
 
     def _next(self, asked: Asked, state: State, row: tuple[Value, ...]) -> str:

@@ -32,6 +32,11 @@ class Kept[T]:
             return waiting.result()
         return self._make(key, make, mine)
 
+    def put(self, key: Hashable, value: T) -> None:
+        """Keep a value that was made otherwise."""
+        with self._lock:
+            self._keep(key, value)
+
     @property
     def weight(self) -> int:
         """What all values weigh together."""

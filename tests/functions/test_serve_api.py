@@ -292,6 +292,21 @@ def test_a_cursor_holds_for_its_own_question_and_state_alone(site: Site) -> None
     assert "earlier state" in answer.json["detail"]
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_what_is_published_within_the_minute_is_not_taken_for_what_was(
+    site: Site, form: str
+) -> None:
+    onward = site.rows("limit=1").json["next"]
+    site.publish(ROWS, "2024-05-03T00:00:00Z")
+    site.clock -= 61
+    assert site.http.get(onward).status_code == 400
+    site.publish(ROWS, "2024-05-04T00:00:00Z")
+    site.clock -= 61
+    answer = site.rows(f"format={form}&n.to=7")
+    assert answer.headers["X-Data-As-Of"] == "2024-05-04T00:00:00Z"
+    assert site.rows(f"format={form}&n.to=7").headers["ETag"] == answer.headers["ETag"]
+
+
 @pytest.mark.parametrize("size", [4_000, 9_000])
 def test_a_next_page_that_is_offered_can_be_asked_for(site: Site, size: int) -> None:
     site.publish([Row("a" * size), Row("b" * size)])
