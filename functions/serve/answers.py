@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,8 +30,9 @@ BYTES_BILLED = 1_000_000_000
 """Most bytes that a query may be billed for: a report has some megabytes."""
 STATE_SECONDS = 60
 """How long the state of a report is not asked for again; as often does a live one move on."""
-QUERY_SECONDS = 45.0
-_RETRY = DEFAULT_RETRY.with_timeout(20.0)
+REQUEST_SECONDS = 45.0
+"""How long all that a request asks of the warehouse may take together; the function has 60."""
+_UNTIL: ContextVar[float] = ContextVar("until")
 _PAGES_MOST, _ROWS_MOST = 256, 20_000
 """Pages of rows that an instance keeps, and how many rows they have together."""
 _LIVE_HOURS = 1
@@ -48,6 +51,25 @@ class State:
     origin: Origin | None
     now: datetime | None = None
     """The time that a live SELECT is asked at."""
+
+
+@contextmanager
+def within(seconds: float = REQUEST_SECONDS) -> Iterator[None]:
+    """What this thread asks meanwhile has these seconds in all, then TimeoutError."""
+    token = _UNTIL.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+def _left() -> float:
+    """Seconds that are left; a thread without a request of its own has them all for each call."""
+    until = _UNTIL.get(None)
+    left = REQUEST_SECONDS if until is None else until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError(f"the warehouse took more than {REQUEST_SECONDS:g} seconds")
+    return left
 
 
 class _Moved(TimeoutError):
@@ -87,7 +109,7 @@ class Answers:
             found = self._look(report, age)
             self._states.put((report.name, age), found)
             return found
-        return self._states.get((report.name, age), lambda: self._look(report, age))
+        return self._states.get((report.name, age), lambda: self._look(report, age), _left())
 
     def table(self, asked: Asked) -> Table:
         """A page of rows; its cursor asks for the next one.
@@ -116,7 +138,7 @@ class Answers:
             place = cursors.read(asked)
             state = self._of_cursor(asked, state, place)
         key = replace(asked, form=Form.JSON), state.version
-        return self._pages.get(key, lambda: self._page(asked, state, place))
+        return self._pages.get(key, lambda: self._page(asked, state, place), _left())
 
     def _rows(self, asked: Asked, fresh: bool) -> tuple[State, Iterator[tuple[Value, ...]]]:
         state = self.state(asked.report, fresh=fresh)
@@ -137,8 +159,9 @@ class Answers:
     def _look(self, report: Shown, age: int) -> State:
         """The state of a table: free to ask but for what is read when it has changed."""
         try:
+            half = _left() / 2
             modified = self._client().get_table(
-                f"reports.{report.name}", retry=_RETRY, timeout=20.0
+                f"reports.{report.name}", retry=DEFAULT_RETRY.with_timeout(half), timeout=half
             )
         except NotFound as error:
             raise NotPublished(
@@ -146,7 +169,9 @@ class Answers:
                 f"{', '.join(report.declared.datasets)} has been published"
             ) from error
         version = f"{modified.modified.isoformat()} {age if report.live else ''}".strip()
-        return self._reaches.get((report.name, version), lambda: self._reach(report, version))
+        return self._reaches.get(
+            (report.name, version), lambda: self._reach(report, version), _left()
+        )
 
     def _live(self, report: Shown, now: datetime) -> State:
         """The state of a live SELECT at an instant; one that does not tell its reach reaches to it."""
@@ -157,7 +182,7 @@ class Answers:
         def reach() -> State:
             return State(told, *self._reaching(report, now), now)
 
-        return self._reaches.get((report.name, told), reach)
+        return self._reaches.get((report.name, told), reach, _left())
 
     def _reaching(
         self, report: Shown, now: datetime | None = None
@@ -223,14 +248,16 @@ class Answers:
             maximum_bytes_billed=self._bytes_billed,
             labels={"step": "serve", "report": report.name},
         )
+        third = _left() / 3  # retries, the answer to the last of them, the wait for a job
         found: Iterator[Any] = iter(
             self._client().query_and_wait(
                 query.sql,
                 job_config=config,
-                retry=_RETRY,
+                retry=DEFAULT_RETRY.with_timeout(third),
                 job_retry=None,
+                api_timeout=third,
                 page_size=_EXPORT_ROWS,
-                wait_timeout=QUERY_SECONDS,
+                wait_timeout=third,
             )
         )
         return found

@@ -23,7 +23,7 @@ from werkzeug.routing import Map, Rule
 from catalog.contract import Contract, load_all
 from functions.boundary import clients
 from functions.clients import Clients
-from functions.serve.answers import Answers
+from functions.serve.answers import Answers, within
 from functions.serve.api import BASE, Api
 from functions.serve.asked import QUERY_BYTES
 from functions.serve.declared import DECLARATIONS, Shown, shown
@@ -81,7 +81,8 @@ class App:
     def answer(self, request: Request) -> Response:
         """The answer to a request; what cannot be answered is told as a problem."""
         try:
-            return _safe(self._routed(request))
+            with within():
+                return _safe(self._routed(request))
         except (BadRequest, NotPublished, HTTPException) as error:
             return _told(_problem(error))
 

@@ -213,6 +213,7 @@ def test_a_value_is_a_parameter_and_every_query_is_capped_and_labelled(site: Sit
     for told in asked:
         assert told["maximumBytesBilled"] == str(BYTES_BILLED)
         assert told["labels"] == {"step": "serve", "report": "toy_days"}
+        assert 0 < told["timeoutMs"] < 15_000
         assert "x'y" not in told["query"]
     given_values = json.dumps(asked[1]["queryParameters"])
     assert "x'y" in given_values

@@ -184,6 +184,23 @@ def test_a_value_is_made_once_for_all_who_ask_at_once() -> None:
     assert (found, calls) == ([7] * 5, [1])
 
 
+def test_who_waits_for_another_waits_no_longer_than_may_be() -> None:
+    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    begun, go = threading.Event(), threading.Event()
+
+    def make() -> int:
+        begun.set()
+        return int(go.wait(10))
+
+    maker = threading.Thread(target=kept.get, args=("k", make))
+    maker.start()
+    begun.wait(10)
+    with pytest.raises(TimeoutError):
+        kept.get("k", make, 0.0)
+    go.set()
+    maker.join(10)
+
+
 def test_what_fails_is_told_to_all_and_not_kept() -> None:
     kept: Kept[int] = Kept(10, 10, lambda _: 1)
 
