@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalog.reports import ADDED, ReportColumn, ReportError
+from functions.clients import Clients
 from functions.serve import cursors, exports, values
+from functions.serve.answers import Answers, within
 from functions.serve.asked import Operator, allowed, asked
 from functions.serve.cursors import Place
 from functions.serve.declared import DECLARATIONS, shown
@@ -270,3 +272,9 @@ def test_openapi_is_valid_and_tells_every_report(tmp_path: Path) -> None:
 
 def test_operators_are_those_that_addresses_use() -> None:
     assert {each.value for each in Operator} == {"any of", "from", "to"}
+
+
+def test_what_a_request_asks_has_one_deadline() -> None:
+    answers = Answers(cast("Clients", None), REPORTS)
+    with within(0.0), pytest.raises(TimeoutError, match="45 seconds"):
+        answers.state(REPORTS["wifi_days"])
