@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +15,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig
 
 from catalog.records import Origin
+from catalog.reports import ADDED
 from functions.clients import Clients
 from functions.serve import cursors
 from functions.serve.asked import Asked, Form
@@ -27,8 +30,9 @@ BYTES_BILLED = 1_000_000_000
 """Most bytes that a query may be billed for: a report has some megabytes."""
 STATE_SECONDS = 60
 """How long the state of a report is not asked for again; as often does a live one move on."""
-QUERY_SECONDS = 45.0
-_RETRY = DEFAULT_RETRY.with_timeout(20.0)
+REQUEST_SECONDS = 45.0
+"""How long all that a request asks of the warehouse may take together; the function has 60."""
+_UNTIL: ContextVar[float] = ContextVar("until")
 _PAGES_MOST, _ROWS_MOST = 256, 20_000
 """Pages of rows that an instance keeps, and how many rows they have together."""
 _LIVE_HOURS = 1
@@ -47,6 +51,29 @@ class State:
     origin: Origin | None
     now: datetime | None = None
     """The time that a live SELECT is asked at."""
+
+
+@contextmanager
+def within(seconds: float = REQUEST_SECONDS) -> Iterator[None]:
+    """What this thread asks meanwhile has these seconds in all, then TimeoutError."""
+    token = _UNTIL.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+def _left() -> float:
+    """Seconds that are left; a thread without a request of its own has them all for each call."""
+    until = _UNTIL.get(None)
+    left = REQUEST_SECONDS if until is None else until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError(f"the warehouse took more than {REQUEST_SECONDS:g} seconds")
+    return left
+
+
+class _Moved(TimeoutError):
+    """A report was published between a look at its state and the end of a query."""
 
 
 class Answers:
@@ -73,13 +100,16 @@ class Answers:
         self._reaches: Kept[State] = Kept(len(shown) or 1, len(shown) or 1, lambda _: 1)
         self._pages: Kept[Table] = Kept(_PAGES_MOST, _ROWS_MOST, lambda page: len(page.rows) + 1)
 
-    def state(self, report: Shown) -> State:
-        """How a report stands, at most a minute ago; raises NotPublished."""
+    def state(self, report: Shown, *, fresh: bool = False) -> State:
+        """How a report stands, at most a minute ago, with `fresh` now; raises NotPublished."""
         if report.select:
-            now = self._minute()
-            return State(now.isoformat(), now, None, now)
+            return self._live(report, self._minute())
         age = int(self._clock() // STATE_SECONDS)
-        return self._states.get((report.name, age), lambda: self._look(report, age))
+        if fresh:
+            found = self._look(report, age)
+            self._states.put((report.name, age), found)
+            return found
+        return self._states.get((report.name, age), lambda: self._look(report, age), _left())
 
     def table(self, asked: Asked) -> Table:
         """A page of rows; its cursor asks for the next one.
@@ -87,22 +117,40 @@ class Answers:
         Raises NotPublished, and BadRequest for a cursor that is forged or whose report has been
         published anew.
         """
-        state, place = self.state(asked.report), None
+        try:
+            return self._table(asked, fresh=bool(asked.cursor))
+        except _Moved:
+            return self._table(asked, fresh=True)
+
+    def rows(self, asked: Asked) -> tuple[State, Iterator[tuple[Value, ...]]]:
+        """All rows of a question from its first on, some thousands at a time, and their state.
+
+        The query is done when this returns: what can fail has failed. Raises NotPublished.
+        """
+        try:
+            return self._rows(asked, fresh=False)
+        except _Moved:
+            return self._rows(asked, fresh=True)
+
+    def _table(self, asked: Asked, fresh: bool) -> Table:
+        state, place = self.state(asked.report, fresh=fresh), None
         if asked.cursor:
             place = cursors.read(asked)
             state = self._of_cursor(asked, state, place)
         key = replace(asked, form=Form.JSON), state.version
-        return self._pages.get(key, lambda: self._page(asked, state, place))
+        return self._pages.get(key, lambda: self._page(asked, state, place), _left())
 
-    def rows(self, asked: Asked) -> Iterator[tuple[Value, ...]]:
-        """All rows of a question from its first on, some thousands at a time; raises NotPublished.
-
-        The query is done when this returns: what can fail has failed.
-        """
-        state = self.state(asked.report)
+    def _rows(self, asked: Asked, fresh: bool) -> tuple[State, Iterator[tuple[Value, ...]]]:
+        state = self.state(asked.report, fresh=fresh)
         width = len(asked.columns)
         found = self._ask(rows_query(asked, state.now), asked.report)
-        return (tuple(row.values())[:width] for row in found)
+        self._stood(asked.report, state)
+        return state, (tuple(row.values())[:width] for row in found)
+
+    def _stood(self, report: Shown, state: State) -> None:
+        """Raises _Moved where rows that have just been read may be of another state."""
+        if not report.select and self.state(report, fresh=True).version != state.version:
+            raise _Moved(f"{report.name} is published while it is read")
 
     def _minute(self) -> datetime:
         seconds = int(self._now().timestamp()) // STATE_SECONDS * STATE_SECONDS
@@ -111,8 +159,9 @@ class Answers:
     def _look(self, report: Shown, age: int) -> State:
         """The state of a table: free to ask but for what is read when it has changed."""
         try:
+            half = _left() / 2
             modified = self._client().get_table(
-                f"reports.{report.name}", retry=_RETRY, timeout=20.0
+                f"reports.{report.name}", retry=DEFAULT_RETRY.with_timeout(half), timeout=half
             )
         except NotFound as error:
             raise NotPublished(
@@ -120,12 +169,29 @@ class Answers:
                 f"{', '.join(report.declared.datasets)} has been published"
             ) from error
         version = f"{modified.modified.isoformat()} {age if report.live else ''}".strip()
-        return self._reaches.get((report.name, version), lambda: self._reach(report, version))
+        return self._reaches.get(
+            (report.name, version), lambda: self._reach(report, version), _left()
+        )
+
+    def _live(self, report: Shown, now: datetime) -> State:
+        """The state of a live SELECT at an instant; one that does not tell its reach reaches to it."""
+        told = now.isoformat()
+        if not {each.name for each in ADDED} <= {each.name for each in report.columns}:
+            return State(told, now, None, now)
+
+        def reach() -> State:
+            return State(told, *self._reaching(report, now), now)
+
+        return self._reaches.get((report.name, told), reach, _left())
+
+    def _reaching(
+        self, report: Shown, now: datetime | None = None
+    ) -> tuple[datetime | None, Origin | None]:
+        (row,) = self._ask(reach_query(report, now), report)
+        return row["data_as_of"], Origin(row["origin"]) if row["origin"] else None
 
     def _reach(self, report: Shown, version: str) -> State:
-        (row,) = self._ask(reach_query(report), report)
-        origin = Origin(row["origin"]) if row["origin"] else None
-        reaches = row["data_as_of"]
+        reaches, origin = self._reaching(report)
         told = reaches.isoformat() if reaches else ""
         # A live table's own time of change is not told for every way that rows get in.
         version = f"{version.split()[0]} {told}" if report.live else version
@@ -136,7 +202,7 @@ class Answers:
         if place.state == state.version:
             return state
         if asked.report.select and (then := self._then(place.state)):
-            return State(place.state, then, None, then)
+            return replace(self._live(asked.report, then), version=place.state)
         raise BadRequest(
             f"cursor is of an earlier state of {asked.report.name}: ask again without cursor"
         )
@@ -157,6 +223,7 @@ class Answers:
         after = place.after if place else ()
         query = rows_query(asked, state.now, after, asked.limit + 1)
         found = [tuple(row.values()) for row in self._ask(query, asked.report)]
+        self._stood(asked.report, state)
         page, width = found[: asked.limit], len(asked.columns)
         return Table(
             name=asked.report.name,
@@ -166,6 +233,7 @@ class Answers:
             data_as_of=state.data_as_of,
             origin=state.origin,
             cursor=self._next(asked, state, page[-1]) if len(found) > len(page) else "",
+            version=state.version,
         )
 
     def _next(self, asked: Asked, state: State, row: tuple[Value, ...]) -> str:
@@ -180,14 +248,16 @@ class Answers:
             maximum_bytes_billed=self._bytes_billed,
             labels={"step": "serve", "report": report.name},
         )
+        third = _left() / 3  # retries, the answer to the last of them, the wait for a job
         found: Iterator[Any] = iter(
             self._client().query_and_wait(
                 query.sql,
                 job_config=config,
-                retry=_RETRY,
+                retry=DEFAULT_RETRY.with_timeout(third),
                 job_retry=None,
+                api_timeout=third,
                 page_size=_EXPORT_ROWS,
-                wait_timeout=QUERY_SECONDS,
+                wait_timeout=third,
             )
         )
         return found

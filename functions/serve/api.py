@@ -12,9 +12,18 @@ from flask import Request, Response
 from catalog.contract import Contract
 from functions.serve import exports
 from functions.serve.answers import STATE_SECONDS, Answers, State
-from functions.serve.asked import FILES, Asked, Form, allowed, asked, default_order
+from functions.serve.asked import (
+    FILES,
+    QUERY_BYTES,
+    Asked,
+    Form,
+    allowed,
+    asked,
+    default_order,
+)
 from functions.serve.declared import Shown
 from functions.serve.openapi import document
+from functions.serve.problems import BadRequest
 from functions.serve.sources import headers, sources
 from functions.serve.tables import Table, Value
 from functions.serve.values import told
@@ -55,12 +64,13 @@ class Api:
         """Rows of a report; raises BadRequest and NotPublished."""
         question = asked(report, request.args.items(multi=True))
         state = self._answers.state(report)
-        tag = self._tag(question, state)
+        tag = self._tag(question, state.version)
         if request.if_none_match.contains_weak(tag) and not question.cursor:
             return self._unchanged(tag)
         if question.form in FILES:
-            return self._export(request, question, state, tag)
+            return self._export(request, question, state)
         table = self._answers.table(question)
+        tag = self._tag(question, table.version)
         if request.if_none_match.contains_weak(tag):
             return self._unchanged(tag)
         return self._page(request, question, table, tag)
@@ -89,8 +99,11 @@ class Api:
         answer = Response(body, content_type=_TYPES[question.form])
         return _tagged(_carrying(answer, headers(own, table)), tag)
 
-    def _export(self, request: Request, question: Asked, state: State, tag: str) -> Response:
+    def _export(self, request: Request, question: Asked, state: State) -> Response:
         """All rows as a file; who asks for the head alone has no query made."""
+        rows: Iterable[tuple[Value, ...]] = ()
+        if request.method != "HEAD":
+            state, rows = self._answers.rows(question)
         table = Table(
             name=question.report.name,
             declared=question.report.declared,
@@ -99,14 +112,14 @@ class Api:
             data_as_of=state.data_as_of,
             origin=state.origin,
         )
-        rows: Iterable[tuple[Value, ...]] = ()
-        if request.method != "HEAD":
-            rows = self._answers.rows(question)
         pieces = _pieces(question, rows)
         answer = Response(pieces, content_type=_TYPES[question.form])
         named = f'attachment; filename="{table.name}.{question.form}"'
         own = headers(sources(question.report, self._contracts), table)
-        return _tagged(_carrying(answer, (*own, ("Content-Disposition", named))), tag)
+        return _tagged(
+            _carrying(answer, (*own, ("Content-Disposition", named))),
+            self._tag(question, state.version),
+        )
 
     def _described(self, report: Shown) -> dict[str, object]:
         """A report's declaration and where its rows are."""
@@ -140,9 +153,9 @@ class Api:
             return self._unchanged(tag)
         return _tagged(Response(body, content_type=_TYPES[Form.JSON]), tag)
 
-    def _tag(self, question: Asked, state: State) -> str:
+    def _tag(self, question: Asked, version: str) -> str:
         """The ETag of a question's answer: question, state of the report, release."""
-        told = (repr(question), state.version, self._release)
+        told = (repr(question), version, self._release)
         return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
     def _unchanged(self, tag: str) -> Response:
@@ -155,11 +168,19 @@ def _pieces(question: Asked, rows: Iterable[tuple[Value, ...]]) -> Iterator[byte
 
 
 def _onward(request: Request, table: Table) -> str:
-    """The address of the next page, a path alone: whose `Host` was asked is no matter."""
+    """The address of the next page, a path alone: whose `Host` was asked is no matter.
+
+    Raises BadRequest for one that would be refused: what rows are sorted by stands in it.
+    """
     if not table.cursor:
         return ""
     kept = [(name, text) for name, text in request.args.items(multi=True) if name != "cursor"]
     query = urlencode([*kept, ("cursor", table.cursor)])
+    if len(query) > QUERY_BYTES:
+        raise BadRequest(
+            f"the address of the next page has {len(query)} bytes, {QUERY_BYTES} at most: sort by "
+            f"columns with shorter values, or take all rows by format=csv or ndjson"
+        )
     return f"{BASE}/reports/{table.name}/rows?{query}"
 
 

@@ -7,31 +7,32 @@ API is a page or a file that pages need: `functions.serve.pages.site(answers, co
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Request, Response
 from google.api_core.exceptions import GoogleAPICallError, RetryError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestURITooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestURITooLarge
 from werkzeug.routing import Map, Rule
 
 from catalog.contract import Contract, load_all
 from functions.boundary import clients
 from functions.clients import Clients
-from functions.serve.answers import Answers
+from functions.serve.answers import Answers, within
 from functions.serve.api import BASE, Api
+from functions.serve.asked import QUERY_BYTES
 from functions.serve.declared import DECLARATIONS, Shown, shown
 from functions.serve.problems import BadRequest, NotPublished, Problem
 from functions.settings import settings
 
-QUERY_BYTES = 8_192
-"""Most bytes of a query string."""
+if TYPE_CHECKING:
+    from functions.serve.pages import Site
+
 _ROUTES = Map(
     [
         Rule(f"{BASE}/reports", endpoint="reports"),
@@ -80,7 +81,8 @@ class App:
     def answer(self, request: Request) -> Response:
         """The answer to a request; what cannot be answered is told as a problem."""
         try:
-            return _safe(self._routed(request))
+            with within():
+                return _safe(self._routed(request))
         except (BadRequest, NotPublished, HTTPException) as error:
             return _told(_problem(error))
 
@@ -116,8 +118,10 @@ class App:
         return Api(self.answers, self._contracts, self._release)
 
     @cached_property
-    def _site(self) -> Any:
-        return _pages().site(self.answers, self._contracts)
+    def _site(self) -> Site:
+        from functions.serve.pages import site
+
+        return site(self.answers, self._contracts)
 
     def _reports(self, request: Request) -> Response:
         return self._api.reports(request)
@@ -132,8 +136,7 @@ class App:
         return self._api.openapi(request)
 
     def _page(self, request: Request, **_: str) -> Response:
-        given: Response = self._site.respond(request)
-        return given
+        return self._site.respond(request)
 
     def _named(self, name: str) -> Shown:
         known = self.answers.shown
@@ -146,14 +149,6 @@ class App:
 def app() -> App:
     """The one of this process."""
     return App(clients(), settings().revision)
-
-
-def _pages() -> Any:
-    """The module of the pages, where this release has them."""
-    try:
-        return importlib.import_module("functions.serve.pages")
-    except ModuleNotFoundError as error:
-        raise NotFound(f"this release has no pages: {BASE}/reports has the reports") from error
 
 
 def _problem(error: BadRequest | NotPublished | HTTPException) -> Problem:

@@ -7,6 +7,7 @@ it. Names come from the declaration; what a reader writes only ever becomes a pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +18,11 @@ from functions.serve.declared import Shown
 from functions.serve.problems import BadRequest
 from functions.serve.tables import Value
 
+QUERY_BYTES = 8_192
+"""Most bytes of a query string."""
 LIMIT = 100
 LIMIT_MOST = 1_000
+_LIMIT = re.compile(r"\d{1,4}", re.ASCII)
 VALUES_MOST = 100
 """Most values of one condition."""
 
@@ -205,7 +209,7 @@ def _value(parameter: str, column: ReportColumn, text: str, operator: Operator) 
 def _limit(text: str, otherwise: int) -> int:
     if not text:
         return otherwise
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= LIMIT_MOST:
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= LIMIT_MOST:
         raise BadRequest(f"limit is {text[:80]!r}: it must lie in 1 to {LIMIT_MOST}")
     return int(text)
 

@@ -20,7 +20,7 @@ from functions.serve.asked import Asked
 from functions.serve.problems import BadRequest
 from functions.serve.tables import Value
 
-_FORM = re.compile(r"([A-Za-z0-9_-]{1,4000})\.([0-9a-f]{32})")
+_FORM = re.compile(r"([A-Za-z0-9_-]+)\.([0-9a-f]{32})")
 _OTHERWISE = "take it from `next` of the answer before, for the same filters and sort"
 
 

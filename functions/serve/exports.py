@@ -18,7 +18,8 @@ from functions.serve.values import told
 
 _ROWS = 1_000
 """Rows of one piece."""
-_FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
+_FORMULA = re.compile("^(?='*[=+\\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])(?=['\"]*[=+\\-@＝＋－＠])")
+"""Where a cell begins that is a formula: the text's own, and those that splitting it makes."""
 
 
 def csv_pieces(
@@ -26,7 +27,7 @@ def csv_pieces(
 ) -> Iterator[bytes]:
     """A CSV file as RFC 4180 has it: UTF-8, header, CRLF; text quoted, null an empty field.
 
-    Text that a spreadsheet would take for a formula begins with `'`, see `neutral`.
+    Text that a spreadsheet would take for a formula has a `'` before it, see `neutral`.
     """
     yield _csv([[column.name for column in columns]])
     for piece in batched(rows, _ROWS, strict=False):
@@ -51,9 +52,11 @@ def neutral(text: str) -> str:
     """A text that no spreadsheet takes for a formula.
 
     One that begins with `=`, `+`, `-`, `@`, tab or a line's end, or with `'` before one of them, gets
-    a `'` in front, so that taking it off gives the text back. CWE-1236.
+    a `'` in front. So does what follows `;`, tab or a line's end within it and begins with `=`, `+`,
+    `-`, `@` or quotes before one of them: where `;` or tab parts the cells, it is a cell of its own.
+    Taking each `'` off gives the text back. CWE-1236.
     """
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub("'", text)
 
 
 def html_page(table: Table, own: Sources, onward: str) -> str:

@@ -20,8 +20,11 @@ class Kept[T]:
         self._made: dict[Hashable, Future[T]] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, made by the first that asks; raises what `make` raises."""
+    def get(self, key: Hashable, make: Callable[[], T], seconds: float | None = None) -> T:
+        """The value of a key, made by the first that asks; raises what `make` raises.
+
+        Whoever waits for another's raises TimeoutError after so many seconds.
+        """
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
@@ -29,8 +32,13 @@ class Kept[T]:
             waiting = self._made.get(key)
             mine: Future[T] = self._made.setdefault(key, Future())
         if waiting is not None:
-            return waiting.result()
+            return waiting.result(seconds)
         return self._make(key, make, mine)
+
+    def put(self, key: Hashable, value: T) -> None:
+        """Keep a value that was made otherwise."""
+        with self._lock:
+            self._keep(key, value)
 
     @property
     def weight(self) -> int:

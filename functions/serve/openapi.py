@@ -24,8 +24,8 @@ _SCHEMAS: dict[str, Doc] = {
     "GEOGRAPHY": {"type": "string", "description": "Well-known text, WGS 84"},
 }
 _PROBLEMS = {
-    "400": "A parameter, or what it is given, is not allowed; the detail says what is",
-    "404": "There is no such report, or it has not been published yet",
+    "400": "A parameter, its value or the report is not one that there is; the detail says what is",
+    "404": "The report has not been published yet",
     "414": "The query string is too long",
     "503": "The warehouse does not answer: try again",
 }

@@ -71,10 +71,11 @@ def rows_query(
     return query
 
 
-def reach_query(report: Shown) -> Query:
-    """How far the rows of a report's table reach, and where they come from: one row."""
+def reach_query(report: Shown, now: datetime | None = None) -> Query:
+    """How far the rows of a report reach, and where they come from: one row."""
     figures = "MAX(s.data_as_of) AS data_as_of, MAX(s.origin) AS origin"
-    return Query(f"SELECT {figures} FROM {report.source} AS s")  # noqa: S608 - a declared name
+    sql = f"SELECT {figures} FROM {report.source} AS s"  # noqa: S608 - a declared name
+    return Query(sql, _time(report, now))
 
 
 def _time(report: Shown, now: datetime | None) -> list[Parameter]:

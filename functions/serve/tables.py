@@ -27,3 +27,5 @@ class Table:
     origin: Origin | None
     cursor: str = ""
     """What asks for the rows after these; empty where these are the last."""
+    version: str = ""
+    """The state of the report that the rows are of; it differs where they may."""

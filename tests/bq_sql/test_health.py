@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -19,7 +19,10 @@ from catalog.reports import ADDED, SAMPLE_SIZE, TYPES, Declaration
 from catalog.runs import Run
 from cost import prices
 from functions import split, sweep
+from functions.clients import Clients
 from functions.messages import Message
+from functions.serve.answers import Answers
+from functions.serve.declared import shown
 from infra_pulumi.ops_tables import OPS_TABLES
 from tests.bq_sql.conftest import Warehouse
 from tests.bq_sql.health_ops import (
@@ -93,6 +96,20 @@ def test_after_the_demo_and_told_twice(ops: Warehouse) -> None:
     for name, rows in once.items():
         twice = keyed(asked(ops, name, AFTER_DEMO), DECLARED[name])
         assert twice == keyed(rows, DECLARED[name])
+
+
+def test_what_is_served_says_how_far_it_reaches_and_whence_it_is(ops: Warehouse) -> None:
+    recorded(ops)
+    reports = shown(LIVE.parents[1])
+    clients = cast("Clients", SimpleNamespace(bigquery=ops.client))
+    answers = Answers(clients, reports, now=lambda: AFTER_DEMO)
+    for name in ("health_datasets", "health_dead_letters"):
+        rows = asked(ops, name, AFTER_DEMO)
+        state = answers.state(reports[name])
+        assert state.data_as_of == max((row["data_as_of"] for row in rows), default=None)
+        assert state.data_as_of != AFTER_DEMO
+        assert (state.origin or "") == max((row["origin"] or "" for row in rows), default="")
+        assert state.now == AFTER_DEMO
 
 
 def test_of_nothing_there_is_nothing(ops: Warehouse) -> None:

@@ -163,6 +163,8 @@ def test_columns_are_those_asked_for_whatever_orders_them(site: Site) -> None:
         ("limit=0", "1 to 1000"),
         ("limit=1001", "1 to 1000"),
         ("limit=ten", "1 to 1000"),
+        ("limit=000000001999999", "1 to 1000"),
+        ("limit=00100", "1 to 1000"),
         ("format=xml", "json, csv, ndjson, html"),
         ("format=csv&limit=10", "all rows"),
         ("&".join(f"place={n}" for n in range(101)), "100 at most"),
@@ -211,6 +213,7 @@ def test_a_value_is_a_parameter_and_every_query_is_capped_and_labelled(site: Sit
     for told in asked:
         assert told["maximumBytesBilled"] == str(BYTES_BILLED)
         assert told["labels"] == {"step": "serve", "report": "toy_days"}
+        assert 0 < told["timeoutMs"] < 15_000
         assert "x'y" not in told["query"]
     given_values = json.dumps(asked[1]["queryParameters"])
     assert "x'y" in given_values
@@ -288,6 +291,32 @@ def test_a_cursor_holds_for_its_own_question_and_state_alone(site: Site) -> None
     answer = site.rows(f"limit=1&cursor={cursor}")
     assert answer.status_code == 400
     assert "earlier state" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_what_is_published_within_the_minute_is_not_taken_for_what_was(
+    site: Site, form: str
+) -> None:
+    onward = site.rows("limit=1").json["next"]
+    site.publish(ROWS, "2024-05-03T00:00:00Z")
+    site.clock -= 61
+    assert site.http.get(onward).status_code == 400
+    site.publish(ROWS, "2024-05-04T00:00:00Z")
+    site.clock -= 61
+    answer = site.rows(f"format={form}&n.to=7")
+    assert answer.headers["X-Data-As-Of"] == "2024-05-04T00:00:00Z"
+    assert site.rows(f"format={form}&n.to=7").headers["ETag"] == answer.headers["ETag"]
+
+
+@pytest.mark.parametrize("size", [4_000, 9_000])
+def test_a_next_page_that_is_offered_can_be_asked_for(site: Site, size: int) -> None:
+    site.publish([Row("a" * size), Row("b" * size)])
+    answer = site.rows("limit=1&sort=place&columns=n")
+    if size == 9_000:
+        assert answer.status_code == 400
+        assert "shorter values" in answer.json["detail"]
+        return
+    assert site.http.get(answer.json["next"]).json["rows"] == [{"n": 1}]
 
 
 def test_an_answer_is_kept_while_the_data_stands(site: Site) -> None:

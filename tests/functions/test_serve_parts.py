@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalog.reports import ADDED, ReportColumn, ReportError
+from functions.clients import Clients
 from functions.serve import cursors, exports, values
+from functions.serve.answers import Answers, within
 from functions.serve.asked import Operator, allowed, asked
 from functions.serve.cursors import Place
 from functions.serve.declared import DECLARATIONS, shown
@@ -67,9 +69,33 @@ def test_what_a_spreadsheet_would_reckon_begins_with_an_apostrophe(text: str) ->
     assert exports.neutral(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "a=1", "1-2", "'t Hof", "L'=", " =1"])
+PARTED = {
+    "x;=1;z": "x;'=1;z", "x\t@a": "x\t'@a", "a\r\n-b": "a\r\n'-b", "=1;+2": "'=1;'+2", "a;'=1": "a;''=1",
+    'a;"=1': "a;'\"=1", "\t=1": "'\t'=1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PARTED)
+def test_what_becomes_a_cell_where_others_part_is_neutral_too(text: str) -> None:
+    assert exports.neutral(text) == PARTED[text]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), TEXTS), max_size=5), st.sampled_from(",;\t"))
+def test_no_cell_is_a_formula_whatever_parts_it(rows: list[tuple[int, str]], mark: str) -> None:
+    text = file(rows, ["INT64", "STRING"])
+    for cells in csv.reader(io.StringIO(text, newline=""), delimiter=mark):
+        assert not [cell for cell in cells if cell[:1] and cell[0] in "=+-@＝"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a=1", "1-2", "'t Hof", "L'=", " =1", "a; =1", "a;b-1", "a\n\nb"]
+)
 def test_other_text_is_left_as_it_is(text: str) -> None:
     assert exports.neutral(text) == text
+
+
+ADDED_MARK = "^'(?='*[=+\\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])'(?=['\"]*[=+\\-@＝＋－＠])"
+"""What `neutral` put into a text, as docs/api.md tells it."""
 
 
 def file(rows: list[tuple[Any, ...]], kinds: list[str]) -> str:
@@ -84,7 +110,7 @@ def test_csv_is_read_back_as_it_was(rows: list[tuple[str | None, int | None]]) -
     read = list(csv.reader(io.StringIO(text, newline=""), quoting=csv.QUOTE_STRINGS))[1:]
     back = [
         (
-            None if a is None else re.sub("^'(?='*[=+\\-@\t\r\n＝＋－＠])", "", a),
+            None if a is None else re.sub(ADDED_MARK, "", a),
             None if b is None else b,
         )
         for a, b in (row for row in read)
@@ -160,6 +186,23 @@ def test_a_value_is_made_once_for_all_who_ask_at_once() -> None:
     assert (found, calls) == ([7] * 5, [1])
 
 
+def test_who_waits_for_another_waits_no_longer_than_may_be() -> None:
+    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    begun, go = threading.Event(), threading.Event()
+
+    def make() -> int:
+        begun.set()
+        return int(go.wait(10))
+
+    maker = threading.Thread(target=kept.get, args=("k", make))
+    maker.start()
+    begun.wait(10)
+    with pytest.raises(TimeoutError):
+        kept.get("k", make, 0.0)
+    go.set()
+    maker.join(10)
+
+
 def test_what_fails_is_told_to_all_and_not_kept() -> None:
     kept: Kept[int] = Kept(10, 10, lambda _: 1)
 
@@ -229,3 +272,9 @@ def test_openapi_is_valid_and_tells_every_report(tmp_path: Path) -> None:
 
 def test_operators_are_those_that_addresses_use() -> None:
     assert {each.value for each in Operator} == {"any of", "from", "to"}
+
+
+def test_what_a_request_asks_has_one_deadline() -> None:
+    answers = Answers(cast("Clients", None), REPORTS)
+    with within(0.0), pytest.raises(TimeoutError, match="45 seconds"):
+        answers.state(REPORTS["wifi_days"])
