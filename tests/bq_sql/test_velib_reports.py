@@ -186,6 +186,12 @@ def test_v6_full_and_empty_are_shares_of_open_time(reports: dict[str, list[Row]]
     assert {row["rank"] for row in reports["velib_station_failures"]} == {None}
 
 
+def test_stations_of_one_name_are_told_apart(reports: dict[str, list[Row]]) -> None:
+    told = {row["stationcode"]: row["station"] for row in reports["velib_station_failures"]}
+    assert told["9020"] == "Place neuve (9020)"
+    assert len(set(told.values())) == len(told)
+
+
 def test_stations_with_a_day_of_open_time_are_ranked(published: Warehouse) -> None:
     (made,) = (each for each in load_reports(FOLDER) if each.name == "velib_station_failures")
     source = (

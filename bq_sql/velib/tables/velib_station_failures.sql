@@ -25,6 +25,7 @@ WITH summed AS (
 SELECT
   s.stationcode,
   h.name,
+  CONCAT(COALESCE(h.name, 'no name'), ' (', s.stationcode, ')') AS station,
   COALESCE(h.neighbourhood, s.neighbourhood) AS neighbourhood,
   IF(
     s.open_ms >= 24 * 3600000,
