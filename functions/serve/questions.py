@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -130,8 +131,10 @@ class Source:
     def answers(self, questions: Iterable[Question]) -> dict[Question, Table | Failure]:
         """What each question brings, each asked once; raises BadRequest for a wrong value."""
         told = {q: asked(self.shown[q.report], q.parameters, limit=q.rows) for q in questions}
+        # A thread has what its caller has: the deadline of the request.
+        calls = [(copy_context(), question) for question in told.values()]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(self._answer, told.values())
+            found = pool.map(lambda call: call[0].run(self._answer, call[1]), calls)
             return dict(zip(told, found, strict=True))
 
     def _answer(self, question: Asked) -> Table | Failure:

@@ -19,15 +19,17 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalog.reports import ADDED, ReportColumn, ReportError
 from functions.clients import Clients
+from functions.serve import answers as serve_answers
 from functions.serve import cursors, exports, values
 from functions.serve.answers import Answers, within
-from functions.serve.asked import Operator, allowed, asked
+from functions.serve.asked import Asked, Operator, allowed, asked
 from functions.serve.cursors import Place
 from functions.serve.declared import DECLARATIONS, shown
 from functions.serve.kept import Kept
 from functions.serve.openapi import document
 from functions.serve.problems import BadRequest
 from functions.serve.queries import rows_query
+from functions.serve.questions import Question, Source
 from tests.functions.serve_site import COLUMNS, declare
 
 INSTANTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
@@ -278,3 +280,16 @@ def test_what_a_request_asks_has_one_deadline() -> None:
     answers = Answers(cast("Clients", None), REPORTS)
     with within(0.0), pytest.raises(TimeoutError, match="45 seconds"):
         answers.state(REPORTS["wifi_days"])
+
+
+def test_what_a_page_asks_in_threads_has_the_requests_deadline() -> None:
+    left: list[float] = []
+
+    def table(_: Asked) -> Any:
+        left.append(serve_answers._left())
+
+    source = Source(shown(DECLARATIONS), table, lambda: datetime.now(UTC))
+    with within(5.0):
+        source.answers([Question("wifi_months", ()), Question("velib_coverage", ())])
+    assert len(left) == 2
+    assert all(0 < each <= 5 for each in left)
