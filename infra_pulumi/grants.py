@@ -8,6 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from infra_pulumi.accounts import BATCH, Accounts, function_account, query_account
+from infra_pulumi.bindings import Bindings
 from infra_pulumi.config import StackConfig
 from infra_pulumi.messaging import Messaging
 from infra_pulumi.steps import CREATE, EDIT, QUERY, READ, STEPS, WRITE, Step
@@ -39,6 +40,9 @@ class Grants(pulumi.ComponentResource):
         """Make the grants."""
         super().__init__("citypulse:infra:Grants", name, None, opts)
         self._args = args
+        self._give = Bindings(
+            args.config.project, args.accounts, args.zones, args.warehouse, self._own()
+        )
         for step in STEPS:
             self._step(step)
         self._batches()
@@ -51,11 +55,11 @@ class Grants(pulumi.ComponentResource):
     def _step(self, step: Step) -> None:
         account = function_account(step.name)
         for zone, role in {"quarantine": READ, **step.buckets}.items():
-            self._bucket(account, zone, role)
+            self._give.bucket(account, zone, role)
         if "quarantine" not in step.buckets:
-            self._bucket(account, "quarantine", CREATE, "creates-in-")
+            self._give.bucket(account, "quarantine", CREATE, "creates-in-")
         for dataset, role in step.datasets.items():
-            self._dataset(account, dataset, role)
+            self._give.dataset(account, dataset, role)
         for topic in ("events", *step.publishes):
             gcp.pubsub.TopicIAMMember(
                 f"{account}-publishes-{topic}",
@@ -65,13 +69,13 @@ class Grants(pulumi.ComponentResource):
                 opts=self._own(),
             )
         for role in step.project_roles:
-            self._project(account, role)
+            self._give.project(account, role)
 
     def _batches(self) -> None:
         """The batch account's own grants, and that `submit` may run batches as it."""
         for zone, role in {"code": READ, "landing": READ, "lake": WRITE}.items():
-            self._bucket(BATCH, zone, role)
-        self._project(BATCH, "roles/dataproc.worker")
+            self._give.bucket(BATCH, zone, role)
+        self._give.project(BATCH, "roles/dataproc.worker")
         gcp.serviceaccount.IAMMember(
             "submit-acts-as-batch",
             service_account_id=self._args.accounts.by_id[BATCH].name,
@@ -83,8 +87,8 @@ class Grants(pulumi.ComponentResource):
     def _query(self, system: str) -> None:
         account = query_account(system)
         for dataset, role in {"lake": QUERY, "ops": EDIT, "reports": EDIT}.items():
-            self._dataset(account, dataset, role)
-        self._project(account, "roles/bigquery.jobUser")
+            self._give.dataset(account, dataset, role)
+        self._give.project(account, "roles/bigquery.jobUser")
         gcp.serviceaccount.IAMMember(
             f"transfers-act-as-{account}",
             service_account_id=self._args.accounts.by_id[account].name,
@@ -107,33 +111,6 @@ class Grants(pulumi.ComponentResource):
             project=self._args.config.project,
             role="roles/bigquery.jobUser",
             member=group,
-            opts=self._own(),
-        )
-
-    def _bucket(self, account: str, zone: str, role: str, does: str = "") -> None:
-        gcp.storage.BucketIAMMember(
-            f"{account}-{does}{zone}",
-            bucket=self._args.zones.name(zone),
-            role=role,
-            member=self._args.accounts.member(account),
-            opts=self._own(),
-        )
-
-    def _dataset(self, account: str, dataset: str, role: str) -> None:
-        gcp.bigquery.DatasetIamMember(
-            f"{account}-{dataset}",
-            dataset_id=self._args.warehouse.datasets[dataset].dataset_id,
-            role=role,
-            member=self._args.accounts.member(account),
-            opts=self._own(),
-        )
-
-    def _project(self, account: str, role: str) -> None:
-        gcp.projects.IAMMember(
-            f"{account}-{role.rpartition('/')[2]}",
-            project=self._args.config.project,
-            role=role,
-            member=self._args.accounts.member(account),
             opts=self._own(),
         )
 

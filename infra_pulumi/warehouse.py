@@ -22,8 +22,6 @@ DATASETS = {
     "staging": "What load jobs leave for the swap; expires",
 }
 
-_DAY_MS = 24 * 3600 * 1000
-
 
 @dataclass(frozen=True)
 class WarehouseArgs:
@@ -78,7 +76,7 @@ class Warehouse(pulumi.ComponentResource):
             dataset_id=name,
             location=config.region,
             description=text,
-            default_table_expiration_ms=_DAY_MS if name == "staging" else None,
+            default_table_expiration_ms=86_400_000 if name == "staging" else None,
             delete_contents_on_destroy=config.disposable,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -105,18 +103,17 @@ class Warehouse(pulumi.ComponentResource):
         partitioning = partition and gcp.bigquery.TableTimePartitioningArgs(
             type=partition[0], field=partition[1]
         )
+        schema: pulumi.Input[str] = json.dumps(columns)
+        if dataset == "lake":  # only once it is known that no column is lost
+            schema = self._safe.apply(lambda _: json.dumps(columns))
         return gcp.bigquery.Table(
             f"{dataset}.{name}",
             dataset_id=self.datasets[dataset].dataset_id,
             table_id=name,
             description=description,
-            schema=self._kept(dataset, json.dumps(columns)),
+            schema=schema,
             clusterings=list(cluster) or None,
             time_partitioning=partitioning,
             deletion_protection=not self._disposable,
             opts=pulumi.ResourceOptions(parent=self, protect=not self._disposable),
         )
-
-    def _kept(self, dataset: str, schema: str) -> pulumi.Input[str]:
-        """A schema; one of the lake only once it is known that no column is lost."""
-        return self._safe.apply(lambda _: schema) if dataset == "lake" else schema

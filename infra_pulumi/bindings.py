@@ -1,0 +1,54 @@
+"""Roles that an account holds on a bucket, a data set, the project: each a member of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from infra_pulumi.accounts import Accounts
+from infra_pulumi.warehouse import Warehouse
+from infra_pulumi.zones import Zones
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """Makes members of roles; never a binding that takes others' grants away."""
+
+    name: str
+    """The project."""
+    accounts: Accounts
+    zones: Zones
+    warehouse: Warehouse
+    own: pulumi.ResourceOptions
+
+    def bucket(self, account: str, zone: str, role: str, does: str = "") -> None:
+        """A role on a zone's bucket; `does` tells a second role of an account there apart."""
+        gcp.storage.BucketIAMMember(
+            f"{account}-{does}{zone}",
+            bucket=self.zones.name(zone),
+            role=role,
+            member=self.accounts.member(account),
+            opts=self.own,
+        )
+
+    def dataset(self, account: str, dataset: str, role: str) -> None:
+        """A role on a data set of the warehouse."""
+        gcp.bigquery.DatasetIamMember(
+            f"{account}-{dataset}",
+            dataset_id=self.warehouse.datasets[dataset].dataset_id,
+            role=role,
+            member=self.accounts.member(account),
+            opts=self.own,
+        )
+
+    def project(self, account: str, role: str) -> None:
+        """A role on the project, where no narrower one is."""
+        gcp.projects.IAMMember(
+            f"{account}-{role.rpartition('/')[2]}",
+            project=self.name,
+            role=role,
+            member=self.accounts.member(account),
+            opts=self.own,
+        )
