@@ -349,7 +349,11 @@ def _credentials(account: str) -> google.oauth2.credentials.Credentials:
 
 
 def _own_way_out() -> dict[str, str]:
-    """How this process reaches the publishers: its own proxy and authorities."""
-    names = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
-    found = {name: os.environ[name] for name in names if os.environ.get(name)}
-    return {"HTTPS_PROXY": "", **found}
+    """How this process reaches the publishers: its own proxy, in both spellings, and authorities."""
+    own = {"HTTPS_PROXY": "", "https_proxy": ""}
+    for name in ("HTTPS_PROXY", "NO_PROXY"):
+        if found := os.environ.get(name.lower()) or os.environ.get(name):
+            own |= {name: found, name.lower(): found}
+    if authorities := os.environ.get("SSL_CERT_FILE"):
+        own["SSL_CERT_FILE"] = authorities
+    return own

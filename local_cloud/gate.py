@@ -90,12 +90,16 @@ class Gate:
 
         google-auth asks iamcredentials.googleapis.com where a service account may be used from,
         whatever the endpoints are: https of other hosts comes here as to a proxy and is refused.
+        Both spellings are set: where a machine has a proxy in small letters, that one wins.
         """
+        around = "127.0.0.1,localhost"
         return {
             "API_ENDPOINT_OVERRIDE": self.url,
             "BIGQUERY_EMULATOR_HOST": self.url,
             "HTTPS_PROXY": self.url,
-            "NO_PROXY": "127.0.0.1,localhost",
+            "https_proxy": self.url,
+            "NO_PROXY": around,
+            "no_proxy": around,
         }
 
     def start(self) -> None:

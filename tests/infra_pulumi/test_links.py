@@ -15,9 +15,8 @@ from infra_pulumi.ops_tables import OPS_TABLES
 from tests.infra_pulumi.stacks import REPOSITORY
 
 REPORTS = {
-    folder.name: load_reports(folder)
-    for folder in sorted((REPOSITORY / "bq_sql").iterdir())
-    if folder.is_dir()
+    folder.parent.name: load_reports(folder.parent)
+    for folder in sorted((REPOSITORY / "bq_sql").glob("*/tables"))
 }
 ALL = [report for reports in REPORTS.values() for report in reports]
 SOURCE = {"connector", "type", "projectId", "datasetId", "tableId", "billingProjectId"}
