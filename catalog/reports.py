@@ -202,7 +202,7 @@ $build
     FROM ledger
   );
   SET reaches = (
-    SELECT MAX(COALESCE(newest, PARSE_TIMESTAMP('%Y%m%dT%H%M%SZ', SUBSTR(run, 1, 16))))
+    SELECT MAX(LEAST(COALESCE(newest, $fetched), $fetched))
     FROM ledger
   );
 $checks
@@ -215,6 +215,9 @@ $failed
 END;
 """
 
+
+_FETCHED = "PARSE_TIMESTAMP('%Y%m%dT%H%M%SZ', SUBSTR(run, 1, 16))"
+"""When the run of a slot was fetched: what one wrong clock dates later is of that instant."""
 
 _BUILD = """\
 CREATE TEMP TABLE $report AS
@@ -232,7 +235,7 @@ CROSS JOIN (
   FROM (
     SELECT
       dataset,
-      MAX(COALESCE(newest, PARSE_TIMESTAMP('%Y%m%dT%H%M%SZ', SUBSTR(run, 1, 16)))) AS data_as_of,
+      MAX(LEAST(COALESCE(newest, $fetched), $fetched)) AS data_as_of,
       MAX(origin) AS origin
     FROM ledger
     WHERE dataset IN ($read)
@@ -265,6 +268,7 @@ def _filled(pieces: dict[str, str], value: str) -> str:
     run = Template(_RUN)
     return Template(_SCRIPT).substitute(
         known,
+        fetched=_FETCHED,
         published=run.substitute(known, outcome="published"),
         failed=run.substitute(known | {"count": "0"}, outcome="failed"),
     )
@@ -335,6 +339,7 @@ def _build(report: Report) -> str:
         select=report.select,
         dating=", ".join(map(_literal, dating)),
         read=", ".join(map(_literal, (*dating, *report.declared.joined))),
+        fetched=_FETCHED,
     )
 
 

@@ -248,16 +248,17 @@ class Answers:
             maximum_bytes_billed=self._bytes_billed,
             labels={"step": "serve", "report": report.name},
         )
-        third = _left() / 3  # retries, the answer to the last of them, the wait for a job
+        # Retries, the answer to the last of them, the wait for a job, and both again where it is cancelled.
+        fifth = _left() / 5
         found: Iterator[Any] = iter(
             self._client().query_and_wait(
                 query.sql,
                 job_config=config,
-                retry=DEFAULT_RETRY.with_timeout(third),
+                retry=DEFAULT_RETRY.with_timeout(fifth),
                 job_retry=None,
-                api_timeout=third,
+                api_timeout=fifth,
                 page_size=_EXPORT_ROWS,
-                wait_timeout=third,
+                wait_timeout=fifth,
             )
         )
         return found

@@ -56,7 +56,7 @@ def read(asked: Asked) -> Place:
             raise BadRequest(f"cursor belongs to another question: {_OTHERWISE}")
         written = msgspec.json.decode(body, type=_Written)
         return Place(written.state, _after(asked, written))
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, OverflowError, msgspec.MsgspecError) as error:
         if isinstance(error, BadRequest):
             raise
         raise BadRequest(f"cursor cannot be read: {_OTHERWISE}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -23,17 +24,25 @@ class Kept[T]:
     def get(self, key: Hashable, make: Callable[[], T], seconds: float | None = None) -> T:
         """The value of a key, made by the first that asks; raises what `make` raises.
 
-        Whoever waits for another's raises TimeoutError after so many seconds.
+        Whoever waits for another's raises TimeoutError after so many seconds; where the other's own time
+        was over before, it makes the value itself.
         """
+        begin = time.monotonic()
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key][0]
             waiting = self._made.get(key)
             mine: Future[T] = self._made.setdefault(key, Future())
-        if waiting is not None:
+        if waiting is None:
+            return self._make(key, make, mine)
+        try:
             return waiting.result(seconds)
-        return self._make(key, make, mine)
+        except TimeoutError:
+            left = None if seconds is None else seconds - (time.monotonic() - begin)
+            if not waiting.done() or (left is not None and left <= 0):
+                raise
+        return self.get(key, make, left)
 
     def put(self, key: Hashable, value: T) -> None:
         """Keep a value that was made otherwise."""

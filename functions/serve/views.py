@@ -310,8 +310,7 @@ class _Build:
         live = self.source.shown[table.name].live
         known = [self.contracts[n] for n in table.declared.datasets if n in self.contracts]
         ends = [fresh_until(each, table.data_as_of, live) for each in known]
-        since = min(ends, default=self.source.now())
-        return since if since < self.source.now() else None
+        return min((end for end in ends if end < self.source.now()), default=None)
 
     def _zone(self, table: Table) -> str:
         """The zone of the data set that a report is made of."""

@@ -125,7 +125,7 @@ def test_data_sets_after_the_demo(ops: Warehouse) -> None:
         "french_holidays": ("good", day.replace(day=9, hour=4, minute=17), 1),
         "paris_wifi_sites": ("refused", day.replace(hour=4, minute=17), 3),
         "paris_wifi_usage": ("refused", day.replace(hour=3, minute=27), 5),
-        "velib_stations": ("not fetched", None, 0),
+        "velib_stations": ("overdue", None, 0),
     }
     assert set(load_all()) >= {name for (name,) in rows}
     usage = rows["paris_wifi_usage",]
@@ -148,7 +148,10 @@ RUN = {"dataset": "bikes", "system": "town", "run": "20250610T091700Z"}
     ("told", "state", "good", "refusals"),
     [
         # An outage that was survived: the fetch is told at its tick, the sweep said overdue after it.
-        ([("download", "accepted", 4), ("sweep", "overdue", 2)], "good", 4, 0),
+        ([("download", "accepted", 4), ("sweep", "overdue", 2), ("seal", "empty", 1)], "good", 4, 0),
+        # That nothing was told since is no sign that it is over.
+        ([("download", "accepted", 72), ("sweep", "overdue", 70)], "overdue", 72, 0),
+        ([("download", "accepted", 4), ("sweep", "overdue", 2), ("seal", "empty", 1.6)], "overdue", 4, 0),
         ([("download", "accepted", 4), ("sweep", "overdue", 2), ("sweep", "overdue", 0.1)], "overdue", 4, 0),
         # Refused, then released by a replay.
         ([("download", "accepted", 4), ("split", "refused", 4), ("split", "accepted", 1)], "good", 4, 1),
@@ -169,6 +172,33 @@ def test_the_state_of_a_data_set(
         tell(ops, event(at, step, outcome, severity=severity, **facts))
     since = None if good is None else NOW - timedelta(hours=good)
     assert states(ops) == {"state": state, "last_good_fetch": since, "refusals": refusals}
+
+
+def test_how_far_health_reaches_the_newest_event_of_any_step_tells(ops: Warehouse) -> None:
+    old = NOW - timedelta(days=9)
+    tell(
+        ops,
+        event(old, "sweep", "stuck", severity="ERROR", dataset="bikes", system="town"),
+        event(old, "batch", "failed", system="town", object="batches/one"),
+        event(NOW - timedelta(minutes=4), "split", "accepted", **RUN),
+    )
+    ops.fill("ops.dead_letters", {
+        "subscription_name": "s", "message_id": "1", "publish_time": old.isoformat(),
+        "attributes": "{}", "data": "x",
+    })  # fmt: skip
+    ops.fill("ops.report_runs", {
+        "system": "town", "run_time": old.isoformat(), "script": "s",
+        "outcome": "published", "checks": 1,
+    })  # fmt: skip
+    names = ("health_errors", "health_batches", "health_dead_letters", "health_report_runs")
+    reach = {name: [row["data_as_of"] for row in asked(ops, name, NOW)] for name in names}
+    assert reach == {name: [NOW - timedelta(minutes=4)] for name in names}
+
+
+def test_what_a_wrong_clock_dates_ahead_is_as_new_as_its_fetch(ops: Warehouse) -> None:
+    slot_loaded(ops, "bikes", "2025-06-09T23", NOW, newest="2025-06-11T20:00:00Z")
+    (row,) = asked(ops, "health_datasets", NOW)
+    assert row["newest_event"] <= NOW
 
 
 def test_rejects_after_the_demo(ops: Warehouse) -> None:

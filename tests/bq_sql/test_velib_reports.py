@@ -149,15 +149,7 @@ def test_dead_stations(reports: dict[str, list[Row]]) -> None:
         "16107": near("not shown", 42 / 1440),
         "19043": near("closed", 122 / 1440),
         "13118_relais": near("stale", 3000 / 1440),
-        "7001": ("gone", None),
     }
-
-
-def test_dead_stations_that_are_gone_come_first(published: Warehouse) -> None:
-    (made,) = (each for each in load_reports(FOLDER) if each.name == "velib_dead_stations")
-    order = ", ".join(f"{each} NULLS LAST" for each in made.declared.order)
-    rows = published.run(f"SELECT stationcode FROM reports.velib_dead_stations ORDER BY {order}")
-    assert [row["stationcode"] for row in rows] == ["7001", "13118_relais", "19043", "16107"]
 
 
 def test_v7_neighbourhoods_rank_by_electric_bikes_of_reporting_stations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,10 +26,10 @@ from functions.clients import Clients
 from functions.serve.app import App
 from functions.serve.declared import Shown
 from functions.serve.drawings import sample
-from functions.serve.pages import in_script, static_files
+from functions.serve.pages import Pages, in_script, static_files
 from functions.serve.problems import BadRequest
 from functions.serve.tables import Table
-from functions.serve.views import fresh_until
+from functions.serve.views import Source, fresh_until
 from functions.settings import Settings
 from local_cloud import vega
 from tests.functions.page_rows import (
@@ -206,6 +207,14 @@ def test_data_older_than_their_objective_are_called_stale_and_since_when(
     text = Html(pages(hour, minute).page("velib")).text
     assert ("Old data" in text) is bool(said)
     assert said in text
+
+
+def test_what_no_data_set_dates_is_never_old_by_a_clock_that_moves() -> None:
+    ticks = (NOW + timedelta(seconds=second) for second in itertools.count())
+    source = Source(SHOWN, Warehouse(as_of=NOW).table, lambda: next(ticks))
+    text = Html(Pages(DASHBOARDS, source, load_all()).page("health")).text
+    assert "Old data" not in text
+    assert "Stale since" not in text
 
 
 def test_a_live_report_is_stale_by_the_objective_alone() -> None:

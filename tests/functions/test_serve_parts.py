@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import threading
 from datetime import UTC, date, datetime
@@ -147,6 +148,16 @@ def test_a_cursor_says_where_it_stands(toy: Any, row: tuple[Any, ...], state: st
         cursors.read(asked(toy, [("cursor", cursor)]))
 
 
+def test_a_number_that_no_float_holds_is_no_cursor(toy: Any) -> None:
+    question = asked(toy, [("sort", "share")])
+    after = [10**400 if each.column.type == "FLOAT64" else "2024-05-01" for each in question.order]
+    body = json.dumps(["state", after]).encode()
+    text = cursors.base64.urlsafe_b64encode(body).decode().rstrip("=")
+    cursor = f"{text}.{cursors._digest(question, body)}"
+    with pytest.raises(BadRequest, match="cannot be read"):
+        cursors.read(asked(toy, [("sort", "share"), ("cursor", cursor)]))
+
+
 @pytest.mark.parametrize(
     "after", [["x"], ["2024-05-01"], ["2024-05-01", 5], [5, "x"], ["2024-13-01", "x"], "x", {}]
 )
@@ -203,6 +214,31 @@ def test_who_waits_for_another_waits_no_longer_than_may_be() -> None:
         kept.get("k", make, 0.0)
     go.set()
     maker.join(10)
+
+
+def test_who_waits_has_time_of_its_own() -> None:
+    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    begun, go = threading.Event(), threading.Event()
+
+    def late() -> int:
+        begun.set()
+        go.wait(10)
+        raise TimeoutError("the time of the first is over")
+
+    def fails() -> None:
+        with pytest.raises(TimeoutError):
+            kept.get("k", late, 1.0)
+
+    first = threading.Thread(target=fails)
+    first.start()
+    begun.wait(10)
+    found: list[int] = []
+    second = threading.Thread(target=lambda: found.append(kept.get("k", lambda: 3, 30.0)))
+    second.start()
+    go.set()
+    first.join(10)
+    second.join(10)
+    assert found == [3]
 
 
 def test_what_fails_is_told_to_all_and_not_kept() -> None:

@@ -41,7 +41,8 @@ origins AS (
 ),
 reach AS (
   SELECT MAX(`at`) AS data_as_of
-  FROM told
+  FROM ops.events
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
 )
 SELECT
   n.batch,

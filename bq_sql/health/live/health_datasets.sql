@@ -68,14 +68,15 @@ overdue AS (
     AND t.outcome = 'overdue'
     AND (f.last_good_fetch IS NULL OR t.at > f.last_good_fetch)
   GROUP BY t.dataset
-  -- The sweep says it every ten minutes for as long as it is so.
-  HAVING MAX(t.at) > TIMESTAMP_SUB(@now, INTERVAL 30 MINUTE)
+  -- The sweep says it every ten minutes for as long as it is so. Where nothing was told after it, that
+  -- it is silent means nothing.
+  HAVING TIMESTAMP_ADD(MAX(t.at), INTERVAL 30 MINUTE) >= (SELECT MAX(`at`) FROM told)
 ),
 loaded AS (
   SELECT
     dataset,
     MAX(system) AS system,
-    MAX(newest) AS newest_event,
+    MAX(LEAST(newest, PARSE_TIMESTAMP('%Y%m%dT%H%M%SZ', SUBSTR(run, 1, 16)))) AS newest_event,
     MAX(loaded_at) AS last_load,
     COUNT(*) AS slots,
     MAX(origin) AS origin

@@ -24,7 +24,8 @@ origins AS (
 ),
 reach AS (
   SELECT MAX(`at`) AS data_as_of
-  FROM told
+  FROM ops.events
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 14 DAY) AND @now
 )
 SELECT
   t.step,

@@ -6,6 +6,11 @@ WITH origins AS (
     MAX(origin) AS origin
   FROM ops.loads
   GROUP BY system
+),
+reach AS (
+  SELECT MAX(`at`) AS data_as_of
+  FROM ops.events
+  WHERE `at` BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
 )
 SELECT
   n.system,
@@ -17,8 +22,9 @@ SELECT
   n.error,
   n.script,
   1 AS sample_size,
-  MAX(n.run_time) OVER () AS data_as_of,
+  r.data_as_of,
   o.origin
 FROM ops.report_runs AS n
 LEFT JOIN origins AS o ON o.system = n.system
+CROSS JOIN reach AS r
 WHERE n.run_time BETWEEN TIMESTAMP_SUB(@now, INTERVAL 60 DAY) AND @now
