@@ -188,9 +188,9 @@ class Column(_Strict, frozen=True, kw_only=True):
     """A column: its canonical name and every other name it has had.
 
     An alias may be a path: `point.lat` is a key of an object, or of the first in a list, `point#0` an item of a list or of a
-    text separated by commas, `Name@2` the second column of that name. Case, accents, blanks and
-    punctuation of a name do not matter, but for an `@` before it: in a stream `@message_id` and
-    `@publish_time` are what Pub/Sub says of the message.
+    text separated by commas, `Name@2` the second column of that name, `one + other` the sum of columns.
+    Case, accents, blanks and punctuation of a name do not matter, but for an `@` before it: in a
+    stream `@message_id` and `@publish_time` are what Pub/Sub says of the message.
     """
 
     name: str

@@ -35,6 +35,7 @@ from functions.reading import (
     item_of,
 )
 from functions.supply import Supply
+    sum_of,
 
 _BAD = re.compile("[\0\ud800-\udfff]")
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -88,6 +89,8 @@ class CsvReader:
             yield from self._slowly(stretch, found, width)
             if stretch.ended:
                 return
+        if any(place is not None and place.plus for place in found.places):
+            self._block_bytes = 0  # blocks are taken as they are, and a sum is made
             line = yield from self._blocks(supply, found, width, stretch.stop())
             stretch = Stretch(supply, self._contract, self._where, line)
 
@@ -238,6 +241,9 @@ class Stretch:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._lines = _Lines(self._texts(), contract.bounds.field_bytes_max * _FIELDS_A_LINE, line)
 
+    if place.plus:
+        fields = (seen[at] for at in (place.index, *place.plus))
+        return [sum_of(values) for values in zip(*fields, strict=True)]
     @property
     def settled(self) -> bool:
         """Whether what was read ahead can be given back."""
