@@ -169,7 +169,7 @@ def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-    yield name, text_of(value)
+    yield name, text_of(_localized(value))
     if not depth:
         return
     if isinstance(value, dict):
@@ -181,6 +181,17 @@ def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
                 yield f"{name}#{at}", text_of(inner)
         for key, inner in _first_of_each(value[:_ITEMS]).items():
             yield from _opened(f"{name}.{key}", inner, depth - 1)
+
+
+def _localized(value: Any) -> Any:
+    """The first text of a list of texts by language, as GBFS 3 writes names; else the value."""
+    if isinstance(value, list) and value and all(map(_is_localized, value)):
+        return value[0]["text"]
+    return value
+
+
+def _is_localized(item: Any) -> bool:
+    return isinstance(item, dict) and item.keys() == {"text", "language"}
 
 
 def _first_of_each(items: list[Any]) -> dict[str, Any]:
