@@ -132,6 +132,8 @@ class Source(_Strict, frozen=True, kw_only=True):
     """What a message of a stream is: an object of JSON."""
     encodings: tuple[str, ...] = ("utf-8",)
     separator: str = ";"
+    separators: tuple[str, ...] = ()
+    """Further ones that files have had: that counts of which the header has most."""
     shapes: tuple[Shape, ...] = ()
     past_slots: bool = False
     """Whether the URL names the slot, so that a past one can be fetched again."""
