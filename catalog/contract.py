@@ -132,6 +132,8 @@ class Source(_Strict, frozen=True, kw_only=True):
     """What a message of a stream is: an object of JSON."""
     encodings: tuple[str, ...] = ("utf-8",)
     separator: str = ";"
+    separators: tuple[str, ...] = ()
+    """Further ones that files have had: that counts of which the header has most."""
     shapes: tuple[Shape, ...] = ()
     past_slots: bool = False
     """Whether the URL names the slot, so that a past one can be fetched again."""
@@ -188,9 +190,9 @@ class Column(_Strict, frozen=True, kw_only=True):
     """A column: its canonical name and every other name it has had.
 
     An alias may be a path: `point.lat` is a key of an object, or of the first in a list, `point#0` an item of a list or of a
-    text separated by commas, `Name@2` the second column of that name. Case, accents, blanks and
-    punctuation of a name do not matter, but for an `@` before it: in a stream `@message_id` and
-    `@publish_time` are what Pub/Sub says of the message.
+    text separated by commas, `Name@2` the second column of that name, `one + other` the sum of columns.
+    Case, accents, blanks and punctuation of a name do not matter, but for an `@` before it: in a
+    stream `@message_id` and `@publish_time` are what Pub/Sub says of the message.
     """
 
     name: str

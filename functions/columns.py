@@ -1,8 +1,9 @@
 """Which column of a file is which of the contract: aliases, unknown and missing columns.
 
 A name of the contract may be a path: `point.lat` a key of an object, `point#0` an item of a list or
-of a text separated by commas, `Name@2` the second column of that name. Exact names come first, then
-names that differ in case, accents, blanks and punctuation only; an `@` before a name is told apart.
+of a text separated by commas, `Name@2` the second column of that name, `one + other` the sum of two
+columns or more. Exact names come first, then names that differ in case, accents, blanks and
+punctuation only; an `@` before a name is told apart.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import product
 from catalog.contract import Column, Contract
 
 _ALIAS = re.compile(r"(?P<name>.*?)(?:@(?P<nth>\d+))?(?:#(?P<item>\d+))?", re.DOTALL)
+_SUM = " + "
 _SHOWN = 1_000
 _NAMES = 10_000
 """How many names, of contracts and of files, are remembered; a publisher may send any number."""
@@ -32,6 +34,8 @@ class Place:
 
     index: int
     item: int | None = None
+    plus: tuple[int, ...] = ()
+    """Further fields, where the value is the sum of several."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,11 @@ def layout(contract: Contract, header: Sequence[str]) -> Layout:
         place = index.place(column, used)
         places.append(place)
         if place is not None:
-            used[place.index] = place.item
-            if names[place.index] != column.name:
-                aliases[column.name] = names[place.index]
+            fields = (place.index, *place.plus)
+            used.update(dict.fromkeys(fields, place.item))
+            told = _SUM.join(names[at] for at in fields)
+            if told != column.name:
+                aliases[column.name] = told
     ignored = frozenset(map(normal, contract.ignored))
     unknown = {
         name: at for at, name in enumerate(names) if at not in used and normal(name) not in ignored
@@ -141,6 +147,14 @@ def names_of(column: Column) -> Iterator[str]:
     yield from (alias for alias in column.aliases if not alias.startswith("@"))
 
 
+def fields_of(column: Column) -> Iterator[str]:
+    """Every name of a field that tells a column, or a part of it where it is a sum."""
+    for name in names_of(column):
+        yield name
+        if _SUM in name:
+            yield from name.split(_SUM)
+
+
 class _Index:
     """The names of a header, to be asked for by alias."""
 
@@ -155,7 +169,7 @@ class _Index:
             if found is None:
                 continue
             shared = used.get(found.index) is not None and found.item is not None
-            if found.index not in used or shared:
+            if used.keys().isdisjoint((found.index, *found.plus)) or shared:
                 return found
         return None
 
@@ -164,6 +178,8 @@ class _Index:
         key = normal(alias) if loosely else alias
         if key in table:
             return Place(table[key])
+        if _SUM in alias:
+            return None if loosely else self._sum(alias.split(_SUM))
         name, nth, item = parsed(alias)
         if item is None:
             return None
@@ -171,10 +187,16 @@ class _Index:
         at = table.get(normal(whole) if loosely else whole)
         return None if at is None else Place(at, item)
 
+    def _sum(self, names: Sequence[str]) -> Place | None:
+        """Where the fields of a sum stand, however they are spelt; None unless all are there."""
+        found = [self._exact.get(name, self._normal.get(normal(name))) for name in names]
+        places = tuple(at for at in found if at is not None)
+        return Place(places[0], plus=places[1:]) if len(places) == len(names) else None
+
 
 def _refuse_doubles(contract: Contract, names: Sequence[str]) -> None:
     """Raise RunRefused for a second column of a name that the contract does not tell apart."""
-    told = {normal(name) for column in contract.columns for name in names_of(column)}
+    told = {normal(name) for column in contract.columns for name in fields_of(column)}
     told.update(map(normal, contract.ignored))
     doubles = [name for name in names if (parsed(name)[1] or 1) > 1 and normal(name) not in told]
     if doubles:

@@ -9,8 +9,10 @@ import re
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future
+from itertools import chain
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from catalog.contract import Contract
@@ -33,6 +35,7 @@ from functions.reading import (
     Broken,
     Seen,
     item_of,
+    sum_of,
 )
 from functions.supply import Supply
 
@@ -77,13 +80,17 @@ class CsvReader:
         Raises RunRefused for a header that misses a required column, another separator, and a last
         record that is cut.
         """
-        supply = Supply(pieces, self._block_bytes)
+        first = next(pieces, b"")
+        self._contract = _separated(self._contract, first)
+        supply = Supply(chain((first,), pieces), self._block_bytes)
         stretch = Stretch(supply, self._contract, self._where, 1)
         head = next((record.fields for record in stretch.records if record.fields), None)
         if head is None:
             raise RunRefused(f"{self._where}: the file has no header")
         found = self._layout(head)
         width = len(head)
+        if any(place is not None and place.plus for place in found.places):
+            self._block_bytes = 0  # blocks are taken as they are, and a sum is made
         while True:
             yield from self._slowly(stretch, found, width)
             if stretch.ended:
@@ -162,15 +169,17 @@ class CsvReader:
 
     def _refuse_separator(self, header: list[str]) -> None:
         """Raise RunRefused where another separator would cut the only column of the header."""
-        wanted = self._contract.source.separator
+        source = self._contract.source
+        wanted = (source.separator, *source.separators)
         if len(header) > 1:
             return
         for other, name in _SEPARATORS.items():
-            if other != wanted and header[0].count(other) > 0:
+            if other not in wanted and header[0].count(other) > 0:
+                known = " or ".join(_SEPARATORS.get(each, repr(each)) for each in wanted)
                 raise RunRefused(
-                    f"{self._where}: fields are separated by {name}, the contract says "
-                    f"{_SEPARATORS.get(wanted, repr(wanted))}: the header is "
-                    f"{shown(header)!r}; correct source.separator if the publisher has changed it"
+                    f"{self._where}: fields are separated by {name}, the contract says {known}: "
+                    f"the header is {shown(header)!r}; correct source.separator if the publisher "
+                    "has changed it, or add it to source.separators"
                 )
 
     def _row(self, record: _Record, width: int) -> _Row:
@@ -213,6 +222,16 @@ class _Record(NamedTuple):
 _Row = _Record | Broken
 
 
+def _separated(contract: Contract, head: bytes) -> Contract:
+    """The contract with that of its separators which the header has most; `head` begins the file."""
+    source = contract.source
+    header = head.lstrip()[:_PIECE_BYTES].partition(b"\n")[0].decode("utf-8", "replace")
+    found = max((source.separator, *source.separators), key=header.count)
+    return msgspec.structs.replace(
+        contract, source=msgspec.structs.replace(source, separator=found)
+    )
+
+
 def _is_ascii(separator: str) -> bool:
     return separator.isascii() and separator not in '\r\n"'
 
@@ -220,6 +239,9 @@ def _is_ascii(separator: str) -> bool:
 def _column(place: Place | None, seen: list[tuple[str, ...]], count: int) -> list[str]:
     if place is None or not seen:
         return [""] * count
+    if place.plus:
+        fields = (seen[at] for at in (place.index, *place.plus))
+        return [sum_of(values) for values in zip(*fields, strict=True)]
     if place.item is None:
         return list(seen[place.index])
     return [item_of(value, place.item) for value in seen[place.index]]

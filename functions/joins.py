@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.contract import Contract
-from functions.columns import layout, names_of, normal
+from functions.columns import fields_of, layout, normal
 from functions.json_records import field_names, text_of
 from functions.reading import Batch, Broken
 
@@ -37,7 +37,7 @@ class Beside:
         """`file` names it in reasons; `records` are all that it has."""
         self._contract = contract
         self._file = file
-        self._known = {normal(name) for column in contract.columns for name in names_of(column)}
+        self._known = {normal(name) for column in contract.columns for name in fields_of(column)}
         self._doubled: list[Broken] = []
         self._partners: list[_Partner] = []
         self._by: dict[str, dict[str, _Partner]] = {field: {} for field in contract.source.join}

@@ -10,7 +10,7 @@ from typing import Any
 from catalog.contract import Column, Contract
 from functions.bodies import ESCAPED
 from functions.columns import Layout, Place, layout, normal, refuse_lacking, refuse_missing
-from functions.reading import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of
+from functions.reading import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of, sum_of
 
 _DEPTH = 4
 _ITEMS = 8
@@ -92,7 +92,7 @@ class Records:
 
     def _note(self, fields: list[tuple[str, str, str]], found: Layout) -> None:
         """Note the fields of a record, and those of them that the contract does not know."""
-        used = {place.index for place in found.places if place is not None}
+        used = {at for place in found.places if place for at in (place.index, *place.plus)}
         known = {root for at, (root, _, _) in enumerate(fields) if at in used}
         for root, name, value in fields:
             if root not in self.seen.header and len(self.seen.header) < _NAMES:
@@ -151,6 +151,8 @@ def _value(place: Place | None, values: list[str]) -> str:
     if place is None:
         return ""
     value = values[place.index]
+    if place.plus:
+        return sum_of([value, *(values[at] for at in place.plus)])
     return value if place.item is None else item_of(value, place.item)
 
 
@@ -167,7 +169,7 @@ def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-    yield name, text_of(value)
+    yield name, text_of(_localized(value))
     if not depth:
         return
     if isinstance(value, dict):
@@ -179,6 +181,17 @@ def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
                 yield f"{name}#{at}", text_of(inner)
         for key, inner in _first_of_each(value[:_ITEMS]).items():
             yield from _opened(f"{name}.{key}", inner, depth - 1)
+
+
+def _localized(value: Any) -> Any:
+    """The first text of a list of texts by language, as GBFS 3 writes names; else the value."""
+    if isinstance(value, list) and value and all(map(_is_localized, value)):
+        return value[0]["text"]
+    return value
+
+
+def _is_localized(item: Any) -> bool:
+    return isinstance(item, dict) and item.keys() == {"text", "language"}
 
 
 def _first_of_each(items: list[Any]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 BATCH_ROWS = 8_192
 BATCH_CHARACTERS = 8 << 20
@@ -47,7 +49,22 @@ class Seen:
 
 
 _BRACKETS = ("[]", "{}", "()")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{0,9})?")
 _KEY = re.compile(r"""["']?[A-Za-z_]\w*["']?\s*:""")
+
+
+def sum_of(texts: Sequence[str]) -> str:
+    """The sum of numbers as text; empty where one is, and the texts themselves where one is none.
+
+    What one of the fields does not tell the sum does not tell either; of a text that is no number
+    the column's own check has to judge.
+    """
+    plain = [text.strip() for text in texts]
+    if not all(plain):
+        return ""
+    if not all(map(_NUMBER.fullmatch, plain)):
+        return " + ".join(plain)
+    return format(sum(map(Decimal, plain)), "f")
 
 
 def item_of(text: str, item: int) -> str:

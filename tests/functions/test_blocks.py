@@ -273,3 +273,31 @@ sys.exit('pandas' in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("block_bytes", [0, 64])
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_further_separators_are_told_by_the_header(
+    pool: Executor, separator: str, block_bytes: int
+) -> None:
+    contract = changed(USAGE, source__separators=(",", "\t"))
+    lines = [
+        HEADER.strip(),
+        *(f"PW{n};2024-01-0{n}T10:00:00Z;;75001;Rue;1;2;;" for n in range(1, 9)),
+    ]
+    plain = outcome(USAGE, "\r\n".join([*lines, ""]).encode(), pool, 0)
+    other = ";" if separator == "," else ","
+    text = "\r\n".join([*lines, ""]).replace(";", separator)
+    body = text.replace("Code Site", f"Code{other}Site").encode()
+    assert outcome(contract, body, pool, block_bytes) == plain
+    assert sum(map(len, plain.rows.values())) == 8
+
+
+def test_a_separator_that_the_contract_does_not_name_is_refused(pool: Executor) -> None:
+    contract = changed(USAGE, source__separators=(",", "\t"))
+    found = outcome(contract, HEADER.replace(";", "|").encode(), pool, 0)
+    assert (
+        "separated by a bar, the contract says a semicolon or a comma or a tab: the header is"
+        in (found.refused)
+    )
+    assert "source.separators" in found.refused

@@ -12,6 +12,7 @@ from functions.json_records import Record, Records
 from functions.reading import Seen
 
 CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
+NAMED = load(DATASETS / "paris_wifi_sites.toml")
 SITE = next(at for at, column in enumerate(CONTRACT.columns) if column.name == "site_code")
 
 
@@ -54,3 +55,24 @@ def test_the_newest_layout_is_known_however_wide(monkeypatch: pytest.MonkeyPatch
     for line, record in enumerate(records(1, 2_000)):
         made.row(line, "", record)
     assert len(laid) == 1
+
+
+LOCALIZED = [
+    ([{"text": "Mairie", "language": "fr"}, {"text": "Town hall", "language": "en"}], "Mairie"),
+    ([{"language": "fr", "text": "Mairie"}], "Mairie"),
+    ([{"text": "", "language": "fr"}], ""),
+    ([], "[]"),
+    ([{"text": "Mairie"}], '[{"text": "Mairie"}]'),
+    ([{"text": "Mairie", "language": "fr"}, "x"], '[{"text": "Mairie", "language": "fr"}, "x"]'),
+    ({"text": "Mairie", "language": "fr"}, '{"text": "Mairie", "language": "fr"}'),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), LOCALIZED)
+def test_a_text_by_language_is_its_first(value: object, text: str) -> None:
+    """As GBFS 3 writes names; anything else stays the JSON that it is."""
+    made = Records(NAMED, "x", Seen(shape="json"))
+    row = made.row(1, "", {"nom_site": value})
+    assert isinstance(row, Record)
+    at = next(at for at, column in enumerate(NAMED.columns) if column.name == "name")
+    assert row.values[at] == text

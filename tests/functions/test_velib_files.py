@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Sequence
@@ -145,6 +146,64 @@ ERAS: list[tuple[str, bytes, Row]] = [
 ]  # fmt: skip
 
 
+LABELS_2019 = (
+    "Nombre de bornes disponibles;Nombre vélo en PARK+;Nombres de bornes en station;PARK + activation;"
+    "densityLevel;Achat possible en station (CB);maxBikeOverflow;Etat du Totem;nbFreeDock;Nombre de "
+    "vélo mécanique;PARK +;nbDock;Nombre vélo électrique;Nombre vélo en PARK+;Code de la station;Nom "
+    "de la station;Etat des stations;Type de stations;geo;duedate\n"
+    '28;0;35;no;1;no;0;yes;2;5;no;3;2;0;16107;Benjamin Godard;Operative;yes;"48.865983, 2.275725";2018-07-15\n'
+)
+"""The label CSV as a public README of 2019 prints it, with docks without current put in by hand."""
+
+OF_LABELS_2019 = {
+    "is_installed": "true", "capacity": "38", "mechanical": "5", "ebike": "2", "name": "Benjamin Godard",
+    "numdocksavailable": "30", "duedate": "2018-07-15",
+}  # fmt: skip
+
+JCDECAUX = {
+    "number": 16107, "name": "16107 - BENJAMIN GODARD", "address": "2 RUE B. GODARD - 75116 PARIS",
+    "banking": True, "bonus": False, "status": "OPEN", "contract_name": "Paris", "bike_stands": 35,
+    "available_bike_stands": 30, "available_bikes": 5,
+}  # fmt: skip
+"""A station of the operator until 2017, by hand after what public clients print of its answers."""
+
+OF_JCDECAUX = {
+    "name": "16107 - BENJAMIN GODARD", "is_installed": "true", "capacity": "35",
+    "numdocksavailable": "30", "numbikesavailable": "5",
+}  # fmt: skip
+
+ERAS += [
+    ("2018, docks without current", json.dumps({"records": [{"fields": {
+        "station_state": "Work in progress", "station_code": "16107", "nbedock": 1, "nbdock": 22, "nbbike": 0,
+        "nbebike": 1, "nbfreeedock": 1, "nbfreedock": 21, "geo": [48.865983, 2.275725], "duedate": "2018-03-15",
+        "dist": "82.07", "station": '{"code": "16107", "dueDate": 1521154800}'}}]}).encode(),
+     {"is_installed": "false", "capacity": "23", "mechanical": "0", "ebike": "1",
+      "numdocksavailable": "22", "duedate": "2018-03-15"}),
+    ("2018, the site's own, whole", json.dumps([{"station": {"gps": {"latitude": 48.865983, "longitude": 2.275725},
+        "state": "Operative", "name": "B", "code": "16107", "type": "yes", "dueDate": 1516230038.268},
+        "nbBike": 8, "nbEbike": 1, "nbFreeDock": 3, "nbFreeEDock": 19, "creditCard": "no", "nbDock": 4,
+        "nbEDock": 28, "nbBikeOverflow": 0, "nbEBikeOverflow": 0, "kioskState": "no", "overflow": "yes",
+        "overflowActivation": "yes", "maxBikeOverflow": 28, "densityLevel": 1}]).encode(),
+     {"is_installed": "true", "capacity": "32", "mechanical": "8", "ebike": "1", "name": "B",
+      "numdocksavailable": "22", "duedate": "1516230038.268"}),
+    ("2019, labels", LABELS_2019.encode(), OF_LABELS_2019),
+    ("2019, labels, Windows-1252", LABELS_2019.encode("cp1252"), OF_LABELS_2019),
+    ("2019, labels, UTF-16", LABELS_2019.encode("utf-16"), OF_LABELS_2019),
+    ("2019, labels, gzip", gzip.compress(LABELS_2019.encode()), OF_LABELS_2019),
+    ("2019, labels, tabs", LABELS_2019.replace(";", "\t").encode(), OF_LABELS_2019),
+    ("2019, labels, commas", LABELS_2019.replace(";", ",").encode(), OF_LABELS_2019),
+    ("until 2017, the operator's API", json.dumps([JCDECAUX | {"last_update": 1457640392000,
+        "position": {"lat": 48.865983, "lng": 2.275725}}]).encode(), OF_JCDECAUX | {"duedate": "1457640392000"}),
+    ("until 2017, API v1", json.dumps({"nhits": 1, "records": [{"fields": JCDECAUX | {
+        "banking": "True", "last_update": "2017-04-15T12:14:25+00:00", "position": [48.865983, 2.275725]}}]}).encode(),
+     OF_JCDECAUX | {"duedate": "2017-04-15T12:14:25+00:00"}),
+    ("until 2017, CSV", (b"number;name;address;position;banking;bonus;status;contract_name;bike_stands;"
+     b"available_bike_stands;available_bikes;last_update\n16107;16107 - BENJAMIN GODARD;2 RUE;48.865983, 2.275725;"
+     b"True;True;CLOSED;Paris;35;30;5;2016-01-19T22:04:25+01:00\n"),
+     OF_JCDECAUX | {"is_installed": "false", "duedate": "2016-01-19T22:04:25+01:00"}),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(("body", "row"), [era[1:] for era in ERAS], ids=[era[0] for era in ERAS])
 def test_other_eras_do_as_well(desk: Desk, body: bytes, row: Row) -> None:
     record, rows = split(desk, body)
@@ -152,6 +211,31 @@ def test_other_eras_do_as_well(desk: Desk, body: bytes, row: Row) -> None:
     place = {"lat": "48.865983", "lon": "2.275725"}
     assert of(rows, "16107") == {"stationcode": "16107", **place, **row}
     assert record.files[0].unknown_columns == {}
+
+
+def test_gbfs_3_tells_the_sum_of_its_vehicles(desk: Desk) -> None:
+    """By hand after the standard: kinds stand by ids of a file that is not fetched, so they are null."""
+    station = {"station_id": "213688169", "stationCode": "16107"}
+    told = {"name": [{"text": "Godard", "language": "fr"}], "lat": 48.865983, "lon": 2.275725}
+    state = {
+        "num_vehicles_available": 5, "num_docks_available": 30, "is_installed": True, "is_renting": True,
+        "is_returning": False, "last_reported": "2024-11-19T08:35:04+01:00",
+        "vehicle_types_available": [{"vehicle_type_id": "a", "count": 4}, {"vehicle_type_id": "b", "count": 1}],
+    }  # fmt: skip
+    bodies = [
+        json.dumps({"version": "3.0", "data": {"stations": [station | more]}}).encode()
+        for more in (told, state)
+    ]
+    record, rows = split(desk, *bodies)
+    assert of(rows, "16107") == {
+        "stationcode": "16107", "name": "Godard", "lat": "48.865983", "lon": "2.275725",
+        "numbikesavailable": "5", "numdocksavailable": "30", "is_installed": "true",
+        "is_renting": "true", "is_returning": "false", "duedate": "2024-11-19T08:35:04+01:00",
+    }  # fmt: skip
+    assert [list(report.unknown_columns) for report in record.files] == [
+        [],
+        ["vehicle_types_available"],
+    ]
 
 
 def test_ids_in_place_of_codes_are_refused(desk: Desk) -> None:
@@ -176,7 +260,31 @@ REFUSED = [
      '(duedate) is missing'),
     ("no code", {"id": "1", "duedate": "2024-11-19", "numbikesavailable": 1, "numdocksavailable": 1},
      '(stationcode) is missing'),
+    ("one kind", {"stationcode": "1", "duedate": "2024-11-19", "ebike": 1, "numdocksavailable": 1},
+     "none of the columns numbikesavailable, mechanical is there"),
+    ("the operator's API v3", {"number": 1, "lastUpdate": "2019-04-08T12:23:34Z", "totalStands": "{}"},
+     '(numdocksavailable) is missing; the header has 3 columns: number, lastUpdate, totalStands'),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        (0, "duedate: not a timestamp (1485)"),
+        (None, "duedate: empty (1485)"),
+        ("None", "duedate: not a timestamp (1485)"),
+        ("2031-01-01T00:00:00Z", "duedate: in the future (1485)"),
+    ],
+)
+def test_no_era_without_a_time_is_taken(desk: Desk, time: object, said: str) -> None:
+    stations = json.loads(STATUS.read_bytes())["data"]["stations"]
+    body = json.dumps([station | {"last_reported": time} for station in stations])
+    made, _ = split(desk, body.encode())
+    assert made.outcome is Outcome.REFUSED
+    assert (
+        f"1485 of 1485 rows are rejected, more than the contract bears (a share of 0.05): {said}"
+        in (made.reason or "")
+    )
 
 
 @pytest.mark.parametrize(("record", "said"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
