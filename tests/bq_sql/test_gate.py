@@ -64,6 +64,19 @@ def usage(warehouse: Warehouse) -> list[dict[str, Any]]:
     return warehouse.run("SELECT * FROM reports.wifi_usage_by_day ORDER BY day, district")
 
 
+def test_what_a_wrong_clock_dates_ahead_is_as_new_as_its_fetch(
+    warehouse: Warehouse, made: Script
+) -> None:
+    fill_sessions(warehouse, SESSIONS)
+    ahead = loaded("paris_wifi_usage", "2019-09", 5, newest="2024-09-01T20:00:00Z")
+    warehouse.fill("ops.loads", ahead)
+    warehouse.run(made.text, NOON)
+    fetched = datetime(2024, 9, 1, 4, 17, tzinfo=UTC)
+    assert {row["data_as_of"] for row in usage(warehouse)} == {fetched}
+    (run,) = warehouse.run("SELECT data_as_of FROM ops.report_runs")
+    assert run["data_as_of"] == fetched
+
+
 def test_nothing_loaded_publishes_nothing(warehouse: Warehouse, made: Script) -> None:
     warehouse.run(made.text, NOON)
     assert runs(warehouse) == []

@@ -52,12 +52,13 @@ CHANGES = (
     change(THREE, "9020", NINE),
     change(FIVE, "9020", NINE, name="Place neuve"),
 )
+LAST = "20250605T055900Z"
 LEDGER = (
-    loaded("velib_stations", MARCH, 6, system="velib", runs=1, newest="2025-03-01T10:57:00Z"),
+    loaded("velib_stations", MARCH, 6, system="velib", run=LAST, runs=1, newest="2025-03-01T10:57:00Z"),
     loaded("velib_stations", TWO, 19, rows_in=24, duplicates=4, rejected=1, revised=2,
-           system="velib", runs=6, newest="2025-06-05T02:57:00Z"),
-    loaded("velib_stations", THREE, 19, system="velib", runs=3, newest="2025-06-05T03:57:00Z"),
-    loaded("velib_stations", FIVE, 13, system="velib", runs=1, newest="2025-06-05T05:57:00Z",
+           system="velib", run=LAST, runs=6, newest="2025-06-05T02:57:00Z"),
+    loaded("velib_stations", THREE, 19, system="velib", run=LAST, runs=3, newest="2025-06-05T03:57:00Z"),
+    loaded("velib_stations", FIVE, 13, system="velib", run=LAST, runs=1, newest="2025-06-05T05:57:00Z",
            origin="sample"),
 )  # fmt: skip
 EVENTS = (

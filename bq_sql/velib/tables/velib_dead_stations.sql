@@ -4,7 +4,7 @@
 WITH lately AS (
   SELECT
     stationcode,
-    MAX(last_reported_at) AS reported_at,
+    MAX_BY(last_reported_at, slot_start) AS reported_at,
     MAX(last_fetched_at) AS shown_at,
     SUM(observations) AS observations
   FROM lake.velib_station_hours
