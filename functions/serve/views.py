@@ -470,8 +470,11 @@ def _state(found: Table | Failure, narrowed: bool) -> str:
     if isinstance(found, Failure):
         since = words.instant(found.since, "UTC")
         if found.published:
-            return f"{found.report} could not be read since {since}; the rest of the page is not touched."
-        return f"{found.report} has not been published yet (looked for since {since})."
+            return (
+                f"{found.report} could not be read since {since}, when this server first saw it fail; "
+                "the rest of the page is not touched."
+            )
+        return f"{found.report} has not been published yet (this server first looked at {since})."
     if found.rows:
         return ""
     return "No rows for this choice." if narrowed else f"{found.name} has no rows."
@@ -534,7 +537,7 @@ def _failure_notices(
     failures: Sequence[Failure], shown: Mapping[str, Shown], count: int
 ) -> list[Notice]:
     """What is missing of the reports of a page, and since when: one notice for each reason."""
-    told = {False: "Not published yet, looked for", True: "Could not be read"}
+    told = {False: "Not published yet, first looked for at", True: "Could not be read since"}
     notices = []
     for published, reason in told.items():
         found = [each for each in failures if each.published is published]
@@ -542,7 +545,8 @@ def _failure_notices(
             titles = {shown[each.report].declared.title for each in found}
             since = words.instant(min(each.since for each in found), "UTC")
             text = (
-                f"Parts of this page are missing. {reason} since {since} {_which(titles, count)}."
+                f"Parts of this page are missing. {reason} {since} by this server's own account "
+                f"{_which(titles, count)}."
             )
             notices.append(Notice("failed", text))
     return notices

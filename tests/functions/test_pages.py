@@ -329,7 +329,8 @@ def test_without_choices_years_are_not_drawn_as_one(missing: Warehouse) -> None:
 
 def test_choices_that_cannot_be_read_are_told() -> None:
     html = page("paris_wifi", Warehouse(without_choices=ServiceUnavailable("no")))
-    assert "Parts of this page are missing. Could not be read since" in html.text
+    told = "Could not be read since 2024-06-01 04:47 UTC by this server's own account"
+    assert f"Parts of this page are missing. {told}" in html.text
     assert "chart-annual_sessions" in html.blocks
 
 
