@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
     "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": 0,
               "titleY": -14, "domain": False, "ticks": False, "labelLimit": 260},
     "legend": {"orient": "top", "offset": 14, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
-               "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 8}}},
+               "gradientOpacity": 1, "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 8}}},
     "mark": {"color": PALETTE[0]},
     "point": {"opacity": 0.95},
     "text": {"fontSize": 11},
