@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -17,6 +19,10 @@ PYTHON = (Path(__file__).parent / ".python-version").read_text(encoding="utf-8")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "citypulse"
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
 """Keeps compiled modules of the big packages: without it each start compiles them anew."""
+
+_FEED = "tests/data/velib/gbfs_2024-11-19_banacchini_station"
+MORNING = f"{_FEED}_information.json+{_FEED}_status.json@2024-11-19T07:40"
+"""A real pair of the bikes' feed, as `try` takes it."""
 
 
 def _install(session: nox.Session, group: str, *options: str) -> None:
@@ -49,6 +55,19 @@ def try_files(session: nox.Session) -> None:
     _install(session, "local")
     # nox puts standard error into standard output unless told otherwise; the document stands alone.
     session.run("python", "-m", "local_cloud", "try", *session.posargs, env=BYTECODE, stderr=None)
+
+
+@nox.session(python=PYTHON)
+def pictures(session: nox.Session) -> None:
+    """The README's pictures anew, in docs/pictures/: a real morning of bikes, and the demo's Wi-Fi."""
+    _install(session, "local")
+    session.run("python", "-m", "local_cloud", "demo", env=BYTECODE)
+    session.run(
+        "python", "-m", "local_cloud", "try", "velib_stations", MORNING, "--pages", "build/morning",
+        env=BYTECODE, stderr=None, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    for picture in ("morning/velib_map.png", "demo/paris_wifi_week_hours.png"):
+        shutil.copy(Path("build") / picture, "docs/pictures")
 
 
 @nox.session(python=PYTHON)

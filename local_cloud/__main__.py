@@ -16,6 +16,7 @@ from catalog.records import Origin
 from catalog.reports import ReportError, load_reports
 from local_cloud import demo, trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.pictures import write_pages
 from local_cloud.pubsub import ReceivedMessage
 from local_cloud.synthetic.bike_layouts import export as snapshot_export
 from local_cloud.synthetic.bike_layouts import gbfs
@@ -63,6 +64,10 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
         "--origin", type=Origin, choices=list(Origin), default=Origin.SAMPLE,
         help="what the rows say of themselves: of a made-up file, synthetic",
     )  # fmt: skip
+    parser.add_argument(
+        "--pages", type=Path, metavar="FOLDER",
+        help="write the pages and a picture of each chart with rows, as they stand at the end",
+    )  # fmt: skip
     parser.set_defaults(run=_try)
 
 
@@ -100,6 +105,8 @@ def _tried(options: argparse.Namespace) -> dict[str, object]:
     ) as cloud:
         cloud.pubsub.on_publish("events", _log)
         document = trial.try_files(cloud, contract, runs, options.query, options.origin)
+        if options.pages:
+            write_pages(cloud.bigquery, cloud.clock.now(), options.pages)
     for failure in document["failures"]:
         print(f"try: {failure['step']} {failure['name']}: {failure['reason']}", file=sys.stderr)
     return document

@@ -18,6 +18,7 @@ from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-i
 
 from catalog.contract import load_all
 from functions import store
+from local_cloud import serve_main
 from local_cloud.accounts import Accounts, access_token
 from local_cloud.authority import Authority
 from local_cloud.bigquery import BigQueryServer
@@ -277,7 +278,7 @@ class LocalCloud:
         self.functions: FunctionHost = (
             InProcessFunctions(self.environment, self.gate.url, self.publish_refusal)
             if self._in_process
-            else FunctionProcesses(self.supervisor, self.environment)
+            else FunctionProcesses(self.supervisor, self.environment, self._written_clock())
         )
         self.stand_ins = StandIns(
             project=PROJECT,
@@ -293,6 +294,13 @@ class LocalCloud:
             scheduler=self.scheduler,
             authority=self.authority,
         )
+
+    def _written_clock(self) -> Path:
+        """The file that has the virtual time, for another process to read."""
+        clock = self.folder / "clock"
+        serve_main.keep(clock, self.clock.now())
+        self.clock.subscribe(lambda moment: serve_main.keep(clock, moment))
+        return clock
 
     def publish_refusal(self, account: str, topic: str) -> str | None:
         """Why an account may not publish to a topic, by its full name; None where it may."""

@@ -51,12 +51,16 @@ class FunctionProcesses:
     """Each function in its own gunicorn, started again with back-off when it ends.
 
     It cannot show: 429 from a busy function (gunicorn queues), instances beyond one, memory limits,
-    OIDC on push, and the build of the archive's requirements.
+    OIDC on push, and the build of the archive's requirements. `clock` is the file of the virtual
+    time that readers are answered by; without one they are by the machine's.
     """
 
-    def __init__(self, supervisor: Supervisor, environment: Environment) -> None:
+    def __init__(
+        self, supervisor: Supervisor, environment: Environment, clock: Path | None = None
+    ) -> None:
         self._supervisor = supervisor
         self._environment = environment
+        self._clock = clock
         self._children: dict[str, Child] = {}
         self._concurrency: dict[str, int] = {}
         self._addresses: dict[str, str] = {}
@@ -66,7 +70,7 @@ class FunctionProcesses:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         command = [
-            sys.executable, "-P", "-m", "functions_framework",
+            sys.executable, "-P", *self._framework(spec.entry_point),
             "--target", spec.entry_point, "--source", "main.py",
             "--host", "127.0.0.1", "--port", str(port),
         ]  # fmt: skip
@@ -82,6 +86,12 @@ class FunctionProcesses:
             f"function-{spec.name}", command, env=env, cwd=spec.folder, restart=True
         )
         return url
+
+    def _framework(self, entry_point: str) -> list[str]:
+        """What runs a function: `serve` alone asks for the time, the others are told it."""
+        if self._clock and entry_point == "serve":
+            return [str(Path(__file__).with_name("serve_main.py")), str(self._clock)]
+        return ["-m", "functions_framework"]
 
     def wait_ready(self, timeout: float = 60.0) -> None:
         """Wait until all answer; raises `ChildFailedError` with the log of one that does not."""

@@ -31,6 +31,8 @@ from local_cloud.pubsub_files import encode
 
 _AVRO = b"Obj\x01"
 _LATE_SECONDS = 2.0
+_AHEAD = timedelta(days=32)
+"""How far ahead of the last run a slot may end for its rows to be counted."""
 _MOST_REJECTS = 20
 _REJECT = ("file", "line", "slot", "reason", "row")
 _UNTOLD = "split failed on every try, which is a fault of ours: see the log, and report it"
@@ -129,7 +131,7 @@ def try_files(
         if contract.kind.replaced:  # told now: the next run may replace these slots
             files.append(_file(cloud, contract, served, run))
     if not contract.kind.replaced:
-        _close(cloud, contract)
+        _close(cloud, contract, [run for _, run in offered])
         files = [_file(cloud, contract, served, run) for served, run in offered]
     failed = [
         *failures.of_batches(cloud, contract.system),
@@ -266,10 +268,17 @@ def _runs(cloud: LocalCloud, contract: Contract) -> Iterator[Run]:
         yield names.claim_of(blob.name)[1]
 
 
-def _close(cloud: LocalCloud, contract: Contract) -> None:
-    """Let slots that close by the clock end, and seal them."""
-    later = timedelta(days=32, minutes=contract.grace_minutes)
-    cloud.clock.advance_to(cloud.clock.now() + later)
+def _close(cloud: LocalCloud, contract: Contract, runs: Sequence[Run]) -> None:
+    """Let the slots of the runs that close by the clock end, those of the next month too, and seal them.
+
+    No later than that: reports of what is now, made of a file of today, would have no rows.
+    """
+    now = cloud.clock.now()
+    records = (_record(cloud, contract, run) for run in runs)
+    slots = {part.slot for record in records if record for part in record.parts}
+    last = max([now, *map(contract.calendar.end, slots)])
+    until = min(last, now + _AHEAD) + timedelta(minutes=contract.grace_minutes)
+    cloud.clock.advance_to(until)
     cloud.pubsub.publish("seal", json.dumps({"system": contract.system}).encode(), {})
     cloud.settle()
 

@@ -94,7 +94,7 @@ class Answers:
         self.shown = shown
         self._clients = clients
         self._bytes_billed = bytes_billed
-        self._clock, self._now = clock, now
+        self._clock, self.now = clock, now
         self._connecting = threading.Lock()
         self._states: Kept[State] = Kept(len(shown) or 1, len(shown) or 1, lambda _: 1)
         self._reaches: Kept[State] = Kept(len(shown) or 1, len(shown) or 1, lambda _: 1)
@@ -153,7 +153,7 @@ class Answers:
             raise _Moved(f"{report.name} is published while it is read")
 
     def _minute(self) -> datetime:
-        seconds = int(self._now().timestamp()) // STATE_SECONDS * STATE_SECONDS
+        seconds = int(self.now().timestamp()) // STATE_SECONDS * STATE_SECONDS
         return datetime.fromtimestamp(seconds, UTC)
 
     def _look(self, report: Shown, age: int) -> State:
@@ -215,7 +215,7 @@ class Answers:
             return None
         if then.tzinfo is None:
             return None
-        within = timedelta(0) <= self._now() - then <= timedelta(hours=_LIVE_HOURS)
+        within = timedelta(0) <= self.now() - then <= timedelta(hours=_LIVE_HOURS)
         return then if within else None
 
     def _page(self, asked: Asked, state: State, place: Place | None) -> Table:

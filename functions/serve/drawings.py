@@ -34,14 +34,31 @@ CONFIG: dict[str, Any] = {
     "range": {"category": list(PALETTE)},
     "view": {"stroke": None},
     "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridOpacity": 0.4},
-    "axisX": {"grid": False},
+    "axisX": {"grid": False, "labelOverlap": True, "labelSeparation": 5},
     "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": 0,
-              "titleY": -14, "domain": False, "ticks": False},
-    "legend": {"orient": "top", "offset": 36, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+              "titleY": -14, "domain": False, "ticks": False, "labelLimit": 260},
+    "legend": {"orient": "top", "offset": 14, "titleLimit": 0, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+               "gradientOpacity": 1, "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 8}}},
     "mark": {"color": PALETTE[0]},
+    "point": {"opacity": 0.95},
     "text": {"fontSize": 11},
 }  # fmt: skip
 """The look of all charts; colours of text and lines follow the reader's light or dark."""
+
+TIMES: dict[str, Any] = {
+    "format": {
+        "year": "%Y", "quarter": "%b", "month": "%b", "week": "%-d %b", "date": "%-d %b",
+        "day": "%-d %b", "hours": "%H:%M", "minutes": "%H:%M",
+    }
+}  # fmt: skip
+"""An axis of times: each label as fine as its tick, on a clock of 24 hours."""
+
+_OVER_TITLE = 36
+"""Pixels between a legend and a drawing whose axis has its title on top, between the two."""
+
+_SMALL = 10
+"""Below it a number has three digits in a tip."""
+_LONE = 60
 
 _FRAME = {
     "width": "container",
@@ -57,12 +74,17 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
     """
     known = {column.name: column for column in table.columns}
     labels = {name: _label(text, known[name]) for name, text in chart.columns.items()}
-    tips = [_tip(name, known[name], text) for name, text in labels.items()]
     rows = [
         {column.name: _plain(value) for column, value in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
-    rows = [row for row in rows if all(row[name] is not None for name in _places(drawing))]
+    places = _places(drawing)
+    rows = [row for row in rows if all(row[name] is not None for name in places)]
+    tips = [
+        _tip(name, known[name], text, [row[name] for row in rows])
+        for name, text in labels.items()
+        if name not in places
+    ]
     whole = _FRAME | _titled(drawing, labels, tips)
     whole["height"] = _height(whole, rows)
     return {
@@ -70,7 +92,7 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
         "description": f"{chart.title}. {chart.note}",
         **whole,
         "data": {"values": rows},
-        "config": CONFIG,
+        "config": _look(whole),
         "usermeta": {"locale": LOCALE},
     }
 
@@ -90,7 +112,7 @@ def sample(chart: Chart, table: Table) -> int:
 
 
 def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) -> Any:
-    """A part of a specification with titles where channels have none and tips where marks are."""
+    """A part of a specification with what is not declared: titles, labels of times, tips of marks."""
     if isinstance(node, list):
         return [_titled(each, labels, tips) for each in node]
     if not isinstance(node, dict):
@@ -98,6 +120,8 @@ def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) ->
     made = {key: _titled(each, labels, tips) for key, each in node.items()}
     if isinstance(made.get("field"), str) and "title" not in made:
         made["title"] = labels.get(made["field"], made["field"])
+    if made.get("type") == "temporal":
+        made["axis"] = TIMES | made.get("axis", {})
     if "mark" in made and "encoding" in made:
         made["encoding"] = {"tooltip": tips, **made["encoding"]}
     return made
@@ -109,9 +133,22 @@ def _places(drawing: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(encoding[name]["field"] for name in ("longitude", "latitude") if name in encoding)
 
 
+def _look(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The look, with the legend where the title of the upright axis leaves it room."""
+    parts = [whole, *whole.get("layer", ())]
+    titles = [part.get("encoding", {}).get("y", {}).get("title") for part in parts]
+    legend = CONFIG["legend"] | ({"offset": _OVER_TITLE} if any(titles) else {})
+    return CONFIG | {"legend": legend}
+
+
 def _height(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
-    """A chart's height in pixels; of one that has a step for each value of y, as many as it has."""
+    """A chart's height in pixels; of one that has a step for each value of y, as many as it has.
+
+    One place alone has no neighbours to lie beside: its map is a line high.
+    """
     height = whole["height"]
+    if "projection" in whole and len(rows) == 1:
+        return _LONE
     if not isinstance(height, dict):
         return int(height)
     field = whole["encoding"]["y"]["field"]
@@ -124,19 +161,21 @@ def _label(text: str, column: ReportColumn) -> str:
     return text if known else f"{text}, {column.unit}"
 
 
-def _tip(name: str, column: ReportColumn, label: str) -> dict[str, Any]:
+def _tip(
+    name: str, column: ReportColumn, label: str, shown: Sequence[str | float | None]
+) -> dict[str, Any]:
     """One line of what a mark says when it is pointed at."""
     tip: dict[str, Any] = {"field": name, "title": label, "type": "nominal"}
     if column.type in ("FLOAT64", "NUMERIC"):
-        return tip | {"type": "quantitative", "format": ",.3~r" if _is_small(column) else ",.1~f"}
+        return tip | {"type": "quantitative", "format": ",.3~r" if _is_small(shown) else ",.1~f"}
     if column.type == "INT64" and column.unit:
         return tip | {"type": "quantitative", "format": ",d"}
     return tip
 
 
-def _is_small(column: ReportColumn) -> bool:
-    """Whether a column has degrees or other fine numbers."""
-    return column.unit == "degrees"
+def _is_small(shown: Sequence[str | float | None]) -> bool:
+    """Whether numbers are so small that one digit after the point would tell them apart no more."""
+    return all(abs(each) < _SMALL for each in shown if isinstance(each, (int, float)))
 
 
 def _plain(value: Value) -> str | int | float | bool | None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ def site(answers: Answers, contracts: Mapping[str, Contract]) -> Site:
     def make() -> Pages:
         """Read the pages, checked against the reports."""
         declared = {name: each.declared for name, each in answers.shown.items()}
-        source = Source(answers.shown, answers.table, lambda: datetime.now(UTC))
+        source = Source(answers.shown, answers.table, answers.now)
         return Pages(load_pages(DASHBOARDS, declared), source, contracts)
 
     return Site(make)

@@ -32,6 +32,11 @@ ROWS_SHOWN = 200
 PUBLISHED_WITHIN = timedelta(hours=1)
 """Most time from a slot's load to the scheduled query that shows it."""
 
+_SHORT, _LONG, _CODE = 12, 60, 24
+"""Characters above which a text needs some room, or much; up to which one without blanks is a code."""
+_NAMED_MOST = 3
+"""Most reports that a notice names; of more it tells how many."""
+
 Answers = Mapping[Question, Table | Failure]
 
 
@@ -86,7 +91,7 @@ class Cell:
 
     text: str
     kind: str
-    """The class of its look: `n` for numbers, `d` for days and times, else none."""
+    """The class of its look: `n` for numbers, `d` for days, times and codes, `s` and `t` for texts, else none."""
 
 
 @dataclass(frozen=True)
@@ -469,11 +474,14 @@ def _state(found: Table | Failure, narrowed: bool) -> str:
     if isinstance(found, Failure):
         since = words.instant(found.since, "UTC")
         if found.published:
-            return f"{found.report} could not be read since {since}; the rest of the page is not touched."
-        return f"{found.report} has not been published yet (looked for since {since})."
+            return (
+                f"{found.report} could not be read since {since}, when this server first saw it fail; "
+                "the rest of the page is not touched."
+            )
+        return f"{found.report} has not been published yet (this server first looked at {since})."
     if found.rows:
         return ""
-    return "No rows for this choice." if narrowed else f"{found.name} has no rows."
+    return "No rows for this choice." if narrowed else "This report has no rows."
 
 
 def _origin(found: Table | Failure) -> str:
@@ -488,14 +496,25 @@ def _cells(table: Table, columns: Iterable[ReportColumn]) -> tuple[tuple[Cell, .
     places = {column.name: at for at, column in enumerate(table.columns)}
     wanted = [(column, places[column.name]) for column in columns]
     return tuple(
-        tuple(Cell(words.value(row[at], column), _kind(column)) for column, at in wanted)
+        tuple(_cell(words.value(row[at], column), column) for column, at in wanted)
         for row in table.rows[:ROWS_SHOWN]
     )
 
 
+def _cell(text: str, column: ReportColumn) -> Cell:
+    """A field with the class of its look: a code is not broken, a long text has room."""
+    kind = _kind(column)
+    if kind:
+        return Cell(text, kind)
+    if len(text) <= _CODE and " " not in text:
+        return Cell(text, "d")
+    return Cell(text, "t" if len(text) > _LONG else "s" if len(text) > _SHORT else "")
+
+
 def _heading(label: str, column: ReportColumn) -> str:
-    """A column's heading with its unit."""
-    return f"{label} [{column.unit}]" if column.unit else label
+    """A column's heading with its unit, where it does not name that itself."""
+    named = not column.unit or column.unit.lower() in label.lower().split()
+    return label if named else f"{label} [{column.unit}]"
 
 
 def _kind(column: ReportColumn) -> str:
@@ -513,7 +532,7 @@ def _download(question: Question, form: str) -> str:
 def _origin_notices(tables: Sequence[Table]) -> list[Notice]:
     """One notice for each origin that is not the publisher."""
     titles: dict[Origin, set[str]] = {}
-    count = len({table.name for table in tables})
+    count = len({table.name for table in tables if table.rows})
     for table in tables:
         if table.rows and table.origin in words.ORIGINS:
             titles.setdefault(Origin(str(table.origin)), set()).add(table.declared.title)
@@ -526,14 +545,17 @@ def _origin_notices(tables: Sequence[Table]) -> list[Notice]:
 def _which(titles: Iterable[str], count: int) -> str:
     """The reports that a notice is about, of so many on the page."""
     told = sorted(titles)
-    return "(the whole page)" if len(told) == count else f"({'; '.join(told)})"
+    if len(told) == count:
+        return "(the whole page)"
+    some = f"{len(told)} of the {count} reports here"
+    return f"({'; '.join(told)})" if len(told) <= _NAMED_MOST else f"({some})"
 
 
 def _failure_notices(
     failures: Sequence[Failure], shown: Mapping[str, Shown], count: int
 ) -> list[Notice]:
     """What is missing of the reports of a page, and since when: one notice for each reason."""
-    told = {False: "Not published yet, looked for", True: "Could not be read"}
+    told = {False: "Not published yet, first looked for at", True: "Could not be read since"}
     notices = []
     for published, reason in told.items():
         found = [each for each in failures if each.published is published]
@@ -541,7 +563,8 @@ def _failure_notices(
             titles = {shown[each.report].declared.title for each in found}
             since = words.instant(min(each.since for each in found), "UTC")
             text = (
-                f"Parts of this page are missing. {reason} since {since} {_which(titles, count)}."
+                f"Parts of this page are missing. {reason} {since} by this server's own account "
+                f"{_which(titles, count)}."
             )
             notices.append(Notice("failed", text))
     return notices

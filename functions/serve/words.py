@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from math import floor, log10
 from zoneinfo import ZoneInfo
 
 from catalog.records import Origin
@@ -15,6 +16,9 @@ NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 NOTHING = "–"
 """What stands for an empty value."""
+
+TOLD_FROM = 1e-6
+"""The smallest size of a number that is told by its digits."""
 
 ORIGINS = {
     Origin.SYNTHETIC: "synthetic: made up by a generator, not measured",
@@ -59,9 +63,16 @@ def counted(number: int, thing: str) -> str:
 
 
 def decimal(number: float) -> str:
-    """A number to about three digits: none after the point from 100 on, one from 10 on, else two."""
+    """A number to about three digits: none after the point from 100 on, one from 10 on, else two.
+
+    Zero is `0`, and what two digits would show as zero has the two that tell it from one.
+    """
     size = abs(number)
+    if size < TOLD_FROM:
+        return "0" if size == 0 else f"under{NARROW}{TOLD_FROM:.6f}"
     digits = 0 if size >= 100 else 1 if size >= 10 else 2
+    if size < 0.01:
+        digits = 1 - floor(log10(size))
     return f"{number:,.{digits}f}".replace(",", NARROW).replace("-", "\N{MINUS SIGN}")
 
 

@@ -231,7 +231,7 @@ def test_w4_the_history_of_the_sites(reports: dict[str, list[Row]]) -> None:
 def test_a_site_stands_where_its_newest_list_puts_it(reports: dict[str, list[Row]]) -> None:
     places = {
         (row["site"], row["lat"], row["lon"])
-        for report in ("wifi_site_history", "wifi_site_use")
+        for report in ("wifi_site_history", "wifi_site_use", "wifi_site_years")
         for row in reports[report]
         if row["site"] in ("PWA", "PWB", "PWX")
     }
@@ -518,6 +518,22 @@ def test_top_sites_are_ranked_over_their_districts(reports: dict[str, list[Row]]
     }
 
 
+def test_a_site_stands_once_in_the_district_of_most_of_its_sessions(
+    reports: dict[str, list[Row]],
+) -> None:
+    rows = list(filter(of(2024), reports["wifi_site_years"]))
+    names = ("district", "districts", "sessions", "open_days", "sessions_per_open_day", "lat")
+    assert len(rows) == len({row["site"] for row in rows})
+    assert shown(rows, "site", *names) == {
+        "PWA": near("1", 1, 3, 38, 3 / 38, 48.87),
+        "PWB": near("2", 1, 4, 13, 3 / 13, None),
+        "PWC": near("1", 2, 3, 34, 2 / 34, None),
+        "PWX": near("missing", 1, 1, 0, None, None),
+        "PARIS_WIFI_01": near("1", 1, 0, 0, None, None),
+        "no code: KIOSK, no address": near("missing", 1, 0, 3, 0, None),
+    }
+
+
 def plus(column: str, more: str = "1") -> str:
     """A table with more in a column."""
     return f"SELECT * REPLACE ({column} + {more} AS {column}) FROM"
@@ -545,6 +561,7 @@ BAD = [
       for layer in ("lake", "site_days", "languages", "hours", "days")),
     (SUMS, "ledger", plus("rows_out")),
     (SUMS, "wifi_site_use", "SELECT * REPLACE (0 AS sessions) FROM"),
+    (SUMS, "wifi_site_years", plus("sessions")),
     (SUMS, "wifi_session_length", plus("sessions")),
     (SUMS, "wifi_week_hours", plus("sessions")),
     (PARTS, "wifi_languages", plus("sessions_counted")),

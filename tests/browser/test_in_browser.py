@@ -33,6 +33,18 @@ EMPTY_CHARTS = """() => [...document.querySelectorAll('.chart')].filter(
   place => !place.querySelector('svg [class*="mark-"] path, svg [class*="mark-"] text, canvas')
 ).map(place => place.id)"""
 
+OVERLAPS = """() => [...document.querySelectorAll('.chart .role-axis-label, .chart .role-legend')]
+  .flatMap(group => {
+    const boxes = [...group.querySelectorAll('text')]
+      .filter(one => one.textContent && one.getAttribute('opacity') !== '0')
+      .map(one => [one.textContent, one.getBoundingClientRect()]);
+    return boxes.flatMap(([text, a], at) => boxes.slice(at + 1)
+      .filter(([, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3)
+      .map(([other]) => `${group.closest('.chart').id}: ${text} on ${other}`));
+  })"""
+"""Labels of an axis, or words of a legend, that lie upon each other."""
+
 TIMES = """() => [performance.getEntriesByType('navigation')[0].responseStart,
   performance.getEntriesByName('first-contentful-paint')[0].startTime]"""
 """When the first byte came and when there was something to see, in milliseconds."""
@@ -85,6 +97,7 @@ def test_a_page_is_whole(browser: Browser, site: str, name: str, width: int, sch
     picture(page, f"{name or 'index'}_{width}_{scheme}")
     assert seen.faults(site) == []
     assert page.evaluate(EMPTY_CHARTS) == []
+    assert page.evaluate(OVERLAPS) == []
     assert (page.locator(".chart").count() > 0) == (name in DECLARED)
     wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wider <= 0, f"{wider} px to scroll sideways"

@@ -216,5 +216,5 @@ def test_stations_that_do_not_report_do_not_look_current() -> None:
 
 def test_the_map_of_sites_says_what_a_circle_is() -> None:
     [sites] = (chart for chart in PAGES["paris_wifi"].page.charts if chart.name == "map")
-    assert DECLARED[sites.report].key == ("year", "site", "district")
-    assert "One circle a site and arrondissement" in sites.note
+    assert DECLARED[sites.report].key == ("year", "site")
+    assert "One circle a site, at its place" in sites.note

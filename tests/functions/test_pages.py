@@ -22,10 +22,12 @@ from werkzeug.test import EnvironBuilder
 from catalog.contract import load_all
 from catalog.pages import Dashboard
 from catalog.records import Origin
+from catalog.reports import ReportColumn
 from functions.clients import Clients
+from functions.serve import drawings, views
 from functions.serve.app import App
 from functions.serve.declared import Shown
-from functions.serve.drawings import sample
+from functions.serve.drawings import PALETTE, sample
 from functions.serve.pages import Pages, in_script, static_files
 from functions.serve.problems import BadRequest
 from functions.serve.tables import Table
@@ -338,7 +340,8 @@ def test_without_choices_years_are_not_drawn_as_one(missing: Warehouse) -> None:
 
 def test_choices_that_cannot_be_read_are_told() -> None:
     html = page("paris_wifi", Warehouse(without_choices=ServiceUnavailable("no")))
-    assert "Parts of this page are missing. Could not be read since" in html.text
+    told = "Could not be read since 2024-06-01 04:47 UTC by this server's own account"
+    assert f"Parts of this page are missing. {told}" in html.text
     assert "chart-annual_sessions" in html.blocks
 
 
@@ -436,6 +439,65 @@ def test_the_bundle_is_that_of_the_locked_package() -> None:
     told = "functions/serve/static/vega.js is another: renew it by `python -m local_cloud.vega`"
     assert vega.BUNDLE.read_text(encoding="utf-8") == vega.bundle(), told
     assert "BSD 3-Clause" in vega.BUNDLE.with_suffix(".LICENCE.txt").read_text(encoding="utf-8")
+
+
+def test_the_script_brightens_the_colours_of_the_drawings() -> None:
+    script = static_files()["charts.js"].body.decode()
+    light, bright = (
+        re.search(rf"const {name} = (\[.*\]);", script) for name in ("light", "bright")
+    )
+    assert light
+    assert bright
+    assert json.loads(light[1]) == list(PALETTE)
+    assert len(json.loads(bright[1])) == len(PALETTE)
+
+
+@pytest.mark.parametrize(("name", "chart", "offset"), [
+    ("paris_wifi", "daily_sessions", 36), ("paris_wifi", "languages_over_years", 36),
+    ("paris_wifi", "annual_length", 36), ("paris_wifi", "week_hours", 14), ("paris_wifi", "map", 14),
+    ("velib", "failures", 14),
+])  # fmt: skip
+def test_a_legend_leaves_room_for_a_title_and_no_more(name: str, chart: str, offset: int) -> None:
+    assert whole(name).blocks[f"chart-{chart}"]["config"]["legend"]["offset"] == offset
+
+
+def test_a_tip_tells_small_numbers_apart_and_no_place() -> None:
+    html = page("velib")
+    tips = {tip["field"]: tip for tip in html.blocks["chart-map"]["encoding"]["tooltip"]}
+    assert not {"lon", "lat"} & set(tips)
+    assert tips["fill_percent"]["format"] == ",.1~f"
+    assert drawings._is_small([0.012, None, -9.9])
+    assert not drawings._is_small([0.012, 10.0])
+
+
+def test_a_map_of_one_place_is_low() -> None:
+    lone = Warehouse(rows_each=1)
+    assert page("velib", lone).blocks["chart-map"]["height"] == 60
+    assert page("velib").blocks["chart-map"]["height"] == 520
+
+
+@pytest.mark.parametrize(("text", "unit", "kind"), [
+    ("2024-09-09T03", "", "d"), ("in use", "", ""), ("Quai de l'Horloge - Pont Neuf", "", "s"),
+    ("the publisher answered with a page, an error or nothing instead of data", "", "t"),
+])  # fmt: skip
+def test_a_field_has_the_room_that_its_text_needs(text: str, unit: str, kind: str) -> None:
+    column = ReportColumn(name="a", type="STRING", description="", unit=unit)
+    assert views._cell(text, column).kind == kind
+
+
+@pytest.mark.parametrize(("label", "unit", "told"), [
+    ("Sessions", "sessions", "Sessions"), ("Free docks", "docks", "Free docks"), ("In", "rows", "In [rows]"),
+    ("Mean length", "min", "Mean length [min]"), ("Hour", "h", "Hour [h]"), ("State", "", "State"),
+])  # fmt: skip
+def test_a_heading_names_its_unit_once(label: str, unit: str, told: str) -> None:
+    column = ReportColumn(name="a", type="INT64", description="", unit=unit)
+    assert views._heading(label, column) == told
+
+
+def test_a_notice_names_few_reports_and_counts_many() -> None:
+    assert views._which({"b", "a"}, 5) == "(a; b)"
+    assert views._which({"a", "b", "c", "d"}, 5) == "(4 of the 5 reports here)"
+    assert views._which({"a", "b"}, 2) == "(the whole page)"
 
 
 def test_a_title_of_a_page_is_text() -> None:

@@ -21,7 +21,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from catalog.reports import ADDED, ReportColumn, ReportError
 from functions.clients import Clients
 from functions.serve import answers as serve_answers
-from functions.serve import cursors, exports, values
+from functions.serve import cursors, exports, values, words
 from functions.serve.answers import Answers, within
 from functions.serve.asked import Asked, Operator, allowed, asked
 from functions.serve.cursors import Place
@@ -47,6 +47,18 @@ TYPED = st.sampled_from(sorted(VALUES)).flatmap(
     lambda kind: st.tuples(st.just(kind), st.none() | VALUES[kind])
 )
 TEXTS = st.text(st.sampled_from("=+-@\t\r\n'＝a1 \",;é"), max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (0.0, "0"), (-0.0, "0"), (0.5, "0.50"), (9.876, "9.88"), (12.34, "12.3"), (-123.4, "−123"),
+        (12_345.6, "12\u202f346"), (0.01, "0.01"), (0.004, "0.0040"), (-0.000_31, "−0.00031"),
+        (1e-9, "under\u202f0.000001"),
+    ],
+)  # fmt: skip
+def test_a_number_has_three_digits_and_is_zero_only_where_it_is(number: float, told: str) -> None:
+    assert words.decimal(number) == told
 
 
 @given(TYPED)

@@ -33,6 +33,7 @@ class Tried:
     code: int
     out: str
     err: str
+    pages: Path
 
     @property
     def files(self) -> list[dict[str, Any]]:
@@ -57,9 +58,10 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
     files = [f"{old}@2017-05-31", str(NEW), str(NEW), str(page)]
     command = [sys.executable, "-m", "local_cloud", "try", "paris_wifi_sites", *files]
     done = subprocess.run(
-        [*command, "--query", SQL], cwd=REPOSITORY, capture_output=True, text=True, timeout=580,
+        [*command, "--query", SQL, "--pages", str(folder / "pages")],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=580,
     )  # fmt: skip
-    return Tried(done.returncode, done.stdout, done.stderr)
+    return Tried(done.returncode, done.stdout, done.stderr, folder / "pages")
 
 
 @pytest.mark.cloud
@@ -73,6 +75,12 @@ def test_standard_output_is_one_document_with_the_documented_keys(tried: Tried) 
     assert all(set(slot) == OF_A_SLOT for slot in slots)
     assert {"lake.wifi_sites", "reports.wifi_sites_by_district"} <= set(document["tables"])
     assert all(set(table) == {"rows", "schema"} for table in document["tables"].values())
+
+
+@pytest.mark.cloud
+def test_pages_and_pictures_are_written_where_asked(tried: Tried) -> None:
+    written = {path.name for path in tried.pages.iterdir()}
+    assert {"index.html", "health.html", "paris_wifi.html", "health_calendar.png"} <= written
 
 
 @pytest.mark.cloud

@@ -26,7 +26,9 @@ ASSERT (
     UNION ALL
     SELECT CONCAT('lengths by ', cut), SUM(sessions) FROM wifi_session_length GROUP BY cut
     UNION ALL
-    SELECT 'sites', SUM(sessions) FROM wifi_site_use
+    SELECT 'sites and districts', SUM(sessions) FROM wifi_site_use
+    UNION ALL
+    SELECT 'sites', SUM(sessions) FROM wifi_site_years
     UNION ALL
     SELECT 'districts', SUM(sessions) FROM wifi_district_use
     UNION ALL
