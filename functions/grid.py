@@ -17,18 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions import arrays
+from functions import arrays, bits
+from functions.bits import Bytes, Places
 from functions.reading import Broken
 
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.int32]
-"""Places of bytes in a block, which is far below 2 GB."""
 Rows = npt.NDArray[np.intp]
 """Numbers of records in a grid."""
 
 _LF, _CR, _QUOTE = 10, 13, 34
-_TILE = 1 << 18
-"""So much is looked at in one go: what is found of it stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ def grid(data: bytes, separator: int, width: int, longest: int) -> Grid:
     bytes of a record. `end` is 0 where not even the first record is regular.
     """
     marks = _Marks.of(data, separator)
-    ends = marks.structure[marks.last]
+    ends = marks.ends
     sizes = np.diff(ends, prepend=-1)
     fault = min(_first_fault(data, marks), len(data))
     if len(ends) and sizes.max() > longest:
@@ -145,83 +141,59 @@ class _Marks:
     """The separators, line ends and quotes of a block."""
 
     whole: Bytes
-    separator: int
     structure: Places
     """Separators and line ends outside quotes."""
     last: Rows
     """Which of them end a record."""
-    quotes: Places
-    line_ends: Places
-    """Every line end, inside quotes too."""
+    inner: Places
+    """Line ends inside quotes."""
+    quoted: bool
+    """Whether there are quotes."""
+    fault: int
+    """Place of the first quote that is neither around a whole field nor doubled, or of the first lone
+    carriage return; the block's length where there is none."""
 
     @classmethod
     def of(cls, data: bytes, separator: int) -> _Marks:
         """Find the marks of a block that begins with a record."""
         whole = np.frombuffer(data, np.uint8)
-        places, kinds = _places(whole, separator)
-        quote = kinds == _QUOTE
-        inside = np.cumsum(quote, dtype=np.uint8)
-        inside &= 1
-        inside |= quote
-        kept = np.flatnonzero(inside == 0)
+        separators, lines, quotes = bits.words(whole, (separator, _LF, _QUOTE))
+        (returns,) = bits.words(whole, (_CR,)) if b"\r" in data else (np.zeros_like(lines),)
+        inside = bits.inside(quotes)
+        beside = separators | lines | quotes
+        wrong = returns & ~bits.earlier(lines)
+        wrong |= quotes & inside & ~bits.later(beside)
+        beside |= returns
+        beside[len(whole) >> 6] |= np.uint64(1 << (len(whole) & 63))
+        wrong |= quotes & ~inside & ~bits.earlier(beside)
+        faults = bits.places(wrong)[:1].tolist()
+        if inside[-1] >> 63:  # nothing closes the last quote
+            faults += bits.places(quotes)[-1:].tolist()
+        structure = bits.places((separators | lines) & ~inside)
         return cls(
-            whole, separator, places.take(kept), np.flatnonzero(kinds.take(kept) == _LF),
-            places.take(np.flatnonzero(quote)), places.take(np.flatnonzero(kinds == _LF)),
+            whole, structure, last=np.flatnonzero(whole.take(structure) == _LF),
+            inner=bits.places(lines & inside), quoted=bool(quotes.any()),
+            fault=min(faults, default=len(whole)),
         )  # fmt: skip
 
-    def misplaced_quote(self) -> int:
-        """Place of the first quote that is neither around a whole field nor doubled."""
-        opens, closes = self.quotes[0::2], self.quotes[1::2]
-        beside = np.zeros(256, np.bool_)
-        beside[[self.separator, _LF, _QUOTE]] = True
-        opened = beside.take(self.whole.take(opens - 1, mode="wrap")) | (opens == 0)
-        beside[_CR] = True
-        closed = beside.take(self.whole.take(closes + 1, mode="clip"))
-        faults = [opens[~opened][:1], closes[~closed][:1]]
-        if len(opens) > len(closes):
-            faults.append(opens[-1:])
-        return min((int(fault[0]) for fault in faults if len(fault)), default=len(self.whole))
-
-
-def _places(whole: Bytes, separator: int) -> tuple[Places, Bytes]:
-    """Where the separators, line ends and quotes stand, in order, and which each is."""
-    found, kinds = [np.empty(0, np.int32)], [np.empty(0, np.uint8)]
-    mark, other = np.empty(_TILE, np.bool_), np.empty(_TILE, np.bool_)
-    for start in range(0, len(whole), _TILE):
-        tile = whole[start : start + _TILE]
-        seen, each = mark[: len(tile)], other[: len(tile)]
-        np.equal(tile, separator, out=seen)
-        for byte in (_LF, _QUOTE):
-            np.equal(tile, byte, out=each)
-            np.logical_or(seen, each, out=seen)
-        places = np.flatnonzero(seen)
-        kinds.append(tile.take(places))
-        places += start
-        found.append(places.astype(np.int32))
-    return np.concatenate(found), np.concatenate(kinds)
+    @cached_property
+    def ends(self) -> Places:
+        """Line ends outside quotes."""
+        return self.structure[self.last]
 
 
 def _first_fault(data: bytes, marks: _Marks) -> int:
     """Place of the first byte that makes a block irregular, its length where there is none."""
-    faults = [marks.misplaced_quote()]
+    faults = [marks.fault]
     nul = data.find(b"\0")
     if nul >= 0:
         faults.append(nul)
-    if b"\r" in data:
-        faults.append(_lone_return(marks.whole))
     bounds = pa.py_buffer(np.array([0, len(data)], np.int32))
     try:
         pa.Array.from_buffers(pa.binary(), 1, [None, bounds, pa.py_buffer(data)]).cast(pa.string())
     except pa.ArrowInvalid:
         faults.append(_not_utf8(data))
     return min(faults)
-
-
-def _lone_return(whole: Bytes) -> int:
-    """Place of the first carriage return that no line feed follows."""
-    returns = np.flatnonzero(whole == _CR)
-    lone = returns[whole[np.minimum(returns + 1, len(whole) - 1)] != _LF]
-    return int(lone[0]) if len(lone) else len(whole)
 
 
 def _not_utf8(data: bytes) -> int:
@@ -242,16 +214,16 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
     bounds[2::2] = marks.structure
     bounds[2::2] += 1
     ends[:] = marks.structure
-    line_ends = ends[last]
+    line_ends = marks.ends
     if b"\r" in data:  # a record's last field ends before it
         ends[last] = line_ends - (marks.whole[line_ends - 1] == _CR) * (line_ends > 0)
-    begins = starts[np.concatenate((np.zeros(1, np.intp), last[:-1] + 1))]
+    begins = np.concatenate((np.zeros(1, np.int32), line_ends[:-1] + 1))
     filled = ends[last] > begins
-    if len(marks.quotes):
+    if marks.quoted:
         quoted = marks.whole[starts] == _QUOTE
         starts += quoted
         ends -= quoted
-    lines = np.searchsorted(marks.line_ends, begins)
+    lines = np.arange(len(begins)) + np.searchsorted(marks.inner, begins)
     counts = np.diff(last, prepend=-1)
     good = (counts == width) & filled
     return Grid(
@@ -260,7 +232,7 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
         lines=lines[good],
         width=width,
         end=len(data),
-        next_line=len(marks.line_ends),
+        next_line=len(line_ends) + len(marks.inner),
         broken=[
             Broken(int(lines[at]), "wrong number of fields", _text(data, begins[at], line_ends[at]))
             for at in np.flatnonzero((counts != width) & filled)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from functions.grid import Bytes, Places
+from functions.bits import Bytes, Places
 
 Seconds = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

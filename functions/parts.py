@@ -23,9 +23,9 @@ from catalog.contract import Bounds, Column
 from catalog.names import SplitKey
 from catalog.records import Part
 from functions import arrays
+from functions.bits import Bytes, Places
 from functions.columns import RunRefused
 from functions.cut import Cut
-from functions.grid import Bytes, Places
 from functions.row_groups import RowGroups
 from functions.uploads import Upload
 

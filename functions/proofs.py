@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from catalog.contract import Column, Contract
 from catalog.runs import Run
-from functions.grid import Bytes, Places
+from functions.bits import Bytes, Places
 from functions.instants import Mask, instants
 from functions.rows import ColumnCheck, time_limits
 

@@ -29,8 +29,7 @@ class Supply:
         """
         self._fill(self._size)
         whole = self._taken()
-        block = whole[: self._size]
-        end = _records_end(block)
+        end = _records_end(whole, min(self._size, len(whole)))
         self.give_back(whole[end:])
         return whole[:end]
 
@@ -61,24 +60,24 @@ class Supply:
         return whole
 
 
-def _records_end(block: bytes) -> int:
-    """Where the last whole record of a block ends; 0 where none does."""
-    before = _quotes(block)
-    end = len(block)
-    while (line_end := block.rfind(_LF, 0, end)) >= 0:
-        before -= block.count(b'"', line_end + 1, end)
+def _records_end(data: bytes, size: int) -> int:
+    """Where the last whole record of the first `size` bytes ends; 0 where none does."""
+    before = _quotes(data, size)
+    end = size
+    while (line_end := data.rfind(_LF, 0, end)) >= 0:
+        before -= data.count(b'"', line_end + 1, end)
         if before % 2 == 0:
             return line_end + 1
         end = line_end
     return 0
 
 
-def _quotes(block: bytes) -> int:
-    """How many quotes there are; `bytes.count` takes ten times as long for so many."""
-    whole = np.frombuffer(block, np.uint8)
+def _quotes(data: bytes, size: int) -> int:
+    """How many quotes the first `size` bytes have; `bytes.count` takes ten times as long for so many."""
+    whole = np.frombuffer(data, np.uint8, size)
     found = np.empty(_TILE, np.bool_)
     count = 0
-    for start in range(0, len(whole), _TILE):
+    for start in range(0, size, _TILE):
         tile = whole[start : start + _TILE]
         np.equal(tile, _QUOTE, out=found[: len(tile)])
         count += int(np.count_nonzero(found[: len(tile)]))
