@@ -20,6 +20,7 @@ Words = npt.NDArray[np.uint64]
 _TILE = 1 << 18
 """So many bytes are looked at in one go: what is found of them stays in the processor's cache, and
 its memory is used again."""
+_ONE, _LAST = np.uint64(1), np.uint64(63)
 
 
 def words(whole: Bytes, marks: Sequence[int]) -> list[Words]:
@@ -50,16 +51,16 @@ def inside(quotes: Words) -> Words:
 
 def later(words: Words) -> Words:
     """Bits moved to the byte after; the first is set."""
-    found: Words = words << 1
-    found[1:] |= words[:-1] >> 63
-    found[0] |= np.uint64(1)
+    found = words << _ONE
+    found[1:] |= words[:-1] >> _LAST
+    found[0] |= _ONE
     return found
 
 
 def earlier(words: Words) -> Words:
     """Bits moved to the byte before."""
-    found: Words = words >> 1
-    found[:-1] |= words[1:] << 63
+    found = words >> _ONE
+    found[:-1] |= words[1:] << _LAST
     return found
 
 
