@@ -35,7 +35,7 @@ MOST_SLOTS = 1_000
 _WAITING_BYTES = 44 << 20
 _KEPT_SHARE = 4
 """When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
-_GROUP_BYTES = 6 << 20
+_GROUP_BYTES = 2 << 20
 """A row group is in memory three times while it is written."""
 _OWNED_BATCHES = 8
 """So many batches of a slot become one: each costs memory of its own."""
