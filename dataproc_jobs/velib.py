@@ -59,7 +59,7 @@ SUMMED = (
 )  # fmt: skip
 """Columns of `velib_station_hours` that add up over stations."""
 
-FACTS = ("name", "neighbourhood", "capacity", "lat", "lon")
+FACTS = ("name", "neighbourhood", "area_is_told", "capacity", "lat", "lon")
 """What a station is, as far as it is published."""
 
 PLACE_DIGITS = 4
@@ -167,22 +167,29 @@ def station_changes(seen: DataFrame) -> DataFrame:
     A station that the hour before does not show has a row: nothing says here what it was before.
     """
     newest = F.struct(F.col("fetched_at"), F.col("duedate"))
-    facts = F.struct(
-        *(F.col(name) for name in FACTS[:3]),
-        *(F.round(name, PLACE_DIGITS).alias(name) for name in FACTS[3:]),
-    )
+    told = seen.withColumns(
+        {
+            "area_is_told": F.col("area").isNotNull(),
+            "lat": F.round("lat", PLACE_DIGITS),
+            "lon": F.round("lon", PLACE_DIGITS),
+        }
+    ).withColumn("facts", F.struct(*FACTS))
     own = F.when(~F.col("context"), newest)
-    by_hour = seen.groupBy("slot", "slot_start", "stationcode").agg(
-        F.max_by(facts, own).alias("facts"),
-        F.max_by(facts, F.when(F.col("context"), newest)).alias("facts_before"),
-        F.min(F.when(~F.col("context"), F.col("fetched_at"))).alias("seen_at"),
-        batch.count_where(~F.col("context")).alias("observations"),
+    by_hour = told.groupBy("slot", "slot_start", "stationcode").agg(
+        F.max_by("facts", own).alias("facts"),
+        F.max_by("facts", F.when(F.col("context"), newest)).alias("facts_before"),
+        F.collect_list(F.when(~F.col("context"), F.struct("fetched_at", "facts"))).alias("rows"),
     )
     changed = by_hour.where(
-        (F.col("observations") > 0) & ~F.col("facts").eqNullSafe(F.col("facts_before"))
+        (F.size("rows") > 0) & ~F.col("facts").eqNullSafe(F.col("facts_before"))
     )
-    return changed.select("slot", "slot_start", "stationcode", "seen_at", "facts.*").repartition(
-        "slot"
+    # An hour may begin with the facts before: the change is no older than the first row that tells it.
+    so = F.filter("rows", lambda row: row["facts"].eqNullSafe(F.col("facts")))
+    seen_at = F.array_min(F.transform(so, lambda row: row["fetched_at"]))
+    return (
+        changed.withColumn("seen_at", seen_at)
+        .select("slot", "slot_start", "stationcode", "seen_at", "facts.*")
+        .repartition("slot")
     )
 
 

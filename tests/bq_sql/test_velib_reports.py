@@ -47,8 +47,11 @@ CHANGES = (
     change(MARCH, "19043", "Pantin"),
     change(TWO, "9020", NINE, capacity=20),
     change(TWO, "16107", SIXTEEN),
-    change(TWO, "19043", "not known", name=None, capacity=None, lat=None, lon=None),
+    change(
+        TWO, "19043", "not known", name=None, capacity=None, lat=None, lon=None, area_is_told=False
+    ),
     change(TWO, "13118_relais", THIRTEEN),
+    change(THREE, "19043", "Paris 19", area_is_told=False),
     change(THREE, "9020", NINE),
     change(FIVE, "9020", NINE, name="Place neuve"),
 )
@@ -124,7 +127,7 @@ def test_the_history_of_the_stations(reports: dict[str, list[Row]]) -> None:
     assert found == [
         ("13118_relais", "06-05T02", 30, "Place 13118_relais", None, True, 1),
         ("16107", "06-05T02", 30, "Place 16107", None, True, 1),
-        ("19043", "03-01T10", 30, "Place 19043", None, True, 2),
+        ("19043", "03-01T10", 30, "Place 19043", None, True, 3),
         ("7001", "03-01T10", 30, "Place 7001", None, True, 1),
         ("9020", "03-01T10", 20, "Place 9020", "06-05T03", False, 2),
         ("9020", "06-05T03", 30, "Place 9020", "06-05T05", False, 1),

@@ -118,6 +118,7 @@ def change(hour: str, station: str, neighbourhood: str, **facts: Any) -> Row:
         "capacity": 30,
         "lat": 48.85,
         "lon": 2.35,
+        "area_is_told": True,
     } | facts
 
 

@@ -310,6 +310,44 @@ def test_areas_add_up_and_changes_are_told_once(tmp_path: Path, spark: SparkSess
     assert (changes["9002"]["capacity"], changes["1001"]["neighbourhood"]) == (31, "Pantin")
 
 
+def test_a_change_is_no_older_than_the_fetch_that_tells_it(
+    tmp_path: Path, spark: SparkSession
+) -> None:
+    """Two stations are the old ones at :03; one is the old one again, one is told without an area."""
+
+    def shown(station: str, at: str, capacity: int, area: str | None = "Pantin") -> Row:
+        return {
+            "stationcode": station, "duedate": f"2025-06-05T{at}:00+00:00", "name": "Place",
+            "mechanical": "4", "ebike": "2", "numdocksavailable": "9", "capacity": str(capacity),
+        } | ({"area": area} if area else {})  # fmt: skip
+
+    zone, dataset = Zone(tmp_path), "velib_stations"
+    codes = ("9001", "9002", "19043")
+    fetches = {
+        "20250605T015300Z": [shown(code, "01:52", 30) for code in codes],
+        "20250605T020300Z": [shown("9001", "02:02", 30), shown("9002", "02:02", 31)],
+        "20250605T021300Z": [shown("9001", "02:12", 31), shown("9002", "02:12", 30)],
+        "20250605T022300Z": [shown("9001", "02:22", 31), shown("19043", "02:22", 30, None)],
+    }
+    before, *parts = [
+        zone.part(dataset, SLOT_BEFORE if run < "20250605T02" else SLOT, run, rows)
+        for run, rows in fetches.items()
+    ]
+    zone.slot(dataset, SLOT, parts, 6, context=(before,))
+    zone.run(velib.transform)
+    found = {
+        row["stationcode"]: (
+            f"{row['seen_at'].astimezone(UTC):%H:%M}", row["capacity"], row["neighbourhood"],
+            row["area_is_told"],
+        )
+        for row in zone.table("velib_station_changes", SLOT)
+    }  # fmt: skip
+    assert found == {
+        "9001": ("02:13", 31, "Pantin", True),
+        "19043": ("02:23", 30, "Paris 19", False),
+    }
+
+
 SAMPLES = Path(__file__).parents[1] / "data" / "velib"
 OUTSIDE_BY_AREA = {"19043", "12041", "14116", "13121", "14023"}
 """Codes that begin as those of an arrondissement, of stations that both eras place in a suburb."""

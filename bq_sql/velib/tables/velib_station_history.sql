@@ -1,13 +1,17 @@
 -- Grain: one row per station and period in which it was published as the same (SCD2).
 -- Key: stationcode, valid_from. Only a fact that is published otherwise ends a period: a station that
--- a fetch does not show, or a source that lacks a column, changes nothing.
+-- a fetch does not show, or a source that lacks a column, changes nothing. Where a source told an area,
+-- one that tells none says nothing of the neighbourhood: the code's prefix is not asked against it.
 WITH told AS (
   SELECT
     stationcode,
     slot_start,
     seen_at,
     LAST_VALUE(name IGNORE NULLS) OVER of_station AS name,
-    LAST_VALUE(NULLIF(neighbourhood, 'not known') IGNORE NULLS) OVER of_station AS neighbourhood,
+    COALESCE(
+      LAST_VALUE(IF(area_is_told, neighbourhood, NULL) IGNORE NULLS) OVER of_station,
+      LAST_VALUE(NULLIF(neighbourhood, 'not known') IGNORE NULLS) OVER of_station
+    ) AS neighbourhood,
     LAST_VALUE(capacity IGNORE NULLS) OVER of_station AS capacity,
     LAST_VALUE(lat IGNORE NULLS) OVER of_station AS lat,
     LAST_VALUE(lon IGNORE NULLS) OVER of_station AS lon
