@@ -69,10 +69,12 @@ EVENTS = (
     *(accepted(f"20250605T02{minute}00Z") for minute in ("09", "19", "29", "39", "49", "59")),
     *(accepted(f"20250605T03{minute}00Z") for minute in ("09", "19", "39")),
     accepted("20250605T034900Z", "refused", "stationcode", "Dernière"),
+    accepted("20250605T035900Z", "accepted", "stationCode", layout="GBFS"),
     accepted("20250605T045900Z", "refused", "stationcode", "pogo", unknown="pogo"),
     accepted("20250605T050900Z", "accepted", "stationcode"),
     accepted("20250605T050900Z", "accepted", "stationcode") | {"event_id": "told twice"},
-    accepted("20250605T051900Z") | {"dataset": "another"},
+    accepted("20250605T051900Z", "accepted", "other") | {"dataset": "another"},
+    accepted("20250605T052900Z", "accepted", "stationcode", "pogo"),
 )
 
 
@@ -308,17 +310,20 @@ def test_v2_v6_what_is_odd_is_counted(reports: dict[str, list[Row]]) -> None:
 
 
 def test_v3_columns_that_came_and_went(reports: dict[str, list[Row]]) -> None:
+    """One comes back, and a fetch of the other source takes none away."""
     found = {
-        row["column_name"]: (
-            f"{row['first_fetched_at']:%H%M}", f"{row['last_fetched_at']:%H%M}",
-            row["is_in_newest"], row["fetches"], row["fetches_unknown"],
+        (row["layout"], row["column_name"], f"{row['first_fetched_at']:%H%M}"): (
+            f"{row['last_fetched_at']:%H%M}", row["gone_at"] and f"{row['gone_at']:%H%M}",
+            row["is_in_newest"], row["fetches"], row["fetches_unknown"], row["sample_size"],
         )
         for row in reports["velib_drift"]
     }  # fmt: skip
     assert found == {
-        "stationcode": ("0349", "0509", True, 3, 0),
-        "Dernière": ("0349", "0349", False, 1, 0),
-        "pogo": ("0459", "0459", False, 1, 1),
+        ("export v2.1", "stationcode", "0349"): ("0529", None, True, 4, 0, 5),
+        ("export v2.1", "Dernière", "0349"): ("0349", "0459", False, 1, 0, 1),
+        ("export v2.1", "pogo", "0459"): ("0459", "0509", False, 1, 1, 1),
+        ("export v2.1", "pogo", "0529"): ("0529", None, True, 1, 0, 1),
+        ("GBFS", "stationCode", "0359"): ("0359", None, True, 1, 0, 1),
     }
 
 

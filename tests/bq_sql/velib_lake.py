@@ -122,9 +122,19 @@ def change(hour: str, station: str, neighbourhood: str, **facts: Any) -> Row:
     } | facts
 
 
-def accepted(run: str, outcome: str = "accepted", *header: str, unknown: str = "") -> Row:
-    """An event of a split, with the header of its one file."""
-    file = {"header": header, "unknown": {unknown: 'as "stationcode": 1'} if unknown else {}}
+def accepted(
+    run: str,
+    outcome: str = "accepted",
+    *header: str,
+    unknown: str = "",
+    layout: str = "export v2.1",
+) -> Row:
+    """An event of a split, with layout and header of its one file."""
+    file = {
+        "shape": layout,
+        "header": header,
+        "unknown": {unknown: 'as "stationcode": 1'} if unknown else {},
+    }
     return {
         "event_id": f"{run} {outcome}",
         "at": datetime.strptime(run, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).isoformat(),
