@@ -26,12 +26,18 @@ V1 = SAMPLES / "2020-06-24_hosuaby_v1_records.json"
 INFORMATION = SAMPLES / "gbfs_2024-11-19_banacchini_station_information.json"
 STATUS = SAMPLES / "gbfs_2024-11-19_banacchini_station_status.json"
 LABELS = SAMPLES / "2025-04-01_IF36_disponibilite.csv"
-HOURLY, BACK = (SAMPLES / f"velib_20250605_{clock}.csv" for clock in ("020356", "021045"))
+HOURLY = {
+    "00:49": "004808", "02:09": "020356", "02:19": "020358", "02:29": "021045", "02:39": "021051",
+    "03:09": "021051", "04:09": "040002", "05:09": "050003",
+}  # fmt: skip
+"""Time of a fetch on 5 June 2025 → the file's clock; that of 03:00:03 has the bytes of 02:10:51."""
 EXAMPLE = SAMPLES / "v21_records_example_2026.json"
 PAGE = b"<!DOCTYPE html><html><title>Attention Required!</title></html>"
 SQL = """
 SELECT slot_start, COUNT(*) AS rows_out, COUNT(lat) AS places, SUM(mechanical + ebike) AS kinds,
-  SUM(numbikesavailable) AS bikes, MIN(lat) AS south, MAX(lon) AS east, COUNTIF(is_installed) AS installed
+  SUM(numbikesavailable) AS bikes, SUM(ebike) AS ebikes, SUM(numdocksavailable) AS docks, COUNTIF(is_stale) AS stale,
+  COUNTIF(is_closed) AS closed, COUNTIF(has_no_capacity) AS no_capacity, COUNTIF(counts_disagree) AS disagree,
+  MIN(lat) AS south, MAX(lon) AS east, COUNTIF(is_installed) AS installed
 FROM lake.velib_observations WHERE slot_start >= '2012-01-01' GROUP BY 1
 """
 CODES = "SELECT stationcode FROM lake.velib_observations WHERE slot_start = '2025-04-01 15:00:00+00' AND stationcode LIKE '13118%' ORDER BY 1"
@@ -80,8 +86,10 @@ def served(folder: Path) -> list[Served]:
         ("2025-04-01T16:09", (body("hundred.csv", b"".join(lines[:101])),)),
         ("2025-04-01T16:19", (body("half.csv", b"".join(lines[:736])),)),
         ("2025-04-01T16:29", (body("misplaced.csv", misplaced()),)),
-        ("2025-06-05T02:09", (HOURLY,)),
-        ("2025-06-05T02:19", (BACK,)),
+        *(
+            (f"2025-06-05T{clock}", (SAMPLES / f"velib_20250605_{name}.csv",))
+            for clock, name in HOURLY.items()
+        ),
         ("2026-04-02T07:39", (EXAMPLE,)),
         ("2026-04-02T07:49", (EXAMPLE,)),
         ("2026-04-02T07:59", (body("page.json", PAGE),)),
@@ -127,14 +135,15 @@ def test_every_run_is_taken_whole_or_refused_with_a_reason(document: dict[str, A
         2: ("accepted", (1485, 1479, APART, 0)),
         3: ("accepted", (1471, 1471, {}, 0)),
         6: ("accepted", (1471, 1471, {}, 0)),
-        7: ("accepted", (2000, 1075, {}, 925)),
-        8: ("accepted", (2000, 1075, {}, 925)),
-        9: ("accepted", (4, 2, {}, 2)),
-        10: ("accepted", (4, 2, {}, 2)),
+        7: ("accepted", (1000, 1000, {}, 0)),
+        **{at: ("accepted", (4000, 3040, {}, 960)) for at in (8, 9, 10, 11)},
+        **{at: ("accepted", (1000, 1000, {}, 0)) for at in (12, 13, 14)},
+        15: ("accepted", (4, 2, {}, 2)),
+        16: ("accepted", (4, 2, {}, 2)),
     }
     said = {
-        4: "100 rows after 1471", 5: "735 rows after 1471", 11: "an HTML page",
-        12: "an object without records (error_code: ODSQLError; message: no)",
+        4: "100 rows after 1471", 5: "735 rows after 1471", 17: "an HTML page",
+        18: "an object without records (error_code: ODSQLError; message: no)",
     }  # fmt: skip
     assert refused.keys() == said.keys()
     assert [text for at, text in said.items() if text not in refused[at]] == []
@@ -156,8 +165,9 @@ def test_the_lake_has_every_type_as_it_was_meant(document: dict[str, Any]) -> No
     placed = {slot: (each["rows_out"], each["places"]) for slot, each in found.items()}
     assert placed == {
         "2020-06-24 11": (1398, 1398), "2024-11-19 08": (1485, 1485), "2024-11-19 09": (1479, 1479),
-        "2025-04-01 15": (1471, 1471), "2025-04-01 16": (1471, 1470), "2025-06-05 02": (1075, 0),
-        "2026-04-02 07": (2, 2),
+        "2025-04-01 15": (1471, 1471), "2025-04-01 16": (1471, 1470), "2025-06-05 00": (1000, 0),
+        "2025-06-05 02": (3040, 0), "2025-06-05 03": (1000, 0), "2025-06-05 04": (1000, 0),
+        "2025-06-05 05": (1000, 0), "2026-04-02 07": (2, 2),
     }  # fmt: skip
     assert all(
         each["south"] > 48.7 and each["east"] < 2.6 for each in found.values() if each["places"]
@@ -167,6 +177,24 @@ def test_the_lake_has_every_type_as_it_was_meant(document: dict[str, Any]) -> No
     assert document["queries"][1]["rows"] == [["13118"], ["13118_relais"]]
 
 
+BY_HAND = {
+    # reckoned from the files without the pipeline: bikes, electric ones, free docks; stale, closed,
+    # without capacity, bikes and docks that are not the capacity
+    "2020-06-24 11": (14880, 5068, 28352, 39, 26, 21, 258),
+    "2024-11-19 08": (15626, 5319, 29291, 42, 27, 12, 769),
+    "2025-04-01 15": (14179, 4508, 30539, 26, 13, 1367, 1456),
+    "2025-06-05 00": (11502, 4023, 19417, 14, 0, 0, 0),
+}
+
+
+def test_v6_sums_and_flags_are_those_of_the_files(document: dict[str, Any]) -> None:
+    columns, rows = (document["queries"][0][name] for name in ("columns", "rows"))
+    names = ("bikes", "ebikes", "docks", "stale", "closed", "no_capacity", "disagree")
+    found = {str(row[0])[:13]: dict(zip(columns, row, strict=True)) for row in rows}
+    told = {slot: tuple(each[name] for name in names) for slot, each in found.items()}
+    assert {slot: told[slot] for slot in BY_HAND} == BY_HAND
+
+
 def test_counts_that_differ_under_one_key_are_revised(document: dict[str, Any]) -> None:
     told = dict(document["queries"][2]["rows"])
-    assert {slot: n for slot, n in told.items() if n} == {"2025-06-05T02": 191}
+    assert {slot: n for slot, n in told.items() if n} == {"2025-06-05T02": 193}
