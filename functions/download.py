@@ -121,12 +121,7 @@ def _goes_on(request: Ingest) -> bool:
 
 def _run(request: Ingest, contract: Contract, message: Message) -> Run:
     """The run that a request names, else that of the schedule's tick; of slices the first."""
-    named = request.run or request.slot
-    if named and not contract.refetchable:
-        raise Permanent(
-            f"{contract.dataset} {named}: a {contract.kind} cannot be fetched again, its publisher "
-            "shows the present only; ask without run and slot"
-        )
+    _require_present(request.run or request.slot, contract, message)
     try:
         found = Run(request.run) if request.run else None
         slot = request.slot or (found.asked if found else None)
@@ -145,6 +140,22 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
             "later one would count as older; ask for a time that has passed, or for none"
         )
     return _of_slot(contract, _time(found, slot, contract, message), slot)
+
+
+def _require_present(named: str | None, contract: Contract, message: Message) -> None:
+    """Raise Permanent where a request would have a publisher's present count as its past."""
+    if named and not contract.refetchable:
+        raise Permanent(
+            f"{contract.dataset} {named}: a {contract.kind} cannot be fetched again, its publisher "
+            "shows the present only; ask without run and slot"
+        )
+    if contract.kind is Kind.SNAPSHOT and message.attributes.get("kind") != contract.kind:
+        raise Permanent(
+            f"{contract.dataset}: the message lacks the attribute kind={contract.kind}, so it would "
+            "be kept for days, and what is fetched late would count as shown at its tick; run the "
+            f"data set's schedule, or publish with --attribute=kind={contract.kind}, which is "
+            "dropped after ten minutes"
+        )
 
 
 def _time(found: Run | None, slot: str | None, contract: Contract, message: Message) -> datetime:

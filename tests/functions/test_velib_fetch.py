@@ -26,6 +26,8 @@ INDEX = CONTRACT.source.fetch[1].index or ""
 FEEDS = "https://velib-metropole-opendata.smovengo.cloud/gbfs/2"
 TICK, HOUR = timedelta(minutes=10), timedelta(hours=1)
 Records = list[dict[str, Any]]
+TICKED = {"kind": "snapshot"}
+"""What the schedule's message says, and the subscription that drops late ones looks for."""
 
 
 def stations(newest: datetime) -> Records:
@@ -94,7 +96,7 @@ def serve(servers: Publishers, newest: datetime, first: Answer | None = None) ->
 def fetched(desk: Desk, at: datetime = NOW, **body: str) -> tuple[Event, Claim]:
     """Fetch the tick of a time; its event and claim."""
     data = json.dumps({"dataset": CONTRACT.dataset, **body}).encode()
-    message = Message(data=data, attributes={}, published=at, id=at.isoformat())
+    message = Message(data=data, attributes=TICKED, published=at, id=at.isoformat())
     [told] = download.run(message, desk.clients, desk.settings)
     assert told.run is not None
     name = names.claim(CONTRACT.dataset, Run(told.run))
@@ -294,4 +296,13 @@ def test_a_pair_that_does_not_belong_together_is_refused_and_the_next_fetch_goes
 def test_a_past_snapshot_cannot_be_asked_for(desk: Desk, body: dict[str, str]) -> None:
     with pytest.raises(Permanent, match="a snapshot cannot be fetched again, its publisher"):
         fetched(desk, **body)
+    assert desk.names("raw") == []
+
+
+def test_a_message_that_nothing_would_drop_when_it_is_late_is_refused(desk: Desk) -> None:
+    """Without the attribute it goes through the subscription that keeps it for seven days."""
+    data = json.dumps({"dataset": CONTRACT.dataset}).encode()
+    message = Message(data=data, attributes={"dataset": CONTRACT.dataset}, published=NOW, id="x")
+    with pytest.raises(Permanent, match="publish with --attribute=kind=snapshot"):
+        list(download.run(message, desk.clients, desk.settings))
     assert desk.names("raw") == []

@@ -22,6 +22,7 @@ CONTRACT = load_all()["velib_stations"]
 V1 = REPOSITORY / "tests" / "data" / "velib" / "2020-06-24_hosuaby_v1_records.json"
 FIRST = datetime(2020, 6, 24, 11, 29, tzinfo=UTC)
 INTERVAL = timedelta(minutes=10)
+ASKED = json.dumps({"dataset": CONTRACT.dataset}).encode()
 NOW = """
 SELECT COUNT(*) AS stations, COUNT(DISTINCT stationcode) AS codes, SUM(mechanical) AS mechanical,
   MIN(fetched_at) AS fetched_at, MAX(fetched_at) AS last, MIN(run) AS run, MIN(origin) AS origin,
@@ -90,6 +91,34 @@ def test_a_refused_fetch_leaves_what_is_shown(cloud: LocalCloud) -> None:
     assert tick(cloud, FIRST + 2 * INTERVAL, page) == before
     (claim,) = cloud.bucket("raw").list_blobs(prefix=f"runs/{CONTRACT.dataset}/20200624T1149")
     assert claim.metadata == {"outcome": "refused"}
+
+
+def test_a_tick_that_comes_eleven_minutes_late_fetches_nothing(cloud: LocalCloud) -> None:
+    """Both sources are down at the tick; when its message comes again, their state is a later one."""
+    before, late = shown(cloud), FIRST + 3 * INTERVAL
+    down, index = Answer(b"", status=503), CONTRACT.source.fetch[1].index or ""
+    for url in (CONTRACT.source.fetch[0].urls[0], index):
+        cloud.publishers.serve(url, down)
+    cloud.clock.advance_to(late)
+    cloud.pubsub.publish("ingest", ASKED, {"dataset": CONTRACT.dataset, "kind": "snapshot"})
+    with pytest.raises(TimeoutError):
+        cloud.settle(3)
+    assert told_of_ticks(cloud)[-1] == "retried"
+    cloud.publishers.serve(CONTRACT.source.fetch[0].urls[0], Answer(V1.read_bytes()))
+    cloud.clock.advance_to(late + timedelta(minutes=11))
+    cloud.settle()
+    assert told_of_ticks(cloud)[-1] == "expired"
+    assert (
+        list(cloud.bucket("raw").list_blobs(prefix=f"runs/{CONTRACT.dataset}/20200624T1159")) == []
+    )
+    assert shown(cloud) == before
+    again = tick(cloud, late + 2 * INTERVAL, V1.read_bytes())
+    assert again["fetched_at"] == late + 2 * INTERVAL
+
+
+def told_of_ticks(cloud: LocalCloud) -> list[str]:
+    """How each delivery of a snapshot's tick ended."""
+    return [d.outcome for d in cloud.pubsub.deliveries() if d.subscription == "download-snapshot"]
 
 
 def test_nothing_was_refused_and_every_grant_was_needed(cloud: LocalCloud) -> None:
