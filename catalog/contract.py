@@ -286,6 +286,8 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Names of columns that are known and not wanted."""
     require_one: tuple[tuple[str, ...], ...] = ()
     """Groups of columns of which a header must have at least one."""
+    revised_by: tuple[str, ...] = ()
+    """Columns that make a row of a known key a revised one; all of them where none is named."""
     places: tuple[Place, ...] = ()
     """Pairs of columns that are latitude and longitude."""
     newest: Newest | None = None
@@ -366,6 +368,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
             columns=columns,
             key=self.key,
             hash=self.hash,
+            revised_by=self.revised_by,
         )
 
     def closed(self, slot: str, now: datetime) -> bool:
@@ -456,6 +459,7 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         for name in group or ("",)
         if name not in names
     ]
+    faults += [f"revised_by: {n!r} is not a column" for n in contract.revised_by if n not in names]
     if contract.dataset != path.stem:
         faults.append(f"dataset is {contract.dataset!r}: the file must bear its name")
     if sum(table.base for table in contract.tables) != 1:

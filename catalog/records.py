@@ -236,6 +236,8 @@ class JobContract(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[JobColumn, ...]
     key: tuple[str, ...]
     hash: str
+    revised_by: tuple[str, ...] = ()
+    """Columns that make a row of a known key a revised one; all of them where none is named."""
 
 
 class Manifest(Record, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -231,7 +231,8 @@ class Work:
         contract = self.manifest["contracts"][dataset]
         frame = typed(self._read(dataset), contract)
         most = max(int(slot.get("rows_in", 0)) for slot in self._slots(dataset))
-        judged = deduplicated(frame, contract["key"], 1 + most // ROWS_PER_FILE)
+        revised_by = contract.get("revised_by", [])
+        judged = deduplicated(frame, contract["key"], 1 + most // ROWS_PER_FILE, revised_by)
         return judged.persist(StorageLevel.MEMORY_AND_DISK)
 
     def _read(self, dataset: str) -> DataFrame:
@@ -359,12 +360,14 @@ def typed(frame: DataFrame, contract: dict[str, Any]) -> DataFrame:
     )
 
 
-def deduplicated(frame: DataFrame, key: list[str], spread: int = 1) -> DataFrame:
+def deduplicated(
+    frame: DataFrame, key: list[str], spread: int = 1, revised_by: Sequence[str] = ()
+) -> DataFrame:
     """The typed rows with `_fate`: kept, duplicate, revised, or `rejected`.
 
     Of the rows with the same key in a slot the newest run's counts, of one run the first line's;
-    the others are duplicates, revised where a value differs from the row that counts. `spread` is
-    over how many tasks the rows of one slot go.
+    the others are duplicates, revised where a value differs from the row that counts (of
+    `revised_by`, where that names columns). `spread` is over how many tasks the rows of one slot go.
     """
     beside = ("slot", "slot_start", "row_slot", "context", "run", "line", "_reason", "_row")
     values = [name for name in frame.columns if name not in beside]
@@ -378,14 +381,20 @@ def deduplicated(frame: DataFrame, key: list[str], spread: int = 1) -> DataFrame
     fate = (
         F.when(F.col("_reason").isNotNull(), "rejected")
         .when(F.row_number().over(newest) == 1, "kept")
-        .when(F.first("_content").over(newest) == F.col("_content"), "duplicate")
+        .when(F.first("_told").over(newest) == F.col("_told"), "duplicate")
         .otherwise("revised")
     )
     return (
-        frame.withColumns({"_content": F.xxhash64(*values), "_spread": spread_by})
+        frame.withColumns(
+            {
+                "_content": F.xxhash64(*values),
+                "_told": F.xxhash64(*(revised_by or values)),
+                "_spread": spread_by,
+            }
+        )
         .repartition("slot", "row_slot", "_spread")
         .withColumn("_fate", fate)
-        .drop("_content", "_spread")
+        .drop("_content", "_told", "_spread")
     )
 
 

@@ -129,6 +129,10 @@ STATIONS = (DATASETS / "velib_stations.toml").read_text(encoding="utf-8")
         (("south = 48.4", "south = 50"), "the box of lat, lon is empty"),
         (("south = 48.4", "south = 2.9"), "lat and lon share values in their box"),
         (('"mechanical"]]', '"manual"]]'), "require_one: 'manual' is not a column"),
+        (
+            ('"mechanical", "ebike"]\nignored', '"manual"]\nignored'),
+            "revised_by: 'manual' is not a column",
+        ),
         (("rows_max = 20_000", "rows_max = 200_001"), "rows_max of 200000 at most"),
         (
             ('feeds = ["station_information", "station_status"]\n', ""),
