@@ -161,6 +161,10 @@ CASES: dict[str, tuple[list[Seen], dict[str, Any]]] = {
         [Seen(at(3), at(62), 6, 0, 4)],
         {"covered": 0, "bikes": 0, "empty": 0, "full": 0, "departures": 0, "min": None},
     ),
+    "a clock an hour behind": (
+        [Seen(at(3), at(-58), 6, 0, 4), Seen(at(13), at(-48), 9, 0, 1)],
+        {"covered": 0, "bikes": 0, "empty": 0, "full": 0, "departures": 0, "min": None},
+    ),
     "a clock an hour ahead, in the hour before too": (
         [Seen(at(-17), at(42), 6, 0, 4), Seen(at(-7), at(52), 9, 0, 1), Seen(at(3), at(62), 1, 0, 9)],
         {"covered": 0, "bikes": 0, "empty": 0, "full": 0, "departures": 0, "min": None},

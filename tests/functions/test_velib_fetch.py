@@ -222,10 +222,16 @@ def test_an_older_snapshot_than_the_last_is_a_snapshot_of_its_tick(
     assert [part.slot for part in record.parts] == ["2025-06-05T05"]
 
 
-def test_a_clock_an_hour_ahead_is_believed(desk: Desk, publishers: Publishers) -> None:
-    publishers.serve(EXPORT, export(stations(NOW + HOUR)))
+@pytest.mark.parametrize(
+    ("skew", "newest"), [(HOUR, "2025-06-05T05:17:00+00:00"), (-HOUR, "2025-06-05T03:17:00+00:00")]
+)
+def test_a_clock_an_hour_wrong_is_believed(
+    desk: Desk, publishers: Publishers, skew: timedelta, newest: str
+) -> None:
+    """Rows lie in the hour of their tick, whatever their clock says; one behind is old, not lost."""
+    publishers.serve(EXPORT, export(stations(NOW + skew)))
     claim, record = taken(desk)
-    assert (claim.source, claim.newest) == ("export", "2025-06-05T05:17:00+00:00")
+    assert (claim.source, claim.newest) == ("export", newest)
     assert [(part.slot, part.rows) for part in record.parts] == [("2025-06-05T04", 1398)]
     serve(publishers, NOW + TICK)
     assert taken(desk, NOW + TICK)[0].source == "export"
