@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -122,9 +123,24 @@ def unpublished(report: str) -> NotPublished:
     return NotPublished(f"{report} has no table yet")
 
 
-def called(dashboard: Dashboard, title: str) -> Dashboard:
-    """A page under another title."""
-    return replace(dashboard, page=msgspec.structs.replace(dashboard.page, title=title))
+def saying(dashboard: Dashboard, text: str) -> Dashboard:
+    """A page of which everything that readers read is one text."""
+    told = _saying(msgspec.to_builtins(dashboard.page), text)
+    return replace(dashboard, page=msgspec.convert(told, type(dashboard.page)))
+
+
+_WORDS = ("title", "intro", "label", "note")
+"""Keys of a page whose values are words; of `columns` and `caveats` all values are."""
+
+
+def _saying(node: Any, text: str) -> Any:
+    if isinstance(node, (list, tuple)):
+        return [_saying(each, text) for each in node]
+    if not isinstance(node, dict):
+        return node
+    words = dict.fromkeys(set(_WORDS) & set(node), text)
+    words |= {key: dict.fromkeys(node[key], text) for key in {"columns", "caveats"} & set(node)}
+    return {key: words.get(key, _saying(each, text)) for key, each in node.items()}
 
 
 def _kept(row: Row, asked: Asked) -> bool:
