@@ -330,7 +330,7 @@ class _Build:
             state = _unchosen(lacking)
             return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
         found = self.answers[of_figure(figure, self.choice)]
-        state = _state(found, bool(self.choice.by_filter))
+        state = self._state(figure, found)
         if state or isinstance(found, Failure):
             return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
         columns = {column.name: (column, at) for at, column in enumerate(found.columns)}
@@ -354,6 +354,11 @@ class _Build:
             anchor=anchor,
             origin=_origin(found),
         )
+
+    def _state(self, part: Figure | Chart | Listing, found: Table | Failure) -> str:
+        """Why a part has nothing to see; empty where it has."""
+        narrowed = bool(self.choice.of(part.filters))
+        return _state(found, narrowed, bool(self.source.shown[part.report].select))
 
     def _chart(self, chart: Chart) -> Rows:
         """A chart with its table."""
@@ -411,7 +416,7 @@ class _Build:
             ),
             rows=_cells(table, columns) if table else (),
             told=self._told(table) if table else "",
-            state=_state(found, bool(self.choice.by_filter)),
+            state=self._state(part, found),
             origin=_origin(found),
             report=part.report,
             csv=_download(question, "csv"),
@@ -469,8 +474,11 @@ def _unchosen(lacking: Filter) -> str:
     return f"Nothing is chosen: choose a {label} above."
 
 
-def _state(found: Table | Failure, narrowed: bool) -> str:
-    """Why there is nothing to see; empty where there is something."""
+def _state(found: Table | Failure, narrowed: bool, live: bool) -> str:
+    """Why there is nothing to see and since when; empty where there is something.
+
+    `narrowed` is whether the reader's choices are among what the rows were asked by.
+    """
     if isinstance(found, Failure):
         since = words.instant(found.since, "UTC")
         if found.published:
@@ -481,7 +489,14 @@ def _state(found: Table | Failure, narrowed: bool) -> str:
         return f"{found.report} has not been published yet (this server first looked at {since})."
     if found.rows:
         return ""
-    return "No rows for this choice." if narrowed else "This report has no rows."
+    if narrowed and found.data_as_of:
+        reach = words.instant(found.data_as_of, "UTC")
+        return f"No rows for this choice. {found.name} reaches to {reach}."
+    if found.stood is None:
+        return f"{found.name} has no rows."
+    stood = words.instant(found.stood, "UTC")
+    since = f"at {stood}, when it was asked" if live else f"since {stood}, when it last changed"
+    return f"{found.name} has no rows {since}."
 
 
 def _origin(found: Table | Failure) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -54,6 +54,8 @@ class Warehouse:
     """Report → how far its data reach, where that is not `as_of`."""
     placed: float = 1.0
     """Share of the rows that have a place."""
+    empty: Collection[str] = ()
+    """Reports that have no rows though others have."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
     """Report → what asking for it raises."""
     without_choices: Exception | None = None
@@ -75,15 +77,16 @@ class Warehouse:
             declared=asked.report.declared,
             columns=asked.columns,
             rows=tuple(tuple(row[c.name] for c in asked.columns) for row in rows[: asked.limit]),
-            data_as_of=self.reaches.get(asked.report.name, self.as_of),
+            data_as_of=self.reaches.get(asked.report.name, self.as_of) if self.rows_each else None,
             origin=self.origin,
             cursor="more" if len(rows) > asked.limit else "",
+            stood=self.as_of,
         )
 
     def _rows(self, report: Shown) -> list[Row]:
         draw = random.Random(report.name)
         rows = []
-        for number in range(self.rows_each):
+        for number in range(0 if report.name in self.empty else self.rows_each):
             row = {
                 column.name: self._value(report.name, column, number, draw)
                 for column in report.columns

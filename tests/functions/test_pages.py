@@ -149,12 +149,29 @@ def test_licence_and_attribution_stand_on_the_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_report_without_rows_says_so(name: str) -> None:
+def test_a_report_without_rows_says_so_and_since_when(name: str) -> None:
     html = page(name, Warehouse(rows_each=0))
     assert not html.blocks
-    assert "has no rows." in html.text
-    chosen = page(name, Warehouse(rows_each=0), ("day.from", "2024-05-01"))
-    assert "No rows for this choice." in chosen.text
+    asked = "at 2024-06-01 04:17 UTC, when it was asked."
+    changed = "since 2024-06-01 04:17 UTC, when it last changed."
+    told = {
+        f"{part.report} has no rows {asked if SHOWN[part.report].select else changed}"
+        for part in (*DASHBOARDS[name].page.charts, *DASHBOARDS[name].page.tables)
+        if not {"year", "stationcode"} & set(part.filters)
+    }
+    assert told
+    assert [text for text in told if text not in html.text] == []
+    assert "for this choice" not in html.text
+
+
+def test_a_choice_without_rows_says_how_far_there_are() -> None:
+    html = page("paris_wifi", None, ("day.from", "2031-01-01"))
+    told = "No rows for this choice. wifi_days reaches to 2024-06-01 04:17 UTC."
+    assert html.text.count("No rows for this choice.") == html.text.count(told) == 1
+    other = page(
+        "velib", Warehouse(empty={"velib_quality_days"}), ("neighbourhood", "neighbourhood 3")
+    )
+    assert "velib_quality_days has no rows since 2024-06-01 04:17 UTC" in other.text
 
 
 HOSTILE = (

@@ -21,6 +21,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from werkzeug.test import EnvironBuilder
 
 from functions.serve.answers import BYTES_BILLED
+from functions.serve.asked import asked
 from functions.serve.values import ORDERED
 from local_cloud.gate import Phase, Verdict
 from tests.functions.serve_site import AS_OF, COLUMNS, Row, Site
@@ -225,14 +226,14 @@ def test_sql_in_a_parameter_is_refused_or_a_value(site: Site, name: str, text: s
 def test_a_value_is_a_parameter_and_every_query_is_capped_and_labelled(site: Site) -> None:
     site.publish(ROWS)
     site.rows("place=x'y&n.from=7")
-    asked = site.told()
-    assert len(asked) == 2
-    for told in asked:
+    queries = site.told()
+    assert len(queries) == 2
+    for told in queries:
         assert told["maximumBytesBilled"] == str(BYTES_BILLED)
         assert told["labels"] == {"step": "serve", "report": "toy_days"}
         assert 0 < told["timeoutMs"] < 15_000
         assert "x'y" not in told["query"]
-    given_values = json.dumps(asked[1]["queryParameters"])
+    given_values = json.dumps(queries[1]["queryParameters"])
     assert "x'y" in given_values
     assert '"7"' in given_values
 
@@ -247,15 +248,16 @@ QUERIES = {
 @pytest.mark.parametrize("path", QUERIES)
 def test_every_form_of_rows_is_capped(site: Site, path: str) -> None:
     site.publish(ROWS)
-    site.now += timedelta(minutes=1)
+    site.now -= timedelta(hours=1)
     answer = site.get(path)
     assert answer.status_code == 200
-    asked = site.told()
+    queries = site.told()
     if onward := (answer.json or {}).get("next") if answer.is_json else None:
         assert site.http.get(onward).status_code == 200
-        asked += site.told()
-    assert len(asked) == QUERIES[path] + bool(onward)
-    assert {told.get("maximumBytesBilled") for told in asked} == {str(BYTES_BILLED)}
+        queries += site.told()
+    site.now += timedelta(hours=1)
+    assert len(queries) == QUERIES[path] + bool(onward)
+    assert {told.get("maximumBytesBilled") for told in queries} == {str(BYTES_BILLED)}
 
 
 def pages(site: Site, question: str, limit: int) -> list[dict[str, Any]]:
@@ -472,6 +474,15 @@ def test_a_report_without_rows_is_an_empty_page(site: Site) -> None:
     assert "nothing yet" in site.rows("format=html").get_data(as_text=True)
 
 
+def test_a_table_tells_since_when_it_stands(site: Site) -> None:
+    site.publish(())
+    answers = site.app.answers
+    modified = site.servers.warehouse.get_table("reports.toy_days").modified
+    assert answers.table(asked(answers.shown["toy_days"], [])).stood == modified
+    minute = site.now.replace(second=0, microsecond=0)
+    assert answers.table(asked(answers.shown["toy_loads"], [])).stood == minute
+
+
 def test_a_warehouse_that_does_not_answer_is_told_without_its_words(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -523,10 +534,10 @@ def test_no_host_of_the_asker_s_own_comes_back(site: Site, headers: dict[str, st
         assert "evil" not in str(answer.headers)
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-10", "bytes=-1", "bytes=9-1,5-", "bytes=99999999999-"])
-def test_a_range_is_passed_by(site: Site, asked: str) -> None:
+@pytest.mark.parametrize("span", ["bytes=0-10", "bytes=-1", "bytes=9-1,5-", "bytes=99999999999-"])
+def test_a_range_is_passed_by(site: Site, span: str) -> None:
     whole = site.rows("format=csv")
-    part = site.get("toy_days/rows?format=csv", Range=asked, If_Range='"x"')
+    part = site.get("toy_days/rows?format=csv", Range=span, If_Range='"x"')
     assert (part.status_code, part.data) == (200, whole.data)
     assert part.headers["Accept-Ranges"] == "none"
 
