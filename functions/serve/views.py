@@ -83,6 +83,8 @@ class FigureView:
     anchor: str = ""
     state: str = ""
     origin: str = ""
+    unmoved: str = ""
+    """Which of the reader's choices it does not follow."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Rows:
     ndjson: str
     drawing: Mapping[str, Any] | None = None
     """None for a table alone, and for a map of rows of which none has a place."""
+    unmoved: str = ""
+    """Which of the reader's choices it does not follow; empty where it follows or shows all."""
 
     @property
     def shown_rows(self) -> str:
@@ -174,9 +178,9 @@ def page_view(
     choice = chosen(page, parameters)
     offered = source.answers(of_filter(each) for each in page.filters if each.kind == "choice")
     filters = tuple(_filter(each, choice, offered) for each in page.filters)
-    choice = _completed(choice, filters)
+    made, choice = choice, _completed(choice, filters)
     answers = source.answers(_questions(page, choice))
-    build = _Build(dashboard, source, contracts, choice, answers)
+    build = _Build(dashboard, source, contracts, made, choice, answers)
     tables = [found for found in answers.values() if isinstance(found, Table)]
     asked = (*offered.values(), *answers.values())
     failures = [found for found in asked if isinstance(found, Failure)]
@@ -269,6 +273,8 @@ class _Build:
     dashboard: Dashboard
     source: Source
     contracts: Mapping[str, Contract]
+    made: Chosen
+    """What the reader chose; `choice` also has what stands for a choice that was not made."""
     choice: Chosen
     answers: Answers
 
@@ -353,6 +359,7 @@ class _Build:
             caveats=tuple(caveats),
             anchor=anchor,
             origin=_origin(found),
+            unmoved=_unmoved(figure, self.dashboard.page, self.made),
         )
 
     def _state(self, part: Figure | Chart | Listing, found: Table | Failure) -> str:
@@ -421,6 +428,7 @@ class _Build:
             report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
+            unmoved=_unmoved(part, self.dashboard.page, self.made),
         )
 
     def _told(self, table: Table) -> str:
@@ -464,6 +472,20 @@ def _before(
         now, then = (float(str(each)) for each in pair)
         way = "up from " if now > then else "down from " if now < then else "as before: "
     return f"{way}{words.with_unit(before, column[0])} in {words.value(earlier[0][at[1]], at[0])}"
+
+
+def _unmoved(part: Figure | Chart | Listing, page: Page, made: Chosen) -> str:
+    """Which choices a part does not follow: one would take its rows for the chosen ones.
+
+    A part that shows the column says by itself which rows it has.
+    """
+    shown = (part.at,) if isinstance(part, Figure) else tuple(part.columns)
+    labels = [
+        each.label.lower()
+        for each in page.filters
+        if made.of((each.column,)) and each.column not in (*part.filters, *shown)
+    ]
+    return f"Does not follow the choice of {', '.join(labels)}." if labels else ""
 
 
 def _unchosen(lacking: Filter) -> str:

@@ -294,6 +294,25 @@ def test_a_choice_narrows_what_follows_it_and_its_downloads() -> None:
     assert [a["value"] for a in html.of("option") if "selected" in a] == ["neighbourhood 3"]
 
 
+def test_what_does_not_follow_a_choice_says_so() -> None:
+    assert "Does not follow" not in page("velib").text
+    parts = DASHBOARDS["velib"].page
+    one = page("velib", None, ("neighbourhood", "neighbourhood 3")).text
+    others = [
+        part
+        for part in (*parts.figures, *parts.charts, *parts.tables)
+        if "neighbourhood" not in part.filters and not getattr(part, "needs", "")
+    ]
+    assert one.count("Does not follow the choice of neighbourhood.") == len(others)
+    both = page(
+        "velib", None, ("neighbourhood", "neighbourhood 3"), ("day.from", "2024-05-01")
+    ).text
+    told = "Does not follow the choice of neighbourhood, period of the daily figures."
+    assert told in both
+    years = page("paris_wifi", None, ("year", "2023")).text
+    assert years.count("Does not follow the choice of year.") == 2, "by day, and by month"
+
+
 def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
     each_year_once = Warehouse(rows_each=6)
     told = r"(up from|down from|as before:) [\d\u202f]+.sessions in"
