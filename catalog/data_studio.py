@@ -23,8 +23,8 @@ _HEAD = """\
 Each page of `serve`, to be built in Data Studio (the former Looker Studio) on the same report tables.
 Written by `python -m catalog.data_studio` from `dashboards/` and the declarations; do not edit it.
 
-1. `pulumi stack output reports` has a link for each report table: it opens a new report on that table,
-   with your own credentials. Add the page's other tables by *Resource → Manage added data sources*.
+1. `pulumi stack output reports` has a link for each data source: it opens a new report on that table or
+   custom query, with your own credentials. Add the page's others by *Resource → Manage added data sources*.
 2. Set each field's type and default aggregation as told below (*Resource → Manage → Edit*). *Sum* is for
    additive columns alone. *Max* stands where one row is one figure: with all of a chart's dimensions in
    place and its single-select controls set there is one row behind each mark, so Max shows it as it is;

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from urllib.parse import urlencode
 
-from catalog.reports import Report
+from catalog.reports import Report, declaration
 from infra_pulumi.config import StackConfig
 
 CREATE = "https://datastudio.google.com/reporting/create"
@@ -17,6 +18,37 @@ def report_link(project: str, report: Report) -> str:
     Without a template the Linking API takes one source and no alias.
     """
     return _link({"r.reportName": report.declared.title}, {"ds": _source(project, report)})
+
+
+def live_link(project: str, report: Report) -> str:
+    """As `report_link`, for a report that no script makes: a table that fills by itself, or a SELECT.
+
+    The SELECT is asked as of now, without comments and indents: a link has room for some kilobytes.
+    """
+    if not report.select:
+        return report_link(project, report)
+    lines = (line.strip() for line in report.select.splitlines())
+    sql = "\n".join(line for line in lines if line and not line.startswith("--"))
+    source = {
+        "connector": "bigQuery",
+        "datasourceName": report.declared.title,
+        "type": "CUSTOM_QUERY",
+        "sql": sql.replace("@now", "CURRENT_TIMESTAMP()"),
+        "projectId": project,
+        "billingProjectId": project,
+    }
+    return _link({"r.reportName": report.declared.title}, {"ds": source})
+
+
+def live_reports(declared: Mapping[str, Path]) -> tuple[Report, ...]:
+    """The reports in `live/` of what `serve` answers by; `select` is empty where one is a table."""
+    found = []
+    for place, path in sorted(declared.items()):
+        if Path(place).parent.name == "live" and path.suffix == ".toml":
+            select = declared.get(str(Path(place).with_suffix(".sql")))
+            text = select.read_text(encoding="utf-8") if select else ""
+            found.append(Report(name=path.stem, declared=declaration(path), select=text))
+    return tuple(found)
 
 
 def system_link(project: str, template: str, reports: Iterable[Report]) -> str:

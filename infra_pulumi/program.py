@@ -23,7 +23,7 @@ from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
 from infra_pulumi.keys import Keys, KeysArgs
 from infra_pulumi.lake_schema import Schemas
-from infra_pulumi.links import first_look, report_link, system_link
+from infra_pulumi.links import first_look, live_link, live_reports, report_link, system_link
 from infra_pulumi.messaging import Messaging, MessagingArgs
 from infra_pulumi.reports import Reports, ReportsArgs
 from infra_pulumi.schedules import Schedules, SchedulesArgs, scheduled
@@ -109,7 +109,9 @@ def _give_out(config: StackConfig, sources: Sources, warehouse: Warehouse) -> No
     pulumi.export("project", config.project)
     pulumi.export("region", config.region)
     pulumi.export(LAKE, warehouse.schemas)
-    pulumi.export("reports", {r.name: report_link(config.project, r) for r in made})
+    links = {r.name: report_link(config.project, r) for r in made}
+    links |= {r.name: live_link(config.project, r) for r in live_reports(sources.declared)}
+    pulumi.export("reports", links)
     pulumi.export(
         "pages",
         {

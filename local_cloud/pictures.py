@@ -7,6 +7,7 @@ reach, and whose they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from functions.serve.words import ORIGINS
 _WIDTH, _SCALE = 720, 1.5
 _LINE = 130
 """Characters of a line under a picture's title."""
+_TRIED = 20
+"""Choices that are looked at for one that a chart has rows of."""
 
 
 def write_pages(client: bigquery.Client, now: datetime, folder: Path) -> list[Path]:
@@ -36,14 +39,18 @@ def write_pages(client: bigquery.Client, now: datetime, folder: Path) -> list[Pa
 
     `now` is the time that the age of the data is told by.
     """
-    pages = _pages(client, now)
+    return _written(_pages(client, now), folder)
+
+
+def _written(pages: Pages, folder: Path) -> list[Path]:
+    """Write pages, their files and pictures; gives the pictures."""
     (folder / "assets").mkdir(parents=True, exist_ok=True)
     for each in static_files().values():
         (folder / "assets" / each.name).write_bytes(each.body)
     (folder / "index.html").write_text(pages.index(), encoding="utf-8")
     drawn = []
     for name in pages.dashboards:
-        view = pages.view(name)
+        view = _chosen(pages, name)
         (folder / f"{name}.html").write_text(pages.shown(view), encoding="utf-8")
         for chart in _drawn(view):
             path = folder / _picture(name, chart.anchor)
@@ -98,6 +105,29 @@ def _pages(client: bigquery.Client, now: datetime) -> Pages:
     dashboards = load_pages(DASHBOARDS, declared)
     source = Source(answers.shown, answers.table, lambda: now)
     return Pages(dashboards, source, load_all(), _DiskLinks(dashboards))
+
+
+def _chosen(pages: Pages, name: str) -> PageView:
+    """A page nobody can choose on: a chart that needs a choice shows the first that it has rows of."""
+    view = pages.view(name)
+    waiting = {each.name: each.needs for each in view.page.charts if each.needs}
+    found = {chart: _first(pages, view, chart, column) for chart, column in waiting.items()}
+    sections = (
+        replace(section, charts=tuple(found.get(c.anchor) or c for c in section.charts))
+        for section in view.sections
+    )
+    return replace(view, sections=tuple(sections))
+
+
+def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows | None:
+    """A chart for the first choice that it has rows of, whose name stands in its title."""
+    [choices] = (each.choices for each in view.filters if each.column == column)
+    for one in choices[:_TRIED]:
+        shown = _drawn(pages.view(view.name, [(column, one.value)]))
+        found = next((each for each in shown if each.anchor == chart), None)
+        if found:
+            return replace(found, title=f"{found.title}: {one.text}")
+    return None
 
 
 def _drawn(view: PageView) -> Iterator[Rows]:

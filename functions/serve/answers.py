@@ -51,6 +51,8 @@ class State:
     origin: Origin | None
     now: datetime | None = None
     """The time that a live SELECT is asked at."""
+    stood: datetime | None = None
+    """Since when it stands like this: the last change of its table; of a live SELECT, `now`."""
 
 
 @contextmanager
@@ -177,10 +179,10 @@ class Answers:
         """The state of a live SELECT at an instant; one that does not tell its reach reaches to it."""
         told = now.isoformat()
         if not {each.name for each in ADDED} <= {each.name for each in report.columns}:
-            return State(told, now, None, now)
+            return State(told, now, None, now, now)
 
         def reach() -> State:
-            return State(told, *self._reaching(report, now), now)
+            return State(told, *self._reaching(report, now), now, now)
 
         return self._reaches.get((report.name, told), reach, _left())
 
@@ -193,9 +195,10 @@ class Answers:
     def _reach(self, report: Shown, version: str) -> State:
         reaches, origin = self._reaching(report)
         told = reaches.isoformat() if reaches else ""
+        changed = version.split()[0]
         # A live table's own time of change is not told for every way that rows get in.
-        version = f"{version.split()[0]} {told}" if report.live else version
-        return State(version, reaches, origin)
+        version = f"{changed} {told}" if report.live else version
+        return State(version, reaches, origin, stood=datetime.fromisoformat(changed))
 
     def _of_cursor(self, asked: Asked, state: State, place: Place) -> State:
         """The state that a cursor's page is read from: that of the page before."""
@@ -234,6 +237,7 @@ class Answers:
             origin=state.origin,
             cursor=self._next(asked, state, page[-1]) if len(found) > len(page) else "",
             version=state.version,
+            stood=state.stood,
         )
 
     def _next(self, asked: Asked, state: State, row: tuple[Value, ...]) -> str:

@@ -156,7 +156,11 @@ def _height(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _label(text: str, column: ReportColumn) -> str:
-    """What a column is called, and its unit where that says more."""
+    """What a column is called, and its unit where that says more.
+
+    On one line: a name with a line's end in it, as U+2028, is no key of an expression of Vega's.
+    """
+    text = " ".join(text.split())
     known = not column.unit or column.unit.lower() in text.lower()
     return text if known else f"{text}, {column.unit}"
 

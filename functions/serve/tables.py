@@ -29,3 +29,5 @@ class Table:
     """What asks for the rows after these; empty where these are the last."""
     version: str = ""
     """The state of the report that the rows are of; it differs where they may."""
+    stood: datetime | None = None
+    """Since when the report stands like this, UTC; of one that is asked and not made, when it was."""

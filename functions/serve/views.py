@@ -83,6 +83,8 @@ class FigureView:
     anchor: str = ""
     state: str = ""
     origin: str = ""
+    unmoved: str = ""
+    """Which of the reader's choices it does not follow."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Rows:
     ndjson: str
     drawing: Mapping[str, Any] | None = None
     """None for a table alone, and for a map of rows of which none has a place."""
+    unmoved: str = ""
+    """Which of the reader's choices it does not follow; empty where it follows or shows all."""
 
     @property
     def shown_rows(self) -> str:
@@ -174,9 +178,9 @@ def page_view(
     choice = chosen(page, parameters)
     offered = source.answers(of_filter(each) for each in page.filters if each.kind == "choice")
     filters = tuple(_filter(each, choice, offered) for each in page.filters)
-    choice = _completed(choice, filters)
+    made, choice = choice, _completed(choice, filters)
     answers = source.answers(_questions(page, choice))
-    build = _Build(dashboard, source, contracts, choice, answers)
+    build = _Build(dashboard, source, contracts, made, choice, answers)
     tables = [found for found in answers.values() if isinstance(found, Table)]
     asked = (*offered.values(), *answers.values())
     failures = [found for found in asked if isinstance(found, Failure)]
@@ -269,6 +273,8 @@ class _Build:
     dashboard: Dashboard
     source: Source
     contracts: Mapping[str, Contract]
+    made: Chosen
+    """What the reader chose; `choice` also has what stands for a choice that was not made."""
     choice: Chosen
     answers: Answers
 
@@ -330,7 +336,7 @@ class _Build:
             state = _unchosen(lacking)
             return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
         found = self.answers[of_figure(figure, self.choice)]
-        state = _state(found, bool(self.choice.by_filter))
+        state = self._state(figure, found)
         if state or isinstance(found, Failure):
             return FigureView(figure.label, words.NOTHING, "", anchor=anchor, state=state)
         columns = {column.name: (column, at) for at, column in enumerate(found.columns)}
@@ -353,7 +359,13 @@ class _Build:
             caveats=tuple(caveats),
             anchor=anchor,
             origin=_origin(found),
+            unmoved=_unmoved(figure, self.dashboard.page, self.made),
         )
+
+    def _state(self, part: Figure | Chart | Listing, found: Table | Failure) -> str:
+        """Why a part has nothing to see; empty where it has."""
+        narrowed = bool(self.choice.of(part.filters))
+        return _state(found, narrowed, bool(self.source.shown[part.report].select))
 
     def _chart(self, chart: Chart) -> Rows:
         """A chart with its table."""
@@ -411,11 +423,12 @@ class _Build:
             ),
             rows=_cells(table, columns) if table else (),
             told=self._told(table) if table else "",
-            state=_state(found, bool(self.choice.by_filter)),
+            state=self._state(part, found),
             origin=_origin(found),
             report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
+            unmoved=_unmoved(part, self.dashboard.page, self.made),
         )
 
     def _told(self, table: Table) -> str:
@@ -461,6 +474,20 @@ def _before(
     return f"{way}{words.with_unit(before, column[0])} in {words.value(earlier[0][at[1]], at[0])}"
 
 
+def _unmoved(part: Figure | Chart | Listing, page: Page, made: Chosen) -> str:
+    """Which choices a part does not follow: one would take its rows for the chosen ones.
+
+    A part that shows the column says by itself which rows it has.
+    """
+    shown = (part.at,) if isinstance(part, Figure) else tuple(part.columns)
+    labels = [
+        each.label.lower()
+        for each in page.filters
+        if made.of((each.column,)) and each.column not in (*part.filters, *shown)
+    ]
+    return f"Does not follow the choice of {', '.join(labels)}." if labels else ""
+
+
 def _unchosen(lacking: Filter) -> str:
     """What is said where a choice is missing: it is to be made, or there was nothing to choose."""
     label = lacking.label.lower()
@@ -469,8 +496,11 @@ def _unchosen(lacking: Filter) -> str:
     return f"Nothing is chosen: choose a {label} above."
 
 
-def _state(found: Table | Failure, narrowed: bool) -> str:
-    """Why there is nothing to see; empty where there is something."""
+def _state(found: Table | Failure, narrowed: bool, live: bool) -> str:
+    """Why there is nothing to see and since when; empty where there is something.
+
+    `narrowed` is whether the reader's choices are among what the rows were asked by.
+    """
     if isinstance(found, Failure):
         since = words.instant(found.since, "UTC")
         if found.published:
@@ -481,7 +511,14 @@ def _state(found: Table | Failure, narrowed: bool) -> str:
         return f"{found.report} has not been published yet (this server first looked at {since})."
     if found.rows:
         return ""
-    return "No rows for this choice." if narrowed else "This report has no rows."
+    if narrowed and found.data_as_of:
+        reach = words.instant(found.data_as_of, "UTC")
+        return f"No rows for this choice. {found.name} reaches to {reach}."
+    if found.stood is None:
+        return f"{found.name} has no rows."
+    stood = words.instant(found.stood, "UTC")
+    since = f"at {stood}, when it was asked" if live else f"since {stood}, when it last changed"
+    return f"{found.name} has no rows {since}."
 
 
 def _origin(found: Table | Failure) -> str:

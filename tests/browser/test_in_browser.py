@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
+from catalog.pages import Page as Declared
 from functions.serve.declared import shown
 from tests.browser.conftest import DASHBOARDS, PICTURES
 
@@ -21,10 +23,21 @@ pytestmark = pytest.mark.browser
 
 DECLARED = sorted(path.stem for path in DASHBOARDS.glob("*.toml"))
 PAGES = ["", *DECLARED]
+
+
+def page_of(name: str) -> Declared:
+    """What a page declares."""
+    return msgspec.toml.decode((DASHBOARDS / f"{name}.toml").read_bytes(), type=Declared)
+
+
 WIDTHS = (360, 1440)
 SCHEMES = ("light", "dark")
 MOST_BYTES = 400_000
 """Of a page as it is sent, all its files but the vega bundle."""
+PAINT_MOST = 1_000
+"""Milliseconds until there is something to see."""
+LOADS = 5
+"""How often a page is loaded at most, as other things run beside it."""
 PATIENCE = 120_000
 """Milliseconds that a page may take on a machine that has other things to do; no measure of it."""
 READY = """() => [...document.querySelectorAll('.chart')].every(
@@ -44,6 +57,10 @@ OVERLAPS = """() => [...document.querySelectorAll('.chart .role-axis-label, .cha
       .map(([other]) => `${group.closest('.chart').id}: ${text} on ${other}`));
   })"""
 """Labels of an axis, or words of a legend, that lie upon each other."""
+
+DRAWN = """() => Object.fromEntries([...document.querySelectorAll('.chart')].map(
+  place => [place.id, [...place.querySelectorAll('[class*="mark-"]')].map(one => one.outerHTML).join('')]))"""
+"""Chart → its marks."""
 
 TIMES = """() => [performance.getEntriesByType('navigation')[0].responseStart,
   performance.getEntriesByName('first-contentful-paint')[0].startTime]"""
@@ -114,11 +131,26 @@ def test_a_page_is_light(reader: BrowserContext, site: str, name: str) -> None:
     sent = {url: size for url, size in seen.sizes.items() if "vega" not in url}
     assert min(sent.values()) > 0
     assert sent[f"{site}/{name}"] < sum(sent.values()) < MOST_BYTES
-    first, paint = page.evaluate(TIMES)
-    print(
-        f"{name or '/'}: {sum(sent.values()):,} bytes; first byte after {first:.0f} ms, "
-        f"first contentful paint after {paint:.0f} ms"
-    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_soon_seen(
+    browser: Browser, site: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paints: list[float] = []
+    while len(paints) < LOADS and min(paints, default=PAINT_MOST) >= PAINT_MOST:
+        context = browser.new_context()  # with an empty cache
+        context.request.get(f"{site}/{name}")  # so that the rows are at hand, as for most readers
+        page = context.new_page()
+        opened(page, f"{site}/{name}")
+        first, paint = page.evaluate(TIMES)
+        paints.append(paint)
+        context.close()
+    with capsys.disabled():
+        print(
+            f"{name or '/'}: first byte after {first:.0f} ms, first contentful paint after {paint:.0f} ms"
+        )
+    assert min(paints) < PAINT_MOST, paints
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -126,7 +158,7 @@ def test_a_filter_is_an_address(reader: BrowserContext, site: str, name: str) ->
     page = reader.new_page()
     seen = watched(page)
     opened(page, f"{site}/{name}")
-    before = tables(page)
+    before, marks = tables(page), page.evaluate(DRAWN)
     box = page.locator("form.filters select").first
     column = box.get_attribute("name") or ""
     wanted = box.locator("option:not([selected])").last.get_attribute("value") or ""
@@ -136,11 +168,56 @@ def test_a_filter_is_an_address(reader: BrowserContext, site: str, name: str) ->
     assert parse_qs(urlsplit(page.url).query)[column] == [wanted]
     assert page.locator(f"select[name={column}]").input_value() == wanted
     assert tables(page) != before
+    followed = {
+        f"chart-{c.name}" for c in page_of(name).charts if column in c.filters and not c.needs
+    }
+    drawn = page.evaluate(DRAWN)
+    assert followed
+    assert {chart for chart in marks if drawn.get(chart) != marks[chart]} == followed
     assert page.evaluate(EMPTY_CHARTS) == []
     assert seen.faults(site) == []
     page.locator("form.filters a").click()
     ready(page)
     assert tables(page) == before
+
+
+NEEDED = [(name, chart.name) for name in DECLARED for chart in page_of(name).charts if chart.needs]
+
+
+@pytest.mark.parametrize(("name", "chart"), NEEDED)
+def test_a_chart_that_waits_is_drawn_for_a_choice(
+    reader: BrowserContext, site: str, name: str, chart: str
+) -> None:
+    page = reader.new_page()
+    seen = watched(page)
+    opened(page, f"{site}/{name}")
+    assert page.locator(f"#chart-{chart}").count() == 0
+    [needs] = (each.needs for each in page_of(name).charts if each.name == chart)
+    page.locator(f"select[name={needs}]").select_option(index=1)
+    page.locator("form.filters button").click()
+    ready(page)
+    assert page.evaluate(DRAWN)[f"chart-{chart}"]
+    assert page.evaluate(EMPTY_CHARTS) == []
+    assert seen.faults(site) == []
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_period_is_an_address(reader: BrowserContext, site: str, name: str) -> None:
+    page = reader.new_page()
+    seen = watched(page)
+    opened(page, f"{site}/{name}")
+    before = tables(page)
+    box = page.locator("input[type=date]").first
+    column = box.get_attribute("name") or ""
+    box.fill("2020-02-29")
+    page.locator(f"input[name='{column.removesuffix('.from')}.to']").fill("2020-03-01")
+    page.locator("form.filters button").click()
+    ready(page)
+    assert parse_qs(urlsplit(page.url).query)[column] == ["2020-02-29"]
+    assert box.input_value() == "2020-02-29"
+    assert tables(page) != before
+    assert "No rows for this choice." in page.inner_text("main")
+    assert seen.faults(site) == []
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -189,6 +266,20 @@ def test_the_first_key_leads_past_the_menu(reader: BrowserContext, site: str) ->
     assert urlsplit(page.url).fragment == "main"
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", DECLARED)
+def test_tables_that_are_unfolded_have_no_fault(
+    browser: Browser, site: str, name: str, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    opened(page, f"{site}/{name}")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert serious_faults(page) == []
+    context.close()
+
+
 @pytest.mark.parametrize("name", DECLARED)
 def test_without_scripts_there_are_tables(browser: Browser, site: str, name: str) -> None:
     context = browser.new_context(java_script_enabled=False)
@@ -224,6 +315,13 @@ def test_what_must_not_be_is_seen(reader: BrowserContext, site: str, what: str) 
     opened(page, f"{site}/")
     assert any(told in fault for fault in seen.faults(site)), seen.faults(site)
     assert page.title() != "in"
+
+
+def test_a_fault_that_keeps_readers_out_is_seen(reader: BrowserContext, site: str) -> None:
+    page = reader.new_page()
+    opened(page, f"{site}/")
+    page.evaluate("document.querySelector('main').append(document.createElement('select'))")
+    assert any(fault.startswith("select-name") for fault in serious_faults(page))
 
 
 def watched(page: Page) -> Seen:

@@ -160,6 +160,25 @@ def test_every_chart_says_how_to_read_it(name: str) -> None:
     assert [chart.name for chart in PAGES[name].page.charts if len(chart.note) < 40] == []
 
 
+TILES = {
+    "wifi_session_length": {"year", "sessions", "minutes_per_session"},
+    "wifi_district_use": {
+        "open_sites_per_day", "sessions_per_open_site_day", "minutes_per_open_site_day",
+    },
+    "wifi_languages": {"language", "share_percent"},
+    "wifi_day_types": {"day_type", "minutes_per_session", "sessions_per_day", "minutes_per_day"},
+}  # fmt: skip
+"""Report → what the original's tile of it drew, by the names that the numbers have here."""
+
+
+@pytest.mark.parametrize("report", TILES)
+def test_the_originals_tiles_are_drawn(report: str) -> None:
+    made = PAGES["paris_wifi"]
+    charts = [chart.name for chart in made.page.charts if chart.report == report]
+    drawn = {column for chart in charts for column in fields(made.drawings[chart])}
+    assert drawn >= TILES[report]
+
+
 def scales(node: Any) -> Iterator[tuple[str, list[Any]]]:
     """Column and domain of every scale that names its values."""
     if isinstance(node, dict):

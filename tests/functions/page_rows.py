@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,8 @@ class Warehouse:
     """Report → how far its data reach, where that is not `as_of`."""
     placed: float = 1.0
     """Share of the rows that have a place."""
+    empty: Collection[str] = ()
+    """Reports that have no rows though others have."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
     """Report → what asking for it raises."""
     without_choices: Exception | None = None
@@ -74,15 +77,16 @@ class Warehouse:
             declared=asked.report.declared,
             columns=asked.columns,
             rows=tuple(tuple(row[c.name] for c in asked.columns) for row in rows[: asked.limit]),
-            data_as_of=self.reaches.get(asked.report.name, self.as_of),
+            data_as_of=self.reaches.get(asked.report.name, self.as_of) if self.rows_each else None,
             origin=self.origin,
             cursor="more" if len(rows) > asked.limit else "",
+            stood=self.as_of,
         )
 
     def _rows(self, report: Shown) -> list[Row]:
         draw = random.Random(report.name)
         rows = []
-        for number in range(self.rows_each):
+        for number in range(0 if report.name in self.empty else self.rows_each):
             row = {
                 column.name: self._value(report.name, column, number, draw)
                 for column in report.columns
@@ -122,9 +126,24 @@ def unpublished(report: str) -> NotPublished:
     return NotPublished(f"{report} has no table yet")
 
 
-def called(dashboard: Dashboard, title: str) -> Dashboard:
-    """A page under another title."""
-    return replace(dashboard, page=msgspec.structs.replace(dashboard.page, title=title))
+def saying(dashboard: Dashboard, text: str) -> Dashboard:
+    """A page of which everything that readers read is one text."""
+    told = _saying(msgspec.to_builtins(dashboard.page), text)
+    return replace(dashboard, page=msgspec.convert(told, type(dashboard.page)))
+
+
+_WORDS = ("title", "intro", "label", "note")
+"""Keys of a page whose values are words; of `columns` and `caveats` all values are."""
+
+
+def _saying(node: Any, text: str) -> Any:
+    if isinstance(node, (list, tuple)):
+        return [_saying(each, text) for each in node]
+    if not isinstance(node, dict):
+        return node
+    words = dict.fromkeys(set(_WORDS) & set(node), text)
+    words |= {key: dict.fromkeys(node[key], text) for key in {"columns", "caveats"} & set(node)}
+    return {key: words.get(key, _saying(each, text)) for key, each in node.items()}
 
 
 def _kept(row: Row, asked: Asked) -> bool:

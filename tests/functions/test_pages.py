@@ -6,9 +6,11 @@ import gzip
 import itertools
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -20,7 +22,6 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from catalog.contract import load_all
-from catalog.pages import Dashboard
 from catalog.records import Origin
 from catalog.reports import ReportColumn
 from functions.clients import Clients
@@ -30,6 +31,7 @@ from functions.serve.declared import Shown
 from functions.serve.drawings import PALETTE, sample
 from functions.serve.pages import Pages, in_script, static_files
 from functions.serve.problems import BadRequest
+from functions.serve.queries import rows_query
 from functions.serve.tables import Table
 from functions.serve.views import Source, fresh_until
 from functions.settings import Settings
@@ -41,8 +43,8 @@ from tests.functions.page_rows import (
     REPOSITORY,
     SHOWN,
     Warehouse,
-    called,
     pages,
+    saying,
     unpublished,
 )
 
@@ -147,12 +149,29 @@ def test_licence_and_attribution_stand_on_the_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_report_without_rows_says_so(name: str) -> None:
+def test_a_report_without_rows_says_so_and_since_when(name: str) -> None:
     html = page(name, Warehouse(rows_each=0))
     assert not html.blocks
-    assert "has no rows." in html.text
-    chosen = page(name, Warehouse(rows_each=0), ("day.from", "2024-05-01"))
-    assert "No rows for this choice." in chosen.text
+    asked = "at 2024-06-01 04:17 UTC, when it was asked."
+    changed = "since 2024-06-01 04:17 UTC, when it last changed."
+    told = {
+        f"{part.report} has no rows {asked if SHOWN[part.report].select else changed}"
+        for part in (*DASHBOARDS[name].page.charts, *DASHBOARDS[name].page.tables)
+        if not {"year", "stationcode"} & set(part.filters)
+    }
+    assert told
+    assert [text for text in told if text not in html.text] == []
+    assert "for this choice" not in html.text
+
+
+def test_a_choice_without_rows_says_how_far_there_are() -> None:
+    html = page("paris_wifi", None, ("day.from", "2031-01-01"))
+    told = "No rows for this choice. wifi_days reaches to 2024-06-01 04:17 UTC."
+    assert html.text.count("No rows for this choice.") == html.text.count(told) == 1
+    other = page(
+        "velib", Warehouse(empty={"velib_quality_days"}), ("neighbourhood", "neighbourhood 3")
+    )
+    assert "velib_quality_days has no rows since 2024-06-01 04:17 UTC" in other.text
 
 
 HOSTILE = (
@@ -273,6 +292,25 @@ def test_a_choice_narrows_what_follows_it_and_its_downloads() -> None:
     assert links
     assert all("neighbourhood=neighbourhood+3" in link for link in links)
     assert [a["value"] for a in html.of("option") if "selected" in a] == ["neighbourhood 3"]
+
+
+def test_what_does_not_follow_a_choice_says_so() -> None:
+    assert "Does not follow" not in page("velib").text
+    parts = DASHBOARDS["velib"].page
+    one = page("velib", None, ("neighbourhood", "neighbourhood 3")).text
+    others = [
+        part
+        for part in (*parts.figures, *parts.charts, *parts.tables)
+        if "neighbourhood" not in part.filters and not getattr(part, "needs", "")
+    ]
+    assert one.count("Does not follow the choice of neighbourhood.") == len(others)
+    both = page(
+        "velib", None, ("neighbourhood", "neighbourhood 3"), ("day.from", "2024-05-01")
+    ).text
+    told = "Does not follow the choice of neighbourhood, period of the daily figures."
+    assert told in both
+    years = page("paris_wifi", None, ("year", "2023")).text
+    assert years.count("Does not follow the choice of year.") == 2, "by day, and by month"
 
 
 def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
@@ -500,11 +538,59 @@ def test_a_notice_names_few_reports_and_counts_many() -> None:
     assert views._which({"a", "b"}, 2) == "(the whole page)"
 
 
-def test_a_title_of_a_page_is_text() -> None:
-    dashboard: Dashboard = called(DASHBOARDS["velib"], "<b>bikes</b>")
-    made = pages(Warehouse(), velib=dashboard)
-    assert not Html(made.index()).of("b")
-    assert not Html(made.page("velib")).of("b")
+@pytest.mark.parametrize("name", DASHBOARDS)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_a_dashboard_file_says_is_text(name: str, text: str) -> None:
+    made = pages(Warehouse(), **{name: saying(DASHBOARDS[name], text)})
+    plain = pages(Warehouse())
+    for told, usual in ((made.index(), plain.index()), (made.page(name), plain.page(name))):
+        hostile, harmless = Html(told), Html(usual)
+        for tag in ("script", "img", "iframe", "svg", "style"):
+            assert len(hostile.of(tag)) == len(harmless.of(tag)), tag
+        assert not [a for _, a in hostile.tags if any(key.startswith("on") for key in a)]
+        assert " ".join(text.split()) in hostile.text
+        assert hostile.blocks.keys() == harmless.blocks.keys()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_words_of_a_dashboard_file_are_text_in_a_drawing(text: str) -> None:
+    made = pages(Warehouse(), paris_wifi=saying(DASHBOARDS["paris_wifi"], text))
+    drawing = Html(made.page("paris_wifi")).blocks["chart-districts"]
+    svg = vl_convert.vegalite_to_svg(drawing | {"width": 600}, allowed_base_urls=[])
+    tags = {each.tag.rpartition("}")[2] for each in ElementTree.fromstring(svg).iter()}
+    assert not tags & {"script", "img", "image", "iframe", "foreignObject", "a"}
+
+
+SQL = (
+    "' OR '1'='1",
+    "x'); DROP TABLE reports.wifi_days; --",
+    "`",
+    "\\",
+    "UNION SELECT",
+    "@now",
+    "/*",
+)
+FILTERS = [
+    (name, parameter)
+    for name, dashboard in DASHBOARDS.items()
+    for each in dashboard.page.filters
+    for parameter in (
+        [f"{each.column}.from", f"{each.column}.to"] if each.kind == "dates" else [each.column]
+    )
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), FILTERS)
+@pytest.mark.parametrize("text", SQL)
+def test_sql_in_a_filter_is_refused_or_a_value(name: str, parameter: str, text: str) -> None:
+    hostile, harmless = Warehouse(rows_each=3), Warehouse(rows_each=3)
+    with suppress(BadRequest):
+        page(name, hostile, (parameter, text))
+        page(name, harmless, (parameter, "x"))
+        asked, usual = ([rows_query(a, NOW).sql for a in w.asked] for w in (hostile, harmless))
+        assert sorted(asked) == sorted(usual)
+        return
+    assert parameter in ("year", "day.from", "day.to")
 
 
 def test_the_function_answers_with_pages() -> None:
@@ -523,6 +609,26 @@ def test_the_function_answers_with_pages() -> None:
     assert told(script[1].decode()).data == static_files()["charts.js"].body
     assert "script-src 'self'" in velib.headers["Content-Security-Policy"]
     assert told("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("headers", [
+    {"Host": "evil.example"}, {"Host": "evil.example:1/x"}, {"X-Forwarded-Host": "evil.example"},
+    {"Forwarded": "host=evil.example"}, {"X-Original-URL": "/evil.example"}, {"Range": "bytes=0-1"},
+    {"Range": "bytes=9-1,-5", "If-Range": "x"},
+])  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/velib", "/nothing", *(
+    f"/assets/{each.name}" for key, each in static_files().items() if key != "vega.js"
+)])  # fmt: skip
+def test_host_and_range_of_the_asker_change_nothing(path: str, headers: dict[str, str]) -> None:
+    app = App(Clients(SETTINGS), declarations=REPOSITORY / "bq_sql")
+    app.answers.table = Warehouse().table  # type: ignore[method-assign]
+    asked = {"Accept": "text/html"}
+    plain, told = (
+        app.answer(Request(EnvironBuilder(path=path, headers=each).get_environ()))
+        for each in (asked, asked | headers)
+    )
+    assert (told.status_code, told.data) == (plain.status_code, plain.data)
+    assert "evil" not in str(told.headers)
 
 
 def test_what_is_shown_is_declared() -> None:

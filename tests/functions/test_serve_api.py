@@ -13,12 +13,16 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from flask import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema.exceptions import ValidationError
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from werkzeug.test import EnvironBuilder
 
 from functions.serve.answers import BYTES_BILLED
+from functions.serve.asked import asked
+from functions.serve.values import ORDERED
 from local_cloud.gate import Phase, Verdict
 from tests.functions.serve_site import AS_OF, COLUMNS, Row, Site
 from tests.functions.step_cloud import Servers
@@ -177,6 +181,15 @@ def test_what_is_not_allowed_is_named_with_what_is(site: Site, question: str, sa
     assert site.told() == []
 
 
+@pytest.mark.parametrize("path", ["toy_dayz", "toy_dayz/rows", "TOY_DAYS/rows?format=csv"])
+def test_an_unknown_report_is_named_with_those_there_are(site: Site, path: str) -> None:
+    answer = site.get(path)
+    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
+    name = path.partition("/")[0]
+    assert answer.json["detail"] == f"there is no report '{name}'; there are: toy_loads, toy_days"
+    assert site.told() == []
+
+
 WHERE_PLACE = """WHERE r.`place` IN UNNEST(@p0)
 ORDER BY r.`day` IS NULL, r.`day` DESC, r.`place` IS NULL, r.`place` ASC
 LIMIT 101"""
@@ -191,8 +204,13 @@ SQL = (
 )
 
 
+RANGES = [
+    f"{name}.{end}" for name, kind in COLUMNS.items() if kind in ORDERED for end in ("from", "to")
+]
+
+
 @pytest.mark.parametrize(
-    "name", [*COLUMNS, "columns", "sort", "limit", "cursor", "format", "day.from"]
+    "name", [*COLUMNS, *RANGES, "columns", "sort", "limit", "cursor", "format"]
 )
 @pytest.mark.parametrize("text", SQL)
 def test_sql_in_a_parameter_is_refused_or_a_value(site: Site, name: str, text: str) -> None:
@@ -208,16 +226,38 @@ def test_sql_in_a_parameter_is_refused_or_a_value(site: Site, name: str, text: s
 def test_a_value_is_a_parameter_and_every_query_is_capped_and_labelled(site: Site) -> None:
     site.publish(ROWS)
     site.rows("place=x'y&n.from=7")
-    asked = site.told()
-    assert len(asked) == 2
-    for told in asked:
+    queries = site.told()
+    assert len(queries) == 2
+    for told in queries:
         assert told["maximumBytesBilled"] == str(BYTES_BILLED)
         assert told["labels"] == {"step": "serve", "report": "toy_days"}
         assert 0 < told["timeoutMs"] < 15_000
         assert "x'y" not in told["query"]
-    given_values = json.dumps(asked[1]["queryParameters"])
+    given_values = json.dumps(queries[1]["queryParameters"])
     assert "x'y" in given_values
     assert '"7"' in given_values
+
+
+QUERIES = {
+    "toy_days/rows?limit=1": 2, "toy_days/rows?format=csv": 2, "toy_days/rows?format=ndjson": 2,
+    "toy_days/rows?format=html": 2, "toy_loads/rows?limit=1": 1, "toy_loads/rows?format=csv": 1,
+}  # fmt: skip
+"""Address → its queries: a table is also asked how far it reaches."""
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_every_form_of_rows_is_capped(site: Site, path: str) -> None:
+    site.publish(ROWS)
+    site.now -= timedelta(hours=1)
+    answer = site.get(path)
+    assert answer.status_code == 200
+    queries = site.told()
+    if onward := (answer.json or {}).get("next") if answer.is_json else None:
+        assert site.http.get(onward).status_code == 200
+        queries += site.told()
+    site.now += timedelta(hours=1)
+    assert len(queries) == QUERIES[path] + bool(onward)
+    assert {told.get("maximumBytesBilled") for told in queries} == {str(BYTES_BILLED)}
 
 
 def pages(site: Site, question: str, limit: int) -> list[dict[str, Any]]:
@@ -378,6 +418,14 @@ def test_files_have_all_rows_and_carry_what_they_rest_on(site: Site) -> None:
     assert "France" in answer.headers["X-Attribution"]
 
 
+@pytest.mark.parametrize(("form", "streamed"), [("csv", True), ("ndjson", True), ("json", False)])
+def test_a_file_is_sent_as_it_is_read(site: Site, form: str, streamed: bool) -> None:
+    builder = EnvironBuilder("/api/v1/reports/toy_days/rows", query_string={"format": form})
+    answer = site.app.answer(Request(builder.get_environ()))
+    assert (answer.status_code, answer.is_streamed) == (200, streamed)
+    assert b"Bastille" in answer.get_data()
+
+
 def test_script_in_a_name_is_text_in_the_table(site: Site) -> None:
     answer = site.rows("format=html")
     body = answer.get_data(as_text=True)
@@ -424,6 +472,15 @@ def test_a_report_without_rows_is_an_empty_page(site: Site) -> None:
     )
     assert site.rows("format=csv").data.startswith(b'"place",')
     assert "nothing yet" in site.rows("format=html").get_data(as_text=True)
+
+
+def test_a_table_tells_since_when_it_stands(site: Site) -> None:
+    site.publish(())
+    answers = site.app.answers
+    modified = site.servers.warehouse.get_table("reports.toy_days").modified
+    assert answers.table(asked(answers.shown["toy_days"], [])).stood == modified
+    minute = site.now.replace(second=0, microsecond=0)
+    assert answers.table(asked(answers.shown["toy_loads"], [])).stood == minute
 
 
 def test_a_warehouse_that_does_not_answer_is_told_without_its_words(
@@ -477,10 +534,10 @@ def test_no_host_of_the_asker_s_own_comes_back(site: Site, headers: dict[str, st
         assert "evil" not in str(answer.headers)
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-10", "bytes=-1", "bytes=9-1,5-", "bytes=99999999999-"])
-def test_a_range_is_passed_by(site: Site, asked: str) -> None:
+@pytest.mark.parametrize("span", ["bytes=0-10", "bytes=-1", "bytes=9-1,5-", "bytes=99999999999-"])
+def test_a_range_is_passed_by(site: Site, span: str) -> None:
     whole = site.rows("format=csv")
-    part = site.get("toy_days/rows?format=csv", Range=asked, If_Range='"x"')
+    part = site.get("toy_days/rows?format=csv", Range=span, If_Range='"x"')
     assert (part.status_code, part.data) == (200, whole.data)
     assert part.headers["Accept-Ranges"] == "none"
 

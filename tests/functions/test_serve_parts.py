@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 import threading
@@ -133,6 +134,15 @@ def test_csv_is_read_back_as_it_was(rows: list[tuple[str | None, int | None]]) -
     assert [(a, b) for a, b in back] == [(a, None if b is None else float(b)) for a, b in rows]
     for a, _ in read:
         assert not a or a[0] not in "=+-@\t\r\n＝"
+
+
+@pytest.mark.parametrize("pieces", [exports.csv_pieces, exports.ndjson_pieces])
+def test_a_file_of_any_length_begins_at_once(pieces: Any) -> None:
+    column = ReportColumn(name="n", type="INT64", description="")
+    rows = ((number,) for number in itertools.count())
+    begun = b"".join(itertools.islice(pieces([column], rows), 2))
+    assert b"999" in begun
+    assert next(rows)[0] <= 2_000
 
 
 def test_numbers_of_a_file_stay_numbers() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from catalog.data_studio import declarations, live_queries
+from catalog.pages import load_pages
 from catalog.reports import Report, load_reports
 from infra_pulumi.config import StackConfig
-from infra_pulumi.links import first_look, report_link, system_link
+from infra_pulumi.links import first_look, live_link, live_reports, report_link, system_link
 from infra_pulumi.ops_tables import OPS_TABLES
 from tests.infra_pulumi.stacks import REPOSITORY
 
@@ -19,6 +22,8 @@ REPORTS = {
     for folder in sorted((REPOSITORY / "bq_sql").glob("*/tables"))
 }
 ALL = [report for reports in REPORTS.values() for report in reports]
+LINK_MOST = 8_000
+"""Characters of a link: what browsers and servers are known to take."""
 SOURCE = {"connector", "type", "projectId", "datasetId", "tableId", "billingProjectId"}
 
 
@@ -46,6 +51,33 @@ def test_a_reports_link_names_its_table_without_an_alias(report: Report) -> None
     )  # fmt: skip
     assert told["r.reportName"] == report.declared.title
     assert "c.reportId" not in told
+
+
+LIVE = {report.name: report for report in live_reports(
+    {path.relative_to(REPOSITORY).as_posix(): path for path in (REPOSITORY / "bq_sql").rglob("*.*")}
+)}  # fmt: skip
+
+
+def test_every_source_of_a_page_has_a_link() -> None:
+    declared = declarations()
+    assert {report.name for report in ALL} | set(LIVE) == set(declared)
+    pages = load_pages(REPOSITORY / "dashboards", declared)
+    assert {name for each in pages.values() for name in each.page.reports} <= set(declared)
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_a_live_reports_link_asks_as_of_now_or_names_its_table(name: str) -> None:
+    link = live_link("city-prod", LIVE[name])
+    one = source(parsed(link), "ds")
+    if name not in live_queries():
+        assert (one["type"], one["tableId"]) == ("TABLE", name)
+        return
+    assert (one["type"], one["billingProjectId"]) == ("CUSTOM_QUERY", "city-prod")
+    assert "@now" not in one["sql"]
+    assert "--" not in one["sql"]
+    asked = re.sub(r"--[^\n]*", "", LIVE[name].select).replace("@now", "CURRENT_TIMESTAMP()")
+    assert one["sql"].split() == asked.split()
+    assert len(link) < LINK_MOST
 
 
 @pytest.mark.parametrize("system", REPORTS)
