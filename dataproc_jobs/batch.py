@@ -196,9 +196,9 @@ class Work:
         fates = _fates(judged)
         frames = {dataset: _kept(frame) for dataset, frame in judged.items()}
         tables = dict(transform(frames, Context(self.spark, self.manifest)))
-        for dataset, frame in judged.items():
+        for dataset in self.datasets:
             if any(_is_reject(fate) for fate in _of_dataset(fates, dataset)):
-                tables[f"{dataset}_rejects"] = _rejects(frame)
+                tables[f"{dataset}_rejects"] = self._rejects(dataset)
         self._refuse_strangers(tables)
         for table in self.tables:
             if table["name"] in tables:
@@ -234,6 +234,23 @@ class Work:
         revised_by = contract.get("revised_by", [])
         judged = deduplicated(frame, contract["key"], 1 + most // ROWS_PER_FILE, revised_by)
         return judged.persist(StorageLevel.MEMORY_AND_DISK)
+
+    def _rejects(self, dataset: str) -> DataFrame:
+        """The rejected rows of a data set as a table of the lake, each as JSON of its texts.
+
+        Read once more, as good rows are spared their text: `split` leaves next to none.
+        """
+        contract = self.manifest["contracts"][dataset]
+        text = F.struct(*(column["name"] for column in contract["columns"]))
+        frame = typed(self._read(dataset).withColumn("row", text), contract)
+        return frame.where(F.col("_reason").isNotNull() & ~F.col("context")).select(
+            "slot",
+            "slot_start",
+            "run",
+            "line",
+            F.col("_reason").alias("reason"),
+            F.to_json("row").alias("row"),
+        )
 
     def _read(self, dataset: str) -> DataFrame:
         """The parts of a data set's slots as text, each row with the slot it is read for."""
@@ -341,23 +358,19 @@ def typed(frame: DataFrame, contract: dict[str, Any]) -> DataFrame:
     """Text columns in the contract's types, and `_reason`: why a row is rejected, null if good.
 
     The rules are those of `split`, which has checked every value: what fails here is a fault of
-    either. `_row` keeps the row as text, as JSON.
+    either.
     """
     columns = contract["columns"]
-    names = [column["name"] for column in columns]
     kinds = {column["name"]: column["type"] for column in columns}
-    # Step by step: each is reckoned once, where one nested expression would be reckoned anew.
-    given = frame.withColumns({f"_given_{n}": _given(F.col(n), k) for n, k in kinds.items()})
-    valued = given.withColumns(
-        {f"_{n}": _value(F.col(f"_given_{n}"), k, contract["zone"]) for n, k in kinds.items()}
-    )
-    judged = valued.withColumn("_reason", F.coalesce(*_column_faults(columns), F.lit(None)))
-    return judged.select(
-        *(F.col(f"_{name}").alias(name) for name in names),
-        *(name for name in frame.columns if name not in names),
-        "_reason",
-        F.when(F.col("_reason").isNotNull(), F.to_json(F.struct(*names))).alias("_row"),
-    )
+    beside = [name for name in frame.columns if name not in kinds]
+    # Step by step: each is reckoned once, where one nested expression would be reckoned anew. A
+    # step copies every column that it is given, so each is given no more than it and the next need.
+    given = frame.select(*beside, *(_given(F.col(n), k).alias(n) for n, k in kinds.items()))
+    texts = [F.col(n).alias(f"_given_{n}") for n, k in kinds.items() if k in _FAULTS]
+    values = [_value(F.col(n), k, contract["zone"]).alias(n) for n, k in kinds.items()]
+    valued = given.select(*beside, *texts, *values)
+    reason = F.coalesce(*_column_faults(columns), F.lit(None)).alias("_reason")
+    return valued.select(*kinds, *beside, reason)
 
 
 def deduplicated(
@@ -369,7 +382,7 @@ def deduplicated(
     the others are duplicates, revised where a value differs from the row that counts (of
     `revised_by`, where that names columns). `spread` is over how many tasks the rows of one slot go.
     """
-    beside = ("slot", "slot_start", "row_slot", "context", "run", "line", "_reason", "_row")
+    beside = ("slot", "slot_start", "row_slot", "context", "run", "line", "_reason")
     values = [name for name in frame.columns if name not in beside]
     known = F.when(F.col("_reason").isNull(), F.hash(*key))
     spread_by = F.pmod(F.coalesce(known, F.col("line").cast("int")), F.lit(spread))
@@ -416,7 +429,7 @@ _EPOCH = r"^[0-9]{9,11}(\.[0-9]*)?$"
 _EPOCH_MILLIS = r"^[0-9]{12,14}$"
 _CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = r"(?U)\s?(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$"
-_WHOLE = _DATE + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
+_WHOLE = _DATE + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-](0[0-9]|1[0-7]):[0-5][0-9])$"
 _TRUE = ("oui", "true", "1")
 _FALSE = ("non", "false", "0")
 _FAULTS = {
@@ -453,9 +466,10 @@ def _given(text: Column, kind: str) -> Column:
 def _column_faults(columns: list[dict[str, Any]]) -> Iterator[Column]:
     """For each column what is wrong with its value, as `<column>: <reason>`; null if nothing."""
     for name, kind, required in ((c["name"], c["type"], c.get("required")) for c in columns):
-        given = F.col(f"_given_{name}")
+        # A text that is there is a value.
+        given = F.col(f"_given_{name}" if kind in _FAULTS else name)
         if kind in _FAULTS:
-            unread = given.isNotNull() & F.col(f"_{name}").isNull()
+            unread = given.isNotNull() & F.col(name).isNull()
             yield F.when(unread, F.lit(f"{name}: {_FAULTS[kind]}"))
         if required:
             yield F.when(given.isNull(), F.lit(f"{name}: empty"))
@@ -492,13 +506,22 @@ def _instant(given: Column, zone: str) -> Column:
     compact = F.upper(F.regexp_replace(given, _OFFSET, "$1"))
     whole = F.regexp_replace(compact, r"^(.{16})(?=[Z+-])", "$1:00")
     return (
-        # What publishers write most comes first; `whole` would not change it.
-        F.when(given.rlike(_WHOLE), local)
+        # What publishers write most comes first: Spark compiles a pattern for each offset it reads.
+        F.when(given.rlike(_WHOLE), _less_offset(given))
         .when(given.rlike(_EPOCH), F.timestamp_seconds(given.cast("double")))
         .when(given.rlike(_EPOCH_MILLIS), F.timestamp_millis(given.cast("long")))
         .when(given.rlike(_DATE + _CLOCK + _OFFSET), whole.cast("timestamp"))
         .when(given.rlike(f"{_DATE}({_CLOCK})?$") & there, instant)
     )
+
+
+def _less_offset(given: Column) -> Column:
+    """The instant of a text that `_WHOLE` matches; null where there is no such day or time."""
+    clock = F.unix_seconds(F.substring(given, 1, 19).cast("timestamp"))
+    hours, minutes = (F.substring(given, at, 2).cast("int") for at in (21, 24))
+    sign = F.when(F.substring(given, 20, 1) == "-", -1).otherwise(1)
+    offset = F.when(given.endswith("Z"), 0).otherwise(sign * (hours * 60 + minutes))
+    return F.timestamp_seconds(clock - offset * 60)
 
 
 def _arguments(given: list[str]) -> Arguments:
@@ -566,19 +589,7 @@ def _file() -> Column:
 
 def _kept(judged: DataFrame) -> DataFrame:
     """The rows that go on to the transform."""
-    return judged.where(F.col("_fate") == "kept").drop("_fate", "_reason", "_row")
-
-
-def _rejects(judged: DataFrame) -> DataFrame:
-    """The rejected rows as a table of the lake."""
-    return judged.where((F.col("_fate") == "rejected") & ~F.col("context")).select(
-        "slot",
-        "slot_start",
-        "run",
-        "line",
-        F.col("_reason").alias("reason"),
-        F.col("_row").alias("row"),
-    )
+    return judged.where(F.col("_fate") == "kept").drop("_fate", "_reason")
 
 
 @dataclass(frozen=True)
