@@ -38,7 +38,8 @@ from functions.zones import Zones
 if TYPE_CHECKING:
     from functions.look import Look
 
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 16 << 20
+"""Of an upload: each waits for an answer, so small ones make a large file slow."""
 _HEAD_BYTES = 4_096
 _KEPT_HEADERS = ("etag", "last-modified", "content-type", "content-length", "date")
 
