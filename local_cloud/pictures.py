@@ -15,17 +15,15 @@ from typing import Any
 import vl_convert
 from google.cloud import bigquery
 
-from catalog.contract import load_all
-from catalog.pages import load_pages
 from catalog.records import Origin
 from functions.clients import Clients
 from functions.serve.answers import Answers
-from functions.serve.declared import shown
 from functions.serve.drawings import LOCALE
-from functions.serve.pages import DASHBOARDS, Links, Pages, static_files
+from functions.serve.pages import Links, Pages, static_files
 from functions.serve.questions import Source
 from functions.serve.views import PageView, Rows
 from functions.serve.words import ORIGINS
+from local_cloud.declarations import Declarations
 
 _WIDTH, _SCALE = 720, 1.5
 _LINE = 130
@@ -34,12 +32,14 @@ _TRIED = 20
 """Choices that are looked at for one that a chart has rows of."""
 
 
-def write_pages(client: bigquery.Client, now: datetime, folder: Path) -> list[Path]:
+def write_pages(
+    client: bigquery.Client, now: datetime, declared: Declarations, folder: Path
+) -> list[Path]:
     """Write all pages, their files and a PNG of each chart that has rows; gives the pictures.
 
     `now` is the time that the age of the data is told by.
     """
-    return _written(_pages(client, now), folder)
+    return _written(_pages(client, now, declared), folder)
 
 
 def _written(pages: Pages, folder: Path) -> list[Path]:
@@ -98,13 +98,11 @@ class _Looking(Clients):
         self.bigquery = client
 
 
-def _pages(client: bigquery.Client, now: datetime) -> Pages:
+def _pages(client: bigquery.Client, now: datetime, declared: Declarations) -> Pages:
     """The pages over a warehouse, with links that work from disk."""
-    answers = Answers(_Looking(client), shown(), now=lambda: now)
-    declared = {name: each.declared for name, each in answers.shown.items()}
-    dashboards = load_pages(DASHBOARDS, declared)
-    source = Source(answers.shown, answers.table, lambda: now)
-    return Pages(dashboards, source, load_all(), _DiskLinks(dashboards))
+    answers = Answers(_Looking(client), declared.reports, now=lambda: now)
+    source = Source(declared.reports, answers.table, lambda: now)
+    return Pages(declared.pages, source, declared.contracts, _DiskLinks(declared.pages))
 
 
 def _chosen(pages: Pages, name: str) -> PageView:
