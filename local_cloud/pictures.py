@@ -111,21 +111,26 @@ def _chosen(pages: Pages, name: str) -> PageView:
     waiting = {each.name: each.needs for each in view.page.charts if each.needs}
     found = {chart: _first(pages, view, chart, column) for chart, column in waiting.items()}
     sections = (
-        replace(section, charts=tuple(found.get(c.anchor) or c for c in section.charts))
+        replace(section, charts=tuple(found.get(c.anchor, c) for c in section.charts))
         for section in view.sections
     )
     return replace(view, sections=tuple(sections))
 
 
-def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows | None:
-    """A chart for the first choice that it has rows of, whose name stands in its title."""
-    [choices] = (each.choices for each in view.filters if each.column == column)
+def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows:
+    """A chart for the first choice that it has rows of, whose name stands in its title.
+
+    Without one it says so: nothing can be chosen on a page on disk.
+    """
+    [(choices, label)] = ((f.choices, f.label) for f in view.filters if f.column == column)
     for one in choices[:_TRIED]:
         shown = _drawn(pages.view(view.name, [(column, one.value)]))
         found = next((each for each in shown if each.anchor == chart), None)
         if found:
             return replace(found, title=f"{found.title}: {one.text}")
-    return None
+    [waiting] = (c for section in view.sections for c in section.charts if c.anchor == chart)
+    count = min(len(choices), _TRIED)
+    return replace(waiting, state=f"No rows for the first {count} choices of {label.lower()}.")
 
 
 def _drawn(view: PageView) -> Iterator[Rows]:
