@@ -569,7 +569,10 @@ def test_an_address_that_there_is_not_names_those_there_are(site: Site, path: st
     [
         ("columns=day,nope,nope2", "columns names 'nope', 'nope2': it takes place, day, "),
         ("sort=-nope,day,nope2", "sort names 'nope', 'nope2': it takes place, day, "),
-        ("columns=" + ",".join(f"n{at}" for at in range(12)), "'n9' and 2 more: it takes place, day, "),
+        (
+            "columns=" + ",".join(f"n{at}" for at in range(12)),
+            "'n9' and 2 more: it takes place, day, ",
+        ),
     ],
 )
 def test_all_names_that_are_wrong_are_told(site: Site, query: str, said: str) -> None:
