@@ -76,6 +76,8 @@ class Chart(_Rows, frozen=True, kw_only=True):
     title: str
     note: str
     """How to read it."""
+    hint: str = ""
+    """What a reader may choose to see more; left out where there is no form to choose by."""
     columns: dict[str, str]
     """Column → what it is called on the page, in the order of the table."""
     rows: int = ROWS_MOST
@@ -84,6 +86,8 @@ class Chart(_Rows, frozen=True, kw_only=True):
     sample_shared_by: str = ""
     """Key column whose values rest on one sample, as kinds counted on the same reports: the sample is
     that of one of them, not their sum."""
+    undrawn: dict[str, str] = {}
+    """Column → what is said in place of the drawing where no row has a value of it."""
 
 
 class Listing(_Rows, frozen=True, kw_only=True):
@@ -91,6 +95,7 @@ class Listing(_Rows, frozen=True, kw_only=True):
 
     title: str
     note: str = ""
+    hint: str = ""
     columns: dict[str, str]
     rows: int = 50
 
@@ -100,6 +105,7 @@ class Section(_Strict, frozen=True, kw_only=True):
 
     title: str
     intro: str = ""
+    hint: str = ""
     figures: tuple[Figure, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Listing, ...] = ()
@@ -206,6 +212,9 @@ def _page_faults(page: Page) -> Iterator[str]:
     for chart in page.charts:
         if chart.needs and chart.needs not in chart.filters:
             yield f"chart {chart.name!r} needs {chart.needs!r}, which is none of its filters"
+        for column in chart.undrawn:
+            if column not in chart.columns:
+                yield f"chart {chart.name!r}: undrawn {column!r} is none of its columns: {', '.join(chart.columns)}"
     shown: list[Chart | Listing] = [*page.charts, *page.tables]
     for each in shown:
         if not 1 <= each.rows <= ROWS_MOST:

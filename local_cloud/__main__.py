@@ -10,12 +10,15 @@ from contextlib import redirect_stdout
 from datetime import UTC, date, datetime, time
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
-from catalog.contract import ContractError, load_all
+from catalog.contract import ContractError
+from catalog.pages import PageError
 from catalog.records import Origin
 from catalog.reports import ReportError, load_reports
 from local_cloud import demo, trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.declarations import read_declarations
 from local_cloud.pictures import write_pages
 from local_cloud.pubsub import ReceivedMessage
 from local_cloud.synthetic.bike_layouts import export as snapshot_export
@@ -59,7 +62,10 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
         help="files in the order served; A+B is one run of two, FILE@2017-05-31 sets the run's time",
     )  # fmt: skip
     parser.add_argument("--query", action="append", default=[], help="SQL to run at the end")
-    parser.add_argument("--root", action="append", default=[], type=Path, help="a further folder")
+    parser.add_argument(
+        "--root", action="append", default=[], type=Path, metavar="FOLDER",
+        help="a further folder with data sets, reports and pages",
+    )  # fmt: skip
     parser.add_argument(
         "--origin", type=Origin, choices=list(Origin), default=Origin.SAMPLE,
         help="what the rows say of themselves: of a made-up file, synthetic",
@@ -73,25 +79,27 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
 
 def _try(options: argparse.Namespace) -> int:
     """Run `try`: one JSON document on standard output, everything else on standard error."""
+    document = sys.stdout
     with redirect_stdout(sys.stderr):
         try:
-            document = _tried(options)
-        except (trial.TrialError, ContractError, ReportError) as error:
+            _tried(options, document)
+        except (trial.TrialError, ContractError, ReportError, PageError) as error:
             print(f"try: {error}", file=sys.stderr)
             return 2
         except TimeoutError as error:
             print(f"try: gave up waiting: {error}; what was done stands above", file=sys.stderr)
             return 1
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=str)
-    sys.stdout.write("\n")
     return 0
 
 
-def _tried(options: argparse.Namespace) -> dict[str, object]:
-    """The document of `try`."""
+def _tried(options: argparse.Namespace, out: TextIO) -> None:
+    """Write the document of `try`, and the pages where they are asked for.
+
+    The document comes first: nothing that goes wrong with a page takes it away.
+    """
     roots = tuple(root.resolve() for root in options.root)
-    folders = [root / "catalog" / "datasets" for root in (REPOSITORY, *roots)]
-    contracts = {name: made for folder in folders for name, made in load_all(folder).items()}
+    declared = read_declarations([REPOSITORY, *roots])
+    contracts = declared.contracts
     if options.dataset not in contracts:
         raise trial.TrialError(
             f"{options.dataset!r} is no data set; there are: {', '.join(sorted(contracts))}"
@@ -99,17 +107,28 @@ def _tried(options: argparse.Namespace) -> dict[str, object]:
     runs = trial.timed([trial.parse(text) for text in options.files], datetime.now(UTC))
     contract = contracts[options.dataset]
     _refuse_broken_reports([root / "bq_sql" / contract.system for root in (REPOSITORY, *roots)])
+    if options.pages:
+        _make_folder(options.pages)
     start = min(served.time for served in runs if served.time)
     with LocalCloud(
         start=start, roots=roots, origins={"*": options.origin}, settle_seconds=_PATIENCE_SECONDS
     ) as cloud:
         cloud.pubsub.on_publish("events", _log)
         document = trial.try_files(cloud, contract, runs, options.query, options.origin)
+        json.dump(document, out, ensure_ascii=False, indent=2, default=str)
+        print(file=out, flush=True)
+        for failure in document["failures"]:
+            print(f"try: {failure['step']} {failure['name']}: {failure['reason']}", file=sys.stderr)
         if options.pages:
-            write_pages(cloud.bigquery, cloud.clock.now(), options.pages)
-    for failure in document["failures"]:
-        print(f"try: {failure['step']} {failure['name']}: {failure['reason']}", file=sys.stderr)
-    return document
+            write_pages(cloud.bigquery, cloud.clock.now(), declared, options.pages)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder before anything is run for it; raises TrialError naming what is in the way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise trial.TrialError(f"--pages {folder}: {error.strerror}; give a folder") from error
 
 
 def _refuse_broken_reports(folders: Iterable[Path]) -> None:

@@ -28,6 +28,7 @@ from catalog.contract import load_all, systems
 from catalog.records import Outcome, SplitRecord
 from local_cloud.authority import Authority
 from local_cloud.cloud import REPOSITORY, LocalCloud
+from local_cloud.declarations import read_declarations
 from local_cloud.pictures import write_pages
 from local_cloud.publishers import Answer
 from local_cloud.pubsub import ReceivedMessage
@@ -89,7 +90,8 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
             _publish(cloud, day)
             _fire(cloud, day)
         checks = _summary(cloud)
-        drawn = write_pages(cloud.bigquery, cloud.clock.now(), _PAGES)
+        declared = read_declarations([REPOSITORY])
+        drawn = write_pages(cloud.bigquery, cloud.clock.now(), declared, _PAGES)
         _say(f"\n{len(drawn)} charts and the pages they stand on: {_PAGES / 'index.html'}")
         _say(f"\n{time.monotonic() - begin:.0f} s in all")
         if serve:

@@ -15,17 +15,15 @@ from typing import Any
 import vl_convert
 from google.cloud import bigquery
 
-from catalog.contract import load_all
-from catalog.pages import load_pages
 from catalog.records import Origin
 from functions.clients import Clients
 from functions.serve.answers import Answers
-from functions.serve.declared import shown
 from functions.serve.drawings import LOCALE
-from functions.serve.pages import DASHBOARDS, Links, Pages, static_files
+from functions.serve.pages import Links, Pages, static_files
 from functions.serve.questions import Source
 from functions.serve.views import PageView, Rows
 from functions.serve.words import ORIGINS
+from local_cloud.declarations import Declarations
 
 _WIDTH, _SCALE = 720, 1.5
 _LINE = 130
@@ -34,12 +32,14 @@ _TRIED = 20
 """Choices that are looked at for one that a chart has rows of."""
 
 
-def write_pages(client: bigquery.Client, now: datetime, folder: Path) -> list[Path]:
+def write_pages(
+    client: bigquery.Client, now: datetime, declared: Declarations, folder: Path
+) -> list[Path]:
     """Write all pages, their files and a PNG of each chart that has rows; gives the pictures.
 
     `now` is the time that the age of the data is told by.
     """
-    return _written(_pages(client, now), folder)
+    return _written(_pages(client, now, declared), folder)
 
 
 def _written(pages: Pages, folder: Path) -> list[Path]:
@@ -98,13 +98,11 @@ class _Looking(Clients):
         self.bigquery = client
 
 
-def _pages(client: bigquery.Client, now: datetime) -> Pages:
+def _pages(client: bigquery.Client, now: datetime, declared: Declarations) -> Pages:
     """The pages over a warehouse, with links that work from disk."""
-    answers = Answers(_Looking(client), shown(), now=lambda: now)
-    declared = {name: each.declared for name, each in answers.shown.items()}
-    dashboards = load_pages(DASHBOARDS, declared)
-    source = Source(answers.shown, answers.table, lambda: now)
-    return Pages(dashboards, source, load_all(), _DiskLinks(dashboards))
+    answers = Answers(_Looking(client), declared.reports, now=lambda: now)
+    source = Source(declared.reports, answers.table, lambda: now)
+    return Pages(declared.pages, source, declared.contracts, _DiskLinks(declared.pages))
 
 
 def _chosen(pages: Pages, name: str) -> PageView:
@@ -113,21 +111,26 @@ def _chosen(pages: Pages, name: str) -> PageView:
     waiting = {each.name: each.needs for each in view.page.charts if each.needs}
     found = {chart: _first(pages, view, chart, column) for chart, column in waiting.items()}
     sections = (
-        replace(section, charts=tuple(found.get(c.anchor) or c for c in section.charts))
+        replace(section, charts=tuple(found.get(c.anchor, c) for c in section.charts))
         for section in view.sections
     )
     return replace(view, sections=tuple(sections))
 
 
-def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows | None:
-    """A chart for the first choice that it has rows of, whose name stands in its title."""
-    [choices] = (each.choices for each in view.filters if each.column == column)
+def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows:
+    """A chart for the first choice that it has rows of, whose name stands in its title.
+
+    Without one it says so: nothing can be chosen on a page on disk.
+    """
+    [(choices, label)] = ((f.choices, f.label) for f in view.filters if f.column == column)
     for one in choices[:_TRIED]:
         shown = _drawn(pages.view(view.name, [(column, one.value)]))
         found = next((each for each in shown if each.anchor == chart), None)
         if found:
             return replace(found, title=f"{found.title}: {one.text}")
-    return None
+    [waiting] = (c for section in view.sections for c in section.charts if c.anchor == chart)
+    count = min(len(choices), _TRIED)
+    return replace(waiting, state=f"No rows for the first {count} choices of {label.lower()}.")
 
 
 def _drawn(view: PageView) -> Iterator[Rows]:

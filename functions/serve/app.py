@@ -47,6 +47,12 @@ _ROUTES = Map(
     merge_slashes=False,
     redirect_defaults=False,
 )
+_WAY_OUT = {
+    404: f"there is no such address; there are {BASE}/reports, {BASE}/reports/<report>, "
+    f"{BASE}/reports/<report>/rows and {BASE}/openapi.json; pages are listed at /",
+    405: "nothing can be changed here: ask by GET or HEAD",
+}
+"""What is said of an address or a method that there is not."""
 _SAFE = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -158,8 +164,9 @@ def _problem(error: BadRequest | NotPublished | HTTPException) -> Problem:
         case NotPublished():
             return Problem(404, "Not Published", str(error))
         case HTTPException():
+            detail = _WAY_OUT.get(error.code or 500, error.description or "")
             kept = tuple((n, text) for n, text in error.get_headers() if n != "Content-Type")
-            return Problem(error.code or 500, error.name, error.description or "", kept)
+            return Problem(error.code or 500, error.name, detail, kept)
 
 
 def _told(problem: Problem) -> Response:

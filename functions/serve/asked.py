@@ -23,6 +23,7 @@ QUERY_BYTES = 8_192
 LIMIT = 100
 LIMIT_MOST = 1_000
 _LIMIT = re.compile(r"\d{1,4}", re.ASCII)
+_WRONG_MOST = 10
 VALUES_MOST = 100
 """Most values of one condition."""
 
@@ -144,7 +145,8 @@ def _columns(report: Shown, text: str) -> tuple[ReportColumn, ...]:
     if len(set(names)) < len(names):
         raise BadRequest("columns names one twice: name each once")
     known = {column.name: column for column in report.columns}
-    return tuple(_known(known, name, "columns") for name in names)
+    _refuse_unknown(known, names, "columns")
+    return tuple(known[name] for name in names)
 
 
 def _order(report: Shown, text: str) -> tuple[Order, ...]:
@@ -158,17 +160,22 @@ def _order(report: Shown, text: str) -> tuple[Order, ...]:
 
 def _ordered(report: Shown, names: Iterable[str]) -> tuple[Order, ...]:
     known = {column.name: column for column in report.columns if column.type != "GEOGRAPHY"}
-    order = [
-        Order(_known(known, name.removeprefix("-"), "sort"), name.startswith("-")) for name in names
-    ]
+    pairs = [(name.removeprefix("-"), name.startswith("-")) for name in names]
+    _refuse_unknown(known, [name for name, _ in pairs], "sort")
+    order = [Order(known[name], descending) for name, descending in pairs]
     named = {each.column.name for each in order}
     return (*order, *(Order(known[key]) for key in report.declared.key if key not in named))
 
 
-def _known(known: Mapping[str, ReportColumn], name: str, parameter: str) -> ReportColumn:
-    if name not in known:
-        raise BadRequest(f"{parameter} names {name[:80]!r}: it takes {', '.join(known)}")
-    return known[name]
+def _refuse_unknown(
+    known: Mapping[str, ReportColumn], names: Iterable[str], parameter: str
+) -> None:
+    """Raise BadRequest with all names that are wrong, the first few where they are many."""
+    wrong = [repr(name[:80]) for name in names if name not in known]
+    if wrong:
+        more = f" and {len(wrong) - _WRONG_MOST} more" if len(wrong) > _WRONG_MOST else ""
+        told = ", ".join(wrong[:_WRONG_MOST]) + more
+        raise BadRequest(f"{parameter} names {told}: it takes {', '.join(known)}")
 
 
 def _condition(report: Shown, parameter: str, texts: list[str]) -> Condition:

@@ -118,6 +118,10 @@ class Rows:
     """None for a table alone, and for a map of rows of which none has a place."""
     unmoved: str = ""
     """Which of the reader's choices it does not follow; empty where it follows or shows all."""
+    hint: str = ""
+    """What a reader may choose to see more."""
+    undrawn: str = "None of these rows has a place."
+    """What is said where there are rows and no drawing."""
 
     @property
     def shown_rows(self) -> str:
@@ -132,6 +136,7 @@ class SectionView:
 
     title: str
     intro: str
+    hint: str
     figures: tuple[FigureView, ...]
     charts: tuple[Rows, ...]
     tables: tuple[Rows, ...]
@@ -284,6 +289,7 @@ class _Build:
             SectionView(
                 title=section.title,
                 intro=section.intro,
+                hint=section.hint,
                 figures=tuple(map(self._figure, section.figures)),
                 charts=tuple(map(self._chart, section.charts)),
                 tables=tuple(map(self._listing, section.tables)),
@@ -378,6 +384,8 @@ class _Build:
         count = words.grouped(drawings.sample(chart, found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
         told = f"Sample size {count}{words.NARROW}{unit}. {rows.told}"
+        if undrawn := _undrawn(chart, found):
+            return replace(rows, told=told, undrawn=undrawn)
         drawn = drawings.drawn(drawing, chart, found)
         return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
 
@@ -389,6 +397,7 @@ class _Build:
             anchor=anchor,
             title=part.title,
             note=part.note,
+            hint=part.hint,
             headings=(),
             rows=(),
             told="",
@@ -417,6 +426,7 @@ class _Build:
             anchor=anchor,
             title=part.title,
             note=part.note,
+            hint=part.hint,
             headings=tuple(
                 (_heading(part.columns[c.name], c), f"{part.report}.{c.name}", _kind(c))
                 for c in columns
@@ -486,6 +496,15 @@ def _unmoved(part: Figure | Chart | Listing, page: Page, made: Chosen) -> str:
         if made.of((each.column,)) and each.column not in (*part.filters, *shown)
     ]
     return f"Does not follow the choice of {', '.join(labels)}." if labels else ""
+
+
+def _undrawn(chart: Chart, table: Table) -> str:
+    """What is said where no row has a value of a column that the drawing lives by; else empty."""
+    places = {column.name: at for at, column in enumerate(table.columns)}
+    for name, text in chart.undrawn.items():
+        if all(row[places[name]] is None for row in table.rows):
+            return text
+    return ""
 
 
 def _unchosen(lacking: Filter) -> str:

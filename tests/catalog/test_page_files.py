@@ -95,6 +95,7 @@ FAULTS = [
     ('note = "Up is high."', 'note = "Up is high."\nrows = 9999', "rows must be 1 to 5000"),
     ('filters = ["gauge"]', 'needs = "gauge"', "needs 'gauge', which is none of its filters"),
     ("columns = {", 'sample_shared_by = "metres"\ncolumns = {', "is not in the key of tides: day, gauge"),
+    ("columns = {", 'undrawn = { gauge = "none" }\ncolumns = {', "undrawn 'gauge' is none of its columns: day, metres"),
     ("columns = {", 'sample_shared_by = "gauge"\ncolumns = {', "needs the whole key: gauge"),
     ('name = "heights"', 'name = "depths"', "no chart of tides.toml has this name"),
 ]  # fmt: skip

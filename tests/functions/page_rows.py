@@ -54,6 +54,8 @@ class Warehouse:
     """Report → how far its data reach, where that is not `as_of`."""
     placed: float = 1.0
     """Share of the rows that have a place."""
+    nulls: Collection[str] = ()
+    """Columns that have no value in any row."""
     empty: Collection[str] = ()
     """Reports that have no rows though others have."""
     gone: Mapping[str, Exception] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Warehouse:
             }
             if number >= self.placed * self.rows_each:
                 row |= dict.fromkeys({"lat", "lon"} & set(row))
+            row |= dict.fromkeys(set(self.nulls) & set(row))
             rows.append(row | {"origin": str(self.origin), "data_as_of": self.as_of})
         return rows
 
@@ -132,8 +135,9 @@ def saying(dashboard: Dashboard, text: str) -> Dashboard:
     return replace(dashboard, page=msgspec.convert(told, type(dashboard.page)))
 
 
-_WORDS = ("title", "intro", "label", "note")
-"""Keys of a page whose values are words; of `columns` and `caveats` all values are."""
+_WORDS = ("title", "intro", "label", "note", "hint")
+"""Keys of a page whose values are words; of `columns`, `caveats` and `undrawn` all values are."""
+_TOLD = {"columns", "caveats", "undrawn"}
 
 
 def _saying(node: Any, text: str) -> Any:
@@ -142,7 +146,7 @@ def _saying(node: Any, text: str) -> Any:
     if not isinstance(node, dict):
         return node
     words = dict.fromkeys(set(_WORDS) & set(node), text)
-    words |= {key: dict.fromkeys(node[key], text) for key in {"columns", "caveats"} & set(node)}
+    words |= {key: dict.fromkeys(node[key], text) for key in _TOLD & set(node)}
     return {key: words.get(key, _saying(each, text)) for key, each in node.items()}
 
 

@@ -398,9 +398,20 @@ def test_rows_without_a_place_stand_in_the_table_of_a_map_alone() -> None:
     assert len(html.of("table")) == len(page("velib").of("table"))
 
 
+def test_rows_of_which_none_is_ranked_are_told_not_drawn() -> None:
+    told = "No station here has 24 open hours"
+    assert told not in page("velib").text
+    html = page("velib", Warehouse(nulls=("rank",)))
+    assert told in html.text
+    assert "chart-failures" not in html.blocks
+    assert len(html.of("table")) == len(page("velib").of("table"))
+
+
 def test_a_chart_of_one_station_waits_until_one_is_chosen() -> None:
     warehouse = Warehouse()
-    assert "Nothing is chosen: choose a station above." in page("velib", warehouse).text
+    text = page("velib", warehouse).text
+    assert "Nothing is chosen: choose a station above." in text
+    assert "Choose a period that ends yesterday" in text
     assert "velib_station_week" not in {asked.report.name for asked in warehouse.asked}
     assert "chart-station_week" in whole("velib").blocks
 

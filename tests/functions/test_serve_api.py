@@ -553,6 +553,37 @@ def test_nothing_can_be_changed(site: Site, method: str) -> None:
     answer = site.http.open("/api/v1/reports/toy_days/rows", method=method)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
     assert answer.content_type == "application/problem+json"
+    assert "GET or HEAD" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nope", "/api/v1", "/api/v1/reports/toy_days/nope"])
+def test_an_address_that_there_is_not_names_those_there_are(site: Site, path: str) -> None:
+    answer = site.http.get(path)
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+    for known in ("/reports", "/reports/<report>/rows", "/openapi.json"):
+        assert f"/api/v1{known}" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("columns=day,nope,nope2", "columns names 'nope', 'nope2': it takes place, day, "),
+        ("sort=-nope,day,nope2", "sort names 'nope', 'nope2': it takes place, day, "),
+        (
+            "columns=" + ",".join(f"n{at}" for at in range(12)),
+            "'n9' and 2 more: it takes place, day, ",
+        ),
+    ],
+)
+def test_all_names_that_are_wrong_are_told(site: Site, query: str, said: str) -> None:
+    answer = site.rows(query)
+    assert answer.status_code == 400
+    assert said in answer.json["detail"]
+
+
+def test_a_value_that_no_row_has_is_no_error(site: Site) -> None:
+    answer = site.rows("place=nowhere")
+    assert (answer.status_code, answer.json["rows"]) == (200, [])
 
 
 @pytest.mark.parametrize(

@@ -45,3 +45,20 @@ def test_a_chart_of_one_station_is_that_of_a_station_it_names(folder: Path) -> N
     text = (folder / "velib.html").read_text(encoding="utf-8")
     assert "A station&#39;s week: station 0" in text
     assert "Nothing is chosen" not in text
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_nobody_is_asked_to_choose_where_there_is_no_form(folder: Path, name: str) -> None:
+    text = (folder / f"{name}.html").read_text(encoding="utf-8")
+    assert re.findall(r"[^.>]*\bchoose\b[^.<]*", text, re.IGNORECASE) == []
+    assert text.count("its filters work where <code>serve</code> answers") == 1
+
+
+def test_a_chart_without_rows_for_any_choice_says_so(tmp_path: Path) -> None:
+    source = Source(SHOWN, Warehouse(empty=["velib_station_week"]).table, lambda: NOW)
+    links = pictures._DiskLinks(DASHBOARDS)
+    only = {"velib": DASHBOARDS["velib"]}
+    pictures._written(Pages(only, source, load_all(), links), tmp_path)
+    text = (tmp_path / "velib.html").read_text(encoding="utf-8")
+    assert "No rows for the first 9 choices of station." in text
+    assert "hoose a station" not in text

@@ -7,6 +7,8 @@ const tip = document.createElement("div");
 tip.id = "tip";
 tip.hidden = true;
 
+const NARROW = 480; // pixels
+
 const light = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#b8a600"];
 const bright = ["#56a8e0", "#e69f00", "#2fbf93", "#e39cc4", "#8fd0f5", "#f0803c", "#b0b0b0", "#d4c52a"];
 
@@ -32,11 +34,12 @@ function colours() {
   };
 }
 
-// The words of a legend stand in as many columns as there is room for, names of bars take no more than
+// The words of a legend stand in as many columns as there is room for, one on a narrow screen; names of bars take no more than
 // their share, and a map is no higher than it is wide.
 function fitted(spec, config, width) {
   const longest = Math.max(3, ...words(spec).map((text) => text.length));
-  config.legend.columns = Math.max(2, Math.floor((width - 60) / (6.2 * longest + 28)));
+  const room = Math.max(2, Math.floor((width - 60) / (6.2 * longest + 28)));
+  config.legend.columns = width < NARROW ? 1 : room;
   config.axisY.labelLimit = Math.max(110, Math.floor(0.42 * width));
   return spec.projection ? { height: Math.min(spec.height, Math.round(0.85 * width)) } : {};
 }
