@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from croniter import croniter
 
+from catalog.forms import Form
 from catalog.records import JobColumn, JobContract, LakeTable, Origin, TableColumn
 from catalog.runs import Run
 from catalog.slots import Calendar, Unit
@@ -212,6 +213,12 @@ class Column(_Strict, frozen=True, kw_only=True):
     """What a publisher writes, in any case → the value that is meant."""
     mojibake: bool = False
     """Whether UTF-8 that was read as Windows-1252, once or more, is read as it was meant."""
+    decimal: Literal[","] | None = None
+    """What stands before the decimals of a `float` beside a point: `18,1`, and with blanks between
+    thousands `1 234,5`."""
+    form: str | None = None
+    """How a `timestamp` or `date` is written where it is not ISO, in %d %m %Y %y %H %M %S and %z:
+    local time of the contract's zone where there is no %z."""
     personal: bool = False
 
 
@@ -451,6 +458,7 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         for c in contract.columns
         if c.type not in TYPES
     ]
+    faults += [fault for column in contract.columns for fault in _written_faults(column)]
     faults += _place_faults(contract)
     faults += _newest_faults(contract, names)
     faults += [
@@ -480,6 +488,27 @@ def _faults(contract: Contract, path: Path) -> list[str]:
     faults += _stream_faults(contract) if streams else _fetch_faults(contract)
     # A slice's URLs are tried out on a slot, for which unit and zone must be sound.
     return faults or _slice_faults(contract)
+
+
+def _written_faults(column: Column) -> Iterator[str]:
+    """What is wrong with how the values of a column are said to be written."""
+    where = f"column {column.name}"
+    if column.decimal is not None:
+        if column.type != "float":
+            yield f"{where}: decimal is for type float, not {column.type}"
+        if any(" + " in alias for alias in column.aliases):
+            yield f"{where}: decimal and a sum in aliases: a sum reads decimal points alone"
+    if column.form is None:
+        return
+    if column.type not in ("timestamp", "date"):
+        yield f"{where}: form is for type timestamp or date, not {column.type}"
+    try:
+        form = Form(column.form)
+    except ValueError as error:
+        yield f"{where}: form {column.form!r}: {error}"
+        return
+    if column.type == "date" and form.offset:
+        yield f"{where}: form {column.form!r}: a date has no %z; make it a timestamp"
 
 
 def _place_faults(contract: Contract) -> Iterator[str]:
