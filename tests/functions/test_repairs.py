@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,38 @@ def test_a_form_that_looks_like_iso_is_read_in_blocks_too(
     assert record.repaired == {}
     found = {tuple(row[name] for name in NAMES[1:]) for row in desk.rows(record.parts[0])}
     assert found == {("2024-06-05T10:30:00+02:00", None, "18.1")}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("A6;soon;;18,1", "first data0 2: A6;soon;;18,1, correct the contract and replay"),
+        ("A6;2024-06-05;12/6;1", "first data0 2: A6;2024-06-05;12/6;1, correct the contract and"),
+        ("A6;2024-06-05;;many", "many, correct the contract and replay"),
+    ],
+)
+def test_a_refusal_names_a_row(desk: Desk, roads: Contract, row: str, said: str) -> None:
+    record = desk.taken(roads, (";".join(NAMES) + f"\n{row}\n").encode())
+    assert said in (record.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("A6;05/06/2024;;1", '(of counted_at, form = "%d/%m/%Y" or the like reads what is not ISO)'),
+        ("A6;2024-06-05;05/06/2024;1", '(of opened_on, form = "%d/%m/%Y" or the like'),
+        ("A6;2024-06-05;;18,1", '18,1, correct the contract (of mean_speed, decimal = "," reads'),
+        ("A6;1999-06-05;;18", '1999-06-05;;18, correct the contract and replay the run'),
+        ("A6;soon;;" + "9" * 120, '9 …, correct the contract (of counted_at'),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_what_a_contract_may_say(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: str, said: str
+) -> None:
+    plain = re.sub(r"(?m)^(form|decimal) = .*\n", "", TRAFFIC)
+    path = tmp_path / "road_counts.toml"
+    path.write_text(plain, encoding="utf-8")
+    made = load(path)
+    use(monkeypatch, made)
+    record = desk.taken(made, (";".join(NAMES) + f"\n{row}\n").encode())
+    assert said in (record.reason or "")
