@@ -77,9 +77,13 @@ class Url(_Strict, frozen=True, kw_only=True):
     """
 
     name: str
+    """What claims and events call this source."""
     urls: tuple[str, ...] = ()
+    """Addresses of the files of one run, https only."""
     files: tuple[str, ...] = ()
+    """What the files are called in raw, one for each address."""
     index: str | None = None
+    """Address of a JSON document that tells where each feed lies, in place of `urls`."""
     feeds: tuple[str, ...] = ()
     """Names of the index's feeds, as GBFS has them: objects with `name` and `url`."""
 
@@ -88,8 +92,11 @@ class Shape(_Strict, frozen=True, kw_only=True):
     """Where a JSON document keeps its records: array at `array`, fields below `record`, both paths."""
 
     name: str
+    """What records call it."""
     array: str = ""
+    """Path of the array of records; empty where the document is the array."""
     record: str = ""
+    """Path, in a record, below which its fields lie; empty where they lie in it."""
 
 
 class Times(StrEnum):
@@ -117,6 +124,7 @@ class Key(_Strict, frozen=True, kw_only=True):
     secret: str
     """Its id in Secret Manager; which version is read stands in the stack's configuration."""
     header: str
+    """The header it is sent in."""
 
     @property
     def setting(self) -> str:
@@ -128,14 +136,19 @@ class Source(_Strict, frozen=True, kw_only=True):
     """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
 
     hosts: tuple[str, ...] = ()
+    """Hosts that may be asked, redirects included."""
     fetch: tuple[Url, ...] = ()
+    """The sources, the first and its fallbacks."""
     message: Literal["json"] | None = None
     """What a message of a stream is: an object of JSON."""
     encodings: tuple[str, ...] = ("utf-8",)
+    """Encodings of its texts, tried in order."""
     separator: str = ";"
+    """What separates the fields of a CSV."""
     separators: tuple[str, ...] = ()
     """Further ones that files have had: that counts of which the header has most."""
     shapes: tuple[Shape, ...] = ()
+    """Where JSON documents keep their records; without one JSON is refused."""
     past_slots: bool = False
     """Whether the URL names the slot, so that a past one can be fetched again."""
     stale_after_hours: float | None = None
@@ -154,9 +167,13 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     """What a run must keep to, else it is refused; of a sliced source, what each slice must."""
 
     bytes_max: int
+    """Most bytes of a run."""
     bytes_min: int = 1
+    """Fewest bytes of a run."""
     rows_max: int
+    """Most rows of a run."""
     rows_min: int = 1
+    """Fewest rows of a run."""
     rows_whole: int | None = None
     """Fewest rows of the whole as its publisher has it: fewer of his are a page or a piece, and
     refused. A sample or what was made up may be a piece."""
@@ -165,6 +182,7 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     rejected_free: int = 20
     """So many rejected rows are borne whatever their share, but never more than half."""
     field_bytes_max: int = 131_072
+    """Most bytes of a field; a longer one rejects its row."""
     ratio_max: float = 200.0
     """Largest ratio of decoded to sent bytes."""
     drop_max: float | None = None
@@ -197,18 +215,27 @@ class Column(_Strict, frozen=True, kw_only=True):
     """
 
     name: str
+    """Its name in parts, frames and reasons."""
     type: str
+    """One of the types below."""
     description: str
+    """What it tells."""
     aliases: tuple[str, ...] = ()
+    """Every other name it has had, or a path."""
     unit: str = ""
+    """What it is measured in."""
     required: bool = False
     """The header must have it."""
     nullable: bool = True
     """Whether a row may leave it empty."""
     allowed: tuple[str, ...] = ()
+    """The only values it may have; none named: any."""
     pattern: str | None = None
+    """Regular expression that all of a value must be of."""
     minimum: float | str | None = None
+    """Least value; of times the earliest, as ISO text."""
     maximum: float | str | None = None
+    """Greatest value; of times the latest, as ISO text."""
     words: dict[str, str] = {}
     """What a publisher writes, in any case → the value that is meant."""
     mojibake: bool = False
@@ -220,6 +247,7 @@ class Column(_Strict, frozen=True, kw_only=True):
     """How a `timestamp` or `date` is written where it is not ISO, in %d %m %Y %y %H %M %S and %z:
     local time of the contract's zone where there is no %z."""
     personal: bool = False
+    """Refused: no step keeps what personal data need."""
 
 
 class Place(_Strict, frozen=True, kw_only=True):
@@ -230,11 +258,17 @@ class Place(_Strict, frozen=True, kw_only=True):
     """
 
     latitude: str
+    """Name of the column of latitudes."""
     longitude: str
+    """Name of the column of longitudes."""
     south: float
+    """Least latitude."""
     north: float
+    """Greatest latitude."""
     west: float
+    """Least longitude."""
     east: float
+    """Greatest longitude."""
 
     def holds(self, latitude: float, longitude: float) -> bool:
         """Whether a place lies in the box."""
@@ -245,18 +279,26 @@ class Table(_Strict, frozen=True, kw_only=True):
     """A table of the lake; `slot_start` is added to its columns."""
 
     name: str
+    """Its name in the lake."""
     description: str
+    """What a row of it is."""
     columns: tuple[TableColumn, ...]
+    """Its columns: name, type of BigQuery, description, mode, unit."""
     base: bool = False
+    """Whether its rows reconcile with those that came in: one table has it."""
     partition: str = "MONTH"
+    """Unit of its partitions: HOUR, DAY, MONTH or YEAR."""
     cluster: tuple[str, ...] = ()
+    """Columns it is clustered by."""
 
 
 class Newest(_Strict, frozen=True, kw_only=True):
     """A table of `reports` that shows the newest run of a snapshot at once, before any batch."""
 
     table: str
+    """Its name in `reports`."""
     description: str
+    """What a row of it is."""
     key: tuple[str, ...]
     """Columns of which the table has one row for each value: that of the newest report."""
 
@@ -265,30 +307,51 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Everything that is agreed about a data set."""
 
     dataset: str
+    """Its name, that of the file."""
     title: str
+    """Its title for readers."""
     description: str
+    """What a row is."""
     publisher: str
+    """Who publishes it."""
     homepage: str
+    """Where it is described."""
     licence: str
+    """SPDX name of the licence."""
     licence_url: str
+    """Text of the licence."""
     attribution: str
+    """How its source must be named."""
     system: str
+    """The job and the folder of SQL that work on it."""
     kind: Kind
+    """How it is published: full_export, daily_drop, increments, snapshot or stream."""
     zone: str
+    """Zone of its clock, such as Europe/Paris: naive times and slots are told by it."""
     slot_unit: Unit
+    """Unit of its slots: month, day, or hour (in a zone whose clocks never change, such as UTC)."""
     schedule: str = ""
     """Unix cron, read in UTC, off the hour; a stream has none."""
     freshness_hours: float
     """The objective: how old the last good fetch may be."""
     source: Source
+    """Where it comes from."""
     bounds: Bounds
+    """What a run must keep to."""
     columns: tuple[Column, ...]
+    """Its columns."""
     key: tuple[str, ...]
+    """Columns that tell a row: of rows with one key one counts."""
     tables: tuple[Table, ...]
+    """Its lake tables."""
     time_column: str | None = None
+    """The column that tells when: it makes the slot, but for daily_drop and snapshot."""
     late_until_hours: float | None = None
+    """How long after its slot a row may come; None for any time."""
     grace_minutes: float = 0
+    """How long after its end a slot of a snapshot or stream waits for rows."""
     lookback: int = 0
+    """How many slots before are read as context."""
     ignored: tuple[str, ...] = ()
     """Names of columns that are known and not wanted."""
     require_one: tuple[tuple[str, ...], ...] = ()
@@ -300,6 +363,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     newest: Newest | None = None
     """Where the newest run is shown without waiting for its slot; snapshots only."""
     retired: bool = False
+    """Whether it is worked on no more."""
 
     @cached_property
     def calendar(self) -> Calendar:
