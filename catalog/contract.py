@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from croniter import croniter
 
+from catalog.forms import Form
 from catalog.records import JobColumn, JobContract, LakeTable, Origin, TableColumn
 from catalog.runs import Run
 from catalog.slots import Calendar, Unit
@@ -76,9 +77,13 @@ class Url(_Strict, frozen=True, kw_only=True):
     """
 
     name: str
+    """What claims and events call this source."""
     urls: tuple[str, ...] = ()
+    """Addresses of the files of one run, https only."""
     files: tuple[str, ...] = ()
+    """What the files are called in raw, one for each address."""
     index: str | None = None
+    """Address of a JSON document that tells where each feed lies, in place of `urls`."""
     feeds: tuple[str, ...] = ()
     """Names of the index's feeds, as GBFS has them: objects with `name` and `url`."""
 
@@ -87,8 +92,11 @@ class Shape(_Strict, frozen=True, kw_only=True):
     """Where a JSON document keeps its records: array at `array`, fields below `record`, both paths."""
 
     name: str
+    """What records call it."""
     array: str = ""
+    """Path of the array of records; empty where the document is the array."""
     record: str = ""
+    """Path, in a record, below which its fields lie; empty where they lie in it."""
 
 
 class Times(StrEnum):
@@ -116,6 +124,7 @@ class Key(_Strict, frozen=True, kw_only=True):
     secret: str
     """Its id in Secret Manager; which version is read stands in the stack's configuration."""
     header: str
+    """The header it is sent in."""
 
     @property
     def setting(self) -> str:
@@ -127,14 +136,19 @@ class Source(_Strict, frozen=True, kw_only=True):
     """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
 
     hosts: tuple[str, ...] = ()
+    """Hosts that may be asked, redirects included."""
     fetch: tuple[Url, ...] = ()
+    """The sources, the first and its fallbacks."""
     message: Literal["json"] | None = None
     """What a message of a stream is: an object of JSON."""
     encodings: tuple[str, ...] = ("utf-8",)
+    """Encodings of its texts, tried in order."""
     separator: str = ";"
+    """What separates the fields of a CSV."""
     separators: tuple[str, ...] = ()
     """Further ones that files have had: that counts of which the header has most."""
     shapes: tuple[Shape, ...] = ()
+    """Where JSON documents keep their records; without one JSON is refused."""
     past_slots: bool = False
     """Whether the URL names the slot, so that a past one can be fetched again."""
     stale_after_hours: float | None = None
@@ -153,9 +167,13 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     """What a run must keep to, else it is refused; of a sliced source, what each slice must."""
 
     bytes_max: int
+    """Most bytes of a run."""
     bytes_min: int = 1
+    """Fewest bytes of a run."""
     rows_max: int
+    """Most rows of a run."""
     rows_min: int = 1
+    """Fewest rows of a run."""
     rows_whole: int | None = None
     """Fewest rows of the whole as its publisher has it: fewer of his are a page or a piece, and
     refused. A sample or what was made up may be a piece."""
@@ -164,6 +182,7 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     rejected_free: int = 20
     """So many rejected rows are borne whatever their share, but never more than half."""
     field_bytes_max: int = 131_072
+    """Most bytes of a field; a longer one rejects its row."""
     ratio_max: float = 200.0
     """Largest ratio of decoded to sent bytes."""
     drop_max: float | None = None
@@ -196,23 +215,39 @@ class Column(_Strict, frozen=True, kw_only=True):
     """
 
     name: str
+    """Its name in parts, frames and reasons."""
     type: str
+    """One of the types below."""
     description: str
+    """What it tells."""
     aliases: tuple[str, ...] = ()
+    """Every other name it has had, or a path."""
     unit: str = ""
+    """What it is measured in."""
     required: bool = False
     """The header must have it."""
     nullable: bool = True
     """Whether a row may leave it empty."""
     allowed: tuple[str, ...] = ()
+    """The only values it may have; none named: any."""
     pattern: str | None = None
+    """Regular expression that all of a value must be of."""
     minimum: float | str | None = None
+    """Least value; of times the earliest, as ISO text."""
     maximum: float | str | None = None
+    """Greatest value; of times the latest, as ISO text."""
     words: dict[str, str] = {}
     """What a publisher writes, in any case → the value that is meant."""
     mojibake: bool = False
     """Whether UTF-8 that was read as Windows-1252, once or more, is read as it was meant."""
+    decimal: Literal[","] | None = None
+    """What stands before the decimals of a `float` beside a point: `18,1`, and with blanks between
+    thousands `1 234,5`."""
+    form: str | None = None
+    """How a `timestamp` or `date` is written where it is not ISO, in %d %m %Y %y %H %M %S and %z:
+    local time of the contract's zone where there is no %z."""
     personal: bool = False
+    """Refused: no step keeps what personal data need."""
 
 
 class Place(_Strict, frozen=True, kw_only=True):
@@ -223,11 +258,17 @@ class Place(_Strict, frozen=True, kw_only=True):
     """
 
     latitude: str
+    """Name of the column of latitudes."""
     longitude: str
+    """Name of the column of longitudes."""
     south: float
+    """Least latitude."""
     north: float
+    """Greatest latitude."""
     west: float
+    """Least longitude."""
     east: float
+    """Greatest longitude."""
 
     def holds(self, latitude: float, longitude: float) -> bool:
         """Whether a place lies in the box."""
@@ -238,18 +279,26 @@ class Table(_Strict, frozen=True, kw_only=True):
     """A table of the lake; `slot_start` is added to its columns."""
 
     name: str
+    """Its name in the lake."""
     description: str
+    """What a row of it is."""
     columns: tuple[TableColumn, ...]
+    """Its columns: name, type of BigQuery, description, mode, unit."""
     base: bool = False
+    """Whether its rows reconcile with those that came in: one table has it."""
     partition: str = "MONTH"
+    """Unit of its partitions: HOUR, DAY, MONTH or YEAR."""
     cluster: tuple[str, ...] = ()
+    """Columns it is clustered by."""
 
 
 class Newest(_Strict, frozen=True, kw_only=True):
     """A table of `reports` that shows the newest run of a snapshot at once, before any batch."""
 
     table: str
+    """Its name in `reports`."""
     description: str
+    """What a row of it is."""
     key: tuple[str, ...]
     """Columns of which the table has one row for each value: that of the newest report."""
 
@@ -258,30 +307,51 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Everything that is agreed about a data set."""
 
     dataset: str
+    """Its name, that of the file."""
     title: str
+    """Its title for readers."""
     description: str
+    """What a row is."""
     publisher: str
+    """Who publishes it."""
     homepage: str
+    """Where it is described."""
     licence: str
+    """SPDX name of the licence."""
     licence_url: str
+    """Text of the licence."""
     attribution: str
+    """How its source must be named."""
     system: str
+    """The job and the folder of SQL that work on it."""
     kind: Kind
+    """How it is published: full_export, daily_drop, increments, snapshot or stream."""
     zone: str
+    """Zone of its clock, such as Europe/Paris: naive times and slots are told by it."""
     slot_unit: Unit
+    """Unit of its slots: month, day, or hour (in a zone whose clocks never change, such as UTC)."""
     schedule: str = ""
     """Unix cron, read in UTC, off the hour; a stream has none."""
     freshness_hours: float
     """The objective: how old the last good fetch may be."""
     source: Source
+    """Where it comes from."""
     bounds: Bounds
+    """What a run must keep to."""
     columns: tuple[Column, ...]
+    """Its columns."""
     key: tuple[str, ...]
+    """Columns that tell a row: of rows with one key one counts."""
     tables: tuple[Table, ...]
+    """Its lake tables."""
     time_column: str | None = None
+    """The column that tells when: it makes the slot, but for daily_drop and snapshot."""
     late_until_hours: float | None = None
+    """How long after its slot a row may come; None for any time."""
     grace_minutes: float = 0
+    """How long after its end a slot of a snapshot or stream waits for rows."""
     lookback: int = 0
+    """How many slots before are read as context."""
     ignored: tuple[str, ...] = ()
     """Names of columns that are known and not wanted."""
     require_one: tuple[tuple[str, ...], ...] = ()
@@ -293,6 +363,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     newest: Newest | None = None
     """Where the newest run is shown without waiting for its slot; snapshots only."""
     retired: bool = False
+    """Whether it is worked on no more."""
 
     @cached_property
     def calendar(self) -> Calendar:
@@ -451,6 +522,7 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         for c in contract.columns
         if c.type not in TYPES
     ]
+    faults += [fault for column in contract.columns for fault in _written_faults(column)]
     faults += _place_faults(contract)
     faults += _newest_faults(contract, names)
     faults += [
@@ -480,6 +552,27 @@ def _faults(contract: Contract, path: Path) -> list[str]:
     faults += _stream_faults(contract) if streams else _fetch_faults(contract)
     # A slice's URLs are tried out on a slot, for which unit and zone must be sound.
     return faults or _slice_faults(contract)
+
+
+def _written_faults(column: Column) -> Iterator[str]:
+    """What is wrong with how the values of a column are said to be written."""
+    where = f"column {column.name}"
+    if column.decimal is not None:
+        if column.type != "float":
+            yield f"{where}: decimal is for type float, not {column.type}"
+        if any(" + " in alias for alias in column.aliases):
+            yield f"{where}: decimal and a sum in aliases: a sum reads decimal points alone"
+    if column.form is None:
+        return
+    if column.type not in ("timestamp", "date"):
+        yield f"{where}: form is for type timestamp or date, not {column.type}"
+    try:
+        form = Form(column.form)
+    except ValueError as error:
+        yield f"{where}: form {column.form!r}: {error}"
+        return
+    if column.type == "date" and form.offset:
+        yield f"{where}: form {column.form!r}: a date has no %z; make it a timestamp"
 
 
 def _place_faults(contract: Contract) -> Iterator[str]:

@@ -79,16 +79,26 @@ def layout(contract: Contract, header: Sequence[str]) -> Layout:
     return Layout(tuple(places), aliases, unknown, missing)
 
 
-def refuse_missing(missing: Iterable[Column], header: Sequence[str], where: str) -> None:
-    """Raise RunRefused for the first of the missing columns that the contract requires."""
+def refuse_missing(
+    missing: Iterable[Column], header: Sequence[str], where: str, unknown: Sequence[str] = ()
+) -> None:
+    """Raise RunRefused for the first of the missing columns that the contract requires.
+
+    Of `unknown` names a single one is likely the missing column's.
+    """
     for column in missing:
         if column.required:
             label = column.aliases[0] if column.aliases else column.name
             raise RunRefused(
                 f'{where}: column "{label}" ({column.name}) is missing; the header has '
                 f"{len(header)} columns: {shown(header)}; add an alias to the contract if it was "
-                "renamed"
+                "renamed" + (f": {alias_for(column, unknown[0])}" if len(unknown) == 1 else "")
             )
+
+
+def alias_for(column: Column, name: str) -> str:
+    """What to put into the contract so that a column may bear another name."""
+    return f'aliases = [{"..., " if column.aliases else ""}"{name}"] of {column.name}'
 
 
 def refuse_lacking(

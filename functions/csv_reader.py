@@ -163,7 +163,7 @@ class CsvReader:
         self.seen.aliases = found.aliases
         self.seen.missing = [column.name for column in found.missing]
         self.seen.unknown = dict.fromkeys(found.unknown, "")
-        refuse_missing(found.missing, self.seen.header, self._where)
+        refuse_missing(found.missing, self.seen.header, self._where, list(found.unknown))
         refuse_lacking(self._contract, found.missing, self.seen.header, self._where)
         return found
 

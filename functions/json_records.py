@@ -49,7 +49,7 @@ class Records:
         missing: list[Column] = [c for c in self._contract.columns if c.name not in self._found]
         self.seen.missing = [column.name for column in missing]
         if self._found or self.seen.header:
-            refuse_missing(missing, self.seen.header, self._where)
+            refuse_missing(missing, self.seen.header, self._where, list(self.seen.unknown))
             refuse_lacking(self._contract, missing, self.seen.header, self._where)
         good = [row for row in rows if isinstance(row, Record)]
         width = len(self._contract.columns)

@@ -1,14 +1,18 @@
 """What is done to values before they are checked, where the contract asks for it, and how often.
 
 A repair never guesses: text is read anew only where all of it turns into UTF-8, and a place is
-exchanged only where that puts it into the contract's box.
+exchanged only where that puts it into the contract's box. What is not in a column's form, and no
+number with a decimal comma, stays as it is, for the column's own check to judge.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
 
 from catalog.contract import Column, Contract, Place
+from catalog.forms import Form
 
 Columns = list[list[str | None]]
 
@@ -21,6 +25,13 @@ _AS_LATIN = {
     if byte not in _CONTROLS
 }
 """What Windows-1252 has in place of Latin-1's controls → those."""
+_BLANKS = " \u00a0\u2009\u202f"
+"""What stands between thousands: blanks, no-break, thin and both."""
+_COMMA = re.compile(
+    rf"[+-]?(?:(?:[0-9]+|[0-9]{{1,3}}(?:[{_BLANKS}][0-9]{{3}})+)(?:,[0-9]*)?|,[0-9]+)"
+    r"(?:[eE][+-]?[0-9]{1,3})?"
+)
+_POINTED = str.maketrans({",": "."} | dict.fromkeys(_BLANKS, ""))
 
 
 class Repairs:
@@ -29,24 +40,30 @@ class Repairs:
     def __init__(self, contract: Contract) -> None:
         """Nothing is repaired yet."""
         names = [column.name for column in contract.columns]
-        self._decoded = [(at, c) for at, c in enumerate(contract.columns) if c.mojibake]
+        columns = list(enumerate(contract.columns))
+        self._decoded = [(at, c) for at, c in columns if c.mojibake]
+        self._commas = [(at, c) for at, c in columns if c.decimal]
+        self._forms = [(at, _iso(Form(c.form), c)) for at, c in columns if c.form is not None]
         self._places = [
             (names.index(place.latitude), names.index(place.longitude), place)
             for place in contract.places
         ]
-        self.any = bool(
-            self._decoded or self._places or any(column.words for column in contract.columns)
-        )
+        self._none = not (self._decoded or self._commas or self._forms or self._places)
+        self.any = not self._none or any(column.words for column in contract.columns)
         """Whether a value may be kept otherwise than its letters alone would tell."""
 
     def done(self, columns: Columns) -> tuple[Columns, Counter[str]]:
         """The contract's columns with every value repaired, and how many were, by column and repair."""
         told: Counter[str] = Counter()
-        if not (self._decoded or self._places):
+        if self._none:
             return columns, told
         made = list(columns)
         for at, column in self._decoded:
             made[at] = _meant(columns[at], column, told)
+        for at, column in self._commas:
+            made[at] = _anew(columns[at], pointed, told, f"{column.name}: decimal comma")
+        for at, iso in self._forms:  # another way to write a time is no fault, and not counted
+            made[at] = _anew(columns[at], iso)
         for north, east, place in self._places:
             made[north], made[east] = _placed(made[north], made[east], place, told)
         return made, told
@@ -76,13 +93,38 @@ def _decoded(text: str) -> str | None:
         return None
 
 
+def pointed(text: str) -> str:
+    """A number with a decimal comma, or blanks between its thousands, with a point; else the text."""
+    stripped = text.strip()
+    read = stripped.translate(_POINTED)
+    return read if read != stripped and _COMMA.fullmatch(stripped) else text
+
+
+def _iso(form: Form, column: Column) -> Callable[[str], str]:
+    """What tells a text of a form as ISO, by the column's type; other texts stay."""
+    read = form.date if column.type == "date" else form.instant
+    return lambda text: read(text) or text
+
+
 def _meant(values: list[str | None], column: Column, told: Counter[str]) -> list[str | None]:
-    known = {value: meant(value) for value in set(values) if value and not value.isascii()}
-    wrong = {value: new for value, new in known.items() if new != value}
-    if not wrong:
+    def read(value: str) -> str:
+        return value if value.isascii() else meant(value)
+
+    return _anew(values, read, told, f"{column.name}: mojibake")
+
+
+def _anew(
+    values: list[str | None], read: Callable[[str], str], told: Counter[str] | None = None,
+    name: str = "",
+) -> list[str | None]:  # fmt: skip
+    """The values as `read` has them; how many differ is told under `name`, where that is asked."""
+    known = {value: read(value) for value in set(values) if value}
+    new = {value: text for value, text in known.items() if text != value}
+    if not new:
         return values
-    told[f"{column.name}: mojibake"] += sum(value in wrong for value in values)
-    return [wrong.get(value, value) if value else value for value in values]
+    if told is not None:
+        told[name] += sum(value in new for value in values)
+    return [new.get(value, value) if value else value for value in values]
 
 
 def _placed(

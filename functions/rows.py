@@ -1,7 +1,8 @@
 """Whether a value is what its column must be: the checks of a contract, value by value.
 
-A part keeps the text as the publisher wrote it (a `code` without the `.0` of a spreadsheet); the
-Spark job casts by the same rules. Nulls are the empty text, blanks, and `-` for times.
+A part keeps the text as the publisher wrote it (a `code` without the `.0` of a spreadsheet; what
+`repairs` made of a `decimal` comma or a `form`, which is done before); the Spark job casts by the same
+rules. Nulls are the empty text, blanks, and `-` for times.
 
 | type | taken |
 |---|---|
@@ -23,6 +24,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from catalog.contract import Column, Contract
+from catalog.forms import Form
 from catalog.runs import Run
 
 Values = Sequence[str | None]
@@ -159,6 +161,8 @@ def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
     }.get(column.type)
     if typed is not None:
         made.append(typed)
+    if column.form is not None and Form(column.form).bare:
+        made.append(_no_epoch)
     if column.allowed:
         made.append(lambda text: None if text in column.allowed else "not an allowed value")
     if column.pattern is not None:
@@ -218,6 +222,13 @@ def _float(text: str) -> str | None:
     if not _FLOAT.fullmatch(stripped) or abs(float(stripped)) == float("inf"):
         return "not a number"
     return None
+
+
+def _no_epoch(text: str) -> str | None:
+    """Digits that are not of a form of digits alone: no seconds since 1970 either."""
+    stripped = text.strip()
+    epoch = _EPOCH.fullmatch(stripped) or _EPOCH_MILLIS.fullmatch(stripped)
+    return "not of the form" if epoch else None
 
 
 def _boolean(text: str) -> str | None:

@@ -45,6 +45,7 @@ from functions.zones import Zones
 _READ_BYTES = 1 << 20
 _REASONS = 5
 _HEADER_NAMES = 200
+_SAMPLE_CHARACTERS = 120
 THREADS = 2
 """As many as the function has processors; what they do for long, they do without Python's lock."""
 _SECONDS = 480.0
@@ -85,6 +86,22 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
         body = json.dumps({"system": contract.system}).encode()
         clients.publish("seal", body, {"system": contract.system})
     yield from _told(message, contract, key, record, again, time.monotonic() - begin)
+
+
+def way_out(contract: Contract, reason: str) -> str:
+    """What a contract may say where a reason is that a value is no number or time; else nothing.
+
+    In brackets, after a blank. The reason itself is the same as the Spark job's, and cannot tell it.
+    """
+    name, _, fault = reason.partition(": ")
+    column = next((column for column in contract.columns if column.name == name), None)
+    if column is None:
+        return ""
+    if fault == "not a number" and column.decimal is None:
+        return f' (of {name}, decimal = "," reads 18,1)'
+    if fault in ("not a timestamp", "not a date") and column.form is None:
+        return f' (of {name}, form = "%d/%m/%Y" or the like reads what is not ISO)'
+    return ""
 
 
 class Try:
@@ -274,10 +291,17 @@ class Try:
             told = ", ".join(f"{reason} ({count})" for reason, count in worst)
             raise RunRefused(
                 f"{where}: {bad} of {self._rows} rows are rejected, more than the contract bears "
-                f"(a share of {bounds.rejected_share:g}): {told}; see the rows in quarantine, "
-                "correct the contract and replay the run"
+                f"(a share of {bounds.rejected_share:g}): {told}; see the rows in quarantine"
+                f"{self._sample(worst[0][0])}, correct the contract"
+                f"{way_out(self._contract, worst[0][0])} and replay the run"
             )
         self._keep_drop()
+
+    def _sample(self, reason: str) -> str:
+        """The first row that was rejected for a reason, where it was kept, for a sentence."""
+        sample = " ".join(self._rejects.samples.get(reason, "").split())
+        cut = sample[:_SAMPLE_CHARACTERS]
+        return f", first {cut}{' …' if cut != sample else ''}" if sample else ""
 
     def _keep_drop(self) -> None:
         """Raise RunRefused when the run has far fewer rows than the accepted one before it."""

@@ -21,9 +21,10 @@ from google.cloud import storage  # type: ignore[attr-defined,unused-ignore]
 
 from catalog import names
 from catalog.contract import Contract, Kind
-from catalog.records import Claim, Origin, Outcome, Part, RawFile, SplitRecord
+from catalog.records import Claim, FileReport, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions import streams
+from functions.columns import alias_for, shown
 from local_cloud import failures
 from local_cloud.cloud import LocalCloud
 from local_cloud.pubsub import ReceivedMessage
@@ -311,9 +312,26 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
         "unknown_columns": {k: v for report in reports for k, v in report.unknown_columns.items()},
         "missing_columns": sorted({name for report in reports for name in report.missing_columns}),
         "repaired": record.repaired if record else {},
+        "warnings": list(_warnings(contract, reports)),
         "slots": _slots(cloud, contract, record) if record else {},
         "rejects": _rejects(cloud, contract, record) if record else [],
     }
+
+
+def _warnings(contract: Contract, reports: Sequence[FileReport]) -> Iterator[str]:
+    """Columns that are missing, and not required, in a file that has unknown ones."""
+    for report in reports:
+        unknown = list(report.unknown_columns)
+        missing = [
+            c for c in contract.columns if c.name in report.missing_columns and not c.required
+        ]
+        for column in missing if unknown else ():
+            are = "is" if len(unknown) == 1 else "are"
+            alias = alias_for(column, unknown[0] if len(unknown) == 1 else "…")
+            yield (
+                f"{column.name} is missing and {shown(unknown)} {are} unknown: if it was renamed, "
+                f"say {alias}"
+            )
 
 
 def _rejects(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> list[dict[str, Any]]:
@@ -346,7 +364,7 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
     if record.no_slot:
         told["none"] = {
             "rows_in": sum(record.no_slot.values()), "rows_out": 0,
-            "rejected": record.no_slot, "duplicates": 0,
+            "rejected": record.no_slot, "duplicates": 0, "revised": 0,
         }  # fmt: skip
     return told
 
@@ -367,11 +385,12 @@ def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[st
         return {
             "rows_in": part.rows + sum(part.rejected.values()), "rows_out": 0,
             "rejected": part.rejected | ({reason: part.rows} if part.rows else {}),
-            "duplicates": 0,
+            "duplicates": 0, "revised": 0,
         }  # fmt: skip
     return {
         "rows_in": loaded["rows_in"], "rows_out": loaded["rows_out"],
         "rejected": json.loads(loaded["rejects"] or "{}"), "duplicates": loaded["duplicates"],
+        "revised": loaded["revised"],
     }  # fmt: skip
 
 

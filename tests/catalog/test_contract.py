@@ -67,6 +67,15 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
             ('description = "Name of the site"\n', 'description = "Name"\npersonal = true\n'),
             "retention",
         ),
+        (('type = "text"', 'type = "text"\ndecimal = ","'), "decimal is for type float, not text"),
+        (('type = "text"', 'type = "text"\ndecimal = ";"'), "decimal"),
+        (('type = "text"', 'type = "text"\nform = "%d/%m/%Y"'), "form is for type timestamp or"),
+        (('type = "text"', 'type = "date"\nform = "%d %b %Y"'), "form '%d %b %Y': %b is none of"),
+        (('type = "text"', 'type = "date"\nform = "%d%m%Y%H%z"'), "a date has no %z"),
+        (
+            ('aliases = ["idpw"', 'decimal = ","\naliases = ["a + b", "idpw"'),
+            "decimal and a sum",
+        ),
     ],
 )
 def test_a_broken_contract_names_the_facet(

@@ -116,6 +116,7 @@ BAD = [
     ("tab", body(GOOD).replace(b";", b"\t"), "separated by a tab"),
     ("doubled name", body(GOOD, HEADER.replace("Adresse", "Code Site")), '"Code Site" more than once'),
     ("renamed", body(GOOD, HEADER.replace("Code Site", "Le Site")), 'column "Code Site" (site_code) is missing; the header has 25 columns: Le Site, Date heure'),
+    ("renamed, one unknown", body(GOOD, HEADER.replace("Code Site", "Le Site")), 'if it was renamed: aliases = [..., "Le Site"] of site_code'),
     ("UTF-16 without mark", body(GOOD).decode().encode("utf-16-le"), "UTF-16 without a byte order mark"),
     ("JSON error", b'{"error_code": "Limit", "message": "come back later"}', "error_code: Limit; message: come back later"),
     ("JSON scalar", b'["a", "b"]', "not an object (2)"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from catalog.records import Part
+from catalog.contract import Column, load_all
+from catalog.records import FileReport, Part
 from local_cloud import trial
 from local_cloud.trial import Served, TrialError
 
@@ -77,8 +79,37 @@ def test_a_slot_that_a_newer_run_has_is_said_so() -> None:
         rejected={"empty": 1}, held=False, newest=None,
     )  # fmt: skip
     loaded = {"run": "20240601T000000Z", "rows_in": 7, "rows_out": 7, "rejects": "{}",
-              "duplicates": 0}  # fmt: skip
+              "duplicates": 3, "revised": 2}  # fmt: skip
     told = trial._slot(part, loaded, "20240501T000000Z")
     assert (told["rows_in"], told["rows_out"]) == (6, 0)
     assert told["rejected"] == {"empty": 1, "a newer run counts: 20240601T000000Z": 5}
-    assert trial._slot(part, loaded, "20240601T000000Z")["rows_out"] == 7
+    assert (told["duplicates"], told["revised"]) == (0, 0)
+    told = trial._slot(part, loaded, "20240601T000000Z")
+    assert (told["rows_out"], told["duplicates"], told["revised"]) == (7, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("missing", "unknown", "said"),
+    [
+        (("name",), {"Nom": "x"},
+         ['name is missing and Nom is unknown: if it was renamed, say aliases = [..., "Nom"] of name']),
+        (("name",), {"Nom": "x", "Ville": ""},
+         ['name is missing and Nom, Ville are unknown: if it was renamed, say aliases = [..., "…"] of name']),
+        (("name",), {}, []),
+        (("site_code",), {"Nom": "x"}, []),  # required: the refusal says it
+        ((), {"Nom": "x"}, []),
+    ],
+)  # fmt: skip
+def test_a_missing_column_that_may_be_an_unknown_one(
+    missing: tuple[str, ...], unknown: dict[str, str], said: list[str]
+) -> None:
+    columns = (
+        Column(name="site_code", type="code", description="", required=True),
+        Column(name="name", type="text", description="", aliases=("Name",)),
+    )
+    contract = msgspec.structs.replace(load_all()["paris_wifi_sites"], columns=columns)
+    report = FileReport(
+        object="o", generation=1, sha256="", encoding="utf-8", shape="csv", header=(),
+        aliases={}, unknown_columns=unknown, missing_columns=missing,
+    )  # fmt: skip
+    assert list(trial._warnings(contract, [report])) == said

@@ -1,0 +1,99 @@
+"""A publisher's own form of times, `%d/%m/%Y %H:%M`, and how a text of it is told as ISO."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+_DIRECTIVE = re.compile(r"%(.?)|([^%]+)", re.DOTALL)
+_DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
+_OFFSET = r"(?P<z>Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+_LETTER = re.compile(r"[0-9+]")
+_CENTURY_TURNS = 69
+"""Two digits from here on are a year of the 1900s, as POSIX has it."""
+
+
+class Form:
+    """A form of times in the directives of `strptime` that are digits, and `%z`."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError, in words, for what is no form or could be read in two ways."""
+        pieces = [(m[1], m[2]) for m in _DIRECTIVE.finditer(text)]
+        names = [name for name, literal in pieces if literal is None]
+        _refuse(names, [literal for _, literal in pieces if literal is not None])
+        self.clock = "H" in names
+        """Whether it tells a time of day."""
+        self.offset = "z" in names
+        """Whether it tells an offset from UTC."""
+        self.bare = len(names) == len(pieces) and not self.offset
+        """Whether its texts are digits alone."""
+        self._pattern = re.compile("".join(_patterns(pieces)))
+
+    def instant(self, text: str) -> str | None:
+        """A text as ISO, with its offset where the form has one; None where it is no such time.
+
+        A form without a time of day tells the day alone.
+        """
+        moment, offset = self._read(text)
+        if moment is None or not self.clock:
+            return None if moment is None else moment.date().isoformat()
+        return moment.isoformat() + offset
+
+    def date(self, text: str) -> str | None:
+        """The day of a text as ISO; None where it is none."""
+        moment, _ = self._read(text)
+        return None if moment is None else moment.date().isoformat()
+
+    def _read(self, text: str) -> tuple[datetime | None, str]:
+        """The time of a text by the clock that it was written by, and its offset as it stands."""
+        found = self._pattern.fullmatch(text.strip())
+        if found is None:
+            return None, ""
+        told = found.groupdict()
+        offset = told.pop("z", "")
+        parts = {name: int(figures) for name, figures in told.items()}
+        year = parts["Y"] if "Y" in parts else _year(parts["y"])
+        hour, minute, second = (parts.get(name, 0) for name in "HMS")
+        try:
+            return datetime(year, parts["m"], parts["d"], hour, minute, second), offset
+        except ValueError:
+            return None, ""
+
+
+def _refuse(names: list[str], literals: list[str]) -> None:
+    """Raise ValueError where directives are unknown, too many or too few, or letters mislead."""
+    for name in names:
+        if name != "z" and name not in _DIGITS:
+            raise ValueError(
+                f"%{name} is none of %d %m %Y %y %H %M %S %z: months and days by name are not read"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"%{name} stands twice")
+    if not {"d", "m"} <= set(names) or ("Y" in names) == ("y" in names):
+        raise ValueError("it must have %d, %m, and either %Y or %y")
+    for name, before in (("M", "H"), ("S", "M"), ("z", "H")):
+        if name in names and before not in names:
+            raise ValueError(f"%{name} needs %{before}")
+    if any(_LETTER.search(literal) for literal in literals):
+        raise ValueError("between the directives no digit and no + may stand")
+
+
+def _patterns(pieces: list[tuple[str, str | None]]) -> list[str]:
+    """The pieces as regular expressions: side by side directives have all their digits."""
+    made = []
+    for at, (name, literal) in enumerate(pieces):
+        if literal is not None:
+            made.append(r"\s+".join(map(re.escape, re.split(r"\s+", literal))))
+        elif name == "z":
+            made.append(_OFFSET)
+        else:
+            near = [*pieces[max(at - 1, 0) : at], *pieces[at + 1 : at + 2]]
+            beside = any(other is None and each != "z" for each, other in near)
+            most = _DIGITS[name]
+            least = most if beside or name in "Yy" else 1
+            made.append(f"(?P<{name}>[0-9]{{{least},{most}}})")
+    return made
+
+
+def _year(figures: int) -> int:
+    return figures + (1900 if figures >= _CENTURY_TURNS else 2000)
