@@ -21,7 +21,7 @@ _HEAD = """\
 # The pages in Data Studio
 
 Each page of `serve`, to be built in Data Studio (the former Looker Studio) on the same report tables.
-Written by `python -m catalog.data_studio` from `dashboards/` and the declarations; do not edit it.
+Written by `.venv/bin/nox -s renew` from `dashboards/` and the declarations; do not edit it.
 
 1. `pulumi stack output reports` has a link for each data source: it opens a new report on that table or
    custom query, with your own credentials. Add the page's others by *Resource → Manage added data sources*.

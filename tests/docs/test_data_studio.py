@@ -13,7 +13,7 @@ PAGES = load_pages(REPOSITORY / "dashboards", REPORTS)
 
 
 def test_the_document_is_that_of_the_dashboards() -> None:
-    told = "docs/data-studio.md is not that of dashboards/: renew it by `python -m catalog.data_studio`"
+    told = "docs/data-studio.md is not that of dashboards/: renew it by `.venv/bin/nox -s renew`"
     assert DOCUMENT.read_text(encoding="utf-8") == document(PAGES, REPORTS, live_queries()), told
 
 
