@@ -23,7 +23,7 @@ _HEAD = """\
 Each page of `serve`, to be built in Data Studio (the former Looker Studio) on the same report tables.
 Written by `.venv/bin/nox -s renew` from `dashboards/` and the declarations; do not edit it.
 
-1. `pulumi stack output reports` has a link for each data source: it opens a new report on that table or
+1. `pulumi -C infra_pulumi stack output reports` has a link for each data source: it opens a new report on that table or
    custom query, with your own credentials. Add the page's others by *Resource → Manage added data sources*.
 2. Set each field's type and default aggregation as told below (*Resource → Manage → Edit*). *Sum* is for
    additive columns alone. *Max* stands where one row is one figure: with all of a chart's dimensions in
@@ -34,7 +34,7 @@ Written by `.venv/bin/nox -s renew` from `dashboards/` and the declarations; do 
    rows of several of its values, or show the greatest of them.
 4. Say on the page what the tables say: `data_as_of` and `origin` are columns of every table.
 
-A stack's `templates` setting and `pulumi stack output` `pages` copy a report once it is built
+A stack's `templates` setting and `pulumi -C infra_pulumi stack output` `pages` copy a report once it is built
 ([deploy.md](deploy.md)). Nothing of this was tried in Data Studio where it was written.
 """
 
