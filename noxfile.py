@@ -136,6 +136,14 @@ def _chromium(session: nox.Session) -> str:
 
 
 @nox.session(python=PYTHON)
+def renew(session: nox.Session) -> None:
+    """What is made and kept: docs/data-studio.md, the golden inventory, the bundle that draws charts."""
+    _install(session, "local")
+    for made in ("catalog.data_studio", "tests.infra_pulumi.inventory", "local_cloud.vega"):
+        session.run("python", "-m", made, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def cost(session: nox.Session) -> None:
     """What a stack costs in a month, idle and running, by system: `nox -s cost -- --share 0.1`."""
     _install(session, "local")

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo_options(parser: argparse.ArgumentParser) -> None:
     """The options of `demo`."""
     parser.add_argument(
-        "--serve", "--stay", action="store_true",
+        "--serve", action="store_true",
         help="keep the local cloud and the pages and API of its reports up until Ctrl-C",
     )  # fmt: skip
     parser.add_argument("--live", metavar="DATASET", help="fetch from the real publisher instead")

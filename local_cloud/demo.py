@@ -95,7 +95,7 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
         _say(f"\n{len(drawn)} charts and the pages they stand on: {_PAGES / 'index.html'}")
         _say(f"\n{time.monotonic() - begin:.0f} s in all")
         if serve:
-            _stay(cloud)
+            _serve(cloud)
     return 0 if all(check.held for check in checks) else 1
 
 
@@ -330,9 +330,9 @@ def _live(dataset: str) -> int:
     return 0 if rows else 1
 
 
-def _stay(cloud: LocalCloud) -> None:
+def _serve(cloud: LocalCloud) -> None:
     """Keep the local cloud up until Ctrl-C: reports can be asked for and looked at meanwhile."""
-    _say(f"reports: {cloud.address}/ and {cloud.address}/api/v1/reports")
+    _say(f"\npages: {cloud.address}/; the API, from another shell:\nexport SERVE={cloud.address}")
     _say(f"up until Ctrl-C: {cloud.describe()}; systems {', '.join(systems(load_all()))}")
     try:
         threading.Event().wait()

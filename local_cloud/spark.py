@@ -421,7 +421,9 @@ def _fingerprint(connector: Path) -> str:
 def _spark_home() -> Path:
     spec = find_spec("pyspark")
     if spec is None or spec.origin is None:
-        raise RuntimeError("pyspark is not installed; run `uv sync`")
+        raise RuntimeError(
+            "pyspark is not installed: run `nox -s demo`, or `uv sync --group local` first"
+        )
     return Path(spec.origin).parent
 
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from catalog.data_studio import DOCUMENT, aggregation, declarations, document, live_queries
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from catalog.data_studio import (
+    DOCUMENT,
+    _places,
+    aggregation,
+    declarations,
+    document,
+    live_queries,
+)
 from catalog.pages import column_of, load_pages
 from tests.docs.test_docs import REPOSITORY
 
@@ -13,7 +24,7 @@ PAGES = load_pages(REPOSITORY / "dashboards", REPORTS)
 
 
 def test_the_document_is_that_of_the_dashboards() -> None:
-    told = "docs/data-studio.md is not that of dashboards/: renew it by `python -m catalog.data_studio`"
+    told = "docs/data-studio.md is not that of dashboards/: renew it by `.venv/bin/nox -s renew`"
     assert DOCUMENT.read_text(encoding="utf-8") == document(PAGES, REPORTS, live_queries()), told
 
 
@@ -45,6 +56,35 @@ def test_every_part_of_a_page_is_told(name: str) -> None:
         f"`{queries[name]}`" if name in queries else f"`reports.{name}`" for name in page.reports
     ]
     assert [source for source in told if source not in text] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_field_of_a_drawing_has_its_place(name: str) -> None:
+    """A field that a drawing has and its chart's table lacks would be told nowhere."""
+    for chart in PAGES[name].page.charts:
+        assert set(dict(_places(PAGES[name].drawings[chart.name]))) <= set(chart.columns)
+
+
+@pytest.mark.parametrize("told", [
+    "  | `year` | x | Year | Number | None (dimension) |",
+    "  | `day_type` | colour | ",
+    "  | `lat` | location | ",
+    "  | `minutes_per_open_site_day` | size | ",
+    "  SELECT *, DENSE_RANK() OVER (PARTITION BY cut ORDER BY year DESC) AS newest\n  FROM reports.",
+    "  SELECT *, DENSE_RANK() OVER (ORDER BY day DESC) AS newest\n  FROM reports.",
+    "filter: include `newest` is 1 and `cut` is all; the `year` before: the same with `newest` is 2.",
+])  # fmt: skip
+def test_how_a_chart_and_a_key_figure_are_built_is_told(told: str) -> None:
+    assert told in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_each_query_that_is_told_can_be_pasted() -> None:
+    told = re.findall(r"```sql\n(.+?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(told) > 2
+    for sql in told:
+        assert "@" not in sql
+        (statement,) = sqlglot.parse(sql, read="bigquery")
+        assert isinstance(statement, exp.Select)
 
 
 @pytest.mark.parametrize("told", [

@@ -93,6 +93,14 @@ def _headings(page: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_pulumi_is_called_at_the_root(page: str) -> None:
+    """nox and the paths of the documents are the root's: one folder for all commands."""
+    commands = re.findall(r"^ {4,}(pulumi .+|cd .+)$", text(page), re.MULTILINE)
+    known = ("pulumi -C infra_pulumi ", "pulumi login")
+    assert [command for command in commands if not command.startswith(known)] == []
+
+
 def sessions() -> list[str]:
     """The names of nox's sessions."""
     tree = ast.parse(text("noxfile.py"))

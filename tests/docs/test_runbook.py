@@ -58,11 +58,24 @@ def test_backfill_replay_release_and_restore_are_told() -> None:
     assert ("seal", frozenset({"system", "manifest"})) in told
     assert "gcloud storage restore" in TEXT
     travel = [query for query in queries() if "FOR SYSTEM_TIME AS OF" in query]
-    assert [("lake." in query, "ops.loads" in query) for query in travel] == [
-        (True, False),
-        (False, True),
-    ]
+    assert [("lake." in query, "ops.loads" in query) for query in travel] == [(True, False)]
     assert not any(unbounded(query) for query in travel)
+
+
+def test_whole_tables_go_back_in_one_transaction_and_stay_what_they_are() -> None:
+    """A table that is replaced loses what the stack declared of it, and the ledger its lake."""
+    copied = [words[-2:] for words in COMMANDS if words[:2] == ["bq", "cp"]]
+    assert [source.partition("@")[0] for source, _ in copied] == ["lake.TABLE", "ops.loads"]
+    (swap,) = (query for query in queries() if "BEGIN TRANSACTION" in query)
+    begin, *changes, end = (each for each in sqlglot.parse(swap, read="bigquery") if each)
+    assert (type(begin), type(end)) == (exp.Transaction, exp.Commit)
+    changed = [(type(each), each.find(exp.Table).sql()) for each in changes]
+    tables = ("lake.wifi_sites", "ops.loads")
+    assert changed == [(kind, table) for table in tables for kind in (exp.Delete, exp.Insert)]
+    read = re.findall(r"staging\.\w+", swap)
+    assert read == [copy.replace("TABLE", "wifi_sites") for _, copy in copied]
+    assert not unbounded(swap)
+    assert not any("CREATE OR REPLACE" in query for query in queries())
 
 
 def job(contract: Contract) -> str:
@@ -78,8 +91,8 @@ def test_scheduler_jobs_are_named_as_they_are_made() -> None:
 
 def queries() -> list[str]:
     """The statements of `bq query`, a data set's words filled in."""
-    texts = [words[-1] for words in COMMANDS if words[0] == "bq"]
-    return [text.replace("lake.TABLE", "lake.wifi_sites") for text in texts]
+    texts = [words[-1] for words in COMMANDS if words[:2] == ["bq", "query"]]
+    return [re.sub(r"(lake\.|staging\.restored_)TABLE", r"\1wifi_sites", text) for text in texts]
 
 
 @pytest.mark.parametrize("sql", queries())
@@ -106,6 +119,26 @@ def test_a_filter_on_what_others_log_is_one_that_can_be_read() -> None:
     taken = {text for text in texts for each in (batch, query) if matches(text, each)}
     assert len(taken) == 2
     assert not any(matches(text, ours) for text in taken)
+
+
+def test_every_command_says_where_and_since_when() -> None:
+    """Without them the caller's own project is asked, or the last day alone."""
+    gcloud = [words for words in COMMANDS if words[0] == "gcloud" and words[1] != "storage"]
+    assert [words for words in gcloud if not any(w.startswith("--project=") for w in words)] == []
+    jobs = [words for words in gcloud if words[1:3] == ["scheduler", "jobs"]]
+    assert all("--location=REGION" in words for words in jobs)
+    read = [words for words in gcloud if words[1:3] == ["logging", "read"]]
+    assert [w[3] for w in read if not any(each.startswith("--freshness=") for each in w)] == []
+
+
+def test_every_word_in_capitals_is_told_at_the_top() -> None:
+    head = TEXT.partition("\n## ")[0]
+    asked = " ".join(word for words in COMMANDS if words[1] != "query" for word in words)
+    found = set(re.findall(r"(?<![A-Za-z])[A-Z]{2,}(?![\w(])", asked))
+    filters = {"AND", "OR", "NOT", "ERROR", "WARNING"}
+    beside = {"FIRST", "LAST", "MILLIS", "GENERATION"}
+    assert {"PROJECT", "REGION", "TABLE", "SUBSCRIPTION"} <= found
+    assert [word for word in sorted(found - filters - beside) if f"`{word}`" not in head] == []
 
 
 def test_every_step_that_the_runbook_names_is_one() -> None:

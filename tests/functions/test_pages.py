@@ -485,7 +485,7 @@ def test_every_chart_draws_marks(name: str, chart: str) -> None:
 
 
 def test_the_bundle_is_that_of_the_locked_package() -> None:
-    told = "functions/serve/static/vega.js is another: renew it by `python -m local_cloud.vega`"
+    told = "functions/serve/static/vega.js is another: renew it by `.venv/bin/nox -s renew`"
     assert vega.BUNDLE.read_text(encoding="utf-8") == vega.bundle(), told
     assert "BSD 3-Clause" in vega.BUNDLE.with_suffix(".LICENCE.txt").read_text(encoding="utf-8")
 

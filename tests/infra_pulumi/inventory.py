@@ -1,6 +1,6 @@
 """The golden inventory: every resource of a stack file with its inputs, in an order of its own.
 
-    .venv/bin/python -m tests.infra_pulumi.inventory
+    .venv/bin/nox -s renew
 
 renews `tests/infra_pulumi/golden/`. What changes with content alone (hashes in names, SQL) is masked.
 """
@@ -20,7 +20,7 @@ from local_cloud.program import Resource
 from tests.infra_pulumi.stacks import registered, stack_files
 
 GOLDEN = Path(__file__).parent / "golden"
-RENEW = ".venv/bin/python -m tests.infra_pulumi.inventory"
+RENEW = ".venv/bin/nox -s renew"
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 
