@@ -26,7 +26,7 @@ from tests.infra_pulumi.policies import (
     agents_write_streams_alone,
     faults,
 )
-from tests.infra_pulumi.stacks import Stack, register, stack_files
+from tests.infra_pulumi.stacks import Stack, register, registered, stack_files
 
 STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
 
@@ -333,6 +333,34 @@ def test_a_bad_setting_is_named(register: Register, key: str) -> None:
     with pytest.raises(ConfigError) as raised:
         register({key: value})
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "known"),
+    [
+        ("templates", '{"velibs": "x"}', "it takes paris_wifi, velib"),
+        ("origins", '{"*": "sample", "velibs": "synthetic"}', "velib_stations"),
+    ],
+)
+def test_a_setting_on_what_there_is_not_is_refused(
+    register: Register, key: str, value: str, known: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        register({f"citypulse:{key}": value})
+    assert f"citypulse:{key} names velibs, which there is not: " in str(raised.value)
+    assert known in str(raised.value)
+
+
+def test_the_project_answers_for_calls_on_its_budget() -> None:
+    """The provider's page on Budget: a person's own login is refused with 403 otherwise."""
+    made = registered("prod")
+    [budget] = made.of("billing/budget:Budget")
+    assert made.bearing(budget).provider == "billing"
+    [provider] = made.of("pulumi:providers:gcp")
+    assert provider.inputs == {
+        "project": "citypulse-prod", "billingProject": "citypulse-prod", "userProjectOverride": "true"
+    }  # fmt: skip
+    assert [b.name for b in made.bearings if b.provider == "billing"] == ["month"]
 
 
 def test_a_stack_that_keeps_its_data_rebuilds_no_table(register: Register) -> None:
