@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import fields
@@ -15,6 +16,7 @@ from croniter import croniter
 
 from catalog.contract import load_all, systems
 from functions.settings import from_environment
+from infra_pulumi.accounts import query_account
 from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.zones import ZONES
 from local_cloud.program import Resource
@@ -176,6 +178,18 @@ def test_names_fit_their_services(stack: list[Resource]) -> None:
         assert 6 <= len(told["accountId"]) <= 30, told["accountId"]
     for told in of(stack, "Job").values():
         assert "_" not in told["name"]
+
+
+def test_systems_with_long_names_have_accounts_of_their_own() -> None:
+    names = [
+        "velib",
+        "paris_wifi",
+        *(f"air_quality_of_the_region_{part}" for part in ("north", "south")),
+    ]
+    accounts = [query_account(name) for name in names]
+    assert accounts[:2] == ["sql-velib", "sql-paris-wifi"]
+    assert len(set(accounts)) == len(names)
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", account) for account in accounts)
 
 
 def test_lake_tables_are_those_of_the_contracts(stack: list[Resource]) -> None:
