@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -10,6 +11,9 @@ import pulumi_gcp as gcp
 BUILD = "function-build"
 PUSH = "push-invoker"
 BATCH = "spark-batch"
+
+_LONGEST = 30
+"""Characters of an account's id."""
 
 
 @dataclass(frozen=True)
@@ -51,5 +55,8 @@ def function_account(step: str) -> str:
 
 
 def query_account(system: str) -> str:
-    """The id of the account of a system's scheduled query: 30 characters at most."""
-    return f"sql-{system.replace('_', '-')}"[:30].rstrip("-")
+    """The id of the account of a system's scheduled query: 30 characters at most, no two alike."""
+    name = f"sql-{system.replace('_', '-')}"
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - 7]}-{hashlib.sha256(system.encode()).hexdigest()[:6]}"

@@ -103,12 +103,12 @@ ALERTS = (
     ),
     Alert(
         "no-sweep",
-        "nothing looks for lost work",
+        "no look for lost work ends well",
         "CRITICAL",
         "no-sweep",
         Condition(
             'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"'
-            ' AND resource.label.service_name="sweep"',
+            ' AND resource.label.service_name="sweep" AND metric.label.response_code_class="2xx"',
             lasting=3600,
             absent=True,
         ),

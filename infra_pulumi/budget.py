@@ -50,6 +50,20 @@ class Budget(pulumi.ComponentResource):
                 )
                 if args.channels
                 else None,
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions(parent=self, provider=self._answered_for(args.config)),
             )
         self.register_outputs({})
+
+    def _answered_for(self, config: StackConfig) -> gcp.Provider:
+        """A provider whose calls the project answers for.
+
+        Without it the Billing Budgets API refuses with 403 whoever deploys with a login of their own
+        (the provider's documentation of Budget).
+        """
+        return gcp.Provider(
+            "billing",
+            project=config.project,
+            billing_project=config.project,
+            user_project_override=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )

@@ -16,7 +16,7 @@ from infra_pulumi.accounts import (
 )
 from infra_pulumi.archive import build_archive
 from infra_pulumi.budget import Budget, BudgetArgs
-from infra_pulumi.config import StackConfig
+from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.delivery import Delivery, DeliveryArgs
 from infra_pulumi.federation import Federation, FederationArgs
 from infra_pulumi.functions import Functions, FunctionsArgs
@@ -46,6 +46,7 @@ LAKE = "lake"
 def build(config: StackConfig) -> None:
     """Register everything of a stack; raises ConfigError where its sources are not whole."""
     sources = read_sources(config)
+    _refuse_strangers(config, sources)
     archive = build_archive(
         config.repository, sources.contract_files, sources.declared, config.build
     )
@@ -92,6 +93,16 @@ def build(config: StackConfig) -> None:
     Federation("federation", FederationArgs(config), after)
     _give_out(config, sources, warehouse)
     pulumi.export("serve", serving.url)
+
+
+def _refuse_strangers(config: StackConfig, sources: Sources) -> None:
+    """Raise ConfigError for a setting on a data set or system that there is not: it would be lost."""
+    known = {"origins": {"*", *sources.contracts}, "templates": set(sources.sql)}
+    for key, names in known.items():
+        for name in sorted(getattr(config, key).keys() - names):
+            raise ConfigError(
+                f"citypulse:{key} names {name}, which there is not: it takes {', '.join(sorted(names))}"
+            )
 
 
 def _last() -> pulumi.Output[Schemas]:

@@ -48,6 +48,8 @@ class Bearing:
     """Whether it stays when it leaves the stack."""
     hooks: tuple[str, ...] = ()
     """Names of the hooks that run once it is made."""
+    provider: str = ""
+    """Name of the program's own provider that makes it; empty for the stack's."""
 
 
 type Setting = str | list[str] | dict[str, str]
@@ -140,6 +142,7 @@ class _Monitor(MockMonitor):
                 protect=request.protect,
                 retained=request.retainOnDelete,
                 hooks=tuple(request.hooks.after_create),
+                provider=_type_and_name(request.provider.rpartition("::")[0])[1],
             )
         )
         return made

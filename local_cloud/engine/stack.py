@@ -17,6 +17,9 @@ from local_cloud.program import Setting, as_text
 
 _PARALLEL = 16
 """Operations at once; without a number the SDK reckons one that its own protocol cannot carry."""
+_NO_METADATA = "?metadata=skip"
+"""Else the backend writes a second file beside the state, and a program that reads its own stack's
+outputs may find that one empty: "failed to load checkpoint: EOF"."""
 _SAME = ("same", "read", "refresh", "discard")
 """Operations that touch nothing outside the state."""
 
@@ -123,7 +126,10 @@ class EngineStack:
     def _places(self, port: int) -> dict[str, str]:
         state = self._folder / "state"
         state.mkdir(exist_ok=True)
-        return {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_DEBUG_PROVIDERS": f"gcp:{port}"}
+        return {
+            "PULUMI_BACKEND_URL": f"file://{state}{_NO_METADATA}",
+            "PULUMI_DEBUG_PROVIDERS": f"gcp:{port}",
+        }
 
     def _steps(self, operation: Callable[..., object]) -> list[Step]:
         """Run an operation; gives its steps in the order begun, those that change nothing left out."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from catalog import names
 from catalog.contract import Contract, Kind, load_all
-from infra_pulumi.federation import DEPLOY_ROLES, PREVIEW_ROLES
 from local_cloud.program import Bearing, Resource
 from tests.infra_pulumi.stacks import REPOSITORY, Stack, Unknown, told
 
@@ -35,9 +34,32 @@ AGENT_ROLES = {
 }
 """What makes Google's own accounts what they are; for those alone."""
 
+LOOKING_ROLES = {"roles/iam.securityReviewer", "roles/viewer"}
+"""What the workflow of a pull request may have: it reads."""
+
+DEPLOYING_ROLES = {
+    "roles/bigquery.admin",
+    "roles/cloudfunctions.admin",
+    "roles/cloudscheduler.admin",
+    "roles/compute.networkAdmin",
+    "roles/compute.securityAdmin",
+    "roles/iam.serviceAccountAdmin",
+    "roles/iam.serviceAccountUser",
+    "roles/iam.workloadIdentityPoolAdmin",
+    "roles/logging.configWriter",
+    "roles/monitoring.editor",
+    "roles/pubsub.admin",
+    "roles/resourcemanager.projectIamAdmin",
+    "roles/run.admin",
+    "roles/serviceusage.serviceUsageAdmin",
+    "roles/storage.admin",
+}
+"""What the workflow of the one branch may have, by name: a list that the program gives would hold of any."""
+
 _ON_PROJECT = (
     (r"@gcp-sa-|@dataproc-accounts\.", AGENT_ROLES),
-    (r"^serviceAccount:github-(preview|deploy)@", {*PREVIEW_ROLES, *DEPLOY_ROLES}),
+    (r"^serviceAccount:github-preview@", LOOKING_ROLES),
+    (r"^serviceAccount:github-deploy@", DEPLOYING_ROLES),
     (r"^group:", {"roles/bigquery.jobUser"}),
     (r"", PROJECT_ROLES),
 )
@@ -294,13 +316,26 @@ def _source_faults(
         yield f"{contract.dataset}: its schedule leads nowhere"
 
 
+_PLACED = {
+    "location": (
+        BUCKET,
+        FUNCTION,
+        QUERY,
+        "bigquery/dataset:Dataset",
+        "cloudrunv2/serviceIamMember:ServiceIamMember",
+    ),
+    "region": (JOB, "compute/subnetwork:Subnetwork"),
+}
+"""The input that says where → the kinds that must have it: a default is the provider's, not ours."""
+
+
 def one_region(stack: Stack) -> Iterator[str]:
     """Whatever has a place has the stack's."""
     region = stack.setting("gcp:region")
     placed = [r for r in stack.resources if r.inputs.keys() & {"location", "region"}]
-    for kind in (BUCKET, FUNCTION, QUERY, "bigquery/dataset:Dataset"):
-        for resource in stack.of(kind):
-            told(resource, "location")
+    for field, kinds in _PLACED.items():
+        for resource in stack.of(*kinds):
+            told(resource, field)
     for resource in placed:
         place = resource.inputs.get("location", resource.inputs.get("region"))
         if place != region:

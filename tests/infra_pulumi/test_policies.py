@@ -151,6 +151,7 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.PROJECT_GRANT, "role", "roles/dataproc.serviceAgent", "builds"),
         put(p.PROJECT_GRANT, "role", "roles/viewer", "readers-jobUser"),
         put(p.PROJECT_GRANT, "role", "roles/owner", "github-deploy-storage.admin"),
+        put(p.PROJECT_GRANT, "role", "roles/storage.admin", "github-preview-viewer"),
     ),
     p.grants_add_only: (
         also("projects/iAMBinding:IAMBinding", member="x", role="roles/bigquery.jobUser"),
@@ -205,6 +206,7 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
     p.one_region: (
         put(p.BUCKET, "location", "EU"),
         put(p.JOB, "region", "us-central1"),
+        put(p.JOB, "region", None),
     ),
     p.batches_are_capped: (
         spark(version="2.2"),
@@ -288,7 +290,13 @@ READ: dict[Policy, tuple[tuple[str, str], ...]] = {
         (p.QUERY, "params.query"),
     ),
     p.every_contract_is_served: ((NOTIFICATION, "topic"), (p.SUBSCRIPTION, "topic")),
-    p.one_region: ((p.BUCKET, "location"), (p.FUNCTION, "location")),
+    p.one_region: (
+        (p.BUCKET, "location"),
+        (p.FUNCTION, "location"),
+        (p.JOB, "region"),
+        (SUBNETWORK, "region"),
+        (INVOKER, "location"),
+    ),
     p.batches_are_capped: ((SUBNETWORK, "privateIpGoogleAccess"), (FIREWALL, "sourceRanges")),
     p.names_fit: ((ACCOUNT, "accountId"), (p.SUBSCRIPTION, "name")),
     p.what_a_file_says_it_keeps: ((p.OBJECT, "name"),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import fields
@@ -15,6 +16,7 @@ from croniter import croniter
 
 from catalog.contract import load_all, systems
 from functions.settings import from_environment
+from infra_pulumi.accounts import query_account
 from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.zones import ZONES
 from local_cloud.program import Resource
@@ -26,7 +28,7 @@ from tests.infra_pulumi.policies import (
     agents_write_streams_alone,
     faults,
 )
-from tests.infra_pulumi.stacks import Stack, register, stack_files
+from tests.infra_pulumi.stacks import Stack, register, registered, stack_files
 
 STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
 
@@ -176,6 +178,18 @@ def test_names_fit_their_services(stack: list[Resource]) -> None:
         assert 6 <= len(told["accountId"]) <= 30, told["accountId"]
     for told in of(stack, "Job").values():
         assert "_" not in told["name"]
+
+
+def test_systems_with_long_names_have_accounts_of_their_own() -> None:
+    names = [
+        "velib",
+        "paris_wifi",
+        *(f"air_quality_of_the_region_{part}" for part in ("north", "south")),
+    ]
+    accounts = [query_account(name) for name in names]
+    assert accounts[:2] == ["sql-velib", "sql-paris-wifi"]
+    assert len(set(accounts)) == len(names)
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", account) for account in accounts)
 
 
 def test_lake_tables_are_those_of_the_contracts(stack: list[Resource]) -> None:
@@ -333,6 +347,34 @@ def test_a_bad_setting_is_named(register: Register, key: str) -> None:
     with pytest.raises(ConfigError) as raised:
         register({key: value})
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "known"),
+    [
+        ("templates", '{"velibs": "x"}', "it takes paris_wifi, velib"),
+        ("origins", '{"*": "sample", "velibs": "synthetic"}', "velib_stations"),
+    ],
+)
+def test_a_setting_on_what_there_is_not_is_refused(
+    register: Register, key: str, value: str, known: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        register({f"citypulse:{key}": value})
+    assert f"citypulse:{key} names velibs, which there is not: " in str(raised.value)
+    assert known in str(raised.value)
+
+
+def test_the_project_answers_for_calls_on_its_budget() -> None:
+    """The provider's page on Budget: a person's own login is refused with 403 otherwise."""
+    made = registered("prod")
+    [budget] = made.of("billing/budget:Budget")
+    assert made.bearing(budget).provider == "billing"
+    [provider] = made.of("pulumi:providers:gcp")
+    assert provider.inputs == {
+        "project": "citypulse-prod", "billingProject": "citypulse-prod", "userProjectOverride": "true"
+    }  # fmt: skip
+    assert [b.name for b in made.bearings if b.provider == "billing"] == ["month"]
 
 
 def test_a_stack_that_keeps_its_data_rebuilds_no_table(register: Register) -> None:

@@ -202,6 +202,14 @@ def test_alerts_have_names_of_their_own() -> None:
     assert len(names) == len(set(names)) > len(ALERTS)
 
 
+def test_what_is_missed_is_what_ended_well() -> None:
+    """A sweep that fails each time is asked all the same: by its calls alone nothing would be missed."""
+    missed = {alert.name: alert.condition.filter for alert in ALERTS if alert.condition.absent}
+    assert set(missed) == {"no-reports", "no-sweep"}
+    for text in missed.values():
+        assert re.search(r'label\.\w+="(SUCCEEDED|2xx)"$', text), text
+
+
 def test_absence_is_within_what_cloud_monitoring_takes() -> None:
     """A condition looks back 25 hours at most, so longer objectives are judged by the sweep."""
     for alert in alerts(load_all().values(), 100):

@@ -48,6 +48,14 @@ def test_no_workflow_has_a_key_or_more_than_it_needs(path: Path) -> None:
     assert {k: v for k, v in granted.items() if k != "contents"} in ({}, {"id-token": "write"})
 
 
+def test_ci_runs_what_contributing_says_it_does() -> None:
+    told = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [named] = re.findall(r"nox -s ((?:\w+ )+\w+)\n\nis what CI runs", told)
+    workflow = parsed(REPOSITORY / ".github" / "workflows" / "ci.yml")
+    runs = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
+    assert [run.rpartition(" ")[2] for run in runs if "nox -s" in run] == named.split()
+
+
 def test_pull_requests_preview_and_main_deploys() -> None:
     workflow = parsed(REPOSITORY / ".github" / "workflows" / "deploy.yml")
     when = workflow[True]  # YAML 1.1 reads `on` so
