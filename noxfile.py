@@ -137,9 +137,14 @@ def _chromium(session: nox.Session) -> str:
 
 @nox.session(python=PYTHON)
 def renew(session: nox.Session) -> None:
-    """What is made and kept: docs/data-studio.md, the golden inventory, the bundle that draws charts."""
+    """What is made and kept: docs/contract.md, docs/data-studio.md, the golden inventory, the bundle that draws charts."""
     _install(session, "local")
-    for made in ("catalog.data_studio", "tests.infra_pulumi.inventory", "local_cloud.vega"):
+    for made in (
+        "catalog.contract_page",
+        "catalog.data_studio",
+        "tests.infra_pulumi.inventory",
+        "local_cloud.vega",
+    ):
         session.run("python", "-m", made, env=BYTECODE)
 
 

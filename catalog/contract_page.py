@@ -1,4 +1,4 @@
-"""`python -m catalog.contract_page`: renew docs/contract.md, every facet that a contract may say.
+"""`nox -s renew`: docs/contract.md, every facet that a contract may say.
 
 Facets, their types and defaults are those of `catalog/contract.py`, their meaning what is written below
 each there; which texts a column's type takes is the table of `functions/rows.py`.
@@ -34,7 +34,7 @@ _HEAD = """\
 # What a contract may say
 
 Every facet of `catalog/datasets/<dataset>.toml`, how to use them is in
-[adding-a-data-set.md](adding-a-data-set.md). Written by `python -m catalog.contract_page` from
+[adding-a-data-set.md](adding-a-data-set.md). Written by `.venv/bin/nox -s renew` from
 `catalog/contract.py`; do not edit it. A facet without a default must be said; one that is not here is
 refused by name.
 """

@@ -430,7 +430,7 @@ def _told(one: _Candidate, sealed: str | None, manifest: str, message: Message) 
     texts = {
         Verdict.REFUSED: "fewer parts count than are loaded, or no more with a newer run: the loaded "
         "ones stand; look for held or refused splits and deleted parts",
-        Verdict.EMPTY: "no part of it counts: held, refused or gone",
+        Verdict.EMPTY: "no part of it counts: held, refused, gone, or none came yet and the slot before it marked it",
     }
     text = texts.get(one.verdict)
     return event(

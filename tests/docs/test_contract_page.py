@@ -13,7 +13,9 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 
 def test_the_document_is_that_of_the_contract() -> None:
-    told = "docs/contract.md is not that of catalog/contract.py: renew it by `python -m catalog.contract_page`"
+    told = (
+        "docs/contract.md is not that of catalog/contract.py: renew it by `.venv/bin/nox -s renew`"
+    )
     assert document() == TEXT, told
 
 
