@@ -8,7 +8,10 @@ from datetime import datetime
 _DIRECTIVE = re.compile(r"%(.?)|([^%]+)", re.DOTALL)
 _DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
 _OFFSET = r"(?P<z>Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-_LETTER = re.compile(r"[0-9+]")
+_FIGURE = re.compile(r"[0-9+]")
+_WORD = re.compile(r"[^\W\d_]+")
+_MEANT = {"z", "utc", "gmt", "am", "pm"}
+"""Words that say what hour is meant: as letters between directives they would be passed over."""
 _CENTURY_TURNS = 69
 """Two digits from here on are a year of the 1900s, as POSIX has it."""
 
@@ -18,15 +21,13 @@ class Form:
 
     def __init__(self, text: str) -> None:
         """Raises ValueError, in words, for what is no form or could be read in two ways."""
-        pieces = [(m[1], m[2]) for m in _DIRECTIVE.finditer(text)]
+        pieces = [(m[1], m[2]) for m in _DIRECTIVE.finditer(text.strip())]
         names = [name for name, literal in pieces if literal is None]
         _refuse(names, [literal for _, literal in pieces if literal is not None])
         self.clock = "H" in names
         """Whether it tells a time of day."""
         self.offset = "z" in names
         """Whether it tells an offset from UTC."""
-        self.bare = len(names) == len(pieces) and not self.offset
-        """Whether its texts are digits alone."""
         self._pattern = re.compile("".join(_patterns(pieces)))
 
     def instant(self, text: str) -> str | None:
@@ -74,8 +75,15 @@ def _refuse(names: list[str], literals: list[str]) -> None:
     for name, before in (("M", "H"), ("S", "M"), ("z", "H")):
         if name in names and before not in names:
             raise ValueError(f"%{name} needs %{before}")
-    if any(_LETTER.search(literal) for literal in literals):
+    if any(_FIGURE.search(literal) for literal in literals):
         raise ValueError("between the directives no digit and no + may stand")
+    if misread := _MEANT.intersection(_WORD.findall(" ".join(literals).lower())):
+        raise ValueError(
+            f"{min(misread).upper()} would be passed over: an offset or a Z is %z, hours are %H, and of "
+            "times in UTC zone says so"
+        )
+    if names[:3] == ["Y", "d", "m"] and literals[:2] == ["-", "-"]:
+        raise ValueError("%Y-%d-%m looks like ISO, where the month comes first: neither is guessed")
 
 
 def _patterns(pieces: list[tuple[str, str | None]]) -> list[str]:

@@ -24,7 +24,6 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from catalog.contract import Column, Contract
-from catalog.forms import Form
 from catalog.runs import Run
 
 Values = Sequence[str | None]
@@ -161,7 +160,7 @@ def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
     }.get(column.type)
     if typed is not None:
         made.append(typed)
-    if column.form is not None and Form(column.form).bare:
+    if column.form is not None:
         made.append(_no_epoch)
     if column.allowed:
         made.append(lambda text: None if text in column.allowed else "not an allowed value")
@@ -225,7 +224,7 @@ def _float(text: str) -> str | None:
 
 
 def _no_epoch(text: str) -> str | None:
-    """Digits that are not of a form of digits alone: no seconds since 1970 either."""
+    """Digits that are not of the form: no seconds since 1970 either, which a lost blank makes of them."""
     stripped = text.strip()
     epoch = _EPOCH.fullmatch(stripped) or _EPOCH_MILLIS.fullmatch(stripped)
     return "not of the form" if epoch else None

@@ -27,6 +27,8 @@ READ = [
     ("%d%m%Y", "1112025", None),
     ("%m/%d/%Y %H:%M:%S %z", "6/5/2024 10:30:00 +0200", "2024-06-05T10:30:00+0200"),
     ("%d/%m/%Y %H:%M%z", "05/06/2024 10:30Z", "2024-06-05T10:30:00Z"),
+    (" %d/%m/%Y ", "05/06/2024", "2024-06-05"),
+    ("%Y-%m-%d a las %H:%M", "2024-06-05 a las 10:30", "2024-06-05T10:30:00"),
     ("%d/%m/%Y %Hh%M", "05/06/2024 10h30", "2024-06-05T10:30:00"),
 ]
 
@@ -55,7 +57,8 @@ def test_what_is_written_in_a_form_is_read_in_it(form: str, moment: datetime) ->
     ("", "must have %d, %m, and either"), ("%H:%M", "must have %d"), ("%d/%m/%Y/%y", "either"),
     ("%d %B %Y", "%B is none of"), ("%d/%m/%Y %I:%M", "%I is none of"), ("%d/%m/%Y %", "% is none of"),
     ("%d/%m/%Y %d", "%d stands twice"), ("%d/%m/%Y %M", "%M needs %H"), ("%d/%m/%Y %H:%S", "%S needs %M"),
-    ("%d/%m/%Y%z", "%z needs %H"), ("%d/%m/20%y", "no digit"),
+    ("%d/%m/%Y%z", "%z needs %H"), ("%d/%m/20%y", "no digit"), ("%d/%m/%Y %H:%MZ", "Z would be passed over"),
+    ("%d/%m/%Y %H:%M utc", "UTC would be"), ("%d/%m/%Y %H:%M PM", "PM would be"), ("%Y-%d-%m %H:%M", "like ISO"),
 ])  # fmt: skip
 def test_a_form_that_misleads_is_refused(form: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -219,21 +219,24 @@ def test_times_and_numbers_as_they_are_written(
     assert record.repaired == {"mean_speed: decimal comma": commas}
 
 
-def test_digits_that_are_not_of_a_form_of_digits_are_no_seconds(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("form", "good"), [
+    ("%Y%m%d%H%M", "202406051030"), ("%Y%m%d %H%M", "20240605 1030"),
+])  # fmt: skip
+def test_digits_that_are_not_of_the_form_are_no_seconds(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, good: str
 ) -> None:
     """Twelve digits are milliseconds of 1976 where no form is said."""
-    made = roads_of(tmp_path, monkeypatch, "%Y%m%d%H%M")
-    record = desk.taken(made, b"road;counted_at\nA6;202406051030\nA6;202413051030\n")
+    made = roads_of(tmp_path, monkeypatch, form)
+    record = desk.taken(made, f"road;counted_at\nA6;{good}\nA6;202413051030\n".encode())
     assert record.rejected == {"counted_at: not of the form": 1}
     assert desk.rows(record.parts[0])[0]["counted_at"] == "2024-06-05T10:30:00"
 
 
-def test_a_form_that_looks_like_iso_is_read_in_blocks_too(
+def test_a_form_near_iso_is_read_in_blocks_too(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = roads_of(tmp_path, monkeypatch, "%Y-%d-%m %H:%M:%S%z")
-    body = "".join(f"A{n};2024-05-06 10:30:00+02:00;;18.1\n" for n in range(900))
+    made = roads_of(tmp_path, monkeypatch, "%d-%m-%Y %H:%M:%S%z")
+    body = "".join(f"A{n};05-06-2024 10:30:00+02:00;;18.1\n" for n in range(900))
     record = desk.taken(made, (";".join(NAMES) + "\n" + body).encode())
     assert record.repaired == {}
     found = {tuple(row[name] for name in NAMES[1:]) for row in desk.rows(record.parts[0])}
