@@ -286,8 +286,8 @@ class Table(_Strict, frozen=True, kw_only=True):
     """Its columns: name, type of BigQuery, description, mode, unit."""
     base: bool = False
     """Whether its rows reconcile with those that came in: one table has it."""
-    partition: str = "MONTH"
-    """Unit of its partitions: HOUR, DAY, MONTH or YEAR."""
+    partition: Literal["DAY", "MONTH", "YEAR"] = "MONTH"
+    """Unit of its partitions: DAY, MONTH or YEAR."""
     cluster: tuple[str, ...] = ()
     """Columns it is clustered by."""
 
@@ -531,6 +531,11 @@ def _faults(contract: Contract, path: Path) -> list[str]:
         for name in group or ("",)
         if name not in names
     ]
+    faults += [
+        f"column {n}: the name is taken, every row has {', '.join(_BESIDE)} and names with _ in front"
+        for n in names
+        if n in _BESIDE or n.startswith("_")
+    ]
     faults += [f"revised_by: {n!r} is not a column" for n in contract.revised_by if n not in names]
     if contract.dataset != path.stem:
         faults.append(f"dataset is {contract.dataset!r}: the file must bear its name")
@@ -562,6 +567,8 @@ def _written_faults(column: Column) -> Iterator[str]:
             yield f"{where}: decimal is for type float, not {column.type}"
         if any(" + " in alias for alias in column.aliases):
             yield f"{where}: decimal and a sum in aliases: a sum reads decimal points alone"
+        if any(re.search("#[0-9]+$", alias) for alias in column.aliases):
+            yield f"{where}: decimal and an item in aliases: commas part the items"
     if column.form is None:
         return
     if column.type not in ("timestamp", "date"):
@@ -680,6 +687,8 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _OUR_HEADERS = ("accept", "accept-encoding", "user-agent", "host", "if-none-match")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
+_BESIDE = ("run", "line", "file", "slot", "slot_start", "row_slot", "context")
+"""Columns that split and the Spark job put beside those of a contract."""
 
 
 def _slice_faults(contract: Contract) -> list[str]:

@@ -242,14 +242,14 @@ class Work:
         """
         contract = self.manifest["contracts"][dataset]
         text = F.struct(*(column["name"] for column in contract["columns"]))
-        frame = typed(self._read(dataset).withColumn("row", text), contract)
+        frame = typed(self._read(dataset).withColumn("_row", text), contract)
         return frame.where(F.col("_reason").isNotNull() & ~F.col("context")).select(
             "slot",
             "slot_start",
             "run",
             "line",
             F.col("_reason").alias("reason"),
-            F.to_json("row").alias("row"),
+            F.to_json("_row").alias("row"),
         )
 
     def _read(self, dataset: str) -> DataFrame:
@@ -397,11 +397,14 @@ def deduplicated(
         .when(F.first("_told").over(newest) == F.col("_told"), "duplicate")
         .otherwise("revised")
     )
+    content = F.xxhash64(*values)
+    # The hash passes over nulls: of few columns of one type it must be told where they stand.
+    told = [*revised_by, *(F.isnull(name) for name in revised_by)]
     return (
         frame.withColumns(
             {
-                "_content": F.xxhash64(*values),
-                "_told": F.xxhash64(*(revised_by or values)),
+                "_content": content,
+                "_told": F.xxhash64(*told) if told else content,
                 "_spread": spread_by,
             }
         )

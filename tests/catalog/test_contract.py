@@ -76,6 +76,12 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
             ('aliases = ["idpw"', 'decimal = ","\naliases = ["a + b", "idpw"'),
             "decimal and a sum",
         ),
+        (
+            ('type = "float"', 'type = "float"\ndecimal = ","'),
+            "decimal and an item",
+        ),
+        (('name = "state"', 'name = "row_slot"'), "column row_slot: the name is taken"),
+        (('partition = "MONTH"', 'partition = "HOUR"'), "partition"),
     ],
 )
 def test_a_broken_contract_names_the_facet(

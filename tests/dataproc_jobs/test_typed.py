@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import batch
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from catalog.contract import load_all
 from catalog.runs import Run
@@ -145,3 +146,36 @@ def test_a_required_value_that_is_empty_rejects_the_row(spark: SparkSession) -> 
     (good, bad) = _frame(spark, "text", ["x", " "], required=True).collect()
     assert (good["v"], good["_reason"]) == ("x", None)
     assert (bad["v"], bad["_reason"]) == (None, "v: empty")
+
+
+REVISED = [
+    # of the row that counts, of the other, what the other is
+    ((9, None, 4, "a"), (9, None, 4, "b"), "duplicate"),
+    ((9, None, 4, "a"), (9, 4, None, "a"), "revised"),
+    ((9, 2, 4, "a"), (9, None, 4, "a"), "revised"),
+]
+
+
+@pytest.mark.parametrize(("counts", "other", "fate"), REVISED)
+def test_revised_by_the_columns_that_are_named(
+    spark: SparkSession, counts: tuple[object, ...], other: tuple[object, ...], fate: str
+) -> None:
+    beside = ("2024-05", "2024-05", "r1")
+    given = spark.createDataFrame(
+        [(*row, *beside, line, None) for line, row in ((1, counts), (2, other))],
+        "docks INT, ebikes INT, bikes INT, name STRING, slot STRING, row_slot STRING, run STRING, "
+        "line BIGINT, _reason STRING",
+    )
+    found = batch.deduplicated(given, ["docks"], revised_by=["docks", "ebikes", "bikes"])
+    assert {row["line"]: row["_fate"] for row in found.collect()} == {1: "kept", 2: fate}
+
+
+def test_a_rejected_row_keeps_its_text_under_any_name(spark: SparkSession) -> None:
+    """`row` may be a column of a contract."""
+    given = spark.createDataFrame([("soon",)], "row STRING")
+    column = {"name": "row", "type": "integer", "required": True}
+    text = F.struct("row")
+    [found] = batch.typed(
+        given.withColumn("_row", text), {"zone": "UTC", "columns": [column]}
+    ).collect()
+    assert (found["_reason"], found["_row"]["row"]) == ("row: not an integer", "soon")
