@@ -284,10 +284,12 @@ class Try:
                 f"{where}: the file has {self._rows} rows of data, the contract expects at least "
                 f"{least}; wait for the next run, or ask the publisher"
             )
-        late = self._rejects.reasons.get(LATE, 0) if self._contract.kind is Kind.STREAM else 0
-        bad = self._rejects.count - late  # a late message says nothing of those it came with
+        reasons = dict(self._rejects.reasons)
+        # A late message says nothing of those it came with.
+        late = reasons.pop(LATE, 0) if self._contract.kind is Kind.STREAM else 0
+        bad = self._rejects.count - late
         if not bounds.bears(bad, self._rows - late):
-            worst = sorted(self._rejects.reasons.items(), key=lambda item: -item[1])[:_REASONS]
+            worst = sorted(reasons.items(), key=lambda item: -item[1])[:_REASONS]
             told = ", ".join(f"{reason} ({count})" for reason, count in worst)
             raise RunRefused(
                 f"{where}: {bad} of {self._rows} rows are rejected, more than the contract bears "

@@ -150,6 +150,13 @@ def test_late_messages_do_not_take_the_others_with_them(stream: Stream) -> None:
     assert len(stream.rows(record)) == 1
 
 
+def test_late_messages_are_not_named_as_what_refused_a_file(stream: Stream) -> None:
+    record = stream.taken(tap(), b"?", b"?", *(tap(-120) for _ in range(50)))
+    assert record.outcome is Outcome.REFUSED
+    assert "not JSON (2); see" in (record.reason or "")
+    assert "late" not in (record.reason or "").removeprefix(record.dataset)
+
+
 def test_a_file_of_bad_messages_is_refused(stream: Stream) -> None:
     record = stream.taken(tap(), b"?", b"?")
     assert record.outcome is Outcome.REFUSED
