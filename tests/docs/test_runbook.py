@@ -67,15 +67,25 @@ def test_whole_tables_go_back_in_one_transaction_and_stay_what_they_are() -> Non
     copied = [words[-2:] for words in COMMANDS if words[:2] == ["bq", "cp"]]
     assert [source.partition("@")[0] for source, _ in copied] == ["lake.TABLE", "ops.loads"]
     (swap,) = (query for query in queries() if "BEGIN TRANSACTION" in query)
-    begin, *changes, end = (each for each in sqlglot.parse(swap, read="bigquery") if each)
+    begin, *changes, anew, end = (each for each in sqlglot.parse(swap, read="bigquery") if each)
     assert (type(begin), type(end)) == (exp.Transaction, exp.Commit)
     changed = [(type(each), each.find(exp.Table).sql()) for each in changes]
     tables = ("lake.wifi_sites", "ops.loads")
     assert changed == [(kind, table) for table in tables for kind in (exp.Delete, exp.Insert)]
     read = re.findall(r"staging\.\w+", swap)
+    assert (type(anew), anew.find(exp.Table).sql()) == (exp.Update, "ops.report_runs")
     assert read == [copy.replace("TABLE", "wifi_sites") for _, copy in copied]
     assert not unbounded(swap)
     assert not any("CREATE OR REPLACE" in query for query in queries())
+
+
+def test_reports_are_made_anew_after_every_restore() -> None:
+    """A script does nothing where the ledger is as it was when it last published."""
+    restored = [query for query in queries() if re.search(r"\bINSERT\b", query)]
+    assert len(restored) == 2
+    assert all(
+        'UPDATE ops.report_runs SET versions = "restored" WHERE system' in q for q in restored
+    )
 
 
 def job(contract: Contract) -> str:
