@@ -9,7 +9,7 @@ WITH told AS (
     seen_at,
     LAST_VALUE(name IGNORE NULLS) OVER of_station AS name,
     COALESCE(
-      LAST_VALUE(IF(area_is_told, neighbourhood, NULL) IGNORE NULLS) OVER of_station,
+      LAST_VALUE(IF(area_is_told IS NOT FALSE, NULLIF(neighbourhood, 'not known'), NULL) IGNORE NULLS) OVER of_station,
       LAST_VALUE(NULLIF(neighbourhood, 'not known') IGNORE NULLS) OVER of_station
     ) AS neighbourhood,
     LAST_VALUE(capacity IGNORE NULLS) OVER of_station AS capacity,
