@@ -72,9 +72,7 @@ class Site:
             return _static(name.removeprefix("assets/"), request)
         known = {"", *(path.stem for path in DASHBOARDS.glob("*.toml"))}
         if name not in known and not request.accept_mimetypes.accept_html:
-            raise NotFound(
-                f"there is no such page; the pages are listed at / and {Links.api}reports"
-            )
+            raise NotFound
         return self._pages.respond(request)
 
     @cached_property

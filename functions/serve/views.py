@@ -371,7 +371,8 @@ class _Build:
     def _state(self, part: Figure | Chart | Listing, found: Table | Failure) -> str:
         """Why a part has nothing to see; empty where it has."""
         narrowed = bool(self.choice.of(part.filters))
-        return _state(found, narrowed, bool(self.source.shown[part.report].select))
+        rows = "rows of what is shown here" if part.where else "rows"
+        return _state(found, narrowed, rows, bool(self.source.shown[part.report].select))
 
     def _chart(self, chart: Chart) -> Rows:
         """A chart with its table."""
@@ -515,10 +516,11 @@ def _unchosen(lacking: Filter) -> str:
     return f"Nothing is chosen: choose a {label} above."
 
 
-def _state(found: Table | Failure, narrowed: bool, live: bool) -> str:
+def _state(found: Table | Failure, narrowed: bool, rows: str, live: bool) -> str:
     """Why there is nothing to see and since when; empty where there is something.
 
-    `narrowed` is whether the reader's choices are among what the rows were asked by.
+    `narrowed` is whether the reader's choices are among what the rows were asked by, `rows` what is
+    missing then.
     """
     if isinstance(found, Failure):
         since = words.instant(found.since, "UTC")
@@ -534,10 +536,10 @@ def _state(found: Table | Failure, narrowed: bool, live: bool) -> str:
         reach = words.instant(found.data_as_of, "UTC")
         return f"No rows for this choice. {found.name} reaches to {reach}."
     if found.stood is None:
-        return f"{found.name} has no rows."
+        return f"{found.name} has no {rows}."
     stood = words.instant(found.stood, "UTC")
     since = f"at {stood}, when it was asked" if live else f"since {stood}, when it last changed"
-    return f"{found.name} has no rows {since}."
+    return f"{found.name} has no {rows} {since}."
 
 
 def _origin(found: Table | Failure) -> str:

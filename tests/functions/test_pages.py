@@ -155,7 +155,8 @@ def test_a_report_without_rows_says_so_and_since_when(name: str) -> None:
     asked = "at 2024-06-01 04:17 UTC, when it was asked."
     changed = "since 2024-06-01 04:17 UTC, when it last changed."
     told = {
-        f"{part.report} has no rows {asked if SHOWN[part.report].select else changed}"
+        f"{part.report} has no {'rows of what is shown here' if part.where else 'rows'} "
+        f"{asked if SHOWN[part.report].select else changed}"
         for part in (*DASHBOARDS[name].page.charts, *DASHBOARDS[name].page.tables)
         if not {"year", "stationcode"} & set(part.filters)
     }
