@@ -399,7 +399,7 @@ def deduplicated(
     )
     content = F.xxhash64(*values)
     # The hash passes over nulls: of few columns of one type it must be told where they stand.
-    told = [*revised_by, *(F.isnull(name) for name in revised_by)]
+    told = [*map(F.col, revised_by), *(F.isnull(name) for name in revised_by)]
     return (
         frame.withColumns(
             {
