@@ -301,6 +301,8 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
         outcome = Outcome.REFUSED
         reason = cloud.dead_letter_reason(_object(contract, run)) or _UNTOLD
     reports = record.files if record else ()
+    slots = _slots(cloud, contract, record) if record else {}
+    revised = {slot: counts.pop("revised") for slot, counts in slots.items()}
     return {
         "files": [str(path) for path in served.paths],
         "run": run.name,
@@ -313,7 +315,8 @@ def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> di
         "missing_columns": sorted({name for report in reports for name in report.missing_columns}),
         "repaired": record.repaired if record else {},
         "warnings": list(_warnings(contract, reports)),
-        "slots": _slots(cloud, contract, record) if record else {},
+        "slots": slots,
+        "revised": {slot: count for slot, count in revised.items() if count},
         "rejects": _rejects(cloud, contract, record) if record else [],
     }
 

@@ -21,7 +21,7 @@ SQL = "SELECT slot_start, COUNT(*) AS n FROM lake.wifi_sites GROUP BY 1 ORDER BY
 NEED = {"files", "failures", "tables", "queries"}
 OF_A_FILE = {
     "files", "run", "outcome", "reason", "encoding", "header", "aliases", "unknown_columns",
-    "missing_columns", "repaired", "slots", "rejects",
+    "missing_columns", "repaired", "warnings", "slots", "revised", "rejects",
 }  # fmt: skip
 OF_A_SLOT = {"rows_in", "rows_out", "rejected", "duplicates"}
 
