@@ -21,6 +21,7 @@ from typing import Any, Protocol, cast
 from local_cloud import wire
 from local_cloud.accounts import issue_token
 from local_cloud.calls import Call, bytes_shown, read_call
+from local_cloud.chunks import Chunks
 
 __all__ = ["Call", "Gate", "Phase", "RestHandler", "Verdict"]
 
@@ -82,6 +83,7 @@ class Gate:
         self.calls: list[Call] = []
         self.uploads: dict[str, str] = {}
         self.finished_uploads: dict[str, tuple[wire.Head, bytes]] = {}
+        self.chunks = Chunks()
         self._upstreams = {"storage": storage, "bigquery": bigquery}
         self._server: _Server | None = None
 
@@ -208,8 +210,23 @@ class _Connection(socketserver.BaseRequestHandler):
             self._answer_here(call, body)
         elif call.upload_id in self.gate.finished_uploads:
             self._answer_again(call, body)
+        elif call.service == "storage" and call.upload_id in self.gate.uploads:
+            self._take_chunk(call, head, body)
         else:
             self._forward(call, head, body)
+
+    def _take_chunk(self, call: Call, head: wire.Head, body: wire.Body) -> None:
+        if call.action == "uploads.chunk":
+            headers = self.gate.chunks.keep(call.upload_id, head, body)
+            answer = wire.Head(
+                "HTTP/1.1 308 Resume Incomplete", (*headers, ("Content-Length", "0"))
+            )
+            self.sock.sendall(answer.encode())
+        elif call.action == "uploads.cancel":
+            self.gate.chunks.forget(call.upload_id)
+            self._forward(call, head, body)
+        else:
+            self._forward(call, *self.gate.chunks.whole(call.upload_id, head, body))
 
     def _answer_token(self, body: wire.Body) -> None:
         try:
@@ -258,6 +275,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
         fake-gcs-server forgets a finished upload, and a client whose reply was lost gets a 404.
         """
+        self.gate.chunks.forget(call.upload_id)
         text = reply.read()
         kept = answer.without("transfer-encoding", "content-length")
         sized = wire.Head(kept.start, (*kept.headers, ("Content-Length", str(len(text)))))

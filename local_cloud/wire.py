@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from socket import socket
+
+type Reader = BufferedReader | BufferedRandom
+"""What bodies are read from: a socket, or a file that holds one."""
 
 _BLOCK = 1 << 18
 _LONGEST_LINE = 1 << 16
@@ -54,7 +57,7 @@ class Head:
 class Body:
     """A message's body, read block by block; its first bytes can be seen before it is passed on."""
 
-    def __init__(self, reader: BufferedReader, length: int | None, chunked: bool) -> None:
+    def __init__(self, reader: Reader, length: int | None, chunked: bool) -> None:
         self.length = length
         self.chunked = chunked
         self._blocks = _chunks(reader) if chunked else _counted(reader, length)
@@ -106,14 +109,14 @@ def read_head(reader: BufferedReader) -> Head | None:
     return Head(words, tuple(headers))
 
 
-def request_body(head: Head, reader: BufferedReader) -> Body:
+def request_body(head: Head, reader: Reader) -> Body:
     """Give the body that follows a request's head (RFC 9112 §6.3)."""
     if "chunked" in head.get("transfer-encoding").lower():
         return Body(reader, None, chunked=True)
     return Body(reader, int(head.get("content-length") or 0), chunked=False)
 
 
-def response_body(head: Head, method: str, reader: BufferedReader) -> Body:
+def response_body(head: Head, method: str, reader: Reader) -> Body:
     """Give the body that follows a response's head; without a length it lasts to the close."""
     if method == "HEAD" or head.status in (204, 304):
         return Body(reader, 0, chunked=False)
@@ -141,7 +144,7 @@ def _framed(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield b"0\r\n\r\n"
 
 
-def _counted(reader: BufferedReader, length: int | None) -> Iterator[bytes]:
+def _counted(reader: Reader, length: int | None) -> Iterator[bytes]:
     if length is None:
         while block := _received(reader, _BLOCK):
             yield block
@@ -154,7 +157,7 @@ def _counted(reader: BufferedReader, length: int | None) -> Iterator[bytes]:
         yield block
 
 
-def _received(reader: BufferedReader, size: int) -> bytes:
+def _received(reader: Reader, size: int) -> bytes:
     """Read what is there; a reset by the sender must not look like one by the receiver."""
     try:
         return reader.read1(size)
@@ -162,7 +165,7 @@ def _received(reader: BufferedReader, size: int) -> bytes:
         raise CutShortError(f"connection lost inside a body: {error}") from error
 
 
-def _chunks(reader: BufferedReader) -> Iterator[bytes]:
+def _chunks(reader: Reader) -> Iterator[bytes]:
     while size := _chunk_size(reader):
         yield from _counted(reader, size)
         reader.readline(_LONGEST_LINE)
@@ -170,7 +173,7 @@ def _chunks(reader: BufferedReader) -> Iterator[bytes]:
         pass  # trailers
 
 
-def _chunk_size(reader: BufferedReader) -> int:
+def _chunk_size(reader: Reader) -> int:
     line = reader.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
         raise CutShortError("connection closed between two chunks")

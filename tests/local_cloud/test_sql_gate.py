@@ -287,7 +287,8 @@ def test_a_crash_around_an_upload(
     exists: bool,
     resumable: bool,
 ) -> None:
-    blob = bucket.blob(f"crash/{phase.value}/{verdict.value}/{resumable}")
+    pieces = 256 << 10 if resumable else None
+    blob = bucket.blob(f"crash/{phase.value}/{verdict.value}/{resumable}", chunk_size=pieces)
 
     def upload() -> None:
         if resumable:

@@ -1,0 +1,85 @@
+"""Chunks of an upload become one request, whatever is sent twice, asked for or left out."""
+
+from __future__ import annotations
+
+from io import BufferedReader, BytesIO
+
+import pytest
+
+from local_cloud.chunks import Chunks
+from local_cloud.wire import Body, Head
+
+
+def sent(content: bytes, told: str) -> tuple[Head, Body]:
+    """A client's PUT of some bytes."""
+    headers = (("Content-Length", str(len(content))), ("Content-Range", told), ("X-Own", "kept"))
+    return Head("PUT /upload?upload_id=u HTTP/1.1", headers), Body(
+        BufferedReader(BytesIO(content)), len(content), chunked=False
+    )
+
+
+def kept(chunks: Chunks, content: bytes, told: str) -> str:
+    """What the answer to a chunk says is there."""
+    return dict(chunks.keep("u", *sent(content, told))).get("Range", "nothing")
+
+
+def test_chunks_become_one_request() -> None:
+    chunks = Chunks()
+    assert kept(chunks, b"abcd", "bytes 0-3/*") == "bytes=0-3"
+    assert kept(chunks, b"efgh", "bytes 4-7/*") == "bytes=0-7"
+    head, body = chunks.whole("u", *sent(b"ij", "bytes 8-9/10"))
+    assert body.read() == b"abcdefghij"
+    assert head.headers == (
+        ("X-Own", "kept"), ("Content-Range", "bytes 0-9/10"), ("Content-Length", "10"),
+    )  # fmt: skip
+
+
+def test_an_upload_of_one_chunk_is_passed_on_as_it_is() -> None:
+    head, body = sent(b"all", "bytes 0-2/3")
+    assert Chunks().whole("u", head, body) == (head, body)
+
+
+@pytest.mark.parametrize("again", [0, 2, 4])
+def test_a_chunk_sent_again_takes_the_place_of_what_was_there(again: int) -> None:
+    chunks = Chunks()
+    kept(chunks, b"abcd", "bytes 0-3/*")
+    kept(chunks, b"WXYZ", f"bytes {again}-{again + 3}/*")
+    body = chunks.whole("u", *sent(b"!", f"bytes {again + 4}-{again + 4}/{again + 5}"))[1]
+    assert body.read() == b"abcd"[:again] + b"WXYZ!"
+
+
+def test_a_chunk_that_leaves_a_gap_is_not_taken() -> None:
+    chunks = Chunks()
+    kept(chunks, b"abcd", "bytes 0-3/*")
+    head, body = sent(b"late", "bytes 6-9/*")
+    assert dict(chunks.keep("u", head, body)) == {"Range": "bytes=0-3"}
+    assert body.read() == b""
+
+
+def test_a_question_tells_what_is_there() -> None:
+    chunks = Chunks()
+    assert kept(chunks, b"", "bytes */*") == "nothing"
+    kept(chunks, b"abcd", "bytes 0-3/*")
+    assert kept(chunks, b"", "bytes */*") == "bytes=0-3"
+
+
+def test_the_last_chunk_may_come_twice() -> None:
+    chunks = Chunks()
+    kept(chunks, b"abcd", "bytes 0-3/*")
+    for _ in range(2):  # the store did not answer the first time
+        assert chunks.whole("u", *sent(b"e", "bytes 4-4/5"))[1].read() == b"abcde"
+
+
+def test_a_last_chunk_after_a_gap_ends_nothing() -> None:
+    chunks = Chunks()
+    kept(chunks, b"abcd", "bytes 0-3/*")
+    head, body = chunks.whole("u", *sent(b"j", "bytes 9-9/10"))
+    assert (head.get("content-range"), body.read()) == ("bytes 0-3/10", b"abcd")
+
+
+def test_what_is_forgotten_begins_anew() -> None:
+    chunks = Chunks()
+    kept(chunks, b"abcd", "bytes 0-3/*")
+    chunks.forget("u")
+    chunks.forget("u")
+    assert kept(chunks, b"", "bytes */*") == "nothing"
