@@ -4,8 +4,9 @@ To learn of one table, local-bigquery 0.3.2 asks DuckDB for all tables or all co
 several times a statement, and after each write that costs up to 0.2 s of CPU. DuckLake's own
 catalogue knows the one table in 2 ms. The temporary tables that it looks for before each job can
 only be those of a session, and no client of ours opens one. DuckDB works in the thread that asks:
-statements are small, and waking a second thread costs more than it does. Nothing else of the server
-is touched.
+statements are small, and waking a second thread costs more than it does. A thousand quantiles, of
+which a report shows one, are looked up in values sorted once, instead of sought one by one. Nothing
+else of the server is touched.
 """
 
 from __future__ import annotations
@@ -52,6 +53,17 @@ WHERE c.end_snapshot IS NULL AND t.end_snapshot IS NULL AND s.end_snapshot IS NU
 _TEMPORARY = "SELECT table_name FROM duckdb_tables() WHERE temporary"
 _NO_SESSION = "SELECT NULL AS table_name LIMIT 0"
 
+_QUANTILES = """
+CREATE OR REPLACE MACRO bq.main.approx_quantiles(x, n) AS
+CASE WHEN count(x) = 0 THEN NULL ELSE list_select(
+  list_sort(list(x), 'ASC', 'NULLS LAST'),
+  list_transform(
+    range(n + 1), i -> greatest(1, count(x) - floor(count(x) - count(x) * (i / n))::BIGINT)
+  )
+) END
+"""
+"""The same values as the server's own, `quantile_disc` of a list."""
+
 _all_objects: Callable[..., Found] = database.objects
 _fetch: Callable[..., Rows] = database.fetch
 _connect: Callable[[], duckdb.DuckDBPyConnection] = database._connect
@@ -88,6 +100,7 @@ def connect_with_one_thread() -> duckdb.DuckDBPyConnection:
     """The server's connection, made when it is first asked for, working in the thread that asks."""
     connection = _connect()
     connection.execute("SET threads = 1")
+    connection.execute(_QUANTILES)
     return connection
 
 
