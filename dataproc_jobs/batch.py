@@ -41,9 +41,11 @@ SETTINGS = {
 PACE = {
     "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.sql.files.maxPartitionBytes": "32m",
 }
 """Settings of every batch: Java never compiles a method of more bytes, and typing a wide row makes
-one; what is kept for a minute costs more to compress than to spill."""
+one; what is kept for a minute costs more to compress than to spill; parts are small for the work
+that their rows are, and the usual 128 MB would leave most cores without a task."""
 
 SMALL_BYTES = 16_000_000
 """Size of a manifest's parts below which planning and compiling cost more than the work."""
@@ -153,19 +155,6 @@ class Files:
                 raise
             return False
         return True
-
-    def below(self, uri: str) -> list[str]:
-        """URIs of the Parquet files below the folder at `uri`, in order of name."""
-        system, folder = self._at(uri)
-        if not system.exists(folder):
-            return []
-        found = []
-        listed = system.listFiles(folder, True)
-        while listed.hasNext():
-            path = listed.next().getPath()
-            if str(path.getName()).endswith(".parquet"):
-                found.append(str(path.toString()))
-        return sorted(found)
 
     @property
     def _java(self) -> Any:
@@ -315,32 +304,32 @@ class Work:
 
     def _written(self) -> list[dict[str, Any]]:
         """Rows and files of every slot × table, read back from the files; zeros included."""
-        files = {
-            table["name"]: Files(self.spark).below(self._prefix(table["name"]))
-            for table in self.tables
-        }
-        rows = self._rows([uri for uris in files.values() for uri in uris])
+        rows = self._rows()
         written = []
         for table in self.tables:
+            prefix = self._prefix(table["name"])
+            files = [file for file in sorted(rows) if file.startswith(f"{_bare(prefix)}/")]
             for slot in self._slots(table["dataset"]):
-                mine = [uri for uri in files[table["name"]] if _slot_of(uri) == slot["slot"]]
+                mine = [file for file in files if _slot_of(file) == slot["slot"]]
                 written.append(
                     {
                         "table": table["name"],
                         "dataset": table["dataset"],
                         "slot": slot["slot"],
-                        "rows": sum(rows.get(_bare(uri), 0) for uri in mine),
-                        "files": mine,
+                        "rows": sum(rows[file] for file in mine),
+                        "files": [prefix + file.removeprefix(_bare(prefix)) for file in mine],
                     }
                 )
         return written
 
-    def _rows(self, uris: list[str]) -> dict[str, int]:
-        """Rows of each file, from the files' own footers."""
-        if not uris:
+    def _rows(self) -> dict[str, int]:
+        """Rows of each file that this attempt wrote, from the files' own footers."""
+        folders = [self._prefix(table["name"]) for table in self.tables]
+        there = [folder for folder in folders if Files(self.spark).exists(folder)]
+        if not there:
             return {}
         frame = self.spark.read.schema("slot_start STRING").option("recursiveFileLookup", "true")
-        counted = frame.parquet(*uris).groupBy(_file().alias("file")).count()
+        counted = frame.parquet(*there).groupBy(_file().alias("file")).count()
         return {row["file"]: row["count"] for row in counted.collect()}
 
     def _refuse_strangers(self, tables: dict[str, DataFrame]) -> None:

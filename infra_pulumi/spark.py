@@ -23,8 +23,21 @@ PROPERTIES = {
     "spark.dynamicAllocation.maxExecutors": "4",
     "spark.dataproc.driver.disk.size": "250g",
     "spark.dataproc.executor.disk.size": "250g",
+    **{
+        f"spark.hadoop.fs.gs.{name}.enable": "false"
+        for name in (
+            "create.items.conflict.check",
+            "implicit.dir.repair",
+            "inputstream.fast.fail.on.not.found",
+            "status.parallel",
+        )
+    },
 }
-"""The smallest batch that the service takes, and a cap on its growth."""
+"""The smallest batch that the service takes, and a cap on its growth.
+
+The connector to Cloud Storage asks about every folder above a file that it writes, and about each file
+that it opens, unless told not to: an attempt writes where nothing else does.
+"""
 
 
 @dataclass(frozen=True)
