@@ -112,7 +112,9 @@ def made_exports(folder: Path, rows: int) -> tuple[Path, Path]:
 
 def cloud() -> LocalCloud:
     """The local cloud as the bench wants it, not yet entered."""
-    return LocalCloud(start=_START, origins={"*": "synthetic"}, settle_seconds=_SECONDS)
+    return LocalCloud(
+        start=_START, origins={"*": "synthetic"}, settle_seconds=_SECONDS, long_batches=True
+    )
 
 
 def once(ours: LocalCloud, day: int, export: Path) -> Costs:

@@ -36,7 +36,7 @@ class Costs:
 
 def session(folder: Path, cache: Path) -> tuple[SparkServer, Spent]:
     """A warm session of the local cloud's own kind, and what its start cost."""
-    server = SparkServer(_NOWHERE, folder / "spark", cache)
+    server = SparkServer(_NOWHERE, folder / "spark", cache, long_batches=True)
     with measured() as spent:
         server.start()
         server.wait_ready()

@@ -74,6 +74,7 @@ class LocalCloud:
         settings: Mapping[str, str] | None = None,
         run: Run = run_program,
         settle_seconds: float = 120.0,
+        long_batches: bool = False,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="citypulse-")
         self.folder = Path(self._temporary.name)
@@ -84,6 +85,7 @@ class LocalCloud:
         self._in_process = in_process
         self._run = run
         self._settle_seconds = settle_seconds
+        self._long_batches = long_batches
         self._settings: dict[str, Setting] = {
             "citypulse:roots": [str(root) for root in roots if root.resolve() != REPOSITORY],
             "citypulse:origins": {} if live else dict(origins or {"*": "sample"}),
@@ -272,6 +274,7 @@ class LocalCloud:
             cache_dir(),
             keyfile=self.accounts.key_file(BATCH_ACCOUNT),
             project=PROJECT,
+            long_batches=self._long_batches,
         )
         self.dataproc = Dataproc(self.spark, self.clock, region=REGION)
         self.gate.dataproc = self.dataproc

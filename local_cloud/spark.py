@@ -94,8 +94,10 @@ class SparkServer:
         keyfile: Path | None = None,
         project: str = "demo",
         write_archive: bool = True,
+        long_batches: bool = False,
     ) -> None:
         self._folder = folder
+        self._long_batches = long_batches
         self._cache = cache
         self._conf = {**SESSION, **_storage_conf(storage_url.rstrip("/"), keyfile, project)}
         self._archive = write_archive
@@ -156,6 +158,11 @@ class SparkServer:
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     @property
+    def _compilers(self) -> tuple[str, ...]:
+        """Short batches are over before Java's second compiler gains what it costs."""
+        return () if self._long_batches else ("-XX:TieredStopAtLevel=1",)
+
+    @property
     def log(self) -> Path:
         """The log file of the session's Python and Java."""
         return self._folder / "spark.log"
@@ -202,7 +209,10 @@ class SparkServer:
         written = archive.pending() if archive is not None else None
         options = archive.options(written) if archive is not None else ()
         settings = WorkerSettings(
-            java=(*_dying_with_parent("SIGKILL"), *_java_command(connector, folder, options)),
+            java=(
+                *_dying_with_parent("SIGKILL"),
+                *_java_command(connector, folder, (*options, *self._compilers)),
+            ),
             conf={**self._conf, "spark.sql.warehouse.dir": str(folder / "warehouse")},
             folder=str(folder),
             archive=written,
@@ -374,6 +384,9 @@ def _storage_conf(url: str, keyfile: Path | None, project: str) -> dict[str, str
         "fs.gs.storage.root.url": f"{url}/",
         "fs.gs.project.id": project,
         "fs.gs.implicit.dir.repair.enable": "false",
+        "fs.gs.create.items.conflict.check.enable": "false",
+        "fs.gs.inputstream.fast.fail.on.not.found.enable": "false",
+        "fs.gs.status.parallel.enable": "false",
         # One-shot uploads: create-only-if-absent holds on no others in the stand-in.
         "fs.gs.outputstream.direct.upload.enable": "true",
     }
@@ -393,7 +406,6 @@ def _java_command(connector: Path, folder: Path, options: tuple[str, ...]) -> li
         *options,
         f"-Xmx{DRIVER_MEMORY}",
         "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
         "-Xlog:disable",
         "-Xlog:all=error:stderr",
         "-XX:+IgnoreUnrecognizedVMOptions",
