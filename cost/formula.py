@@ -124,9 +124,10 @@ def _working(system: System, feed: Feed, assumed: Assumed, share: float) -> Quan
         used += _calls("show", feed.fetches, assumed.show_seconds, assumed)
         used["class_b"] += 2 * feed.fetches
         used["query"] += feed.fetches * _billed(feed.shown, {})
-    writes = feed.slots * (3 + len(feed.derived))  # part, marker, a file of each table
-    used["class_a"] += feed.fetches * (4 + writes)
-    used["class_b"] += feed.fetches * (4 + writes)
+    writes = feed.fetches * (4 + 2 * feed.slots)  # of each slot a part and a marker
+    files = feed.batches * feed.slots * (1 + len(feed.derived))
+    used["class_a"] += writes + files * assumed.batch_writes_per_file
+    used["class_b"] += writes + files * assumed.batch_reads_per_file
     used["messages"] += 2 * LEAST_MESSAGE * 3 * feed.slots * feed.fetches
     used["logs"] += assumed.line_bytes * 3 * feed.slots * feed.fetches
     used["query"] += feed.batches * 2 * LEAST  # the ledger, by seal and by load

@@ -48,6 +48,8 @@ class Assumed(_Strict, frozen=True, kw_only=True):
     split_bytes_per_second: float
     batch_start_seconds: float
     batch_bytes_per_second: float
+    batch_writes_per_file: float
+    batch_reads_per_file: float
     executor_gb_per_core: float
     history_days: float
     parts_share: float
