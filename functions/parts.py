@@ -32,7 +32,7 @@ from functions.uploads import Upload
 MOST_SLOTS = 1_000
 """Slots of one run: each holds up to a chunk of upload, 256 KiB, until the run ends."""
 
-_WAITING_BYTES = 44 << 20
+_WAITING_BYTES = 40 << 20
 _KEPT_SHARE = 4
 """When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
 _GROUP_BYTES = 2 << 20
