@@ -64,6 +64,13 @@ SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.compression.codec": "zstd",
 }
+ASKING_LESS = {
+    "fs.gs.create.items.conflict.check.enable": "false",
+    "fs.gs.implicit.dir.repair.enable": "false",
+    "fs.gs.inputstream.fast.fail.on.not.found.enable": "false",
+    "fs.gs.status.parallel.enable": "false",
+}
+"""What a deployed batch tells the connector too; here the session reads it once, as it starts."""
 
 
 class SparkFailedError(RuntimeError):
@@ -383,10 +390,7 @@ def _storage_conf(url: str, keyfile: Path | None, project: str) -> dict[str, str
         "fs.AbstractFileSystem.gs.impl": "com.google.cloud.hadoop.fs.gcs.GoogleHadoopFS",
         "fs.gs.storage.root.url": f"{url}/",
         "fs.gs.project.id": project,
-        "fs.gs.implicit.dir.repair.enable": "false",
-        "fs.gs.create.items.conflict.check.enable": "false",
-        "fs.gs.inputstream.fast.fail.on.not.found.enable": "false",
-        "fs.gs.status.parallel.enable": "false",
+        **ASKING_LESS,
         # One-shot uploads: create-only-if-absent holds on no others in the stand-in.
         "fs.gs.outputstream.direct.upload.enable": "true",
     }

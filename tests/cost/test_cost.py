@@ -139,7 +139,7 @@ def test_a_running_month_by_hand() -> None:
     assert used["query"] - idle["query"] == pytest.approx(30 * day)
     assert used["dcu"] == pytest.approx(30 * 12 * (60 + 6 / 20))
     assert used["calls"] - idle["calls"] == 3 * 30
-    # Claim, raw file and two records; a part and a marker; nine for each file of two tables.
+    # Four of the fetch itself; a part and a marker; nine, or thirteen, for a file of two tables.
     assert used["class_a"] - idle["class_a"] == 30 * (4 + 2 + 2 * 9)
     assert used["class_b"] - idle["class_b"] == 30 * (4 + 2 + 2 * 13)
     assert used["warehouse"] == pytest.approx(lake * 1.05)

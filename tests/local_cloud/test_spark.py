@@ -15,11 +15,12 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Bucket, Client
 
+from infra_pulumi.spark import PROPERTIES
 from local_cloud.clock import VirtualClock
 from local_cloud.dataproc import Dataproc
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
-from local_cloud.spark import ClassArchive, SparkFailedError, SparkServer
+from local_cloud.spark import ASKING_LESS, ClassArchive, SparkFailedError, SparkServer
 from local_cloud.spark_worker import BatchRequest, BatchResult
 from local_cloud.storage import StorageServer
 
@@ -228,3 +229,9 @@ def archive_in(cache: Path) -> ClassArchive:
     archive = ClassArchive.of(cache, spark._connector_jar())
     assert archive is not None
     return archive
+
+
+def test_the_session_asks_storage_as_a_deployed_batch_does() -> None:
+    prefix = "spark.hadoop."
+    told = {n.removeprefix(prefix): v for n, v in PROPERTIES.items() if n.startswith(prefix)}
+    assert told == ASKING_LESS

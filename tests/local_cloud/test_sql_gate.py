@@ -491,3 +491,21 @@ def test_a_call_is_a_value() -> None:
     assert call == replace(call)
     assert call.mutating
     assert not replace(call, action="objects.get").mutating
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 10, 1000])
+@pytest.mark.parametrize("values", [[7], [3, 1, 2], [5, 5, 1, 9, 2, 2], list(range(100, 0, -3))])
+def test_quantiles_are_values_of_their_rank(
+    warehouse: bigquery.Client, values: list[int], count: int
+) -> None:
+    listed = ", ".join(map(str, values))
+    found = warehouse.query_and_wait(
+        f"SELECT APPROX_QUANTILES(x, {count} IGNORE NULLS) AS q FROM UNNEST([{listed}, NULL]) AS x"
+    )
+    ranks = [max(1, -(-at * len(values) // count)) for at in range(count + 1)]
+    assert [row["q"] for row in found] == [[sorted(values)[rank - 1] for rank in ranks]]
+
+
+def test_quantiles_of_nothing_are_null(warehouse: bigquery.Client) -> None:
+    told = "SELECT APPROX_QUANTILES(x, 2)[SAFE_OFFSET(1)] AS q FROM UNNEST([1]) AS x WHERE x > 1"
+    assert [row["q"] for row in warehouse.query_and_wait(told)] == [None]
