@@ -48,6 +48,13 @@ def test_a_chunk_sent_again_takes_the_place_of_what_was_there(again: int) -> Non
     assert body.read() == b"abcd"[:again] + b"WXYZ!"
 
 
+def test_a_shorter_chunk_sent_again_leaves_nothing_behind_it() -> None:
+    chunks = Chunks()
+    kept(chunks, b"abcdefgh", "bytes 0-7/*")
+    assert kept(chunks, b"WX", "bytes 0-1/*") == "bytes=0-1"
+    assert chunks.whole("u", *sent(b"!", "bytes 2-2/3"))[1].read() == b"WX!"
+
+
 def test_a_chunk_that_leaves_a_gap_is_not_taken() -> None:
     chunks = Chunks()
     kept(chunks, b"abcd", "bytes 0-3/*")
