@@ -52,6 +52,7 @@ def test_a_shorter_chunk_sent_again_leaves_nothing_behind_it() -> None:
     chunks = Chunks()
     kept(chunks, b"abcdefgh", "bytes 0-7/*")
     assert kept(chunks, b"WX", "bytes 0-1/*") == "bytes=0-1"
+    assert kept(chunks, b"", "bytes */*") == "bytes=0-1"
     assert chunks.whole("u", *sent(b"!", "bytes 2-2/3"))[1].read() == b"WX!"
 
 
