@@ -10,7 +10,6 @@ import gzip
 import itertools
 import socket
 import threading
-import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -164,13 +163,11 @@ BAD = [
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
 def test_named_reason(publishers: Publishers, case: Bad) -> None:
     publishers.serve(URL, case.answer)
-    started = time.monotonic()
     with pytest.raises(case.error) as caught:
         read(limits=case.limits)
     assert isinstance(caught.value, FetchRefused | FetchFailed)
     assert caught.value.reason == case.reason
     assert getattr(caught.value, "retry_after", None) == case.retry_after
-    assert time.monotonic() - started < 30
 
 
 def test_an_error_names_the_place_and_keeps_the_query_to_itself(publishers: Publishers) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -151,8 +150,6 @@ def test_steps_in_this_process_leave_its_environment_alone() -> None:
         assert [(d.outcome, d.status) for d in delivered] == [("acked", 204)]
         children = [Path("/proc") / str(pid) for pid in _pids(cloud)]
         assert all(child.exists() for child in children)
-        begin = time.monotonic()
-    assert time.monotonic() - begin < 5
     assert dict(os.environ) == before
     assert not any(child.exists() for child in children)
     assert not cloud.folder.exists()

@@ -6,7 +6,6 @@ import base64
 import json
 import random
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -492,12 +491,13 @@ def test_messages_older_than_the_retention_are_dropped_at_delivery() -> None:
     assert [body["subscription"] for _, _, body in seen] == ["projects/demo/subscriptions/long"]
 
 
-def test_stop_ends_within_two_seconds_while_a_push_hangs() -> None:
-    reached, release = threading.Event(), threading.Event()
+def test_stop_does_not_wait_for_a_push_that_hangs() -> None:
+    reached, release, answered = threading.Event(), threading.Event(), threading.Event()
 
     def answer(body: dict[str, Any]) -> int:
         reached.set()
         release.wait(PATIENCE)
+        answered.set()
         return 200
 
     with receiver(answer) as (url, _), running() as pubsub:
@@ -507,9 +507,8 @@ def test_stop_ends_within_two_seconds_while_a_push_hangs() -> None:
         )
         pubsub.publish("raw-events", b"x")
         assert reached.wait(PATIENCE)
-        began = time.monotonic()
         pubsub.stop()
-        assert time.monotonic() - began < 2
+        assert not answered.is_set()
         assert [t.name for t in pubsub._threads if t.is_alive()] == []
         release.set()
 
