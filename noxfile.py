@@ -94,7 +94,7 @@ def preview(session: nox.Session) -> None:
     if not found:
         session.skip("Go's modules cannot be reached; the command that failed stands above")
     path = os.pathsep.join([str(Path(found).parent), session.bin, os.environ["PATH"]])
-    engine = ("tests/preview", "-m", "engine", "-n", "2", "--dist", "loadfile", *session.posargs)
+    engine = ("tests/preview", "-n", "2", "--dist", "loadfile", *session.posargs)
     session.run("python", "-m", "pytest", *engine, env={**BYTECODE, "PATH": path})
 
 
@@ -121,7 +121,7 @@ def browser(session: nox.Session) -> None:
     found = _chromium(session)
     if not found:
         session.skip("chromium cannot be installed; the command that failed stands above")
-    seen = ("tests/browser", "-m", "browser", *session.posargs)
+    seen = ("tests/browser", *session.posargs)
     session.run("python", "-m", "pytest", *seen, env={**BYTECODE, "CHROMIUM": found})
 
 
@@ -142,7 +142,7 @@ def renew(session: nox.Session) -> None:
     for made in (
         "catalog.contract_page",
         "catalog.data_studio",
-        "tests.infra_pulumi.inventory",
+        "tests.support.inventory",
         "local_cloud.vega",
     ):
         session.run("python", "-m", made, env=BYTECODE)

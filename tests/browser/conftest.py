@@ -1,4 +1,4 @@
-"""What needs a browser: `nox -s browser` sees to it; other sessions leave these tests alone."""
+"""The pages in chromium: `nox -s browser` installs what these tests need."""
 
 from __future__ import annotations
 
@@ -17,20 +17,15 @@ from werkzeug.serving import make_server
 from functions.serve.app import App
 from functions.serve.declared import shown
 from local_cloud.ports import free_port
-from tests.bq_sql.conftest import Warehouse, server  # noqa: F401 - a fixture
-from tests.bq_sql.health_ops import recorded
 from tests.browser.made_rows import made, wanted
+from tests.support.health_ops import recorded
+from tests.support.warehouse import Warehouse, server  # noqa: F401
 
 REPOSITORY = Path(__file__).parents[2]
 PICTURES = REPOSITORY / "build" / "browser"
 DASHBOARDS = REPOSITORY / "dashboards"
 AFTER_DEMO = datetime(2024, 9, 12, 12, tzinfo=UTC)
 """When health is asked: at the end of the demo whose records it is shown."""
-
-
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Leave the browser's tests out, unread, unless `-m` asks for them by name."""
-    return None if "browser" in config.option.markexpr else True
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,6 @@ from catalog.pages import Page as Declared
 from functions.serve.declared import shown
 from tests.browser.conftest import DASHBOARDS, PICTURES
 
-pytestmark = pytest.mark.browser
-
 DECLARED = sorted(path.stem for path in DASHBOARDS.glob("*.toml"))
 PAGES = ["", *DECLARED]
 

@@ -12,7 +12,7 @@ from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.engine.making import by_engine
 from local_cloud.publishers import Answer
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(500)]
+pytestmark = pytest.mark.timeout(500)
 
 START = datetime(2024, 9, 10, tzinfo=UTC)
 DATASET = "paris_wifi_sites"

@@ -15,7 +15,7 @@ from infra_pulumi import waits
 from local_cloud.engine.project import Project
 from local_cloud.engine.stack import EngineError, EngineStack
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("bq_sql", "catalog", "dataproc_jobs", "functions", "infra_pulumi")

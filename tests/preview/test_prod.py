@@ -10,9 +10,9 @@ from local_cloud.engine.making import AT_ONCE
 from local_cloud.engine.order import races
 from local_cloud.engine.project import Project
 from local_cloud.engine.stack import EngineStack
-from tests.infra_pulumi.stacks import PROGRAM, settings_of, stack_files
+from tests.support.stacks import PROGRAM, settings_of, stack_files
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(500)]
+pytestmark = pytest.mark.timeout(500)
 
 ONLY_THERE = {
     "gcp:billing/budget:Budget",

@@ -20,7 +20,7 @@ from local_cloud.engine.stack import EngineError, EngineStack, Step
 from local_cloud.program import Resource, run_program
 from local_cloud.provision import provider_outputs
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(500)]
+pytestmark = pytest.mark.timeout(500)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("bq_sql", "catalog", "dataproc_jobs", "functions", "infra_pulumi")

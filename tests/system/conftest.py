@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local_cloud.cloud import LocalCloud
-from tests.system.house import START, House
+from tests.support.house import START, House
 
 
 @pytest.fixture(scope="session")

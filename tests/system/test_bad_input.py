@@ -32,8 +32,8 @@ from local_cloud.cloud import LocalCloud
 from local_cloud.publishers import Answer, Fault, SeenRequest
 from local_cloud.synthetic.layouts import LABELS as HEADER
 from local_cloud.trial import Served
-from tests.system import bad_files
-from tests.system.bad_files import (
+from tests.support import bad_files
+from tests.support.bad_files import (
     ACCEPTED,
     GOOD,
     REFUSED,
@@ -44,9 +44,9 @@ from tests.system.bad_files import (
     rows,
     table,
 )
-from tests.system.house import House, export, month
+from tests.support.house import House, export, month
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 USAGE = load_all()["paris_wifi_usage"]
 SITES = load_all()["paris_wifi_sites"]

@@ -16,10 +16,10 @@ import pytest
 
 from local_cloud.cloud import LocalCloud
 from local_cloud.gate import Phase
-from tests.system.crashes import BATCH, NOTIFIER, QUERY, Crash, Point, Witness
-from tests.system.house import APRIL, MAY, SLOTS, House, export
+from tests.support.crashes import BATCH, NOTIFIER, QUERY, Crash, Point, Witness
+from tests.support.house import APRIL, MAY, SLOTS, House, export
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.timeout(3600)
 
 STEPS = ("download", "split", "seal", "submit", "load", QUERY)
 ALONE = os.environ.get("CRASHES") == "alone"

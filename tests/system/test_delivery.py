@@ -30,10 +30,10 @@ from local_cloud.gate import Call, Phase, Verdict
 from local_cloud.publishers import Answer
 from local_cloud.pubsub_delivery import backoff
 from local_cloud.spark_worker import BatchRequest, BatchResult
-from tests.system.crashes import Point, Witness
-from tests.system.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
+from tests.support.crashes import Point, Witness
+from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 A, B = export(APRIL, MAY), export(APRIL_CHANGED, MAY)
 

@@ -13,7 +13,7 @@ import pytest
 
 from local_cloud import demo
 from local_cloud.cloud import REPOSITORY
-from tests.system.idle_grants import outdated, unexplained
+from tests.support.idle_grants import outdated, unexplained
 
 CHECKS = (
     "every slot reconciles",
@@ -43,7 +43,6 @@ def printed() -> str:
     return done.stdout
 
 
-@pytest.mark.cloud
 def test_every_check_is_printed_and_held(printed: str) -> None:
     found = re.findall(
         r"^(held|FAILED) +([^:\n]+): ", printed.partition("== checks")[2], re.MULTILINE
@@ -51,7 +50,6 @@ def test_every_check_is_printed_and_held(printed: str) -> None:
     assert found == [("held", check) for check in (*CHECKS, SERVED)]
 
 
-@pytest.mark.cloud
 def test_each_day_and_each_step_is_told(printed: str) -> None:
     days = re.findall(r"^== day (\d), (\S+): (.+)$", printed, re.MULTILINE)
     assert [day for day, _, _ in days] == ["1", "2", "3", "4"]
@@ -60,7 +58,6 @@ def test_each_day_and_each_step_is_told(printed: str) -> None:
     assert "synthetic" in printed
 
 
-@pytest.mark.cloud
 def test_every_grant_is_used_or_named_with_its_reason(printed: str) -> None:
     found = re.search(r"^\d+ grants used in [\d,]+ questions; idle: (.+)$", printed, re.MULTILINE)
     assert found is not None

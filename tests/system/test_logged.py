@@ -12,12 +12,22 @@ from catalog.contract import load_all
 from infra_pulumi.log_metrics import LOG_METRICS
 from infra_pulumi.steps import STEPS
 from local_cloud.synthetic.layouts import LABELS as HEADER
-from tests.infra_pulumi.logging_filter import Entry, entry, matches
-from tests.infra_pulumi.test_watch import runbook_filters
-from tests.system.bad_files import by_column, rows, table
-from tests.system.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export, month
+from tests.support.bad_files import by_column, rows, table
+from tests.support.house import (
+    APRIL,
+    APRIL_CHANGED,
+    MAY,
+    SLOTS,
+    SYSTEM,
+    USAGE,
+    House,
+    export,
+    month,
+)
+from tests.support.logging_filter import Entry, entry, matches
+from tests.unit.infra_pulumi.test_watch import runbook_filters
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 STEP_OF = {"batch": "sweep"}
 """Events' step → the function that writes them, where it is another."""

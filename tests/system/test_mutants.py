@@ -64,7 +64,6 @@ def test_every_invariant_has_a_mutant() -> None:
     assert {int(name[:2]) for name in RED} == {*range(1, 11), 12}
 
 
-@pytest.mark.cloud
 @pytest.mark.parametrize("mutant", sorted(RED))
 def test_a_mutant_is_caught(copy: Path, mutant: str) -> None:
     patch = MUTANTS / f"{mutant}.patch"

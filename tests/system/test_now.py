@@ -14,9 +14,9 @@ from catalog.contract import load_all
 from catalog.runs import Run
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
-from tests.system.idle_grants import WHEN_SHOWN
+from tests.support.idle_grants import WHEN_SHOWN
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 CONTRACT = load_all()["velib_stations"]
 V1 = REPOSITORY / "tests" / "data" / "velib" / "2020-06-24_hosuaby_v1_records.json"

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from catalog import names
-from tests.system.house import APRIL, APRIL_CHANGED, SLOTS, USAGE, House, export
-from tests.system.idle_grants import WHEN_LOST, WHEN_REFUSED, outdated, unexplained
+from tests.support.house import APRIL, APRIL_CHANGED, SLOTS, USAGE, House, export
+from tests.support.idle_grants import WHEN_LOST, WHEN_REFUSED, outdated, unexplained
 
 TOPICS = ("ingest", "split", "show", "seal", "submit", "load")
 
@@ -18,7 +18,6 @@ def used(house: House) -> set[str]:
     return {grant.name for grant, asked in house.cloud.authority.used().items() if asked}
 
 
-@pytest.mark.cloud
 @pytest.mark.timeout(900)
 def test_the_sweep_may_send_again_what_is_lost_and_needs_every_grant(house: House) -> None:
     bodies = (APRIL, APRIL_CHANGED, APRIL)
@@ -35,7 +34,6 @@ def test_the_sweep_may_send_again_what_is_lost_and_needs_every_grant(house: Hous
     assert house.cloud.authority.refused() == []
 
 
-@pytest.mark.cloud
 @pytest.mark.timeout(900)
 def test_every_step_may_keep_what_it_refuses(house: House) -> None:
     told = {"bucketId": "x", "objectId": "no/such", "objectGeneration": "1", "kind": "full_export"}

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra_pulumi.logging_filter import Entry, entry, matches
-from tests.system.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
+from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
+from tests.support.logging_filter import Entry, entry, matches
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 _MESSAGE = re.compile(r"gcloud pubsub topics publish (\w+) --project=PROJECT --message='([^']*)'")

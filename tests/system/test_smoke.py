@@ -16,9 +16,9 @@ from smoke import outputs
 from smoke.__main__ import look
 from smoke.chain import SmokeError, Waiting, follow
 from smoke.services import CHECKS, FOLDER
-from tests.system.house import APRIL, MAY, SLOTS, USAGE, House, export
+from tests.support.house import APRIL, MAY, SLOTS, USAGE, House, export
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 CONTRACT = load_all()[USAGE]
 

@@ -25,9 +25,9 @@ from catalog.reports import Script as ReportScript
 from catalog.reports import script as report_script
 from functions import ledger
 from functions.swap import Script, swap_script
-from tests.functions.conftest import servers, tabled, toy  # noqa: F401
-from tests.functions.step_cloud import Toy
-from tests.system.stored_bytes import Scan, Stored, scans, swap_scans
+from tests.integration.functions.conftest import servers, tabled, toy  # noqa: F401
+from tests.support.step_cloud import Toy
+from tests.support.stored_bytes import Scan, Stored, scans, swap_scans
 
 NOW = datetime(2025, 6, 5, 12, 7, tzinfo=UTC)
 FIRST = "2023-01-01"
@@ -173,7 +173,6 @@ def test_what_a_condition_admits(condition: str, admitted: set[int]) -> None:
     assert scan.bytes == sum(10**at for at in admitted)
 
 
-@pytest.mark.cloud
 def test_a_refresh_on_storage_processes_the_changed_month_alone(
     tabled: Toy,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -23,7 +23,7 @@ from local_cloud.cloud import LocalCloud
 from local_cloud.functions import FunctionProcesses
 from local_cloud.publishers import Answer
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 TOY = Path(__file__).with_name("toy")
 DATASET = "harbour_gauges"

@@ -29,7 +29,7 @@ from local_cloud.pubsub import PublishRequestInfo, ReceivedMessage, Refused
 from local_cloud.pubsub_files import encode
 from local_cloud.storage import EVENTS_TOPIC
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 TOY = Path(__file__).with_name("toy_stream")
 DATASET, TOPIC = "ferry_taps", "stream-ferry-taps"

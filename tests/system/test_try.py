@@ -64,7 +64,6 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
     return Tried(done.returncode, done.stdout, done.stderr, folder / "pages")
 
 
-@pytest.mark.cloud
 def test_standard_output_is_one_document_with_the_documented_keys(tried: Tried) -> None:
     assert tried.code == 0, tried.err
     document = json.loads(tried.out)
@@ -77,19 +76,16 @@ def test_standard_output_is_one_document_with_the_documented_keys(tried: Tried) 
     assert all(set(table) == {"rows", "schema"} for table in document["tables"].values())
 
 
-@pytest.mark.cloud
 def test_pages_and_pictures_are_written_where_asked(tried: Tried) -> None:
     written = {path.name for path in tried.pages.iterdir()}
     assert {"index.html", "health.html", "paris_wifi.html", "health_calendar.png"} <= written
 
 
-@pytest.mark.cloud
 def test_the_logs_go_to_standard_error(tried: Tried) -> None:
     lines = [json.loads(line) for line in tried.err.splitlines() if line.startswith("{")]
     assert {"split", "seal", "load"} <= {line.get("step") for line in lines}, tried.err
 
 
-@pytest.mark.cloud
 def test_each_file_is_told_apart(tried: Tried) -> None:
     told = [(file["run"], file["outcome"]) for file in tried.files]
     assert told == [
@@ -107,7 +103,6 @@ def test_each_file_is_told_apart(tried: Tried) -> None:
     assert (page["slots"], page["header"]) == ({}, [])
 
 
-@pytest.mark.cloud
 def test_a_rejected_row_is_told_with_its_place(tried: Tried) -> None:
     old, *others = tried.files
     (told,) = old["rejects"]
@@ -120,7 +115,6 @@ def test_a_rejected_row_is_told_with_its_place(tried: Tried) -> None:
     assert [file["rejects"] for file in others] == [[], [], []]
 
 
-@pytest.mark.cloud
 def test_the_rows_of_each_slot_add_up(tried: Tried) -> None:
     slots = [pair for file in tried.files for pair in file["slots"].items()]
     assert [name for name, _ in slots] == ["2017-05-31", "2017-06-01"]

@@ -18,7 +18,7 @@ from local_cloud import trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.trial import Served
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 CONTRACT = load_all()["velib_stations"]
 SAMPLES = REPOSITORY / "tests" / "data" / "velib"

@@ -1,0 +1,289 @@
+"""A batch from manifest to receipt, on the local file system and real rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import batch
+import paris_wifi
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from catalog.contract import load_all
+from catalog.records import Manifest, Origin, Receipt, SlotParts
+
+DATA = Path(__file__).parents[2] / "data" / "wifi"
+LIST = DATA.parent / "holidays" / "jours_feries_metropole.csv"
+CONTRACTS = load_all()
+SITES, USAGE = CONTRACTS["paris_wifi_sites"], CONTRACTS["paris_wifi_usage"]
+HOLIDAYS = CONTRACTS["french_holidays"]
+OLD, NEW = "20250604T021000Z", "20250605T021000Z"
+OUTSIDE = {"92100", "93120", "94380"}
+"""Where the three sites outside Paris lie."""
+
+Row = dict[str, str | None]
+
+
+def usage_rows() -> list[Row]:
+    """The five sessions of the sample under canonical names."""
+    (sample,) = DATA.glob("usage_*.csv")
+    with sample.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=";")
+        header = next(reader)
+        lines = list(reader)
+    where = {
+        column.name: next(header.index(alias) for alias in column.aliases if alias in header)
+        for column in USAGE.columns
+    }
+    return [{name: line[at] for name, at in where.items()} for line in lines]
+
+
+def site_rows() -> list[Row]:
+    """The sites of May 2023 under canonical names."""
+    (sample,) = DATA.glob("sites_2023*.geojson")
+    rows = []
+    for feature in json.loads(sample.read_text(encoding="utf-8"))["features"]:
+        fields = feature["properties"]
+        place = fields.get("geo_point_2d") or {}
+        points = fields["nombre_de_borne_wifi"]
+        rows.append(
+            {
+                "site_code": fields["idpw"],
+                "name": fields["nom_site"],
+                "address": fields["arc_adresse"],
+                "postal_code": fields["cp"],
+                "access_points": None if points is None else str(points),
+                "state": fields["etat2"],
+                "latitude": str(place["lat"]) if place else None,
+                "longitude": str(place["lon"]) if place else None,
+            }
+        )
+    return rows
+
+
+def holiday_rows() -> list[Row]:
+    """The holidays of the sample under canonical names."""
+    with LIST.open(encoding="utf-8", newline="") as file:
+        return [
+            {"date": row["date"], "zone": row["zone"], "name": row["nom_jour_ferie"]}
+            for row in csv.DictReader(file)
+        ]
+
+
+class Zone:
+    """A landing and a lake in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.slots: list[SlotParts] = []
+
+    def part(self, dataset: str, slot: str, run: str, rows: list[Row]) -> str:
+        """Write a part; its URI."""
+        path = self.folder / "parts" / dataset / f"slot={slot}" / f"{run}.t.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = [column.name for column in CONTRACTS[dataset].columns]
+        columns: dict[str, Any] = {
+            n: pa.array([r.get(n) for r in rows], pa.string()) for n in names
+        }
+        columns["run"] = pa.array([run] * len(rows), pa.string())
+        columns["line"] = pa.array(range(2, len(rows) + 2), pa.int64())
+        pq.write_table(pa.table(columns), path, compression="zstd")
+        return f"file://{path}"
+
+    def slot(self, dataset: str, slot: str, parts: list[str], rows_in: int, **more: Any) -> None:
+        """Take a slot into the manifest."""
+        self.slots.append(
+            SlotParts(
+                dataset=dataset,
+                slot=slot,
+                slot_start=CONTRACTS[dataset].calendar.slot_start(slot),
+                version="v",
+                revision="r",
+                origin=Origin.SAMPLE,
+                parts=tuple(parts),
+                rows_in=rows_in,
+                **more,
+            )
+        )
+
+    def manifest(self) -> Manifest:
+        """The manifest of the slots taken."""
+        used = [CONTRACTS[d] for d in dict.fromkeys(s.dataset for s in self.slots)]
+        return Manifest(
+            id="m1",
+            system="paris_wifi",
+            sealed_at="2025-06-05T02:10:00Z",
+            lake=f"file://{self.folder}/lake",
+            bytes=1,
+            slots=tuple(self.slots),
+            tables=tuple(table for contract in used for table in contract.lake_tables()),
+            contracts={contract.dataset: contract.for_job() for contract in used},
+        )
+
+    def run(self, transform: batch.Transform, attempt: int = 1) -> None:
+        """Seal the manifest and run the batch."""
+        path = self.folder / "m1.json"
+        path.write_bytes(self.manifest().encode())
+        asked = ["--manifest", f"file://{path}", "--attempt", str(attempt)]
+        batch.run(transform, [*asked, "--batch", f"m1-a{attempt}"])
+
+    @property
+    def receipt(self) -> Receipt:
+        """The receipt that the batch left."""
+        path = self.folder / "lake" / "receipts" / "paris_wifi" / "m1.json"
+        return Receipt.decode(path.read_bytes())
+
+    def table(self, name: str, slot: str) -> list[dict[str, Any]]:
+        """The rows that the receipt's files hold."""
+        (written,) = [w for w in self.receipt.written if (w.table, w.slot) == (name, slot)]
+        rows: list[dict[str, Any]] = []
+        for uri in written.files:
+            rows += pq.read_table(uri.removeprefix("file:"), partitioning=None).to_pylist()
+        assert len(rows) == written.rows
+        return rows
+
+
+@pytest.fixture
+def zone(tmp_path: Path, spark: SparkSession) -> Zone:
+    """An empty landing; `spark` is there for the batch to find."""
+    return Zone(tmp_path)
+
+
+def test_real_rows_of_three_data_sets(zone: Zone) -> None:
+    usage, sites, listed_days = usage_rows(), site_rows(), holiday_rows()
+    part = zone.part(HOLIDAYS.dataset, "2025-06-05", NEW, listed_days)
+    zone.slot(HOLIDAYS.dataset, "2025-06-05", [part], len(listed_days))
+    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage)], 5)
+    part = zone.part(SITES.dataset, "2025-06-05", NEW, sites)
+    zone.slot(SITES.dataset, "2025-06-05", [part], len(sites) + 2, rejected={"name: empty": 2})
+    zone.run(paris_wifi.transform)
+
+    (first,) = [r for r in zone.table("wifi_sessions", "2019-09") if r["line"] == 2]
+    assert first["started_at"].isoformat() == "2019-09-05T13:59:00+00:00"
+    assert (str(first["slot_start"]), str(first["local_day"])) == ("2019-09-01", "2019-09-05")
+    assert (first["local_hour"], first["duration_s"]) == (15, 7241.0)
+    assert (first["postal_code"], first["district"], first["line"]) == ("75002", 2, 2)
+    assert list(first) == [column.name for column in USAGE.lake_tables()[0].columns]
+    listed = zone.table("wifi_sites", "2025-06-05")
+    assert len(listed) == 277
+    assert {row["district"] for row in listed} == {None, *range(1, 21)}
+    assert {row["postal_code"] for row in listed if row["district"] is None} == OUTSIDE
+    assert zone.table("paris_wifi_sites_rejects", "2025-06-05") == []
+    counts = {count.dataset: count for count in zone.receipt.counts}
+    assert counts[SITES.dataset].rows_out == 277
+    assert counts[SITES.dataset].rejected == {"name: empty": 2}
+    assert zone.receipt.batch == "m1-a1"
+    assert len(zone.receipt.written) == 9
+    days = zone.table("french_holidays", "2025-06-05")
+    assert len(days) == len(listed_days) == 286
+    assert len({row["date"] for row in days}) == 285
+
+
+def test_bad_rows_are_a_table_and_doubled_ones_are_counted(zone: Zone) -> None:
+    one, two, *_ = usage_rows()
+    rows = [one, one, two | {"started_at": "yesterday"}, one | {"language": "Anglais"}]
+    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, rows)], 4)
+    zone.run(paris_wifi.transform)
+
+    (kept,) = zone.table("wifi_sessions", "2019-09")
+    assert (kept["line"], kept["language"]) == (2, "Français")
+    (reject,) = zone.table("paris_wifi_usage_rejects", "2019-09")
+    assert (reject["line"], reject["reason"]) == (4, "started_at: not a timestamp")
+    assert json.loads(reject["row"])["started_at"] == "yesterday"
+    (count,) = zone.receipt.counts
+    assert (count.rows_in, count.rows_out) == (4, 1)
+    assert (count.duplicates, count.revised) == (2, 1)
+    assert count.rejected == {"started_at: not a timestamp": 1}
+
+
+def test_the_newest_run_of_two_counts(zone: Zone) -> None:
+    row = usage_rows()[0]
+    parts = [
+        zone.part(USAGE.dataset, "2019-09", OLD, [row | {"language": "Anglais"}]),
+        zone.part(USAGE.dataset, "2019-09", NEW, [row]),
+    ]
+    zone.slot(USAGE.dataset, "2019-09", parts, 2)
+    zone.run(paris_wifi.transform)
+
+    (kept,) = zone.table("wifi_sessions", "2019-09")
+    assert (kept["run"], kept["language"]) == (NEW, "Français")
+    assert (zone.receipt.counts[0].duplicates, zone.receipt.counts[0].revised) == (1, 1)
+
+
+def test_context_is_read_and_never_written(zone: Zone) -> None:
+    one, two, *_ = usage_rows()
+    before = zone.part(USAGE.dataset, "2019-08", NEW, [two, one])
+    own = zone.part(USAGE.dataset, "2019-09", NEW, [one])
+    zone.slot(USAGE.dataset, "2019-08", [before], 2)
+    zone.slot(USAGE.dataset, "2019-09", [own], 1, context=(before,))
+    seen: list[tuple[Any, ...]] = []
+
+    def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
+        read = frames[USAGE.dataset].groupBy("slot", "row_slot", "context").count()
+        seen.extend(sorted(tuple(row) for row in read.collect()))
+        return paris_wifi.transform(frames, context)
+
+    zone.run(transform)
+    assert seen == [
+        ("2019-08", "2019-08", False, 2),
+        ("2019-09", "2019-08", True, 2),
+        ("2019-09", "2019-09", False, 1),
+    ]
+    assert len(zone.table("wifi_sessions", "2019-08")) == 2
+    assert len(zone.table("wifi_sessions", "2019-09")) == 1
+    assert [part["sessions"] for part in zone.table("wifi_language_devices", "2019-09")] == [1]
+
+
+def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
+    part = zone.part(USAGE.dataset, "2019-09", NEW, [])
+    zone.slot(USAGE.dataset, "2019-09", [part], 1, rejected={"site_code: empty": 1})
+    zone.run(paris_wifi.transform)
+    assert {(w.table, w.rows, w.files) for w in zone.receipt.written} == {
+        (table.name, 0, ()) for table in USAGE.lake_tables()
+    }
+
+
+def test_an_existing_receipt_is_left_alone(zone: Zone) -> None:
+    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
+    zone.run(paris_wifi.transform)
+    before = zone.receipt
+    zone.run(paris_wifi.transform)
+    zone.run(paris_wifi.transform, attempt=2)
+    assert zone.receipt == before
+    assert not (zone.folder / "lake" / "wifi_sessions" / "m1-a2").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda t: t.where(F.col("line") > 2), "5 rows in, but 4 in wifi_sessions"),
+        (lambda t: t.drop("local_hour"), "gives no column local_hour"),
+    ],
+)
+def test_a_faulty_transform_leaves_no_receipt(zone: Zone, fault: Any, message: str) -> None:
+    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
+
+    def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
+        tables = paris_wifi.transform(frames, context)
+        return tables | {"wifi_sessions": fault(tables["wifi_sessions"])}
+
+    with pytest.raises(batch.BatchError, match=message):
+        zone.run(transform)
+    assert not (zone.folder / "lake" / "receipts").exists()
+
+
+def test_a_table_that_no_contract_has_is_refused(zone: Zone) -> None:
+    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
+    with pytest.raises(batch.BatchError, match="tables are wifi_hours, wifi_language"):
+        zone.run(lambda frames, context: {"wifi": frames[USAGE.dataset]})
+
+
+def test_a_newer_manifest_is_refused() -> None:
+    with pytest.raises(batch.BatchError, match="format 2 is newer than 1"):
+        batch._manifest('{"format": 2, "id": "m1"}')

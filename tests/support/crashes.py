@@ -1,0 +1,231 @@
+"""Processes that can die: every delivery of a message is worked on under an account of its own.
+
+A process that was made to crash is dead: whatever it, or a thread of it, asks for afterwards is
+refused, so that no clean-up of an error's way out is mistaken for what a killed process does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+import pytest
+from cloudevents.http import CloudEvent
+
+from functions import boundary
+from functions.clients import Clients
+from functions.settings import settings
+from infra_pulumi.accounts import function_account
+from local_cloud import in_process
+from local_cloud.cloud import LocalCloud
+from local_cloud.gate import Call, Phase, Verdict
+from local_cloud.in_process import AccountClients
+from local_cloud.pubsub import PublishRequestInfo, Refused
+from local_cloud.storage import EVENTS_TOPIC, _wants
+from tests.support.house import masked
+
+NOTIFIER, BATCH, QUERY = "storage", "spark", "query"
+"""Who changes something without being a step: the bucket, the batch, the scheduled query."""
+_ACCOUNTS = {"spark-batch": BATCH, "sql-paris-wifi": QUERY}
+_STATEMENT = re.compile(rb'"query"\s*:\s*"\s*(\w+)')
+
+
+class Died(RuntimeError):
+    """The process was made to crash here."""
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """A request that changes something, told so that another run of the same work has it too."""
+
+    who: str
+    action: str
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        """For a test's report."""
+        return f"{self.who} {self.action} {self.name} #{self.number}"
+
+
+type Crash = tuple[Point, Phase]
+"""Where a process dies: before the request has its effect, or after it, the reply being lost."""
+
+
+class Witness:
+    """Sees every request that changes something and may let the process behind it die there.
+
+    `lose_replies` answers every such request of a step with a 503 once its effect has happened, the
+    first time: clients try those again by themselves, or the message comes again.
+    """
+
+    def __init__(self, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[Point] = []
+        self.left: set[Crash] = set()
+        self.lost: set[Point] = set()
+        self.lose_replies = False
+        self._cloud = cloud
+        self.may_publish = cloud.publish_refusal
+        self._dead: set[str] = set()
+        self._numbers: dict[str, Counter[tuple[str, str, str]]] = {}
+        self._asked: dict[int, Point] = {}
+        self._lock = threading.Lock()
+        cloud.gate.intercept = self._judge
+        cloud.gate.grants = lambda call: _email(call.account) not in self._dead
+        cloud.pubsub.intercept = self._notified
+        self._work_in_processes(monkeypatch)
+
+    def begin(self, *crashes: Crash) -> None:
+        """Forget what was seen; from now on a process dies at each of `crashes`, once.
+
+        `left` are those that have not happened yet.
+        """
+        with self._lock:
+            self.seen, self.left, self.lost = [], set(crashes), set()
+            self._asked.clear()
+        self.revive()
+
+    def revive(self) -> None:
+        """Let the accounts that outlive a process, those of batches and queries, work again."""
+        with self._lock:
+            self._numbers.clear()
+            self._dead.clear()
+
+    def meet(self, point: Point, phase: Phase, account: str) -> bool:
+        """Whether the process of `account`, if it is anybody's, dies at this point."""
+        with self._lock:
+            if (point, phase) not in self.left:
+                return False
+            self.left.remove((point, phase))
+            if account:
+                self._dead.add(account)
+            return True
+
+    def dead(self, account: str) -> bool:
+        """Whether a process has died."""
+        return account in self._dead
+
+    def point(self, account: str, action: str, name: str) -> Point:
+        """The next point of this description in a process."""
+        with self._lock:
+            key = (_who(account), action, masked(name))
+            numbers = self._numbers.setdefault(account, Counter())
+            numbers[key] += 1
+            made = Point(*key, numbers[key])
+            self.seen.append(made)
+            return made
+
+    def _judge(self, call: Call, phase: Phase) -> Verdict:
+        """What the gate is told about a call."""
+        if _reads(call):
+            return Verdict.PASS
+        account = _email(call.account)
+        if phase is Phase.BEFORE:
+            point = self.point(account, f"{call.service} {call.action}", _name(call))
+            self._asked[threading.get_ident()] = point
+        else:
+            point = self._asked.pop(threading.get_ident())
+        if self.meet(point, phase, account):
+            return Verdict.REFUSE
+        first = replace(point, number=1)  # a client's own next try is the second
+        if self.lose_replies and phase is Phase.AFTER and first not in self.lost:
+            self.lost.add(first)
+            return Verdict.PASS if point.who in (BATCH, QUERY) else Verdict.UNAVAILABLE
+        return Verdict.PASS
+
+    def _notified(self, info: PublishRequestInfo) -> None:
+        """A bucket's notification on its way; one that is lost is never sent again."""
+        events = [attributes for _, attributes in info.messages if self._wanted(attributes)]
+        if info.topic != EVENTS_TOPIC or not events:
+            return
+        name = " ".join(f"{event['bucketId']}/{event['objectId']}" for event in events)
+        if info.phase == "before":
+            point = self.point(NOTIFIER, "notify", name)
+            self._asked[threading.get_ident()] = point
+        else:
+            point = self._asked.pop(threading.get_ident())
+        if self.meet(point, Phase(info.phase), ""):
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
+
+    def _wanted(self, event: Any) -> bool:
+        return any(_wants(each, event) for each in self._cloud.router._notifications)
+
+    def _work_in_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Give every delivery a process of its own."""
+        numbers = itertools.count(1)
+        entry_point = in_process._entry_point
+        shared = Clients(settings())
+        working = threading.local()
+
+        def start(name: str) -> Callable[[CloudEvent], None]:
+            def work(event: CloudEvent) -> None:
+                account = f"{name}-{next(numbers)}"
+                working.clients = ProcessClients(shared, account, self, self._cloud.gate.url)
+                entry_point(name)(event)
+                if self.dead(account):
+                    raise Died(f"{account} acknowledges nothing: it is dead")
+
+            return work
+
+        monkeypatch.setattr(in_process, "_entry_point", start)
+        monkeypatch.setattr(boundary, "clients", lambda: working.clients)
+
+
+class ProcessClients(AccountClients):
+    """The clients of one process: of its step's account, told from the step's other processes."""
+
+    def __init__(self, shared: Clients, account: str, witness: Witness, url: str) -> None:
+        step, _, number = account.rpartition("-")
+        email = f"{function_account(step)}+{number}@demo.iam.gserviceaccount.com"
+        super().__init__(shared.settings, email, url, witness.may_publish)
+        self._shared = shared
+        self._account = account
+        self._witness = witness
+
+    def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        if self._witness.dead(self._account):
+            raise Died(f"{self._account} publishes nothing: it is dead")
+        self.require_publishing(topic)
+        point = self._witness.point(self._account, f"publish {topic}", _told(data))
+        for phase in (Phase.BEFORE, Phase.AFTER):
+            if phase is Phase.AFTER:
+                self._shared.publish(topic, data, attributes)
+            if self._witness.meet(point, phase, self._account):
+                raise Died(f"{self._account} died at {point}")
+
+
+def _email(account: str) -> str:
+    """The name of an account, without its domain: a step's process is `load-3`."""
+    step, plus, number = account.partition("@")[0].partition("+")
+    return f"{step.removeprefix(function_account(''))}-{number}" if plus else step
+
+
+def _who(account: str) -> str:
+    """The step, or what else stands behind an account."""
+    return _ACCOUNTS.get(account) or account.rpartition("-")[0] or account
+
+
+def _reads(call: Call) -> bool:
+    """Whether a query only reads."""
+    found = _STATEMENT.search(call.body_start)
+    return found is not None and found[1].upper() == b"SELECT"
+
+
+def _name(call: Call) -> str:
+    """What a call works on; a query is named by how it begins, its job's id being drawn."""
+    found = _STATEMENT.search(call.body_start)
+    return found[1].decode() if found else call.name
+
+
+def _told(data: bytes) -> str:
+    """What a message says, as far as it is the same each time."""
+    body = json.loads(data)
+    kept = ("system", "step", "outcome", "dataset", "slot")
+    return " ".join(str(body[key]) for key in kept if key in body)

@@ -1,0 +1,216 @@
+"""Every filter, of alerts and of the runbook, takes the lines that the steps really write."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from cloudevents.http import CloudEvent
+from google.cloud.dataproc_v1 import Batch
+
+from catalog.contract import load_all
+from catalog.names import SplitKey
+from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
+from catalog.runs import Run
+from functions import boundary, freshness, seal, split, sweep
+from functions.errors import Permanent
+from functions.messages import Message
+from infra_pulumi.alerts import ALERTS, alerts
+from infra_pulumi.dashboard import dashboard
+from infra_pulumi.log_metrics import LOG_METRICS
+from tests.support.logging_filter import Entry, entry, matches
+from tests.support.stacks import REPOSITORY
+
+NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
+CONTRACT = load_all()["paris_wifi_sites"]
+MESSAGE = Message(data=b"{}", attributes={}, published=NOW, id="m1")
+RUN = Run.at(NOW).name
+
+
+def handled(name: str, error: Exception) -> None:
+    """Have the boundary run a step that ends in an error."""
+
+    def step(*_: Any) -> Iterable[Event]:
+        raise error
+
+    made = CloudEvent(
+        {"type": "google.cloud.pubsub.topic.v1.messagePublished", "source": "//pubsub"},
+        {"message": {"data": "e30=", "messageId": "m1", "publishTime": NOW.isoformat()}},
+    )
+    boundary.handle(name, made, step)
+
+
+def split_told(**changed: Any) -> list[Event]:
+    """The events of a split, as `split` makes them of its record."""
+    record = SplitRecord(
+        dataset=CONTRACT.dataset, run=RUN, replay=0, outcome=Outcome.ACCEPTED,
+        origin=Origin.PUBLISHER, contract="c",
+    )  # fmt: skip
+    record = msgspec.structs.replace(record, **changed)
+    return list(split._told(MESSAGE, CONTRACT, SplitKey(Run(RUN), 0), record, False, 1.0))
+
+
+HELD = Part(slot="2025-06-05", object="o", generation=1, rows=1, bytes=1, hash="", held=True)
+STRANGE = FileReport(
+    object="o", encoding="utf-8", shape="csv", header=(), aliases={}, unknown_columns={"new": "1"}
+)
+FAILED = Batch(
+    name="projects/p/locations/r/batches/x-a1", state=Batch.State.FAILED,
+    state_time=NOW, create_time=NOW,
+)  # fmt: skip
+FEWER = seal._Candidate(
+    marked=seal._Marked(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
+    content=None, verdict=seal.Verdict.REFUSED, known=None,
+)  # fmt: skip
+NOTHING = SimpleNamespace(list_blobs=lambda **_: [])
+
+
+@pytest.fixture
+def lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> dict[str, list[Entry]]:
+    """What is logged, by what happened."""
+    cloud = SimpleNamespace(publish=lambda *_: None, storage=SimpleNamespace(bucket=lambda _: None))
+    monkeypatch.setattr(boundary, "clients", lambda: cloud)
+    monkeypatch.setattr(boundary, "settings", lambda: SimpleNamespace(quarantine="q"))
+    monkeypatch.setattr(boundary, "_keep", lambda *_: None)
+    events = {
+        "split accepted": split_told(),
+        "split refused": split_told(outcome=Outcome.REFUSED, reason="too many"),
+        "slot held": split_told(parts=(HELD,))[1:],
+        "drift": split_told(files=(STRANGE,))[1:],
+        "seal refused": [seal._told(FEWER, None, "", MESSAGE)],
+        "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
+        "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
+        "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
+    }
+    found: dict[str, list[Entry]] = {}
+    for what, told in events.items():
+        for each in told:
+            boundary._log(each)
+        found[what] = logged(capsys, told[0].step if told[0].step != "batch" else "sweep")
+    handled("download", Permanent("refused"))
+    found["refused for good"] = logged(capsys, "download")
+    with pytest.raises(OSError, match="again"):
+        handled("load", OSError("again"))
+    found["tried again"] = logged(capsys, "load")
+    found["crash"] = [{**entry("{}", "load"), "severity": "ERROR", "textPayload": "Traceback"}]
+    return found
+
+
+def logged(capsys: pytest.CaptureFixture[str], function: str) -> list[Entry]:
+    """The entries of the lines that were printed since the last time."""
+    return [entry(line, function) for line in capsys.readouterr().out.splitlines()]
+
+
+TAKES = {
+    "citypulse-errors": {"refused for good", "crash"},
+    "citypulse-rejected": {"split refused", "slot held"},
+    "citypulse-drift": {"drift"},
+    "citypulse-seals-refused": {"seal refused"},
+    "citypulse-batches-failed": {"batch failed"},
+    "citypulse-overdue": {"overdue"},
+}
+"""Metric → what it counts, of all that is logged."""
+
+
+@pytest.mark.parametrize("metric", LOG_METRICS, ids=lambda metric: metric.name)
+def test_a_metric_counts_what_it_says_and_no_more(
+    metric: Any, lines: dict[str, list[Entry]]
+) -> None:
+    assert all(lines.values())
+    taken = {what for what, told in lines.items() if any(matches(metric.filter, e) for e in told)}
+    assert taken == TAKES[metric.name]
+
+
+def test_a_metrics_label_is_in_the_lines_it_counts(lines: dict[str, list[Entry]]) -> None:
+    for metric in LOG_METRICS:
+        counted = [e for told in lines.values() for e in told if matches(metric.filter, e)]
+        assert any(metric.label in e["jsonPayload"] for e in counted), metric.name
+
+
+def test_every_field_of_a_filter_is_one_of_an_event() -> None:
+    known = {field.name for field in msgspec.structs.fields(Event)} - {"severity"}
+    texts = [metric.filter for metric in LOG_METRICS] + runbook_filters()
+    named = {name for text in texts for name in re.findall(r"jsonPayload\.(\w+)", text)}
+    assert named <= known
+    assert {"step", "outcome", "dataset"} <= named
+
+
+def runbook_filters() -> list[str]:
+    """The filters of `gcloud logging read` in the runbook, whose steps are ours."""
+    text = (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
+    found = re.findall(r"gcloud logging read '([^']*)'", text.replace("\\\n", ""))
+    return [one for one in found if "cloud_dataproc_batch" not in one and "dts" not in one]
+
+
+def test_every_filter_of_the_runbook_finds_what_is_logged(lines: dict[str, list[Entry]]) -> None:
+    filters = runbook_filters()
+    assert len(filters) >= 5
+    for text in filters:
+        filled = text.replace("DATASET", CONTRACT.dataset).replace("STEP", "download")
+        filled = filled.replace("SYSTEM", "toy")
+        assert any(matches(filled, e) for told in lines.values() for e in told), text
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ('severity>=ERROR AND jsonPayload.step="load"', False),
+        ('severity>=WARNING AND jsonPayload.step="load"', True),
+        ('NOT jsonPayload.step="load"', False),
+        ('NOT jsonPayload.dataset="x"', True),
+        ("jsonPayload.step:*", True),
+        ("jsonPayload.dataset:*", False),
+        ('jsonPayload.step="a" OR jsonPayload.step="load"', True),
+        ('(jsonPayload.step="a" OR jsonPayload.step="load") AND severity>=ERROR', False),
+    ],
+)
+def test_filters_are_read_as_cloud_logging_does(text: str, taken: bool) -> None:
+    line = json.dumps({"step": "load", "outcome": "failed", "severity": "WARNING"})
+    assert matches(text, entry(line, "load")) is taken
+
+
+@pytest.mark.parametrize("text", ["jsonPayload.step=~x", "(a=b", "a=b c=d", "like this"])
+def test_what_is_not_understood_of_a_filter_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"understood|expected|closed|comparison"):
+        matches(text, entry("{}", "load"))
+
+
+def test_the_dashboard_shows_every_metric_that_is_watched_once() -> None:
+    watched = alerts(load_all().values(), 100)
+    tiles = dashboard(watched)["mosaicLayout"]["tiles"]
+    places = {(tile["xPos"], tile["yPos"]) for tile in tiles}
+    assert len(places) == len(tiles) >= 8
+    metrics = {alert.condition.filter.partition(" AND ")[0] for alert in watched}
+    shown = [
+        d["timeSeriesQuery"]["timeSeriesFilter"]["filter"].partition(" AND ")[0]
+        for tile in tiles
+        for d in tile["widget"]["xyChart"]["dataSets"]
+    ]
+    assert sorted(shown) == sorted(metrics)
+
+
+def test_alerts_have_names_of_their_own() -> None:
+    names = [alert.name for alert in alerts(load_all().values(), 100)]
+    assert len(names) == len(set(names)) > len(ALERTS)
+
+
+def test_what_is_missed_is_what_ended_well() -> None:
+    """A sweep that fails each time is asked all the same: by its calls alone nothing would be missed."""
+    missed = {alert.name: alert.condition.filter for alert in ALERTS if alert.condition.absent}
+    assert set(missed) == {"no-reports", "no-sweep"}
+    for text in missed.values():
+        assert re.search(r'label\.\w+="(SUCCEEDED|2xx)"$', text), text
+
+
+def test_absence_is_within_what_cloud_monitoring_takes() -> None:
+    """A condition looks back 25 hours at most, so longer objectives are judged by the sweep."""
+    for alert in alerts(load_all().values(), 100):
+        assert alert.condition.period + alert.condition.lasting <= 25 * 3600, alert.name
