@@ -21,7 +21,7 @@ WITH told AS (
     PARTITION BY stationcode ORDER BY slot_start ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
   )
 ),
-facts AS (
+changes_with_facts AS (
   SELECT
     *,
     TO_JSON_STRING(STRUCT(name, neighbourhood, capacity, lat, lon)) AS facts
@@ -31,7 +31,7 @@ stepped AS (
   SELECT
     *,
     LAG(facts) OVER (PARTITION BY stationcode ORDER BY slot_start) AS facts_before
-  FROM facts
+  FROM changes_with_facts
 ),
 numbered AS (
   SELECT
