@@ -1,6 +1,7 @@
 -- Grain: one row per data set and reason. Key: dataset, reason.
 -- What splits of the last 30 days rejected, each run as its newest split tells it, and what the
 -- loaded slots count. Reasons are the keys of JSON objects: keys and counts are taken pair by pair.
+-- JSON_QUERY writes both sides' JSON the same way, U+2028 and U+2029 escaped, so equal keys join.
 WITH told AS (
   SELECT
     dataset,
@@ -70,7 +71,7 @@ split AS (
 slots AS (
   SELECT
     dataset,
-    rejects,
+    JSON_QUERY(rejects, '$') AS rejects,
     origin
   FROM ops.loads
   WHERE slot_start >= CAST(DATE_SUB(DATE(@now), INTERVAL 730 DAY) AS STRING)
