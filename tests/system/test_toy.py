@@ -184,7 +184,7 @@ def test_an_unknown_column_is_reported_and_kept_out(
     cloud: LocalCloud, eleven: dict[str, Any]
 ) -> None:
     drift = cloud.rows(
-        "SELECT run, message FROM ops.events WHERE outcome = 'drift' AND at > '2025-01-01'"
+        "SELECT run, message FROM ops.events WHERE outcome = 'drift' AND `at` > '2025-01-01'"
     )
     assert {row["run"] for row in drift} >= {"20250605T110700Z"}
     assert all("Battery" in row["message"] for row in drift)

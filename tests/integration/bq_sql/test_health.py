@@ -92,7 +92,7 @@ def test_after_the_demo_and_told_twice(ops: Warehouse) -> None:
     for name, rows in once.items():
         _keeps_its_word(rows, DECLARED[name])
     assert [name for name, rows in once.items() if not rows] == ["health_dead_letters"]
-    ops.run("INSERT INTO ops.events SELECT * FROM ops.events WHERE at > '2000-01-01'")
+    ops.run("INSERT INTO ops.events SELECT * FROM ops.events WHERE `at` > '2000-01-01'")
     for name, rows in once.items():
         twice = keyed(asked(ops, name, AFTER_DEMO), DECLARED[name])
         assert twice == keyed(rows, DECLARED[name])

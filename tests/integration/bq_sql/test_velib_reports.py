@@ -256,11 +256,11 @@ def test_a_day_is_whole_with_all_the_hours_of_its_clock(
     assert source in made.select
     for loaded_hours, partial in ((hours, False), (hours - 1, True)):
         generated = " UNION ALL ".join(
-            f"SELECT TIMESTAMP_ADD(TIMESTAMP '{first}:00+00', INTERVAL {n} HOUR) AS at"
+            f"SELECT TIMESTAMP_ADD(TIMESTAMP '{first}:00+00', INTERVAL {n} HOUR) AS starts"
             for n in range(loaded_hours)
         )
         rows = (
-            "(SELECT l.* REPLACE (g.at AS slot_start, DATE(g.at, 'Europe/Paris') AS local_day) "
+            "(SELECT l.* REPLACE (g.starts AS slot_start, DATE(g.starts, 'Europe/Paris') AS local_day) "
             "FROM (SELECT * FROM lake.velib_area_hours WHERE neighbourhood = 'Paris 7') AS l "
             f"CROSS JOIN ({generated}) AS g)"
         )

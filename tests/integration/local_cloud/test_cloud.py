@@ -103,7 +103,7 @@ def test_a_scheduled_message_reaches_its_function_and_its_event_bigquery(cloud: 
     cloud.scheduler.fire("seal-paris-wifi")
     delivered = [d for d in cloud.pubsub.deliveries() if d.subscription == "seal"]
     assert [d.outcome for d in delivered] == ["acked"]
-    events = cloud.rows("SELECT step, system FROM ops.events WHERE at > TIMESTAMP '2020-01-01'")
+    events = cloud.rows("SELECT step, system FROM ops.events WHERE `at` > TIMESTAMP '2020-01-01'")
     assert {"step": "seal", "system": "paris_wifi"} in events
 
 
