@@ -81,8 +81,7 @@ def export(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test that needs no cloud, in two processes with a local cloud each; `-- -n 0` in one."""
     _install(session, "tests")
-    # xdist would begin with the files of most tests and leave the longest, the crash list, to the end.
-    two = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    two = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")  # groups: tests/conftest.py
     session.run("python", "-m", "pytest", *two, *session.posargs, env=BYTECODE)
 
 

@@ -1,22 +1,38 @@
-"""What all tests share: the order of the files, and that no property is timed."""
+"""Settings for all tests: which of them share a process, their order, and Hypothesis' profile."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# A busy machine takes its time for an example: that says nothing of what is tested.
+# A busy machine may take long for one example. That says nothing about the code under test.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-LONGEST = ("test_crash.py", "test_delivery.py", "test_demo.py", "test_bad_input.py")
-"""Files that run for minutes: whoever begins with them is not waited for at the end."""
+SHARED = ("system_cloud", "servers", "spark", "server", "storage_server")
+"""Session fixtures that start processes, the longest family first.
+
+Tests that use one run in one process, so that it starts once.
+"""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; all else stays in its order."""
-    items.sort(key=lambda item: _place(item.path.name))
+    """Put the files of one shared fixture into one group, every other file into its own."""
+    groups: dict[Path, str] = {}
+    for item in items:
+        used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+        if used or item.path not in groups:
+            groups[item.path] = used[0] if used else str(item.path)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    items.sort(key=lambda item: _rank(groups[item.path]))
 
 
-def _place(name: str) -> int:
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+def _rank(group: str) -> int:
+    """Place groups that take long before others, so that no process ends with one alone."""
+    folders = [f"/{name}/" for name in ("system", "integration", "unit")]
+    ranks = (*SHARED, *folders)
+    return next((n for n, name in enumerate(ranks) if name in group), len(ranks))
