@@ -24,6 +24,7 @@ class Alert:
 
 
 _SUBSCRIPTION = 'resource.type="pubsub_subscription"'
+_CALLS = 'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"'
 _RUNS = (
     'metric.type="bigquerydatatransfer.googleapis.com/transfer_config/completed_runs"'
     ' AND resource.type="bigquery_dts_config"'
@@ -107,10 +108,19 @@ ALERTS = (
         "CRITICAL",
         "no-sweep",
         Condition(
-            'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"'
-            ' AND resource.label.service_name="sweep" AND metric.label.response_code_class="2xx"',
+            f'{_CALLS} AND resource.label.service_name="sweep"'
+            ' AND metric.label.response_code_class="2xx"',
             lasting=3600,
             absent=True,
+        ),
+    ),
+    Alert(
+        "timeouts",
+        "a call reached its time limit",
+        "ERROR",
+        "timeouts",
+        Condition(
+            f'{_CALLS} AND metric.label.response_code="504"', by="resource.label.service_name"
         ),
     ),
 )

@@ -9,6 +9,15 @@ import pulumi_gcp as gcp
 
 _LINES = 'resource.type="cloud_run_revision"'
 
+_FINAL = (
+    ' AND NOT logName:"run.googleapis.com%2Frequests" AND NOT logName:"run.googleapis.com%2Fstderr"'
+)
+"""Leaves out what Cloud Run itself writes of a call that is delivered again.
+
+Each failed try is one request entry with status 500 and one traceback on standard error, both at
+ERROR. Steps write to standard output; a crash of the process is in `varlog/system`.
+"""
+
 
 @dataclass(frozen=True)
 class LogMetric:
@@ -24,8 +33,8 @@ class LogMetric:
 LOG_METRICS = (
     LogMetric(
         "citypulse-errors",
-        "Lines at ERROR: refused for good, or a crash that no step could tell of",
-        f'{_LINES} AND severity>=ERROR AND NOT jsonPayload.step="batch"'
+        "Lines at ERROR: refused for good, or a process that crashed; retries are not counted",
+        f'{_LINES} AND severity>=ERROR{_FINAL} AND NOT jsonPayload.step="batch"'
         ' AND NOT jsonPayload.step="split" AND NOT jsonPayload.outcome="overdue"'
         ' AND NOT (jsonPayload.step="seal" AND jsonPayload.slot:*)',
         "step",

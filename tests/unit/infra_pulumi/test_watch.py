@@ -24,8 +24,9 @@ from functions.messages import Message
 from infra_pulumi.alerts import ALERTS, alerts
 from infra_pulumi.dashboard import dashboard
 from infra_pulumi.log_metrics import LOG_METRICS
-from tests.support.logging_filter import Entry, entry, matches
-from tests.support.stacks import REPOSITORY
+from infra_pulumi.steps import STEPS
+from tests.infra_pulumi.logging_filter import Entry, crash, entry, matches, request, traceback
+from tests.infra_pulumi.stacks import REPOSITORY
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
 CONTRACT = load_all()["paris_wifi_sites"]
@@ -99,8 +100,10 @@ def lines(
     found["refused for good"] = logged(capsys, "download")
     with pytest.raises(OSError, match="again"):
         handled("load", OSError("again"))
-    found["tried again"] = logged(capsys, "load")
-    found["crash"] = [{**entry("{}", "load"), "severity": "ERROR", "textPayload": "Traceback"}]
+    found["tried again"] = [*logged(capsys, "load"), request("load", 500), traceback("load")]
+    found["timed out"] = [request("load", 504)]
+    found["not authorized"] = [request("load", 403)]
+    found["crash"] = [crash("load")]
     return found
 
 
@@ -132,7 +135,7 @@ def test_a_metric_counts_what_it_says_and_no_more(
 def test_a_metrics_label_is_in_the_lines_it_counts(lines: dict[str, list[Entry]]) -> None:
     for metric in LOG_METRICS:
         counted = [e for told in lines.values() for e in told if matches(metric.filter, e)]
-        assert any(metric.label in e["jsonPayload"] for e in counted), metric.name
+        assert any(metric.label in e.get("jsonPayload", {}) for e in counted), metric.name
 
 
 def test_every_field_of_a_filter_is_one_of_an_event() -> None:
@@ -154,9 +157,9 @@ def test_every_filter_of_the_runbook_finds_what_is_logged(lines: dict[str, list[
     filters = runbook_filters()
     assert len(filters) >= 5
     for text in filters:
-        filled = text.replace("DATASET", CONTRACT.dataset).replace("STEP", "download")
-        filled = filled.replace("SYSTEM", "toy")
-        assert any(matches(filled, e) for told in lines.values() for e in told), text
+        text = text.replace("DATASET", CONTRACT.dataset).replace("SYSTEM", "toy")
+        filled = [text.replace("STEP", step.name) for step in STEPS]
+        assert any(matches(f, e) for f in filled for told in lines.values() for e in told), text
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,24 @@ def test_the_dashboard_shows_every_metric_that_is_watched_once() -> None:
         for d in tile["widget"]["xyChart"]["dataSets"]
     ]
     assert sorted(shown) == sorted(metrics)
+
+
+@pytest.mark.parametrize("log", ["requests", "stderr"])
+def test_a_retry_would_count_if_one_of_its_logs_were_not_left_out(
+    log: str, lines: dict[str, list[Entry]]
+) -> None:
+    errors = next(metric for metric in LOG_METRICS if metric.name == "citypulse-errors")
+    without = errors.filter.replace(f' AND NOT logName:"run.googleapis.com%2F{log}"', "")
+    assert without != errors.filter
+    assert any(matches(without, e) for e in lines["tried again"])
+
+
+def test_a_call_that_reached_its_time_limit_has_an_alert_of_its_own() -> None:
+    """The service ends such a call, so no line of a step tells of it, and `errors` leaves it out."""
+    [timeouts] = [alert for alert in ALERTS if "response_code=" in alert.condition.filter]
+    assert timeouts.condition.filter.endswith('metric.label.response_code="504"')
+    assert timeouts.condition.by == "resource.label.service_name"
+    assert not timeouts.condition.absent
 
 
 def test_alerts_have_names_of_their_own() -> None:
