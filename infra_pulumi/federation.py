@@ -18,6 +18,7 @@ PREVIEW_ROLES = (
 """Reads everything, changes nothing: what a preview of a pull request may do."""
 
 DEPLOY_ROLES = (
+    "roles/artifactregistry.admin",
     "roles/bigquery.admin",
     "roles/cloudfunctions.admin",
     "roles/cloudscheduler.admin",

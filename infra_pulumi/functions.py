@@ -19,6 +19,14 @@ from infra_pulumi.zones import Zones
 RUNTIME = "python313"
 SECONDS = 540
 
+_DAY = 86_400
+IMAGES_KEPT = 3
+"""Versions of each image that stay: a roll-back may ask for one of them."""
+IMAGES_EXPIRE = 30 * _DAY
+"""Age in seconds after which other images go, tagged or not: the service tags each build."""
+
+CleanupPolicy = gcp.artifactregistry.RepositoryCleanupPolicyArgs
+
 
 @dataclass(frozen=True)
 class FunctionsArgs:
@@ -36,7 +44,7 @@ class FunctionsArgs:
 class Functions(pulumi.ComponentResource):
     """The functions by step, and their URLs, which only the push account may call.
 
-    `source` and `builder` are for the functions that no step is.
+    `build` and `build_needs` are for the functions that no step is.
     """
 
     def __init__(
@@ -53,18 +61,20 @@ class Functions(pulumi.ComponentResource):
             source=pulumi.FileAsset(str(args.archive.path)),
             opts=own,
         )
-        self.source = gcp.cloudfunctionsv2.FunctionBuildConfigSourceArgs(
+        self._source = gcp.cloudfunctionsv2.FunctionBuildConfigSourceArgs(
             storage_source=gcp.cloudfunctionsv2.FunctionBuildConfigSourceStorageSourceArgs(
                 bucket=archive.bucket, object=archive.name
             )
         )
-        self.builder = gcp.projects.IAMMember(
+        builder = gcp.projects.IAMMember(
             "builds",
             project=args.config.project,
             role="roles/cloudbuild.builds.builder",
             member=args.accounts.member(BUILD),
             opts=pulumi.ResourceOptions(parent=self, hooks=args.settle),
         )
+        self._images = self._repository()
+        self.build_needs: list[pulumi.Resource] = [builder, self._images]
         self.by_step = {step.name: self._function(step) for step in STEPS}
         self.invokers = {step.name: self._invoker(step) for step in STEPS}
         self.register_outputs({})
@@ -72,6 +82,47 @@ class Functions(pulumi.ComponentResource):
     def url(self, step: str) -> pulumi.Output[str]:
         """The run.app URL of a step's function."""
         return self.by_step[step].service_config.apply(lambda made: (made and made.uri) or "")
+
+    def build(self, entry_point: str) -> gcp.cloudfunctionsv2.FunctionBuildConfigArgs:
+        """Describe how the function with an entry point is built, and where its image goes."""
+        return gcp.cloudfunctionsv2.FunctionBuildConfigArgs(
+            runtime=RUNTIME,
+            entry_point=entry_point,
+            service_account=self._args.accounts.by_id[BUILD].id,
+            docker_repository=self._images.id,
+            source=self._source,
+        )
+
+    def _repository(self) -> gcp.artifactregistry.Repository:
+        """Make the repository of all images.
+
+        Functions that name none share `gcf-artifacts`, which the service makes with the first of
+        them: of several made at once in a new project, some fail. It never deletes an image either.
+        """
+        return gcp.artifactregistry.Repository(
+            "functions-images",
+            repository_id="functions",
+            location=self._args.config.region,
+            format="DOCKER",
+            description="citypulse: images of the functions",
+            cleanup_policies=[
+                CleanupPolicy(
+                    id="keep-newest",
+                    action="KEEP",
+                    most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
+                        keep_count=IMAGES_KEPT
+                    ),
+                ),
+                CleanupPolicy(
+                    id="delete-old",
+                    action="DELETE",
+                    condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
+                        tag_state="ANY", older_than=f"{IMAGES_EXPIRE}s"
+                    ),
+                ),
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
     def _function(self, step: Step) -> gcp.cloudfunctionsv2.Function:
         args = self._args
@@ -81,12 +132,7 @@ class Functions(pulumi.ComponentResource):
             name=step.name,
             location=args.config.region,
             description=f"citypulse: {step.purpose}",
-            build_config=gcp.cloudfunctionsv2.FunctionBuildConfigArgs(
-                runtime=RUNTIME,
-                entry_point=step.name,
-                service_account=args.accounts.by_id[BUILD].id,
-                source=self.source,
-            ),
+            build_config=self.build(step.name),
             service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
                 available_memory=step.memory,
                 available_cpu=step.cpu,
@@ -99,7 +145,7 @@ class Functions(pulumi.ComponentResource):
                 secret_environment_variables=(keys and keys.variables) or None,
             ),
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[self.builder, *(keys.grants if keys else ())]
+                parent=self, depends_on=[*self.build_needs, *(keys.grants if keys else ())]
             ),
         )
 

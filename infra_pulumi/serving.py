@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra_pulumi.accounts import BUILD, Accounts, function_account
+from infra_pulumi.accounts import Accounts, function_account
 from infra_pulumi.config import ALL, StackConfig
 from infra_pulumi.environment import told
-from infra_pulumi.functions import RUNTIME, Functions
+from infra_pulumi.functions import Functions
 from infra_pulumi.steps import QUERY
 from infra_pulumi.warehouse import Warehouse
 from infra_pulumi.zones import Zones
@@ -82,12 +82,7 @@ class Serving(pulumi.ComponentResource):
             name=SERVE,
             location=args.config.region,
             description=f"citypulse: {PURPOSE}",
-            build_config=gcp.cloudfunctionsv2.FunctionBuildConfigArgs(
-                runtime=RUNTIME,
-                entry_point=SERVE,
-                service_account=args.accounts.by_id[BUILD].id,
-                source=args.functions.source,
-            ),
+            build_config=args.functions.build(SERVE),
             service_config=gcp.cloudfunctionsv2.FunctionServiceConfigArgs(
                 available_memory="1Gi",
                 available_cpu="1",
@@ -98,7 +93,7 @@ class Serving(pulumi.ComponentResource):
                 service_account_email=args.accounts.email(function_account(SERVE)),
                 environment_variables=told(args.config, args.zones) | {"THREADS": str(CONCURRENCY)},
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.functions.builder]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.functions.build_needs),
         )
 
     def _open(self, to: str) -> None:

@@ -227,6 +227,7 @@ def _keys(service: Mapping[str, Any]) -> dict[str, str]:
 
 RECORDED = frozenset(
     {
+        "gcp:artifactregistry/repository:Repository",
         "gcp:billing/budget:Budget",
         "gcp:bigquery/datasetIamMember:DatasetIamMember",
         "gcp:cloudrunv2/serviceIamMember:ServiceIamMember",
@@ -274,6 +275,9 @@ def provider_outputs(resource: Resource, project: str) -> Made:
             pool = told["workloadIdentityPoolId"]
             path = f"projects/1/locations/global/workloadIdentityPools/{pool}"
             return path, {"name": path}
+        case "gcp:artifactregistry/repository:Repository":
+            place = f"projects/{project}/locations/{told['location']}"
+            return f"{place}/repositories/{told['repositoryId']}", {}
         case "gcp:compute/subnetwork:Subnetwork":
             return f"projects/{project}/regions/{told['region']}/subnetworks/{name}", {}
         case "gcp:cloudfunctionsv2/function:Function":

@@ -23,6 +23,7 @@ DATASET = "gcp:bigquery/dataset:Dataset"
 TABLE = "gcp:bigquery/table:Table"
 ACCOUNT = "gcp:serviceaccount/account:Account"
 FUNCTION = "gcp:cloudfunctionsv2/function:Function"
+IMAGES = "gcp:artifactregistry/repository:Repository"
 NETWORK = "gcp:compute/network:Network"
 SUBNETWORK = "gcp:compute/subnetwork:Subnetwork"
 FIREWALL = "gcp:compute/firewall:Firewall"
@@ -31,6 +32,7 @@ AGENT = "gcp:projects/serviceIdentity:ServiceIdentity"
 
 _APIS: Mapping[str, str] = MappingProxyType(
     {
+        "artifactregistry": "artifactregistry",
         "bigquery": "bigquery",
         "cloudfunctionsv2": "cloudfunctions",
         "cloudrunv2": "run",
@@ -63,6 +65,7 @@ _NAMES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "gcp:bigquery/datasetIamMember:DatasetIamMember": (("datasetId", DATASET),),
         "gcp:bigquery/dataTransferConfig:DataTransferConfig": (("serviceAccountName", ACCOUNT),),
         FUNCTION: (
+            ("buildConfig.dockerRepository", IMAGES),
             ("buildConfig.serviceAccount", ACCOUNT),
             ("buildConfig.source.storageSource.bucket", BUCKET),
             ("buildConfig.source.storageSource.object", OBJECT),

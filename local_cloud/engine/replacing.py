@@ -20,6 +20,7 @@ ALL = "*"
 
 _PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "artifactregistry/repository:Repository": ("repositoryId", "location", "format"),
         "bigquery/dataTransferConfig:DataTransferConfig": ("dataSourceId", "location"),
         "bigquery/dataset:Dataset": ("datasetId", "location"),
         "bigquery/datasetAccess:DatasetAccess": (ALL,),

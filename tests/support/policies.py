@@ -38,6 +38,7 @@ LOOKING_ROLES = {"roles/iam.securityReviewer", "roles/viewer"}
 """What the workflow of a pull request may have: it reads."""
 
 DEPLOYING_ROLES = {
+    "roles/artifactregistry.admin",
     "roles/bigquery.admin",
     "roles/cloudfunctions.admin",
     "roles/cloudscheduler.admin",
@@ -88,6 +89,7 @@ BUCKET_GRANT = "storage/bucketIAMMember:BucketIAMMember"
 PROJECT_GRANT = "projects/iAMMember:IAMMember"
 ALERT = "monitoring/alertPolicy:AlertPolicy"
 OBJECT = "storage/bucketObject:BucketObject"
+IMAGES = "artifactregistry/repository:Repository"
 
 _NAMES = {
     "serviceaccount/account:Account": ("accountId", r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
@@ -96,6 +98,7 @@ _NAMES = {
     SUBSCRIPTION: ("name", r"(?!goog)[A-Za-z][\w.~+%-]{2,254}"),
     FUNCTION: ("name", r"[a-z][a-z0-9-]{0,61}[a-z0-9]"),
     JOB: ("name", r"[A-Za-z0-9-]{1,500}"),
+    IMAGES: ("repositoryId", r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"),
     "bigquery/dataset:Dataset": ("datasetId", r"\w{1,1024}"),
     TABLE: ("tableId", r"[\w-]{1,1024}"),
     "compute/network:Network": ("name", r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"),
@@ -238,6 +241,38 @@ def functions_are_closed_and_bounded(stack: Stack) -> Iterator[str]:
                 yield f"{function.name}: {name} is a plain variable: reference a secret"
 
 
+def images_are_ours_and_cleaned_up(stack: Stack) -> Iterator[str]:
+    """Every function names the stack's one repository, which keeps new images and deletes old ones."""
+    made = list(stack.of(IMAGES))
+    if len(made) != 1:
+        yield f"{len(made)} repositories for images, not one: functions would share gcf-artifacts"
+    for function in stack.of(FUNCTION):
+        place = told(function, "buildConfig.dockerRepository")
+        owners = [r for r in made if place.endswith(f"/repositories/{told(r, 'repositoryId')}")]
+        if not owners:
+            yield f"{function.name}: its image goes to {place}, which the stack does not make"
+        near = stack.bearing(function).after
+        yield from (
+            f"{function.name} does not wait for {r.name}"
+            for r in owners
+            if (r.type, r.name) not in near
+        )
+    for repository in made:
+        yield from _clean_up_faults(repository)
+
+
+def _clean_up_faults(repository: Resource) -> Iterator[str]:
+    """A clean-up looks at no running revision: without a rule that keeps, it takes its image."""
+    if repository.inputs.get("cleanupPolicyDryRun"):
+        yield f"{repository.name}: its clean-up is a dry run"
+    rules = {rule["action"]: rule for rule in told(repository, "cleanupPolicies")}
+    if (rules.get("KEEP") or {}).get("mostRecentVersions", {}).get("keepCount", 0) < 2:
+        yield f"{repository.name} keeps no image to roll back to"
+    deleted = (rules.get("DELETE") or {}).get("condition", {})
+    if deleted.get("tagState") != "ANY" or not deleted.get("olderThan"):
+        yield f"{repository.name} deletes no old image: the service tags each build"
+
+
 def buckets_are_closed(stack: Stack) -> Iterator[str]:
     """Uniform access, public access prevented."""
     for bucket in stack.of(BUCKET):
@@ -320,6 +355,7 @@ _PLACED = {
     "location": (
         BUCKET,
         FUNCTION,
+        IMAGES,
         QUERY,
         "bigquery/dataset:Dataset",
         "cloudrunv2/serviceIamMember:ServiceIamMember",
@@ -530,6 +566,7 @@ POLICIES: tuple[Policy, ...] = (
     pushes_are_retried_and_signed,
     each_function_has_its_account,
     functions_are_closed_and_bounded,
+    images_are_ours_and_cleaned_up,
     buckets_are_closed,
     queries_replace_where_the_data_is,
     every_contract_is_served,

@@ -130,6 +130,9 @@ def spark(**changed: Any) -> Mutant:
 
 _DELETING = [{"action": {"type": "Delete"}, "condition": {"age": 0}}]
 _ENV = "serviceConfig.environmentVariables"
+_REPOSITORIES = "projects/citypulse-dev/locations/europe-west1/repositories"
+_KEEPING_IMAGES = {"action": "KEEP", "mostRecentVersions": {"keepCount": 3}}
+_DELETING_IMAGES = {"action": "DELETE", "condition": {"tagState": "ANY", "olderThan": "86400s"}}
 
 MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
     p.nobody_is_public: (
@@ -182,6 +185,19 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.FUNCTION, "serviceConfig.timeoutSeconds", 3600),
         put(p.FUNCTION, "buildConfig.source.storageSource.object", "functions/latest.zip"),
         put(p.FUNCTION, f"{_ENV}.API_TOKEN", "x"),
+    ),
+    p.images_are_ours_and_cleaned_up: (
+        without(p.IMAGES, "functions-images"),
+        put(p.FUNCTION, "buildConfig.dockerRepository", f"{_REPOSITORIES}/gcf-artifacts", "serve"),
+        standing(p.FUNCTION, "load", after=frozenset()),
+        put(p.IMAGES, "cleanupPolicyDryRun", True),
+        put(p.IMAGES, "cleanupPolicies", [_DELETING_IMAGES]),
+        put(p.IMAGES, "cleanupPolicies", [_KEEPING_IMAGES]),
+        put(
+            p.IMAGES,
+            "cleanupPolicies",
+            [_KEEPING_IMAGES, _DELETING_IMAGES | {"condition": {"tagState": "UNTAGGED"}}],
+        ),
     ),
     p.buckets_are_closed: (
         put(p.BUCKET, "uniformBucketLevelAccess", False),
@@ -279,6 +295,10 @@ READ: dict[Policy, tuple[tuple[str, str], ...]] = {
         (p.FUNCTION, "serviceConfig.maxInstanceCount"),
         (p.FUNCTION, "serviceConfig.availableMemory"),
         (p.FUNCTION, "buildConfig.source.storageSource.object"),
+    ),
+    p.images_are_ours_and_cleaned_up: (
+        (p.FUNCTION, "buildConfig.dockerRepository"),
+        (p.IMAGES, "cleanupPolicies"),
     ),
     p.buckets_are_closed: (
         (p.BUCKET, "uniformBucketLevelAccess"),
