@@ -43,8 +43,9 @@ class Delivery(pulumi.ComponentResource):
         grants = {
             topic: self._may_notify(topic, agent) for topic in ("split", "show", "submit", "load")
         }
+        signs = self._may_sign()
         for push in PUSHES:
-            self._subscribe(push)
+            self._subscribe(push, signs)
         for zone, prefix, topic in (*NOTIFICATIONS, *shown(args.contracts.values())):
             gcp.storage.Notification(
                 f"{zone}-{prefix.strip('/').replace('/', '-')}",
@@ -70,7 +71,23 @@ class Delivery(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, hooks=self._args.settle),
         )
 
-    def _subscribe(self, push: Push) -> None:
+    def _may_sign(self) -> pulumi.Resource:
+        """Let Pub/Sub's agent sign pushes as the push account.
+
+        The service grants its agent `roles/pubsub.serviceAgent` on the project, but not always: an
+        agent that is made ahead of its first use gets no role, and some organizations take such
+        grants back. Then no message is delivered and no log says so. This role holds the same
+        permissions, and here on the one account that pushes call as.
+        """
+        return gcp.serviceaccount.IAMMember(
+            "pubsub-signs-pushes",
+            service_account_id=self._args.accounts.by_id[PUSH].name,
+            role="roles/iam.serviceAccountTokenCreator",
+            member=self._args.messaging.agent,
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._args.settle),
+        )
+
+    def _subscribe(self, push: Push, signs: pulumi.Resource) -> None:
         args = self._args
         url = args.functions.url(push.step)
         made = gcp.pubsub.Subscription(
@@ -97,7 +114,11 @@ class Delivery(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.functions.invokers[push.step], args.messaging.dead_letter_grant],
+                depends_on=[
+                    args.functions.invokers[push.step],
+                    args.messaging.dead_letter_grant,
+                    signs,
+                ],
             ),
         )
         gcp.pubsub.SubscriptionIAMMember(

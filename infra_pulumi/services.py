@@ -36,7 +36,8 @@ AGENTS = {
 }
 """API → the role of its agent. One that is made ahead of its first use is not granted it by itself.
 
-Pub/Sub's agent stands in `messaging`; Cloud Storage's is made when it is looked up (`delivery`).
+Pub/Sub's agent is made in `messaging` and granted each thing by itself, signing in `delivery`; Cloud
+Storage's is made when it is looked up (`delivery`).
 """
 
 

@@ -262,6 +262,7 @@ class LocalCloud:
             write_file=self._write_file,
         )
         self.pubsub.refusal = self.publish_refusal
+        self.pubsub.pusher.refusal = self._signing_refusal
         self.pubsub.create_topic(EVENTS_TOPIC)
         self.router = NotificationRouter(self.pubsub, may_publish=self._may_notify)
         self.publishers = Publishers(free_port())
@@ -308,6 +309,13 @@ class LocalCloud:
     def publish_refusal(self, account: str, topic: str) -> str | None:
         """Why an account may not publish to a topic, by its full name; None where it may."""
         denial = self.authority.denial(account, [Need("pubsub.topics.publish", topic)])
+        return str(denial) if denial else None
+
+    def _signing_refusal(self, account: str) -> str | None:
+        """Why Pub/Sub's agent may not sign a push as an account; None where it may."""
+        signed = f"projects/{PROJECT}/serviceAccounts/{account}"
+        need = Need("iam.serviceAccounts.getOpenIdToken", signed)
+        denial = self.authority.denial(PUBSUB_AGENT, [need])
         return str(denial) if denial else None
 
     def _may_notify(self, topic: str) -> bool:

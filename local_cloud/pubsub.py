@@ -108,7 +108,7 @@ class PubSub:
             duplicate=duplicate,
         )
         self._lock = self._backlog.lock
-        self._pusher = Pusher(self._backlog)
+        self.pusher = Pusher(self._backlog)
         self._exporter = Exporter(self._backlog, write_rows, table_schema)
         self._gatherer = Gatherer(self._backlog, write_file)
         clock.subscribe(self._gatherer.write_due)
@@ -129,7 +129,7 @@ class PubSub:
             self._backlog.running = True
             exports = [s for s in self._backlog.subscriptions.values() if s.spec.bigquery_table]
         for number in range(self._push_threads):
-            self._run_thread(f"pubsub-push-{number}", self._pusher.push_one)
+            self._run_thread(f"pubsub-push-{number}", self.pusher.push_one)
         for subscription in exports:
             self._run_export(subscription)
 
@@ -144,7 +144,7 @@ class PubSub:
     def stop(self) -> None:
         """Stop listening and delivering, within two seconds; what is pending stays undelivered."""
         self._backlog.close()
-        self._pusher.hang_up()
+        self.pusher.hang_up()
         stopped = self._server.stop(grace=0.2) if self._server else None
         for _, server in self._own.values():
             server.stop(grace=0.2)

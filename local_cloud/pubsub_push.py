@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +27,8 @@ class Pusher:
 
     def __init__(self, backlog: Backlog) -> None:
         """Push from `backlog`; nothing is sent before `push_one`."""
+        self.refusal: Callable[[str], str | None] | None = None
+        """Account that a push is signed as → why Pub/Sub may not sign; None where it may."""
         self._backlog = backlog
         self._connections: set[http.client.HTTPConnection] = set()
 
@@ -61,6 +63,8 @@ class Pusher:
 
     def _post(self, spec: SubscriptionSpec, pending: Pending) -> tuple[int | None, str]:
         """POST one message; give the HTTP status, and why it is no acknowledgement (else '')."""
+        if self.refusal and spec.service_account and (why := self.refusal(spec.service_account)):
+            return None, why
         target = urlsplit(spec.push_endpoint or "")
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         try:

@@ -87,6 +87,7 @@ TABLE = "bigquery/table:Table"
 JOB = "cloudscheduler/job:Job"
 BUCKET_GRANT = "storage/bucketIAMMember:BucketIAMMember"
 PROJECT_GRANT = "projects/iAMMember:IAMMember"
+ACTING_GRANT = "serviceaccount/iAMMember:IAMMember"
 ALERT = "monitoring/alertPolicy:AlertPolicy"
 OBJECT = "storage/bucketObject:BucketObject"
 IMAGES = "artifactregistry/repository:Repository"
@@ -203,6 +204,28 @@ def pushes_are_retried_and_signed(stack: Stack) -> Iterator[str]:
             yield f"{sub.name} is tried again too soon"
         if told(sub, "ackDeadlineSeconds") != 600:
             yield f"{sub.name}: a slow call would be made twice"
+
+
+SIGNING = "roles/iam.serviceAccountTokenCreator"
+
+
+def pubsub_signs_as_the_push_account_alone(stack: Stack) -> Iterator[str]:
+    """Its agent may sign as each account that pushes call as, and as no other."""
+    callers = {
+        told(sub, "pushConfig.oidcToken.serviceAccountEmail")
+        for sub in stack.of(SUBSCRIPTION)
+        if "pushConfig" in sub.inputs
+    }
+    signed: set[str] = set()
+    for grant in stack.of(ACTING_GRANT):
+        if "@gcp-sa-pubsub." not in told(grant, "member"):
+            continue
+        account = told(grant, "serviceAccountId").rpartition("/")[2]
+        signed.add(account)
+        if told(grant, "role") != SIGNING or account not in callers:
+            yield f"{grant.name} gives Pub/Sub {told(grant, 'role')} on {account}"
+    for caller in sorted(callers - signed):
+        yield f"Pub/Sub may not sign as {caller}: no message would be delivered"
 
 
 def each_function_has_its_account(stack: Stack) -> Iterator[str]:
@@ -453,7 +476,10 @@ NEEDED = {
     FUNCTION: ("projects/iAMMember:IAMMember",),
     "storage/notification:Notification": ("pubsub/topicIAMMember:TopicIAMMember",),
     QUERY: ("serviceaccount/iAMMember:IAMMember",),
-    "pushConfig": ("pubsub/topicIAMMember:TopicIAMMember",),
+    "pushConfig": (
+        "pubsub/topicIAMMember:TopicIAMMember",
+        "serviceaccount/iAMMember:IAMMember",
+    ),
     "bigqueryConfig": (
         "bigquery/datasetIamMember:DatasetIamMember",
         "pubsub/topicIAMMember:TopicIAMMember",
@@ -534,7 +560,7 @@ def only_our_workflows_come_in(stack: Stack) -> Iterator[str]:
     for provider in stack.of("iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"):
         if told(provider, "attributeCondition") != _FORK.format(repository):
             yield f"{provider.name}: workflows of other repositories come in"
-    for grant in stack.of("serviceaccount/iAMMember:IAMMember"):
+    for grant in stack.of(ACTING_GRANT):
         if told(grant, "role") != "roles/iam.workloadIdentityUser":
             continue
         member = told(grant, "member")
@@ -564,6 +590,7 @@ POLICIES: tuple[Policy, ...] = (
     grants_add_only,
     agents_write_streams_alone,
     pushes_are_retried_and_signed,
+    pubsub_signs_as_the_push_account_alone,
     each_function_has_its_account,
     functions_are_closed_and_bounded,
     images_are_ours_and_cleaned_up,

@@ -382,6 +382,20 @@ def test_only_five_statuses_acknowledge(pubsub: PubSub, status: int, outcome: st
     assert (outcomes(pubsub)[0], pubsub.deliveries()[0].status) == (outcome, status)
 
 
+def test_a_push_that_pubsub_may_not_sign_is_not_sent_and_says_why(pubsub: PubSub) -> None:
+    reasons = ["the agent may not sign"]
+    pubsub.pusher.refusal = lambda account: reasons.pop() if reasons else None
+    with receiver(statuses(200)) as (url, seen):
+        pubsub.create_subscription(
+            SubscriptionSpec("raw-push", "raw-events", url, service_account="push@demo")
+        )
+        pubsub.publish("raw-events", b"x")
+        pubsub.wait_idle(PATIENCE)
+    assert outcomes(pubsub) == ["retried", "acked"]
+    assert pubsub.deliveries()[0].error == "the agent may not sign"
+    assert len(seen) == 1
+
+
 def test_a_push_without_an_answer_is_redelivered_after_the_ack_deadline(pubsub: PubSub) -> None:
     release = threading.Event()
     calls: list[int] = []

@@ -18,7 +18,6 @@ from tests.support.stacks import Stack, registered, settings_of, stack_files
 type Mutant = Callable[[Stack], Stack]
 
 ACCOUNT = "serviceaccount/account:Account"
-ACTING = "serviceaccount/iAMMember:IAMMember"
 DEPLOYING = "github-deploy-by-workflow"
 POOL = "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github"
 PROVIDER = "iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
@@ -176,6 +175,13 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.SUBSCRIPTION, "expirationPolicy.ttl", "2678400s"),
         put(p.SUBSCRIPTION, "ackDeadlineSeconds", 10, "split"),
     ),
+    p.pubsub_signs_as_the_push_account_alone: (
+        without(p.ACTING_GRANT, "pubsub-signs-pushes"),
+        put(p.ACTING_GRANT, "role", "roles/iam.serviceAccountUser", "pubsub-signs-pushes"),
+        put(p.ACTING_GRANT, "member", SERVES, "pubsub-signs-pushes"),
+        put(p.ACTING_GRANT, "serviceAccountId", LOADS_ACCOUNT, "pubsub-signs-pushes"),
+        put(p.SUBSCRIPTION, "pushConfig.oidcToken.serviceAccountEmail", LOADS_ACCOUNT, "load"),
+    ),
     p.each_function_has_its_account: (
         put(p.FUNCTION, "serviceConfig.serviceAccountEmail", LOADS_ACCOUNT, "split"),
         put(p.FUNCTION, "serviceConfig.serviceAccountEmail", "1-compute@developer", "split"),
@@ -256,6 +262,7 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         standing(p.FUNCTION, "load", after=frozenset()),
         standing(p.SUBSCRIPTION, "events-to-bigquery", after=frozenset()),
         standing("projects/service:Service", "storage", hooks=()),
+        standing(p.ACTING_GRANT, "pubsub-signs-pushes", hooks=()),
     ),
     p.alerts_tell_somebody_what_to_do: (
         put(p.ALERT, "documentation.content", "docs/runbook.md#nowhere"),
@@ -265,8 +272,8 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
     ),
     p.only_our_workflows_come_in: (
         put(PROVIDER, "attributeCondition", "true"),
-        put(ACTING, "member", f"{POOL}/attribute.repository/example/citypulse", DEPLOYING),
-        put(ACTING, "member", f"{POOL}/*", "github-preview-by-workflow"),
+        put(p.ACTING_GRANT, "member", f"{POOL}/attribute.repository/example/citypulse", DEPLOYING),
+        put(p.ACTING_GRANT, "member", f"{POOL}/*", "github-preview-by-workflow"),
         also("serviceaccount/key:Key", serviceAccountId="x"),
     ),
 }
@@ -286,6 +293,11 @@ READ: dict[Policy, tuple[tuple[str, str], ...]] = {
         (p.SUBSCRIPTION, "pushConfig.oidcToken.audience"),
         (p.SUBSCRIPTION, "pushConfig.oidcToken.serviceAccountEmail"),
         (p.SUBSCRIPTION, "expirationPolicy"),
+    ),
+    p.pubsub_signs_as_the_push_account_alone: (
+        (p.SUBSCRIPTION, "pushConfig.oidcToken.serviceAccountEmail"),
+        (p.ACTING_GRANT, "member"),
+        (p.ACTING_GRANT, "serviceAccountId"),
     ),
     p.each_function_has_its_account: (
         (p.FUNCTION, "serviceConfig.serviceAccountEmail"),
@@ -330,7 +342,7 @@ READ: dict[Policy, tuple[tuple[str, str], ...]] = {
         (p.ALERT, "conditions"),
         (p.ALERT, "displayName"),
     ),
-    p.only_our_workflows_come_in: ((PROVIDER, "attributeCondition"), (ACTING, "member")),
+    p.only_our_workflows_come_in: ((PROVIDER, "attributeCondition"), (p.ACTING_GRANT, "member")),
 }
 """Values that a policy stands on: none of them may be unknown."""
 
