@@ -15,6 +15,8 @@ _OURS = (".py", ".sql", ".html", ".css", ".js", ".svg", ".txt")
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
+_UNIX = 3
+"""The system that a zip says it was made on, whatever the machine."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,17 @@ def _content(repository: Path, contracts: Iterable[Path]) -> dict[str, bytes]:
 
 
 def _write(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write the zip at once or not at all: two programs may build the same one."""
+    """Write the zip at once or not at all: two programs may build the same one.
+
+    Nothing is compressed: another zlib would make other bytes of the same content, and another
+    archive under the same name is uploaded again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     with os.fdopen(handle, "wb") as target, zipfile.ZipFile(target, "w") as made:
         for file, body in files.items():
             info = zipfile.ZipInfo(file, _EPOCH)
             info.external_attr = _MODE
-            made.writestr(info, body, zipfile.ZIP_DEFLATED)
+            info.create_system = _UNIX
+            made.writestr(info, body, zipfile.ZIP_STORED)
     Path(name).replace(path)

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from infra_pulumi.config import StackConfig
+from infra_pulumi.services import Services
 
 SHARES = (0.5, 0.9, 1.0)
 
@@ -22,6 +23,8 @@ class BudgetArgs:
 
     config: StackConfig
     channels: list[pulumi.Output[str]]
+    services: Services
+    """The APIs that must be on before the project is looked up."""
 
 
 class Budget(pulumi.ComponentResource):
@@ -38,9 +41,7 @@ class Budget(pulumi.ComponentResource):
                 billing_account=args.config.billing_account,
                 display_name=f"citypulse {args.config.project}",
                 amount=Amount(specified_amount=Specified(units=str(args.config.monthly_budget))),
-                budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-                    projects=[f"projects/{args.config.project}"]
-                ),
+                budget_filter=gcp.billing.BudgetBudgetFilterArgs(projects=[self._project(args)]),
                 threshold_rules=[
                     *(Rule(threshold_percent=share) for share in SHARES),
                     Rule(threshold_percent=1.0, spend_basis="FORECASTED_SPEND"),
@@ -53,6 +54,14 @@ class Budget(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, provider=self._answered_for(args.config)),
             )
         self.register_outputs({})
+
+    def _project(self, args: BudgetArgs) -> pulumi.Output[str]:
+        """Give the project by its number: the service stores no other name and gives none back."""
+        found = gcp.organizations.get_project_output(
+            project_id=args.config.project,
+            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=[args.services]),
+        )
+        return pulumi.Output.concat("projects/", found.number)
 
     def _answered_for(self, config: StackConfig) -> gcp.Provider:
         """A provider whose calls the project answers for.

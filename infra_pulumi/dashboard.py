@@ -13,7 +13,11 @@ COLUMNS, WIDTH, HEIGHT = 48, 16, 12
 
 
 def dashboard(watched: Iterable[Alert]) -> dict[str, Any]:
-    """The dashboard as Cloud Monitoring's API takes it; alerts on one metric share a chart."""
+    """The dashboard as Cloud Monitoring's API takes it; alerts on one metric share a chart.
+
+    Zeros and empty lists are left out as the API leaves them out: otherwise each preview would
+    find them missing.
+    """
     by_metric: dict[str, Alert] = {}
     for alert in watched:
         by_metric.setdefault(alert.condition.filter.partition(" AND ")[0], alert)
@@ -26,9 +30,9 @@ def dashboard(watched: Iterable[Alert]) -> dict[str, Any]:
 
 def _tile(number: int, alert: Alert) -> dict[str, Any]:
     down, across = divmod(number, COLUMNS // WIDTH)
+    place = {"xPos": across * WIDTH, "yPos": down * HEIGHT}
     return {
-        "xPos": across * WIDTH,
-        "yPos": down * HEIGHT,
+        **{axis: value for axis, value in place.items() if value},
         "width": WIDTH,
         "height": HEIGHT,
         "widget": {"title": alert.title, "xyChart": _chart(alert.condition)},
@@ -45,5 +49,5 @@ def _chart(told: Condition) -> dict[str, Any]:
             "aggregation": summed | ({"groupByFields": [told.by]} if told.by else {}),
         }
     }
-    lines = [{"value": told.threshold}] if told.threshold else []
-    return {"dataSets": [{"plotType": "LINE", "timeSeriesQuery": query}], "thresholds": lines}
+    chart: dict[str, Any] = {"dataSets": [{"plotType": "LINE", "timeSeriesQuery": query}]}
+    return chart | ({"thresholds": [{"value": told.threshold}]} if told.threshold else {})

@@ -16,6 +16,11 @@ ARROW_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
 of which every thread would have its own: 10 MB more."""
 
 
+EXECUTION_ID = {"LOG_EXECUTION_ID": "true"}
+"""Labels each log line with its call. The service adds it to a function that does not set it, so left
+out it would be a difference in every preview of a provider that does not hide it."""
+
+
 def of_step(
     step: Step, config: StackConfig, zones: Zones, spark: Spark
 ) -> dict[str, pulumi.Input[str]]:
@@ -33,4 +38,4 @@ def told(config: StackConfig, zones: Zones) -> dict[str, pulumi.Input[str]]:
     """What every function's environment says: where it is, and the zones."""
     place: dict[str, pulumi.Input[str]] = {"PROJECT": config.project, "REGION": config.region}
     named = ("raw", "landing", "lake", "quarantine")
-    return place | {f"{zone.upper()}_BUCKET": zones.name(zone) for zone in named}
+    return place | {f"{zone.upper()}_BUCKET": zones.name(zone) for zone in named} | EXECUTION_ID

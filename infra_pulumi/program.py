@@ -89,7 +89,7 @@ def build(config: StackConfig) -> None:
         SchedulesArgs(config, sources.contracts, tuple(sources.systems), messaging),
     )
     watch = Watch("watch", WatchArgs(config, sources.contracts, settle), after)
-    Budget("budget", BudgetArgs(config, watch.channels), after)
+    Budget("budget", BudgetArgs(config, watch.channels, services), after)
     Federation("federation", FederationArgs(config), after)
     _give_out(config, sources, warehouse)
     pulumi.export("serve", serving.url)

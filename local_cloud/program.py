@@ -16,6 +16,8 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import SETTINGS
 
+PROJECT_NUMBER = "1"
+"""The number of every project here."""
 _THREADS = 32
 """One resource that waits must not starve the rest."""
 
@@ -159,6 +161,8 @@ def look_up(token: str) -> dict[str, Any]:
     if token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":  # noqa: S105
         agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
         return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}
+    if token == "gcp:organizations/getProject:getProject":  # noqa: S105
+        return {"number": PROJECT_NUMBER, "id": f"projects/{PROJECT_NUMBER}"}
     raise UnknownResource(f"the program looks up {token}: answer it in {__name__}")
 
 

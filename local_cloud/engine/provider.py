@@ -19,6 +19,7 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from local_cloud.engine import replacing
+from local_cloud.engine.read_back import read_back
 from local_cloud.ports import free_port
 from local_cloud.program import Resource, UnknownResource, look_up
 
@@ -136,9 +137,10 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Diff(self, request: Any) -> Any:  # noqa: N802
-        """What changed in a resource, and what of it replaces it."""
+        """What changed in a resource since its service gave it back, and what of it replaces it."""
         kind, _ = _place(request)
-        old, new = (_by_content(_plain(told)) for told in (request.old_inputs, request.news))
+        old = _by_content(read_back(kind, _plain(request.old_inputs)))
+        new = _by_content(_plain(request.news))
         return _difference(
             list(replacing.differences(old, new)),
             replacing.replacing(kind, old, new),
@@ -222,7 +224,7 @@ def _with_files(inputs: Properties) -> Properties:
     }
 
 
-def _by_content(inputs: Properties) -> Properties:
+def _by_content(inputs: Mapping[str, Any]) -> Properties:
     """Inputs whose files are what they hold: another place of the same bytes is no change."""
     return {key: value["hash"] if _is_file(value) else value for key, value in inputs.items()}
 

@@ -29,6 +29,21 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
     assert first.path.read_bytes() == second.path.read_bytes()
 
 
+def test_no_library_for_compression_has_a_say_in_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the archive must not be compressed")
+
+    monkeypatch.setattr(zipfile.zlib, "compressobj", refuse)  # type: ignore[attr-defined]
+    archive = build_archive(REPOSITORY, CONTRACTS, DECLARED, tmp_path)
+    with zipfile.ZipFile(archive.path) as opened:
+        infos = opened.infolist()
+    assert {(i.compress_type, i.create_system, i.date_time) for i in infos} == {
+        (zipfile.ZIP_STORED, 3, (1980, 1, 1, 0, 0, 0))
+    }
+
+
 def test_changed_source_changes_the_name(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     for folder in ("functions", "catalog"):
