@@ -15,7 +15,11 @@ PREVIEW_ROLES = (
     "roles/viewer",
     "roles/iam.securityReviewer",
 )
-"""Reads everything, changes nothing: what a preview of a pull request may do."""
+"""Reads everything, changes nothing: what a preview of a pull request may do.
+
+The code of any branch runs as this account. On Pulumi's state, too, it may only read: the operator
+grants that by hand (docs/deploy.md), since the state is outside of what the stack manages.
+"""
 
 DEPLOY_ROLES = (
     "roles/artifactregistry.admin",

@@ -572,6 +572,16 @@ def only_our_workflows_come_in(stack: Stack) -> Iterator[str]:
         yield "a service account has a key"
 
 
+def pull_requests_read_alone(stack: Stack) -> Iterator[str]:
+    """Any branch's code runs as the preview's account: nothing but roles that read, on the project."""
+    for grant in grants(stack):
+        if not told(grant, "member").startswith("serviceAccount:github-preview@"):
+            continue
+        looks = f"gcp:{PROJECT_GRANT}" == grant.type and told(grant, "role") in LOOKING_ROLES
+        if not looks:
+            yield f"{grant.name} gives pull requests {told(grant, 'role')}"
+
+
 def landing_outlives_late_rows(stack: Stack) -> Iterator[str]:
     """What may still be asked for is not deleted: raw and parts outlive every `late_until`."""
     late = max((c.late_until_hours or 0 for c in load_all().values()), default=0) / 24
@@ -606,4 +616,5 @@ POLICIES: tuple[Policy, ...] = (
     first_deployments_wait,
     alerts_tell_somebody_what_to_do,
     only_our_workflows_come_in,
+    pull_requests_read_alone,
 )

@@ -29,6 +29,7 @@ FIREWALL = "compute/firewall:Firewall"
 LOADS_ACCOUNT = "fn-load@citypulse-dev.iam.gserviceaccount.com"
 INVOKER = "cloudrunv2/serviceIamMember:ServiceIamMember"
 DATASET_GRANT = "bigquery/datasetIamMember:DatasetIamMember"
+PREVIEWS = "serviceAccount:github-preview@citypulse-prod.iam.gserviceaccount.com"
 SERVES = "serviceAccount:fn-serve@citypulse-dev.iam.gserviceaccount.com"
 TOPIC_GRANT = "pubsub/topicIAMMember:TopicIAMMember"
 
@@ -187,7 +188,7 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.FUNCTION, "serviceConfig.serviceAccountEmail", "1-compute@developer", "split"),
     ),
     p.functions_are_closed_and_bounded: (
-        put(p.FUNCTION, "serviceConfig.ingressSettings", "ALLOW_ALL"),
+        put(p.FUNCTION, "serviceConfig.ingressSettings", "ALLOW_ALL", "load"),
         put(p.FUNCTION, "serviceConfig.timeoutSeconds", 3600),
         put(p.FUNCTION, "buildConfig.source.storageSource.object", "functions/latest.zip"),
         put(p.FUNCTION, f"{_ENV}.API_TOKEN", "x"),
@@ -276,12 +277,22 @@ MUTANTS: dict[Policy, tuple[Mutant, ...]] = {
         put(p.ACTING_GRANT, "member", f"{POOL}/*", "github-preview-by-workflow"),
         also("serviceaccount/key:Key", serviceAccountId="x"),
     ),
+    p.pull_requests_read_alone: (
+        also(p.BUCKET_GRANT, bucket="state", member=PREVIEWS, role="roles/storage.objectUser"),
+        also(
+            "kms/cryptoKeyIAMMember:CryptoKeyIAMMember",
+            member=PREVIEWS,
+            role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
+        ),
+        put(p.PROJECT_GRANT, "role", "roles/storage.admin", "github-preview-viewer"),
+    ),
 }
 
 MUTATED = {
     p.project_roles_are_few: "prod",
     p.alerts_tell_somebody_what_to_do: "prod",
     p.only_our_workflows_come_in: "prod",
+    p.pull_requests_read_alone: "prod",
 }
 """Policies on what only the configuration of `prod` brings."""
 
@@ -343,6 +354,7 @@ READ: dict[Policy, tuple[tuple[str, str], ...]] = {
         (p.ALERT, "displayName"),
     ),
     p.only_our_workflows_come_in: ((PROVIDER, "attributeCondition"), (p.ACTING_GRANT, "member")),
+    p.pull_requests_read_alone: ((p.PROJECT_GRANT, "member"), (p.PROJECT_GRANT, "role")),
 }
 """Values that a policy stands on: none of them may be unknown."""
 
