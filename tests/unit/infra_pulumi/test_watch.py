@@ -211,7 +211,7 @@ def test_a_retry_would_count_if_one_of_its_logs_were_not_left_out(
 
 
 def test_a_call_that_reached_its_time_limit_has_an_alert_of_its_own() -> None:
-    """The service ends such a call, so no line of a step tells of it, and `errors` leaves it out."""
+    """The service ends such a call: no step logs a line, and `errors` leaves the request log out."""
     [timeouts] = [alert for alert in ALERTS if "response_code=" in alert.condition.filter]
     assert timeouts.condition.filter.endswith('metric.label.response_code="504"')
     assert timeouts.condition.by == "resource.label.service_name"
