@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 READING = {"roles/storage.objectViewer", "roles/cloudkms.cryptoKeyDecrypter"}
 WRITING = {"roles/storage.objectUser", "roles/cloudkms.cryptoKeyEncrypterDecrypter"}

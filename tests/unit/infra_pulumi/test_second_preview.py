@@ -12,8 +12,8 @@ import pytest
 from local_cloud.engine.read_back import read_back
 from local_cloud.engine.replacing import differences
 from local_cloud.program import Resource
-from tests.infra_pulumi.policies import FUNCTION
-from tests.infra_pulumi.stacks import registered, stack_files
+from tests.support.policies import FUNCTION
+from tests.support.stacks import registered, stack_files
 
 BUDGET = "billing/budget:Budget"
 DASHBOARD = "monitoring/dashboard:Dashboard"

@@ -25,8 +25,8 @@ from infra_pulumi.alerts import ALERTS, alerts
 from infra_pulumi.dashboard import dashboard
 from infra_pulumi.log_metrics import LOG_METRICS
 from infra_pulumi.steps import STEPS
-from tests.infra_pulumi.logging_filter import Entry, crash, entry, matches, request, traceback
-from tests.infra_pulumi.stacks import REPOSITORY
+from tests.support.logging_filter import Entry, crash, entry, matches, request, traceback
+from tests.support.stacks import REPOSITORY
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
 CONTRACT = load_all()["paris_wifi_sites"]
