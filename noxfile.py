@@ -86,6 +86,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def mutants(session: nox.Session) -> None:
+    """Break each invariant in memory: a named test must fail; `-- -k NAME` for one mutation."""
+    _install(session, "tests")
+    two = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    plugin = ("-p", "tests.mutants.plugin", "--timeout", "120")
+    session.run("python", "-m", "pytest", *plugin, *two, *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def preview(session: nox.Session) -> None:
     """The stack under Pulumi's real engine with a stand-in provider, then in the local cloud."""
     _install(session, "tests")

@@ -29,10 +29,10 @@ SESSIONS = (
 )
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Script:
+@pytest.fixture
+def made(tmp_path: Path) -> Script:
     """The script of one report and one check."""
-    folder = tmp_path_factory.mktemp("sql") / "paris_wifi"
+    folder = tmp_path / "paris_wifi"
     (folder / "tables").mkdir(parents=True)
     (folder / "checks").mkdir()
     for suffix in ("sql", "toml"):
