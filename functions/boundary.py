@@ -1,4 +1,4 @@
-"""The one boundary: an event or request in, an acknowledgement, answer or raise out, one log line."""
+"""The one boundary: an event or request in, an acknowledgement, answer or raise out, log lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from cloudevents.http import CloudEvent
@@ -23,6 +23,10 @@ Step = Callable[[Message, Clients, Settings], Iterable[Event]]
 """A step: works on one message and tells what it did, an event per slot or run."""
 
 _CLIENTS: list[Clients] = []
+_UNREADABLE = Message(
+    data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
+)
+"""Stands for an event that holds no message."""
 
 
 def clients() -> Clients:
@@ -33,24 +37,33 @@ def clients() -> Clients:
 
 
 def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
-    """Run a step on an event.
+    """Run a step on an event, then publish what it reported.
 
     `Permanent` is acknowledged, kept in quarantine and logged at ERROR; any other error is logged
-    and raised, so that the message comes again and in the end is dead-lettered.
+    and raised, so that the message comes again and in the end is dead-lettered. Each event of the
+    step is logged at once and published after its work: telemetry never changes the outcome.
     """
     begin = time.monotonic()
     message: Message | None = None
+    events: list[Event] = []
+
+    def report(each: Event) -> None:
+        _log(each)
+        events.append(each)
+
     try:
         message = from_cloud_event(cloud_event)
-        for event in step(message, clients(), settings()):
-            _tell(event)
+        for each in step(message, clients(), settings()):
+            report(each)
     except Permanent as error:
         _keep(name, cloud_event, message, error)
-        _tell(_failed(name, message, "refused", "ERROR", str(error), begin))
+        report(_failed(name, message, "refused", "ERROR", str(error), begin))
     except Exception as error:  # the boundary: logged, then raised to be delivered again
         text = f"{type(error).__name__}: {error}"
         _log(_failed(name, message, "failed", "WARNING", text, begin))
         raise
+    finally:
+        _publish(name, message, events)
 
 
 def respond[Request, Response](
@@ -93,9 +106,7 @@ def _failed(
     name: str, message: Message | None, outcome: str, severity: str, text: str, begin: float
 ) -> Event:
     """The event of a step that ended in an error."""
-    base = message or Message(
-        data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
-    )
+    base = message or _UNREADABLE
     return event(
         name,
         base,
@@ -107,12 +118,30 @@ def _failed(
     )
 
 
-def _tell(told: Event) -> None:
-    """Log an event and publish it to topic `events`."""
-    _log(told)
-    body = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
-    body.pop("format")
-    clients().publish("events", json.dumps(body).encode(), {"step": told.step})
+def _publish(name: str, message: Message | None, events: Sequence[Event]) -> None:
+    """Publish events to topic `events`; log a failure, since the log has the events already."""
+    if not events:
+        return
+    try:
+        failures = clients().publish_events([(_body(each), {"step": each.step}) for each in events])
+    except Exception as error:  # noqa: BLE001 - telemetry must not stop a step
+        failures = [error] * len(events)
+    if failures:
+        first = f"{type(failures[0]).__name__}: {failures[0]}"
+        text = (
+            f"{name}: {len(failures)} of {len(events)} events were not published to topic events, "
+            f"the first for {first}; their lines are in the log. If this lasts, check the topic "
+            "and the grant of the function's account on it"
+        )
+        lost = event(name, message or _UNREADABLE, "events lost", severity="WARNING", message=text)
+        _log(lost)
+
+
+def _body(each: Event) -> bytes:
+    """Encode an event as a row of `ops.events`."""
+    row = {k: v for k, v in json.loads(each.encode()).items() if v is not None}
+    row.pop("format")
+    return json.dumps(row).encode()
 
 
 def _log(told: Event) -> None:

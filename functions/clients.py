@@ -7,6 +7,8 @@ none, so `DATAPROC_API_ENDPOINT` stands in for the region's address where it is 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import wait
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,10 @@ from functions.settings import Settings
 
 if TYPE_CHECKING:
     from google.cloud import bigquery, dataproc_v1, pubsub_v1, storage  # type: ignore[attr-defined]
+
+
+EVENTS_SECONDS = 10.0
+"""How long a step waits for all its events to be published: telemetry is worth no more."""
 
 
 class Clients:
@@ -60,3 +66,14 @@ class Clients:
         """Publish one message to a topic of the project and wait until it is taken."""
         path = f"projects/{self.settings.project}/topics/{topic}"
         self.publisher.publish(path, data, **attributes).result(timeout=60)
+
+    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
+        """Publish (data, attributes) pairs to topic `events`, with one wait for all of them.
+
+        Returns an error for each that Pub/Sub did not take within `EVENTS_SECONDS`.
+        """
+        path = f"projects/{self.settings.project}/topics/events"
+        futures = [self.publisher.publish(path, data, **about) for data, about in events]
+        done, late = wait(futures, timeout=EVENTS_SECONDS)
+        errors = [error for future in done if (error := future.exception())]
+        return [*errors, *[TimeoutError(f"no answer in {EVENTS_SECONDS:g} s")] * len(late)]

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -166,6 +166,11 @@ class AccountClients(Clients):
         """Publish one message; raises PermissionDenied where the account may not."""
         self.require_publishing(topic)
         super().publish(topic, data, attributes)
+
+    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
+        """Publish telemetry; raises PermissionDenied where the account may not."""
+        self.require_publishing("events")
+        return super().publish_events(events)
 
     def require_publishing(self, topic: str) -> None:
         """Raise PermissionDenied where the account may not publish to a topic."""

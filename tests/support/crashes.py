@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -199,6 +199,19 @@ class ProcessClients(AccountClients):
                 self._shared.publish(topic, data, attributes)
             if self._witness.meet(point, phase, self._account):
                 raise Died(f"{self._account} died at {point}")
+
+    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
+        """Publish a step's telemetry, which is one point: the step's work is over by then."""
+        if self._witness.dead(self._account):
+            raise Died(f"{self._account} publishes nothing: it is dead")
+        self.require_publishing("events")
+        point = self._witness.point(self._account, "publish events", "all")
+        for phase in (Phase.BEFORE, Phase.AFTER):
+            if self._witness.meet(point, phase, self._account):
+                raise Died(f"{self._account} died at {point}")
+            if phase is Phase.BEFORE:
+                failures = self._shared.publish_events(events)
+        return failures
 
 
 def _email(account: str) -> str:

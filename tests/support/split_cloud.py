@@ -54,6 +54,10 @@ class BucketClients(Clients):
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         self.published.append((topic, data, attributes))
 
+    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
+        self.published += [("events", data, about) for data, about in events]
+        return []
+
 
 class Desk:
     """Buckets of one test."""

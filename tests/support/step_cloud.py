@@ -120,6 +120,10 @@ class StepClients(Clients):
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         self.published.append((topic, data, attributes))
 
+    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
+        self.published += [("events", data, about) for data, about in events]
+        return []
+
 
 class Toy:
     """One toy system with its own buckets, tables and data sets."""

@@ -77,7 +77,7 @@ def lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> dict[str, list[Entry]]:
     """What is logged, by what happened."""
-    cloud = SimpleNamespace(publish=lambda *_: None, storage=SimpleNamespace(bucket=lambda _: None))
+    cloud = SimpleNamespace(publish_events=lambda _: [])
     monkeypatch.setattr(boundary, "clients", lambda: cloud)
     monkeypatch.setattr(boundary, "settings", lambda: SimpleNamespace(quarantine="q"))
     monkeypatch.setattr(boundary, "_keep", lambda *_: None)
