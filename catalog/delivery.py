@@ -1,4 +1,4 @@
-"""How Pub/Sub delivers the message of a step: the subscriptions are made by it, the sweep waits by it."""
+"""How Pub/Sub delivers the message of a step: infra_pulumi configures it, the sweep relies on it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ MAX_BACKOFF = timedelta(seconds=600)
 (cloud.google.com/pubsub/docs/handling-failures)."""
 MAX_TRIES = 50
 """After how many tries a message is a dead letter."""
+ACK_DEADLINE = timedelta(seconds=600)
+"""How long one try may take; then Pub/Sub counts it as failed."""
+
+
+def backoff(tries: int) -> timedelta:
+    """Return how long a message waits after its `tries`-th try failed."""
+    return min(MIN_BACKOFF * (1 << min(tries - 1, 32)), MAX_BACKOFF)
 
 
 def life() -> timedelta:
-    """How long a message waits between its tries, all together, until it is a dead letter."""
-    waits = (MIN_BACKOFF * 2 ** min(number, 32) for number in range(MAX_TRIES - 1))
-    return sum((min(wait, MAX_BACKOFF) for wait in waits), timedelta())
+    """Return the longest time from the publication of a message to its last delivery.
+
+    It sums the waits between all tries (7 h 20 min) and tries that each take the ack deadline.
+    """
+    return sum((backoff(tries) for tries in range(1, MAX_TRIES)), ACK_DEADLINE * MAX_TRIES)

@@ -95,7 +95,7 @@ class Delivery(pulumi.ComponentResource):
             name=push.name,
             topic=args.messaging.topics[push.topic].id,
             filter=push.filter,
-            ack_deadline_seconds=600,
+            ack_deadline_seconds=int(delivery.ACK_DEADLINE.total_seconds()),
             message_retention_duration=push.retention,
             expiration_policy=NEVER,
             push_config=gcp.pubsub.SubscriptionPushConfigArgs(
