@@ -6,6 +6,7 @@ One bucket per zone, so that nothing can trigger itself: `raw`, `landing`, `lake
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -158,7 +159,7 @@ class Marker:
 
     @classmethod
     def parse(cls, name: str) -> Marker:
-        """The marker that an object of `dirty/` or `replays/` stands for."""
+        """Return the marker that an object of `dirty/` or `replays/` is; raises ValueError otherwise."""
         _, dataset, slot, tail = name.split("/")
         if tail.startswith("replay-"):
             return cls(dataset, slot, name, None, int(tail.removeprefix("replay-")))
@@ -166,9 +167,11 @@ class Marker:
 
 
 def claim_of(name: str) -> tuple[str, Run]:
-    """The data set and run of a claim's object name."""
+    """Return the data set and run of a claim's object name; raises ValueError for another name."""
     _, dataset, file = name.split("/")
-    return dataset, Run(file.removesuffix(".json"))
+    run = Run(file.removesuffix(".json"))
+    _require(name, claim(dataset, run))
+    return dataset, run
 
 
 def stream_file_of(name: str) -> tuple[str, Run]:
@@ -192,9 +195,11 @@ def failed_slice_of(name: str) -> tuple[Run, datetime]:
 
 
 def split_of(name: str) -> tuple[str, SplitKey]:
-    """The data set and key of a split record's object name."""
+    """Return the data set and key of a split record's name; raises ValueError for another name."""
     _, dataset, file = name.split("/")
-    return dataset, SplitKey.parse(file.removesuffix(".json"))
+    key = SplitKey.parse(file.removesuffix(".json"))
+    _require(name, split_record(dataset, key))
+    return dataset, key
 
 
 def part_of(name: str) -> tuple[str, str, SplitKey]:
@@ -205,6 +210,19 @@ def part_of(name: str) -> tuple[str, str, SplitKey]:
 
 
 def system_and_id(name: str) -> tuple[str, str]:
-    """The system and manifest id of a manifest's or a receipt's object name."""
-    _, system, file = name.split("/")
-    return system, file.removesuffix(".json")
+    """Return the system and id in a manifest's or a receipt's name; raises ValueError otherwise."""
+    folder, system, file = name.split("/")
+    identity = file.removesuffix(".json")
+    _require(name, f"{folder}/{system}/{identity}.json")
+    if not _MANIFEST_ID.fullmatch(identity):
+        raise ValueError(f"{name!r}: {identity!r} is not a manifest's id: expected a-z, 0-9 and -")
+    return system, identity
+
+
+_MANIFEST_ID = re.compile(r"[a-z0-9-]+")
+
+
+def _require(name: str, expected: str) -> None:
+    """Raise ValueError where `name` is not the name that its own parts make."""
+    if name != expected:
+        raise ValueError(f"{name!r} is not an object of the pipeline: expected {expected!r}")

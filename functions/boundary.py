@@ -13,7 +13,7 @@ from cloudevents.http import CloudEvent
 
 from catalog import names
 from catalog.records import Event
-from functions import store
+from functions import store, strays
 from functions.clients import Clients
 from functions.errors import Permanent
 from functions.messages import Message, from_cloud_event
@@ -51,19 +51,22 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
         _log(each)
         events.append(each)
 
-    try:
-        message = from_cloud_event(cloud_event)
-        for each in step(message, clients(), settings()):
-            report(each)
-    except Permanent as error:
-        _keep(name, cloud_event, message, error)
-        report(_failed(name, message, "refused", "ERROR", str(error), begin))
-    except Exception as error:  # the boundary: logged, then raised to be delivered again
-        text = f"{type(error).__name__}: {error}"
-        _log(_failed(name, message, "failed", "WARNING", text, begin))
-        raise
-    finally:
-        _publish(name, message, events)
+    with strays.collect() as skipped:
+        try:
+            message = from_cloud_event(cloud_event)
+            for each in step(message, clients(), settings()):
+                report(each)
+        except Permanent as error:
+            _keep(name, cloud_event, message, error)
+            report(_failed(name, message, "refused", "ERROR", str(error), begin))
+        except Exception as error:  # the boundary: logged, then raised to be delivered again
+            text = f"{type(error).__name__}: {error}"
+            _log(_failed(name, message, "failed", "WARNING", text, begin))
+            raise
+        finally:
+            for address, fault in skipped.items():
+                report(_stray(name, message, address, fault))
+            _publish(name, message, events)
 
 
 def respond[Request, Response](
@@ -115,6 +118,19 @@ def _failed(
         message=text,
         object=base.object,
         seconds=round(time.monotonic() - begin, 3),
+    )
+
+
+def _stray(name: str, message: Message | None, address: str, fault: str) -> Event:
+    """Build the event of an object that a step skipped because of its name."""
+    return event(
+        name,
+        message or _UNREADABLE,
+        "stray",
+        subject=address,
+        severity="WARNING",
+        message=f"{address} was skipped: {fault}. The pipeline did not write it: delete it",
+        object=address,
     )
 
 

@@ -14,6 +14,7 @@ from catalog.runs import Run
 from functions import store
 from functions.boundary import event
 from functions.messages import Message
+from functions.strays import parse_names
 
 
 def overdue(contracts: Iterable[Contract], raw: Bucket, message: Message) -> Iterator[Event]:
@@ -44,14 +45,20 @@ def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
     if contract.kind is Kind.STREAM:
         begin = names.stream_file(contract.dataset, Run.at(since))
         folder = names.stream_folder(contract.dataset)
-        return any(raw.list_blobs(prefix=folder, start_offset=begin, max_results=1))
+        files = raw.list_blobs(
+            prefix=folder, start_offset=begin, fields="items(name),nextPageToken"
+        )
+        listed = (blob.name for blob in files)
+        return any(True for _ in parse_names(raw, listed, names.stream_file_of))
     folder = f"runs/{contract.dataset}/"
-    listed = raw.list_blobs(
+    claims = raw.list_blobs(
         prefix=folder,
         start_offset=folder + Run.at(since).name,
         fields="items(name,metadata),nextPageToken",
     )
-    return any(_good(raw, claim) for claim in reversed(list(listed)))
+    by_name = {claim.name: claim for claim in claims}
+    named = parse_names(raw, reversed(by_name), names.claim_of)
+    return any(_good(raw, by_name[name]) for name, _ in named)
 
 
 def _good(raw: Bucket, claim: Blob) -> bool:

@@ -14,6 +14,7 @@ from catalog.names import SplitKey
 from catalog.records import Claim, Outcome, SplitRecord
 from catalog.runs import Run
 from functions import store
+from functions.strays import parse_names
 
 T = TypeVar("T")
 
@@ -88,7 +89,8 @@ def _split_outcome(landing: Bucket, dataset: str, run: Run) -> Outcome | None:
 def _splits_of(landing: Bucket, dataset: str, run: Run) -> list[SplitKey]:
     """The keys of a run's split records."""
     found = store.names(landing, f"splits/{dataset}/{run.name}")
-    return [key for name in found if (key := names.split_of(name)[1]).run == run]
+    named = parse_names(landing, found, names.split_of)
+    return [key for _, (_, key) in named if key.run == run]
 
 
 def _claims(raw: Bucket, dataset: str, run: Run) -> Iterator[Run]:
@@ -106,9 +108,9 @@ def _newest(bucket: Bucket, prefix: str, run: Run, read: Callable[[str], T]) -> 
     days = [run.time, run.time - timedelta(days=1)]
     seen: set[str] = set()
     for span in [day.strftime("%Y%m%d") for day in days] + _months(run.time):
-        for name in sorted(store.names(bucket, prefix + span), reverse=True):
-            if name[: len(prefix) + 8] not in seen:
-                yield read(name)
+        listed = sorted(store.names(bucket, prefix + span), reverse=True)
+        unseen = (name for name in listed if name[: len(prefix) + 8] not in seen)
+        yield from (value for _, value in parse_names(bucket, unseen, read))
         if len(span) == 8:
             seen.add(prefix + span)
 

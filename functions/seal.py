@@ -17,7 +17,7 @@ from catalog.names import Marker, SplitKey
 from catalog.records import Event, Manifest, Origin, SlotParts
 from catalog.runs import Run
 from catalog.versions import Version, manifest_id
-from functions import ledger, slot_parts, store
+from functions import ledger, markers, slot_parts, store
 from functions.boundary import event
 from functions.clients import Clients
 from functions.errors import Permanent
@@ -26,6 +26,7 @@ from functions.manifests import read_manifest
 from functions.messages import Message
 from functions.settings import Settings
 from functions.slot_parts import Content
+from functions.strays import parse_names
 
 MOST_SLOTS = 1000
 """Most slots that one call looks at; a further message takes the rest."""
@@ -62,7 +63,8 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     if not ready:
         yield event("seal", message, "nothing marked", system=request.system)
         return
-    pending = _pending(landing, {one.contract.dataset for one in ready})
+    marked = {one.contract.dataset for one in ready}
+    pending = _pending(landing, [contracts[dataset] for dataset in marked])
     loaded = ledger.read(clients, request.system)
     candidates = _candidates(landing, _asked_again(ready[:MOST_SLOTS], pending), loaded, message)
     unchanged = [one for one in candidates if one.verdict is Verdict.UNCHANGED]
@@ -200,9 +202,10 @@ def _asked_slots(
     found = list(request.slots)
     if request.range:
         first, last = request.range
-        folders = store.folders(landing, f"parts/{contract.dataset}/")
-        slots = (folder.removeprefix("slot=") for folder in folders)
-        found += [slot for slot in slots if first <= slot <= last]
+        folder = f"parts/{contract.dataset}/"
+        slots = (f"{folder}{each}/" for each in store.folders(landing, folder))
+        named = parse_names(landing, slots, lambda name: _slot_of(contract, name))
+        found += [slot for _, slot in named if first <= slot <= last]
     if not found:
         raise Permanent(
             f"seal: {contract.dataset}: the request names no slot that has parts: give slots, "
@@ -211,11 +214,18 @@ def _asked_slots(
     return [(contract.dataset, slot) for slot in found]
 
 
+def _slot_of(contract: Contract, folder: str) -> str:
+    """Return the slot of a folder of parts; raises ValueError where it is none of the contract's."""
+    slot = folder.rstrip("/").rpartition("/slot=")[2]
+    contract.calendar.parse(slot)
+    return slot
+
+
 def _ready(landing: Bucket, contracts: dict[str, Contract], message: Message) -> list[_Marked]:
     """The marked slots that are closed, oldest first, with the markers whose record is there."""
     found: list[_Marked] = []
     for contract in contracts.values():
-        listed = [Marker.parse(n) for n in store.names(landing, f"dirty/{contract.dataset}/")]
+        listed = markers.dirty(landing, contract)
         runs = {marker.split.run for marker in listed if marker.split}
         records = slot_parts.recorded(landing, contract.dataset, runs)
         slots: dict[str, list[Marker]] = {}
@@ -230,16 +240,12 @@ def _ready(landing: Bucket, contracts: dict[str, Contract], message: Message) ->
     return sorted(found, key=lambda marked: marked.order)
 
 
-def _pending(landing: Bucket, datasets: Iterable[str]) -> list[Marker]:
+def _pending(landing: Bucket, contracts: Iterable[Contract]) -> list[Marker]:
     """The replays of these data sets that manifests have taken.
 
     Listed after the markers: a replay's marker goes only once this has been written.
     """
-    return [
-        Marker.parse(name)
-        for dataset in datasets
-        for name in store.names(landing, f"replays/{dataset}/")
-    ]
+    return [each for one in contracts for each in markers.pending_replays(landing, one)]
 
 
 def _asked_again(ready: Sequence[_Marked], pending: Sequence[Marker]) -> list[_Marked]:

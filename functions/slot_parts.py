@@ -15,6 +15,7 @@ from catalog.records import Origin, Outcome, Part, SlotParts, SplitRecord
 from catalog.runs import Run
 from catalog.versions import Version, revision
 from functions import store
+from functions.strays import parse_names
 
 _THREADS = 8
 
@@ -60,7 +61,8 @@ def recorded(bucket: Bucket, dataset: str, runs: Iterable[Run]) -> set[SplitKey]
         end_offset=f"{folder}{ordered[-1].name}~",
         fields="items(name),nextPageToken",
     )
-    return {names.split_of(blob.name)[1] for blob in listed}
+    named = parse_names(bucket, (blob.name for blob in listed), names.split_of)
+    return {key for _, (_, key) in named}
 
 
 @dataclass(frozen=True)
@@ -117,18 +119,24 @@ def _before(contract: Contract, slot: str) -> list[str]:
 def _objects(bucket: Bucket, dataset: str, slots: Sequence[str]) -> dict[str, _Objects]:
     """The parts that stand in each slot, by run."""
 
-    def listed(slot: str) -> _Objects:
-        """The parts' objects of one slot, by run."""
-        found: _Objects = {}
-        for blob in bucket.list_blobs(
+    def listed(slot: str) -> dict[str, int]:
+        """The generations of one slot's objects, by name."""
+        found = bucket.list_blobs(
             prefix=f"parts/{dataset}/slot={slot}/", fields="items(name,generation),nextPageToken"
-        ):
-            key = names.part_of(blob.name)[2]
-            found.setdefault(key.run, {})[blob.name] = int(blob.generation)
-        return found
+        )
+        return {blob.name: int(blob.generation) for blob in found}
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(slots, pool.map(listed, slots), strict=True))
+        generations = dict(zip(slots, pool.map(listed, slots), strict=True))
+    return {slot: _by_run(bucket, found) for slot, found in generations.items()}
+
+
+def _by_run(bucket: Bucket, generations: dict[str, int]) -> _Objects:
+    """The parts' objects of one slot, by run."""
+    found: _Objects = {}
+    for name, (_, _, key) in parse_names(bucket, generations, names.part_of):
+        found.setdefault(key.run, {})[name] = generations[name]
+    return found
 
 
 def _counting(contract: Contract, splits: _Splits, slot: str, objects: _Objects) -> list[_Counting]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from functions import boundary, clients
 from functions.clients import Clients
 from functions.messages import Message
 from functions.settings import Settings
+from functions.strays import parse_names
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
 SETTINGS = Settings(
@@ -163,3 +165,24 @@ def test_a_step_that_fails_publishes_what_it_reported_and_raises(
         handled.run(error=OSError("gone"))
     assert [row["outcome"] for row in handled.clients.publisher.rows] == ["loaded", "loaded"]
     assert [line["outcome"] for line in lines(capsys)] == ["loaded", "loaded", "failed"]
+
+
+def test_a_stray_is_reported_once_a_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket: Any = SimpleNamespace(name="landing")
+
+    def step(*_: object) -> Iterable[Event]:
+        for _again in range(2):
+            assert list(parse_names(bucket, ["3", "dirty/x/"], int)) == [("3", 3)]
+        return []
+
+    handled = Handled(monkeypatch, accept)
+    for _call in range(2):
+        boundary.handle("seal", delivered(), step)
+        (line,) = lines(capsys)
+        assert (line["step"], line["outcome"], line["severity"]) == ("seal", "stray", "WARNING")
+        assert line["object"] == "gs://landing/dirty/x/"
+        assert line["message"].startswith("gs://landing/dirty/x/ was skipped")
+        assert line["message"].endswith("delete it")
+    assert [row["outcome"] for row in handled.clients.publisher.rows] == ["stray", "stray"]

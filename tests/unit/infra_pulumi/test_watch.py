@@ -89,6 +89,7 @@ def lines(
         "seal refused": [seal._told(FEWER, None, "", MESSAGE)],
         "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
         "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
+        "stray": [boundary._stray("seal", MESSAGE, "gs://landing/dirty/x/", "no marker")],
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
     found: dict[str, list[Entry]] = {}
