@@ -112,6 +112,16 @@ def refused(step: str, object_name: str) -> str:
     return f"refused/{step}/{object_name}"
 
 
+def resends(step: str, object_name: str) -> str:
+    """quarantine: the folder of the sweep's resends for one object."""
+    return f"resent/{step}/{object_name}/"
+
+
+def resend(step: str, object_name: str, number: int) -> str:
+    """quarantine: the record that the sweep sends an object's message the `number`-th time."""
+    return f"{resends(step, object_name)}{number}"
+
+
 def lake_prefix(table: str, manifest_id: str, attempt: int) -> str:
     """lake: the folder of one attempt's files of a table; below it `slot=<slot>/`."""
     return f"{table}/{manifest_id}-a{attempt}/"
@@ -209,6 +219,14 @@ def part_of(name: str) -> tuple[str, str, SplitKey]:
     return dataset, folder.removeprefix("slot="), SplitKey.parse(key)
 
 
+def resend_of(name: str) -> int:
+    """Return the number of a resend's object name; raises ValueError for another name."""
+    number = name.rpartition("/")[2]
+    if not _NUMBER.fullmatch(number):
+        raise ValueError(f"{name!r}: {number!r} is not the number of a resend: expected 1, 2, …")
+    return int(number)
+
+
 def system_and_id(name: str) -> tuple[str, str]:
     """Return the system and id in a manifest's or a receipt's name; raises ValueError otherwise."""
     folder, system, file = name.split("/")
@@ -219,6 +237,7 @@ def system_and_id(name: str) -> tuple[str, str]:
     return system, identity
 
 
+_NUMBER = re.compile(r"[1-9][0-9]*")
 _MANIFEST_ID = re.compile(r"[a-z0-9-]+")
 
 

@@ -292,6 +292,16 @@ class Receipt(Record, frozen=True, kw_only=True):
     counts: tuple[Counts, ...]
 
 
+class Resend(Record, frozen=True, kw_only=True):
+    """One message that the sweep sent again. Written before it is sent, only if absent."""
+
+    what: ClassVar[str] = "resend"
+    at: str
+    """Publish time of the sweep's own message, ISO UTC."""
+    call: str
+    """The call of the sweep that sends it; random, so that two calls never both send."""
+
+
 class Event(Record, frozen=True, kw_only=True):
     """Telemetry of one step: the log line, and the message to topic `events`. Never the truth."""
 

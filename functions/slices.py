@@ -20,6 +20,7 @@ from catalog.runs import Run
 from functions import store
 from functions.clients import Clients
 from functions.messages import Message
+from functions.strays import parse_names
 
 TRIES = 3
 """After how many failures of a slice the next one is asked for; its own message goes on trying."""
@@ -66,7 +67,8 @@ def failed(
     """
     if contract.source.slices is None:
         return
-    number = len(list(store.names(raw, names.failed_slices(contract.dataset, run)))) + 1
+    listed = store.names(raw, names.failed_slices(contract.dataset, run))
+    number = len(list(parse_names(raw, listed, names.failed_slice_of))) + 1
     after = following(contract, run)
     if number > TRIES:
         return
@@ -85,11 +87,10 @@ class Failed:
     """When the newest of the messages that failed was published."""
 
     @classmethod
-    def of(cls, notes: Iterable[str]) -> dict[Run, Failed]:
-        """The slices of a data set that failed, by the names of their notes."""
+    def of(cls, notes: Iterable[tuple[Run, datetime]]) -> dict[Run, Failed]:
+        """Group the notes of a data set, each read by `names.failed_slice_of`, by slice."""
         found: dict[Run, list[datetime]] = defaultdict(list)
-        for note in notes:
-            run, asked = names.failed_slice_of(note)
+        for run, asked in notes:
             found[run].append(asked)
         return {run: cls(len(asked), max(asked)) for run, asked in found.items()}
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from google.cloud.dataproc_v1 import Batch
@@ -16,16 +14,18 @@ from google.cloud.storage import Blob, Bucket
 
 from catalog import names
 from catalog.contract import Contract, Kind, load_all, systems
-from catalog.names import Marker
 from catalog.records import OUTCOME, Claim, Event, Manifest, Outcome
 from catalog.runs import Run
-from functions import batches, freshness, ledger, slices, slot_parts, store
+from functions import batches, freshness, ledger, markers, resend, slices, slot_parts, store
 from functions.boundary import event
 from functions.clients import Clients
+from functions.contracts import is_slot
 from functions.ledger import Ledger
 from functions.messages import Message
+from functions.resend import StalledWork
 from functions.settings import Settings, Spark
 from functions.slices import Gap
+from functions.strays import parse_names
 
 PATIENCE = timedelta(minutes=10)
 """How long a step's own message has before its work is looked for."""
@@ -39,65 +39,86 @@ _THREADS = 8
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
-    """Publish again whatever has no successor, tell the states of batches and what is overdue.
+    """Send stalled work's messages again, report the states of batches and what is overdue.
 
     Ages are the differences of publish times, so that they hold on any clock. Work that is being
-    done, or done already, is published again at worst: each step reads that and does nothing.
+    done, or done already, is sent again at worst: each step reads that and does nothing. A fault of
+    one system is reported and stops no other; raises ExceptionGroup in the end, so that the message
+    comes again.
     """
+    faults: dict[str, Exception] = {}
     for system, contracts in systems(load_all()).items():
-        for lost in _lost(system, contracts, message, clients, settings):
-            clients.publish(lost.topic, lost.data, lost.attributes)
-            subject = f"{lost.topic} {lost.name}"
-            yield event(
-                "sweep",
-                message,
-                f"sent to {lost.topic}",
-                subject=subject,
-                severity="WARNING",
-                message=f"{lost.name} has no successor",
-                system=system,
-                object=lost.name,
-            )
-        yield from _states(system, message, clients, settings)
-        yield from freshness.overdue(contracts, clients.storage.bucket(settings.raw), message)
+        try:
+            yield from _system(system, contracts, message, clients, settings)
+        except Exception as error:  # noqa: BLE001 - isolated: reported here, raised below
+            faults[system] = error
+            yield _fault(system, error, message)
+    if faults:
+        raise ExceptionGroup(f"sweep failed for {', '.join(faults)}", list(faults.values()))
 
 
-@dataclass(frozen=True)
-class Lost:
-    """Work without a successor, and the message that its step is called with."""
+def _fault(system: str, error: Exception, message: Message) -> Event:
+    """Build the event of a system that could not be swept."""
+    return event(
+        "sweep",
+        message,
+        "failed",
+        subject=system,
+        severity="ERROR",
+        message=f"{system} was not swept whole: {type(error).__name__}: {error}. The sweep goes on "
+        "with the other systems, and its message is tried again",
+        system=system,
+    )
 
-    topic: str
-    name: str
-    attributes: dict[str, str]
-    data: bytes = b"{}"
 
-
-def _lost(
+def _system(
     system: str,
-    contracts: Iterable[Contract],
+    contracts: Sequence[Contract],
     message: Message,
     clients: Clients,
     settings: Settings,
-) -> Iterator[Lost]:
-    """What a system has begun and not gone on with."""
+) -> Iterator[Event]:
+    """Sweep one system."""
+    now = message.published
+    quarantine = clients.storage.bucket(settings.quarantine)
     landing = clients.storage.bucket(settings.landing)
     for contract in contracts:
         unsplit = _stream_files if contract.kind is Kind.STREAM else _claims
-        yield from unsplit(clients, settings, contract, message.published)
-    if any(_marked(landing, contract, message.published) for contract in contracts):
-        data = json.dumps({"system": system}).encode()
-        yield Lost("seal", f"dirty/ of {system}", {}, data)
-    manifests = _manifests(system, message.published, clients, settings)
-    yield from itertools.islice(manifests, MOST_MANIFESTS)
+        due = resend.decisions(quarantine, unsplit(clients, settings, contract, now), now)
+        yield from resend.apply(due, system, message, clients, settings)
+    if any(_marked(landing, contract, now) for contract in contracts):
+        yield _seal(system, message, clients)
+    manifests = _manifests(system, now, clients, settings)
+    due = itertools.islice(resend.decisions(quarantine, manifests, now), MOST_MANIFESTS)
+    yield from resend.apply(due, system, message, clients, settings)
+    yield from _states(system, message, clients, settings)
+    yield from freshness.overdue(contracts, clients.storage.bucket(settings.raw), message)
+
+
+def _seal(system: str, message: Message, clients: Clients) -> Event:
+    """Ask for a seal of a system, which needs no memory: seal works on whatever is marked."""
+    clients.publish("seal", json.dumps({"system": system}).encode(), {})
+    name = f"dirty/ of {system}"
+    return event(
+        "sweep",
+        message,
+        "sent to seal",
+        subject=f"seal {name}",
+        severity="WARNING",
+        message=f"{name} has no successor",
+        system=system,
+        object=name,
+    )
 
 
 def _claims(
     clients: Clients, settings: Settings, contract: Contract, now: datetime
-) -> Iterator[Lost]:
+) -> Iterator[StalledWork]:
     """What the claims of the horizon lack: a split that records or refuses it, a next slice."""
     raw = clients.storage.bucket(settings.raw)
-    listed = _since(raw, f"runs/{contract.dataset}/", now)
-    claims = {names.claim_of(blob.name)[1]: blob for blob in listed}
+    listed = {blob.name: blob for blob in _since(raw, f"runs/{contract.dataset}/", now)}
+    named = parse_names(raw, listed, names.claim_of)
+    claims = {run: listed[name] for name, (_, run) in named}
     to_split = {
         run: int(blob.generation)
         for run, blob in claims.items()
@@ -105,7 +126,7 @@ def _claims(
     }
     yield from _unsplit(clients, settings, contract.dataset, to_split, now)
     if contract.source.slices is not None:
-        yield from _slices(raw, contract, set(claims), now)
+        yield from _slices(clients, settings, contract, set(claims), now)
 
 
 def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
@@ -118,14 +139,22 @@ def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
     return listed
 
 
-def _slices(raw: Bucket, contract: Contract, claims: set[Run], now: datetime) -> Iterator[Lost]:
+def _slices(
+    clients: Clients, settings: Settings, contract: Contract, claims: set[Run], now: datetime
+) -> Iterator[StalledWork]:
     """Slices that are to follow a claim or a note, and that nobody has claimed or noted."""
-    notes = _since(raw, names.failed_slices(contract.dataset), now)
-    failures = slices.Failed.of(blob.name for blob in notes)
+    raw = clients.storage.bucket(settings.raw)
+    listed = [blob.name for blob in _since(raw, names.failed_slices(contract.dataset), now)]
+    notes = [note for _, note in parse_names(raw, listed, names.failed_slice_of)]
+    failures = slices.Failed.of(note for note in notes if is_slot(contract, note[0].asked))
+    claims = {run for run in claims if is_slot(contract, run.asked)}
     for gap in slices.unasked(contract, claims, failures, now):
-        if _to_follow(raw, contract, gap, now):
+        name = names.claim(contract.dataset, gap.run)
+        if _to_follow(raw, contract, gap, now) and not _refused(
+            clients, settings, "download", name
+        ):
             data, attributes = slices.request(contract, gap.run)
-            yield Lost("ingest", names.claim(contract.dataset, gap.run), attributes, data)
+            yield StalledWork("download", "ingest", name, attributes, data)
 
 
 def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool:
@@ -141,7 +170,7 @@ def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool
 
 def _unsplit(
     clients: Clients, settings: Settings, dataset: str, claims: dict[Run, int], now: datetime
-) -> Iterator[Lost]:
+) -> Iterator[StalledWork]:
     """Accepted runs that no split has recorded and none has refused, by run and generation.
 
     Claims that are not accepted never get a record: those that do not tell it in a list are read.
@@ -161,11 +190,8 @@ def _unsplit(
 
 def _stream_files(
     clients: Clients, settings: Settings, contract: Contract, now: datetime
-) -> Iterator[Lost]:
-    """Files of a stream, of the horizon, that no split has recorded and none has refused.
-
-    What lies in their folder under another name is left to the message of its making.
-    """
+) -> Iterator[StalledWork]:
+    """Files of a stream, of the horizon, that no split has recorded and none has refused."""
     dataset = contract.dataset
     raw = clients.storage.bucket(settings.raw)
     landing = clients.storage.bucket(settings.landing)
@@ -174,10 +200,9 @@ def _stream_files(
         start_offset=names.stream_file(dataset, Run.at(now - HORIZON)),
         fields="items(name,generation),nextPageToken",
     )
-    files: dict[Run, int] = {}
-    for blob in listed:
-        with suppress(ValueError):
-            files[names.stream_file_of(blob.name)[1]] = int(blob.generation)
+    generations = {blob.name: int(blob.generation) for blob in listed}
+    named = parse_names(raw, generations, names.stream_file_of)
+    files = {run: generations[name] for name, (_, run) in named}
     done = {key.run for key in slot_parts.recorded(landing, dataset, files)}
     for run in sorted(files.keys() - done):
         name = names.stream_file(dataset, run)
@@ -186,7 +211,7 @@ def _stream_files(
 
 
 def _refused(clients: Clients, settings: Settings, step: str, name: str) -> bool:
-    """Whether a step refused an object for good."""
+    """Whether a step, or the sweep for it, refused an object for good."""
     return store.exists(clients.storage.bucket(settings.quarantine), names.refused(step, name))
 
 
@@ -198,12 +223,16 @@ def _bodies(bucket: Bucket, objects: Iterable[str]) -> list[bytes | None]:
 
 def _marked(landing: Bucket, contract: Contract, now: datetime) -> bool:
     """Whether a closed slot of a data set has a marker."""
-    markers = map(Marker.parse, store.names(landing, f"dirty/{contract.dataset}/"))
-    return any(contract.closed(marker.slot, now) for marker in markers)
+    return any(contract.closed(marker.slot, now) for marker in markers.dirty(landing, contract))
 
 
-def _manifests(system: str, now: datetime, clients: Clients, settings: Settings) -> Iterator[Lost]:
-    """Manifests whose slots the ledger lacks: with a receipt to load, without one to submit."""
+def _manifests(
+    system: str, now: datetime, clients: Clients, settings: Settings
+) -> Iterator[StalledWork]:
+    """Manifests whose slots the ledger lacks: with a receipt to load, without one to submit.
+
+    No more are submitted than batches may run; one that waits for its resend counts among them.
+    """
     landing = clients.storage.bucket(settings.landing)
     lake = clients.storage.bucket(settings.lake)
     loaded = ledger.read(clients, system)
@@ -220,10 +249,10 @@ def _manifests(system: str, now: datetime, clients: Clients, settings: Settings)
             spark
             and free > 0
             and not _refused(clients, settings, "submit", sealed)
-            and _forsaken(clients, settings, spark, manifest)
+            and (attempt := _next_attempt(clients, settings, spark, manifest))
         ):
             free -= 1
-            yield _finalized("submit", landing.name, sealed, generation)
+            yield _finalized("submit", landing.name, sealed, generation, attempt)
 
 
 def _open(
@@ -234,19 +263,18 @@ def _open(
     A manifest that the ledger names is done: its swap decided all its slots at once. When they
     were made is measured from the newest, so that it holds on any clock; `sealed_at` decides.
     """
-    listed = list(
-        landing.list_blobs(
-            prefix=f"manifests/{system}/",
-            fields="items(name,generation,timeCreated),nextPageToken",
-        )
+    listed = landing.list_blobs(
+        prefix=f"manifests/{system}/",
+        fields="items(name,generation,timeCreated),nextPageToken",
     )
+    by_name = {blob.name: blob for blob in listed}
+    ids = {n: identity for n, (_, identity) in parse_names(landing, by_name, names.system_and_id)}
     done = {each.manifest for each in loaded.values()}
-    ordered = sorted(listed, key=lambda blob: blob.time_created)
+    ordered = sorted((by_name[name] for name in ids), key=lambda blob: blob.time_created)
     blobs = [
         blob
         for blob in ordered
-        if ordered[-1].time_created - blob.time_created <= HORIZON
-        and names.system_and_id(blob.name)[1] not in done
+        if ordered[-1].time_created - blob.time_created <= HORIZON and ids[blob.name] not in done
     ]
     bodies = _bodies(landing, [blob.name for blob in blobs])
     found = [
@@ -264,15 +292,18 @@ def _open(
     ]
 
 
-def _forsaken(clients: Clients, settings: Settings, spark: Spark, manifest: Manifest) -> bool:
-    """Whether nobody is at work on a manifest and an attempt is left."""
+def _next_attempt(
+    clients: Clients, settings: Settings, spark: Spark, manifest: Manifest
+) -> int | None:
+    """Return the attempt that a manifest lacks; None while one is at work or all are used up."""
     made = batches.attempts(clients, settings, manifest.id)
     if made and not made[-1].failed and not made[-1].succeeded:
-        return False
-    return sum(attempt.counts for attempt in made) < spark.max_attempts
+        return None
+    left = spark.max_attempts - sum(attempt.counts for attempt in made)
+    return len(made) + 1 if left > 0 else None
 
 
-def _finalized(topic: str, bucket: str, name: str, generation: int) -> Lost:
+def _finalized(step: str, bucket: str, name: str, generation: int, attempt: int = 0) -> StalledWork:
     """The message of an object that was made, as the bucket's notification sends it."""
     attributes = {
         "bucketId": bucket,
@@ -280,7 +311,7 @@ def _finalized(topic: str, bucket: str, name: str, generation: int) -> Lost:
         "objectGeneration": str(generation),
         "eventType": "OBJECT_FINALIZE",
     }
-    return Lost(topic, name, attributes)
+    return StalledWork(step, step, name, attributes, attempt=attempt)
 
 
 def _states(system: str, message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:

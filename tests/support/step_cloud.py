@@ -143,11 +143,13 @@ class Toy:
         self.servers = servers
         self.settings = _settings(self.system, number)
         self.clients = StepClients(self.settings, servers.gate.url)
-        for bucket in (self.settings.raw, self.settings.landing, self.settings.lake):
+        told = self.settings
+        for bucket in (told.raw, told.landing, told.lake, told.quarantine):
             servers.storage.create_bucket(bucket)
         self.raw = self.clients.storage.bucket(self.settings.raw)
         self.landing = self.clients.storage.bucket(self.settings.landing)
         self.lake = self.clients.storage.bucket(self.settings.lake)
+        self.quarantine = self.clients.storage.bucket(self.settings.quarantine)
         for module in (seal, sweep):
             monkeypatch.setattr(module, "load_all", lambda: self.contracts)
 

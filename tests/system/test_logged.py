@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from catalog import names
+from catalog import delivery, names
 from catalog.contract import load_all
+from catalog.records import Resend
+from functions.resend import MAX_RESENDS
 from infra_pulumi.log_metrics import LOG_METRICS
 from infra_pulumi.steps import STEPS
 from local_cloud.synthetic.layouts import LABELS as HEADER
@@ -56,6 +58,7 @@ def happens(house: House) -> None:
         b""
     )
     house.seal()
+    _give_up(house)
     for topic in {step.topic for step in STEPS}:
         house.cloud.pubsub.publish(
             topic, b'{"system": "nowhere", "dataset": "nowhere"}', {"kind": "?"}
@@ -63,6 +66,16 @@ def happens(house: House) -> None:
     house.cloud.settle()
     house.later(hours=2)
     house.sweep()
+
+
+def _give_up(house: House) -> None:
+    """Leave a run whose last resend can be delivered no more, and a folder made in the console."""
+    with house.losing("runs/"):
+        run = house.fetch(export(APRIL))
+    name = names.resend("split", names.claim(USAGE, run), MAX_RESENDS)
+    body = Resend(at=(run.time - delivery.life()).isoformat(), call="c").encode()
+    house.cloud.bucket("quarantine").blob(name).upload_from_string(body)
+    house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/").upload_from_string(b"")
 
 
 def test_every_filter_finds_what_is_written_in_the_local_cloud(

@@ -16,6 +16,7 @@ from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run
 from functions import download, slices, split, store
 from functions.errors import Later, Permanent
+from functions.resend import MAX_RESENDS
 from local_cloud.publishers import Answer, Publishers
 from tests.support.split_cloud import changed, use
 from tests.support.step_cloud import NOW, Toy, event_of, message
@@ -42,7 +43,6 @@ class House:
         self.publishers = publishers
         self.contract = sliced(toy.full)
         toy.contracts = {self.contract.dataset: self.contract}
-        toy.servers.storage.create_bucket(toy.settings.quarantine)
         use(monkeypatch, self.contract)
         self.at = NOW
         for slot in SLOTS:
@@ -374,6 +374,24 @@ def test_the_sweep_waits_for_a_fetch_that_takes_its_time(house: House) -> None:
     assert sent == {
         "dataset": house.contract.dataset, "run": TICK, "slot": "2025-04", "onward": True,
     }  # fmt: skip
+
+
+def test_a_slice_that_kills_its_download_is_sent_three_times_and_then_refused(
+    house: House,
+) -> None:
+    """It leaves neither a claim nor a note; the next run of the schedule tries it again."""
+    house.ask()
+    house.deliver()
+    house.toy.split(house.contract, f"{TICK}.{SLOTS[0]}", {})
+    refused: list[str | None] = []
+    house.toy.clients.published.clear()
+    for hour in range(1, 72, 5):
+        events = house.toy.sweep(timedelta(hours=hour))
+        refused += [each.object for each in events if each.outcome == "refused"]
+    assert [sent["slot"] for sent in house.waiting] == [SLOTS[1]] * MAX_RESENDS
+    claim = names.claim(house.contract.dataset, Run(f"{TICK}.{SLOTS[1]}"))
+    assert refused == [claim]
+    assert store.exists(house.toy.quarantine, names.refused("download", claim))
 
 
 def test_the_sweep_leaves_a_failing_slice_to_its_message(house: House) -> None:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from cloudevents.http import CloudEvent
 from google.cloud.storage import Bucket
 
-from catalog import names
+from catalog import delivery, names
 from catalog.contract import Kind
-from catalog.records import Claim, Event, Origin, Outcome
+from catalog.records import Claim, Event, Origin, Outcome, Resend
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import boundary, store
+from functions import boundary, resend, store, sweep
 from functions.clients import Clients
 from functions.errors import Permanent
 from functions.messages import Message
+from functions.resend import MAX_RESENDS
 from functions.settings import Settings
-from tests.support.step_cloud import NOW, Toy, contract
+from tests.support.step_cloud import NOW, Toy, contract, message
 
 RUN, SLOT = "20250605T020700Z", "2024-05"
+AGAIN = delivery.life() + timedelta(minutes=30)
+"""When what the first sweep sent can be delivered no more."""
 
 
 def sent(toy: Toy, after: timedelta = timedelta(minutes=20)) -> list[tuple[str, str | None]]:
@@ -62,7 +67,7 @@ def test_a_claim_without_split(toy: Toy) -> None:
     assert attributes["eventType"] == "OBJECT_FINALIZE"
     assert attributes["objectGeneration"].isdigit()
     toy.split(toy.full, RUN, {}, outcome=Outcome.REFUSED)
-    assert sent(toy) == []
+    assert sent(toy, AGAIN) == []
 
 
 def test_what_need_not_be_split_is_not_read(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +102,107 @@ def test_a_streams_file_without_split(toy: Toy) -> None:
         toy.raw.blob(name).upload_from_string(b"")
     assert sent(toy, timedelta(minutes=9)) == []
     assert sent(toy, timedelta(minutes=14)) == [("split", first)]
-    assert sent(toy) == [("split", first), ("split", second)]
+    assert sent(toy) == [("split", second)], "the first is on its way"
     toy.split(stream, names.stream_file_of(first)[1].name, {}, outcome=Outcome.REFUSED)
-    assert sent(toy) == [("split", second)]
+    assert sent(toy, AGAIN) == [("split", second)]
+
+
+@pytest.mark.parametrize("step", ["split", "submit", "load"])
+def test_what_kills_its_step_is_sent_three_times_and_then_refused(tabled: Toy, step: str) -> None:
+    """Until somebody releases it: then it begins anew."""
+    name = stalled(tabled, step)
+    found, (refused,) = days(tabled)
+    assert [(topic, each) for _, topic, each in found] == [(step, name)] * MAX_RESENDS
+    times = [at for at, _, _ in found]
+    assert times[0] < timedelta(hours=1)
+    assert all(b - a > delivery.life() for a, b in itertools.pairwise(times))
+    assert (refused.step, refused.outcome, refused.severity) == ("sweep", "refused", "ERROR")
+    assert (refused.object, refused.system) == (name, tabled.system)
+    kept = json.loads(tabled.quarantine.blob(names.refused(step, name)).download_as_bytes())
+    assert (kept["step"], kept["reason"]) == (step, refused.message)
+    for folder in (names.resends(step, name), names.refused(step, name)):
+        assert f"gs://{tabled.quarantine.name}/{folder}" in refused.message
+        for blob in tabled.quarantine.list_blobs(prefix=folder):
+            blob.delete()
+    assert sent(tabled, timedelta(days=4)) == [(step, name)]
+
+
+def stalled(toy: Toy, step: str) -> str:
+    """Leave work that waits for a step; the object that the step is called with."""
+    if step == "split":
+        return claim(toy)
+    toy.split(toy.full, RUN, {SLOT: [("a", 1)]})
+    manifest = toy.sealed()
+    return toy.job(manifest) if step == "load" else manifest
+
+
+def days(toy: Toy) -> tuple[list[tuple[timedelta, str, str | None]], list[Event]]:
+    """Sweep every five hours for three days; what was sent when, and what was refused."""
+    found, refusals = [], []
+    for hour in range(0, 72, 5):
+        after = timedelta(hours=hour, minutes=20)
+        toy.clients.published.clear()
+        refusals += [each for each in toy.sweep(after) if each.outcome == "refused"]
+        found += [(after, topic, a.get("objectId")) for topic, _, a in toy.clients.published]
+    return found, refusals
+
+
+@pytest.mark.parametrize("moment", ["before the message", "after the message"])
+@pytest.mark.parametrize("ends", [True, False], ids=["its step ends", "its step dies"])
+def test_a_sweep_that_dies_beside_its_record(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, moment: str, ends: bool
+) -> None:
+    """The record stands, so the message is not sent twice; the end is that of a sweep that lives."""
+    name = claim(toy)
+    with monkeypatch.context() as patch:
+        patch.setattr(toy.clients, "publish", dying(toy, moment))
+        with pytest.raises(ExceptionGroup, match=f"sweep failed for {toy.system}"):
+            toy.sweep()
+    delivered_first = [("split", name)] if moment == "after the message" else []
+    assert [(t, a.get("objectId")) for t, _, a in toy.clients.published] == delivered_first
+    assert sent(toy) == [], "delivered again, the sweep's message sends nothing"
+    assert sent(toy, AGAIN) == [("split", name)]
+    if ends:
+        toy.split(toy.full, RUN, {}, outcome=Outcome.REFUSED)
+    found, refusals = days(toy)
+    assert [each for _, _, each in found] == ([] if ends else [name])
+    assert [each.object for each in refusals] == ([] if ends else [name])
+    assert store.exists(toy.quarantine, names.refused("split", name)) is not ends
+
+
+def dying(toy: Toy, moment: str) -> Callable[[str, bytes, dict[str, str]], None]:
+    """A way to publish that dies before the message is out, or after it."""
+
+    def publish(topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        if moment == "after the message":
+            toy.clients.published.append((topic, data, attributes))
+        raise ConnectionError("made to die")
+
+    return publish
+
+
+def test_a_refusal_is_reported_before_it_stands(toy: Toy) -> None:
+    """A sweep that dies between the two reports it once more: it is never silent."""
+    name = claim(toy)
+    for number in range(1, MAX_RESENDS + 1):
+        body = Resend(at=NOW.isoformat(), call="c").encode()
+        store.create(toy.quarantine, names.resend("split", name, number), body)
+    events = sweep.run(message(b"{}", NOW + AGAIN), toy.clients, toy.settings)
+    assert next(events).outcome == "refused"
+    events.close()
+    assert not store.exists(toy.quarantine, names.refused("split", name))
+    assert [each.outcome for each in toy.sweep(AGAIN)] == ["refused"]
+    assert store.exists(toy.quarantine, names.refused("split", name))
+
+
+def test_of_two_sweeps_at_once_one_sends(toy: Toy) -> None:
+    """Both see that nothing was sent yet; the record is created only if absent."""
+    work = resend.StalledWork("split", "split", "runs/x", {})
+    both = resend.Decision(work, resend.Action.SEND, None)
+    for _ in range(2):
+        sweeps = message(b"{}", NOW)
+        list(resend.apply([both], toy.system, sweeps, toy.clients, toy.settings))
+    assert len(toy.clients.published) == 1
 
 
 @pytest.mark.parametrize("step", ["split", "submit", "load"])
@@ -107,18 +210,12 @@ def test_what_a_step_refused_for_good_is_not_sent_again(
     tabled: Toy, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """By the boundary's own record of the refusal."""
-    if step == "split":
-        name = claim(tabled)
-    else:
-        tabled.split(tabled.full, RUN, {SLOT: [("a", 1)]})
-        name = tabled.sealed()
-        name = tabled.job(name) if step == "load" else name
+    name = stalled(tabled, step)
     assert sent(tabled) == [(step, name)]
     monkeypatch.setattr(boundary, "clients", lambda: tabled.clients)
     monkeypatch.setattr(boundary, "settings", lambda: tabled.settings)
-    tabled.servers.storage.create_bucket(tabled.settings.quarantine)
     boundary.handle(step, delivered(name), refuse)
-    assert sent(tabled) == []
+    assert sent(tabled, AGAIN) == []
 
 
 def delivered(name: str) -> CloudEvent:
@@ -147,6 +244,17 @@ def test_an_old_manifest_is_found_behind_many_newer(
     tabled.split(tabled.full, RUN, {"2024-04": [("a", 1)]})
     made.append(tabled.sealed())
     assert sent(tabled) == [("submit", made[0])]
+
+
+def test_manifests_that_wait_do_not_hide_one_that_is_due(
+    tabled: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.sweep.MOST_MANIFESTS", 1)
+    receipts = []
+    for number in (1, 2):
+        tabled.split(tabled.full, RUN, {f"2024-0{number}": [("a", 1)]})
+        receipts.append(tabled.job(tabled.sealed()))
+    assert [sent(tabled) for _ in range(3)] == [[("load", each)] for each in receipts] + [[]]
 
 
 def test_a_claim_of_long_ago_is_left_alone(toy: Toy) -> None:
@@ -193,8 +301,9 @@ def test_no_more_is_submitted_than_may_run(toy: Toy, monkeypatch: pytest.MonkeyP
         toy.seal()
     assert len(toy.manifests()) == 4
     assert [topic for topic, _ in sent(toy)] == ["submit", "submit"]
+    assert sent(toy) == [], "two are on their way, and no more may run"
     monkeypatch.setattr("functions.batches.unfinished", lambda *_: 2)
-    assert sent(toy) == []
+    assert sent(toy, AGAIN) == []
 
 
 def test_a_superseded_manifest_is_done(tabled: Toy) -> None:

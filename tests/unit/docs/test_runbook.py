@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +16,9 @@ import sqlglot
 from sqlglot import exp
 
 from catalog.contract import Contract, load_all
+from functions import resend
 from functions.download import Ingest
+from functions.resend import MAX_RESENDS, Resend, StalledWork
 from functions.seal import Request
 from functions.split import Replay
 from infra_pulumi.ops_tables import OPS_TABLES
@@ -149,6 +154,14 @@ def test_every_word_in_capitals_is_told_at_the_top() -> None:
     beside = {"FIRST", "LAST", "MILLIS", "GENERATION"}
     assert {"PROJECT", "REGION", "TABLE", "SUBSCRIPTION"} <= found
     assert [word for word in sorted(found - filters - beside) if f"`{word}`" not in head] == []
+
+
+def test_the_line_of_a_refusal_by_the_sweep_is_quoted_as_it_is_written() -> None:
+    work = StalledWork("split", "split", "runs/DATASET/20250605T020700Z.json", {})
+    last = Resend(MAX_RESENDS, datetime(2025, 6, 6, 9, 50, tzinfo=UTC))
+    bucket: Any = SimpleNamespace(name="PROJECT-quarantine")
+    assert f"\n    {resend._reason(bucket, work, last)}\n" in TEXT
+    assert "(see Refused by the sweep)" in TEXT
 
 
 def test_every_step_that_the_runbook_names_is_one() -> None:

@@ -18,7 +18,7 @@ from catalog.contract import load_all
 from catalog.names import SplitKey
 from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
-from functions import boundary, freshness, seal, split, sweep
+from functions import boundary, freshness, resend, seal, split, sweep
 from functions.errors import Permanent
 from functions.messages import Message
 from infra_pulumi.alerts import ALERTS, alerts
@@ -69,6 +69,12 @@ FEWER = seal._Candidate(
     marked=seal._Marked(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
     content=None, verdict=seal.Verdict.REFUSED, known=None,
 )  # fmt: skip
+USED_UP = resend.Decision(
+    resend.StalledWork("split", "split", f"runs/{CONTRACT.dataset}/{RUN}.json", {}),
+    resend.Action.REFUSE,
+    resend.Resend(resend.MAX_RESENDS, NOW),
+)
+BUCKET = SimpleNamespace(name="q")
 NOTHING = SimpleNamespace(list_blobs=lambda **_: [])
 
 
@@ -77,10 +83,13 @@ def lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> dict[str, list[Entry]]:
     """What is logged, by what happened."""
-    cloud = SimpleNamespace(publish_events=lambda _: [])
+    cloud: Any = SimpleNamespace(
+        publish_events=lambda _: [], storage=SimpleNamespace(bucket=lambda _: BUCKET)
+    )
     monkeypatch.setattr(boundary, "clients", lambda: cloud)
     monkeypatch.setattr(boundary, "settings", lambda: SimpleNamespace(quarantine="q"))
     monkeypatch.setattr(boundary, "_keep", lambda *_: None)
+    monkeypatch.setattr(resend, "_refuse", lambda *_: None)
     events = {
         "split accepted": split_told(),
         "split refused": split_told(outcome=Outcome.REFUSED, reason="too many"),
@@ -89,6 +98,10 @@ def lines(
         "seal refused": [seal._told(FEWER, None, "", MESSAGE)],
         "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
         "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
+        "resends used up": list(
+            resend.apply([USED_UP], "toy", MESSAGE, cloud, boundary.settings())
+        ),
+        "system not swept": [sweep._fault("toy", OSError("no answer"), MESSAGE)],
         "stray": [boundary._stray("seal", MESSAGE, "gs://landing/dirty/x/", "no marker")],
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
@@ -114,7 +127,7 @@ def logged(capsys: pytest.CaptureFixture[str], function: str) -> list[Entry]:
 
 
 TAKES = {
-    "citypulse-errors": {"refused for good", "crash"},
+    "citypulse-errors": {"refused for good", "crash", "resends used up", "system not swept"},
     "citypulse-rejected": {"split refused", "slot held"},
     "citypulse-drift": {"drift"},
     "citypulse-seals-refused": {"seal refused"},
