@@ -95,6 +95,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def sql(session: nox.Session) -> None:
+    """Every SQL text under Google's analyser."""
+    _install(session, "sql")
+    session.run("python", "-m", "pytest", "-n", "2", "tests/sql", *session.posargs, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
 def preview(session: nox.Session) -> None:
     """The stack under Pulumi's real engine with a stand-in provider, then in the local cloud."""
     _install(session, "tests")

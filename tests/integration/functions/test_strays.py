@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cloudevents.http import CloudEvent
+from tests.integration.functions.test_slices import sliced
 
 from catalog import names
 from catalog.contract import Contract, Kind
@@ -21,7 +22,6 @@ from functions.boundary import Step
 from functions.resend import MAX_RESENDS
 from tests.support.split_cloud import changed
 from tests.support.step_cloud import NOW, Toy, contract, message
-from tests.functions.test_slices import sliced
 
 RUN, SLOT = "20250605T020700Z", "2024-05"
 
