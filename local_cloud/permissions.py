@@ -84,13 +84,19 @@ def _copy(call: Call, project: str) -> Iterator[Need]:
     yield from _insert(call, project)
 
 
+def query_of(call: Call) -> str:
+    """Read the SQL of a call that starts a job; empty for a job of another kind."""
+    told = _told(call)
+    if call.action != "jobs.query":
+        told = told.get("configuration", {}).get("query", {})
+    return str(told.get("query", ""))
+
+
 def _job(call: Call, project: str) -> Iterator[Need]:
     """To run it, and all that the query or the load touches."""
-    told = _told(call)
-    made = told.get("configuration", {})
+    made = _told(call).get("configuration", {})
     yield Need("bigquery.jobs.create", f"projects/{project}")
-    query = told.get("query") if call.action == "jobs.query" else made.get("query", {}).get("query")
-    if query:
+    if query := query_of(call):
         for permission, dataset, table in touched(query):
             yield Need(permission, _table(project, dataset, table))
     elif load := made.get("load"):

@@ -15,6 +15,7 @@ from catalog.runs import Run
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
 from tests.support.idle_grants import WHEN_SHOWN
+from tests.support.sent_sql import SentSql
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -35,7 +36,10 @@ FROM reports.velib_now
 def cloud() -> Iterator[LocalCloud]:
     """The local cloud some minutes before the first snapshot."""
     with LocalCloud(in_process=True, start=FIRST - timedelta(minutes=5)) as made:
+        sent = SentSql(made.gate)
         yield made
+    assert len(sent)
+    assert sent.unknown() == [], "collect the text in tests/support/sql_texts.py"
 
 
 def one_more_bike(body: bytes) -> bytes:

@@ -17,6 +17,7 @@ from catalog.contract import load_all
 from local_cloud import trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.trial import Served
+from tests.support.sent_sql import SentSql
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -104,7 +105,10 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     runs = served(tmp_path_factory.mktemp("velib"))
     assert runs[0].time is not None
     with LocalCloud(in_process=True, start=runs[0].time) as cloud:
+        sent = SentSql(cloud.gate)
         yield trial.try_files(cloud, CONTRACT, runs, [SQL, CODES, LEDGER])
+    assert len(sent)
+    assert sent.unknown() == [], "collect the text in tests/support/sql_texts.py"
 
 
 def counts(document: dict[str, Any]) -> list[tuple[str, Any]]:
