@@ -96,9 +96,15 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def sql(session: nox.Session) -> None:
-    """Every SQL text under Google's analyser."""
+    """Every SQL text under Google's analyser; `-- --execute` also the tests of SQL on its engine."""
     _install(session, "sql")
-    session.run("python", "-m", "pytest", "-n", "2", "tests/sql", *session.posargs, env=BYTECODE)
+    options = [each for each in session.posargs if each != "--execute"]
+    pytest = ("python", "-m", "pytest", "-n", "2")
+    session.run(*pytest, "tests/sql", *options, env=BYTECODE)
+    if "--execute" in session.posargs:
+        engine = ("-p", "tests.support.on_googlesql", "--dist", "loadfile")
+        folders = ("tests/unit/bq_sql", "tests/integration/bq_sql")
+        session.run(*pytest, *engine, *folders, *options, env=BYTECODE)
 
 
 @nox.session(python=PYTHON)

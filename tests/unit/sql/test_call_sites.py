@@ -22,6 +22,7 @@ SITES = {
     "functions/swap.py swap": ("swap_",),
     "local_cloud/cloud.py _run_query": ("reports_",),
     "local_cloud/cloud.py rows": ("cloud_", "demo_", "trial_"),
+    "local_cloud/googlesql/client.py query": (),  # sends nothing: it runs what tests give it
     "local_cloud/trial.py _query": (),  # what a person gives `nox -s try`
     "smoke/chain.py _reports": ("smoke_reports",),
     "smoke/services.py failed_check_stops_a_script": ("smoke_failed_check_stops_a_script",),
@@ -31,7 +32,7 @@ SITES = {
 CLIENTS = {
     "functions/clients.py", "functions/ledger.py", "functions/load.py",
     "functions/serve/answers.py", "functions/serve/queries.py", "functions/swap.py",
-    "local_cloud/bigquery.py", "local_cloud/cloud.py",
+    "local_cloud/bigquery.py", "local_cloud/cloud.py", "local_cloud/googlesql/client.py",
     "local_cloud/in_process.py",
     "local_cloud/pictures.py", "local_cloud/provision.py",
 }  # fmt: skip
