@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from cloudevents.http import CloudEvent
-from tests.integration.functions.test_slices import sliced
 
 from catalog import names
 from catalog.contract import Contract, Kind
@@ -20,6 +19,7 @@ from catalog.slots import Unit
 from functions import boundary, freshness, history, seal, slices, store, sweep
 from functions.boundary import Step
 from functions.resend import MAX_RESENDS
+from tests.integration.functions.test_slices import sliced
 from tests.support.split_cloud import changed
 from tests.support.step_cloud import NOW, Toy, contract, message
 
