@@ -95,13 +95,27 @@ def run_program(
         )
         pulumi.runtime.set_all_config({key: as_text(value) for key, value in settings.items()})
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(run))
+    except BaseException:
+        loop.set_exception_handler(_ignore)
+        raise
     finally:
-        for task in asyncio.all_tasks(loop):  # a run that failed leaves some behind
-            task.cancel()
+        _end_tasks(loop)
         SETTINGS.outputs.clear()
         asyncio.set_event_loop(None)
         loop.close()
         executor.shutdown(wait=False)
+
+
+def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
+    """Log nothing for the futures of a failed run: each has the error that is raised already."""
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the tasks that a failed run leaves and let them end: each would log that it is lost."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
 class _Mocks(Mocks):
