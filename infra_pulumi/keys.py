@@ -38,10 +38,9 @@ class Keys(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: KeysArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Grant each key once; raises ConfigError for a secret whose version is not pinned."""
+        """Grant each key once."""
         super().__init__("citypulse:infra:Keys", name, None, opts)
         keys = named(args.contracts)
-        pinned = {key.secret: _pinned(key, args.config) for key in keys}
         self.grants = [
             gcp.secretmanager.SecretIamMember(
                 f"{function_account(READER)}-{key.secret}",
@@ -57,7 +56,7 @@ class Keys(pulumi.ComponentResource):
                 key=key.setting,
                 project_id=args.config.project,
                 secret=key.secret,
-                version=pinned[key.secret],
+                version=args.config.secrets[key.secret],
             )
             for key in keys
         ]
@@ -71,11 +70,11 @@ def named(contracts: Iterable[Contract]) -> list[Key]:
     return [found[name] for name in sorted(found)]
 
 
-def _pinned(key: Key, config: StackConfig) -> str:
-    version = config.secrets.get(key.secret)
-    if version is None:
-        raise ConfigError(
-            f"citypulse:secrets lacks {key.secret}, which a contract's source.key names: make it with "
-            f"`gcloud secrets create {key.secret} --data-file=-`, then pin its version"
-        )
-    return version
+def refuse_unpinned(contracts: Iterable[Contract], config: StackConfig) -> None:
+    """Raise ConfigError for a secret whose version the stack does not pin."""
+    for key in named(contracts):
+        if key.secret not in config.secrets:
+            raise ConfigError(
+                f"citypulse:secrets lacks {key.secret}, which a contract's source.key names: make it with "
+                f"`gcloud secrets create {key.secret} --data-file=-`, then pin its version"
+            )

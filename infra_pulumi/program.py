@@ -21,7 +21,7 @@ from infra_pulumi.delivery import Delivery, DeliveryArgs
 from infra_pulumi.federation import Federation, FederationArgs
 from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
-from infra_pulumi.keys import Keys, KeysArgs
+from infra_pulumi.keys import Keys, KeysArgs, refuse_unpinned
 from infra_pulumi.lake_schema import Schemas
 from infra_pulumi.links import first_look, live_link, live_reports, report_link, system_link
 from infra_pulumi.messaging import Messaging, MessagingArgs
@@ -47,6 +47,7 @@ def build(config: StackConfig) -> None:
     """Register everything of a stack; raises ConfigError where its sources are not whole."""
     sources = read_sources(config)
     _refuse_strangers(config, sources)
+    refuse_unpinned(sources.contracts.values(), config)
     archive = build_archive(
         config.repository, sources.contract_files, sources.declared, config.build
     )
