@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 from croniter import croniter
@@ -83,12 +84,16 @@ class Stack:
 
 @cache
 def ticks(cron: str) -> float:
-    """How often a Unix cron fires in 30 days, as the mean of a year."""
-    left = _YEAR.replace(year=_YEAR.year + 1)
-    times, count = croniter(cron, _YEAR), 0
-    while times.get_next(datetime) < left:
-        count += 1
-    return count * DAYS / 365
+    """Count how often a Unix cron fires in 30 days in UTC, as the mean of a year."""
+    minute, hour, *days = cron.split()
+    a_day = _fires(f"{minute} {hour} * * *", timedelta(days=1))
+    return a_day * _fires(f"0 0 {' '.join(days)}", timedelta(days=365)) * DAYS / 365
+
+
+def _fires(cron: str, span: timedelta) -> int:
+    """Count how often a cron fires from the first instant of the year on, which counts too."""
+    times = croniter(cron, _YEAR - timedelta(seconds=1))
+    return sum(1 for _ in takewhile(lambda at: at < _YEAR + span, times.all_next(datetime)))
 
 
 def read_stack(root: Path) -> Stack:

@@ -110,7 +110,8 @@ def test_a_batch_of_the_smallest_size(seconds: float, dcu: float, dollars: float
 
 @pytest.mark.parametrize(
     ("cron", "times"),
-    [("3-59/10 * * * *", 4320), ("17 4 * * *", 30), ("17 4 9 * *", 12 * 30 / 365), ("7 * * * *", 720)],
+    [("3-59/10 * * * *", 4320), ("17 4 * * *", 30), ("17 4 9 * *", 12 * 30 / 365), ("7 * * * *", 720),
+     ("0 0 * * *", 30), ("0 0 1 1 *", 30 / 365), ("30 6,18 * * 1-5", 2 * 261 * 30 / 365)],
 )  # fmt: skip
 def test_how_often_a_schedule_fires_in_thirty_days(cron: str, times: float) -> None:
     assert workload.ticks(cron) == pytest.approx(times, rel=1e-3)
