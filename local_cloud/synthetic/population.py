@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -152,6 +153,7 @@ class Population:
     """Seconds of the others."""
 
 
+@lru_cache(maxsize=4)
 def population(first: date, last: date) -> Population:
     """What the sessions of the local days from `first` to `last`, both included, are drawn from."""
     places = sites()
