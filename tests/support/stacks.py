@@ -1,4 +1,4 @@
-"""What the program registers for each stack file, collected once under mocks."""
+"""What the program registers for a configuration, collected once a process under mocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pulumi
 import yaml
 
 from local_cloud.program import Bearing, Resource, Setting, run_program
@@ -30,6 +32,8 @@ class Stack:
     settings: Mapping[str, Setting]
     resources: tuple[Resource, ...]
     bearings: tuple[Bearing, ...] = field(default=())
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """The stack's outputs: plain values, or a `pulumi.Output` each."""
 
     def of(self, *kinds: str) -> Iterator[Resource]:
         """The resources of some kinds, each the end of a type: `storage/bucket:Bucket`."""
@@ -71,24 +75,47 @@ def settings_of(path: Path) -> dict[str, Setting]:
     }
 
 
-@cache
 def registered(stack: str) -> Stack:
-    """What the program registers for a stack file, run once."""
-    return register(stack)
-
-
-def register(stack: str) -> Stack:
     """What the program registers for a stack file."""
-    settings = settings_of(stack_files()[stack])
-    project = str(settings["gcp:project"])
+    return register(settings_of(stack_files()[stack]), stack=stack)
+
+
+def register(
+    settings: Mapping[str, Setting],
+    *,
+    stack: str = "local",
+    before: Mapping[str, Any] | None = None,
+) -> Stack:
+    """Register a configuration, once a process; whatever the program raises is passed on.
+
+    A registration takes a second, most of it Pulumi's own bookkeeping of 250 resources. Tests share
+    the result, so they must not change it.
+
+    Args:
+        settings: Configuration keys with namespace, e.g. `gcp:project`.
+        stack: The stack's name.
+        before: The stack's outputs of the last deployment; None for a new stack.
+    """
+    return _register(json.dumps([settings, stack, before], sort_keys=True))
+
+
+@cache
+def _register(configuration: str) -> Stack:
+    settings, stack, before = json.loads(configuration)
     seen: list[Resource] = []
     bearings: list[Bearing] = []
+    outputs: dict[str, Any] = {}
+    export = pulumi.export
 
     def make(resource: Resource) -> tuple[str, Mapping[str, Any]]:
         seen.append(resource)
-        return provider_outputs(resource, project)
+        return provider_outputs(resource, settings["gcp:project"])
 
-    with tempfile.TemporaryDirectory() as build:
+    def record(name: str, value: Any) -> None:
+        outputs[name] = value
+        export(name, value)
+
+    with tempfile.TemporaryDirectory() as build, patch("pulumi.export", record):
         given = {**settings, "citypulse:build": build}
-        run_program(PROGRAM, given, make, stack=stack, bear=bearings.append)
-    return Stack(settings, tuple(seen), tuple(bearings))
+        run_program(PROGRAM, given, make, stack=stack, bear=bearings.append, before=before)
+    return Stack(settings, tuple(seen), tuple(bearings), outputs)

@@ -1,41 +1,32 @@
-"""The stack as it registers, without any service behind it."""
+"""The stacks that several files of tests look at; a process registers each configuration once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local_cloud.program import Resource, Setting, run_program
-from local_cloud.provision import provider_outputs
+from local_cloud.program import Resource, Setting
+from tests.support import stacks
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PROGRAM = REPOSITORY / "infra_pulumi" / "__main__.py"
+DEMO = {"gcp:project": "demo", "gcp:region": "europe-west1"}
+"""The settings that every stack needs."""
+STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
+SITES = REPOSITORY / "catalog" / "datasets" / "paris_wifi_sites.toml"
+KEY = 'key = { secret = "trees-key", header = "X-API-Key" }\n'
 
 type Register = Callable[..., list[Resource]]
+type Root = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def register(tmp_path_factory: pytest.TempPathFactory) -> Register:
+def register() -> Register:
     """Runs the program with settings beyond the necessary ones and gives what it registered."""
 
     def run(settings: Mapping[str, Setting] | None = None) -> list[Resource]:
-        seen: list[Resource] = []
-
-        def make(resource: Resource) -> tuple[str, Mapping[str, Any]]:
-            seen.append(resource)
-            return provider_outputs(resource, "demo")
-
-        given: dict[str, Setting] = {
-            "gcp:project": "demo",
-            "gcp:region": "europe-west1",
-            "citypulse:build": str(tmp_path_factory.mktemp("build")),
-            **(settings or {}),
-        }
-        run_program(PROGRAM, given, make)
-        return seen
+        return list(stacks.register({**DEMO, **(settings or {})}).resources)
 
     return run
 
@@ -44,3 +35,36 @@ def register(tmp_path_factory: pytest.TempPathFactory) -> Register:
 def stack(register: Register) -> list[Resource]:
     """What the program registers for the repository alone."""
     return register()
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """Makes a root with one small data set of its own system, e.g. toys of toys_system."""
+
+    def make(dataset: str, *, retired: bool = False, key: str = "") -> str:
+        root = tmp_path_factory.mktemp(dataset)
+        text = SITES.read_text(encoding="utf-8")
+        text = text.replace("paris_wifi_sites", dataset).replace('"wifi_sites', f'"{dataset}_base')
+        text = text.replace('system = "paris_wifi"', f'system = "{dataset}_system"')
+        text = text.replace("[source]\n", f"[source]\n{key}")
+        job = root / "dataproc_jobs" / f"{dataset}_system.py"
+        contract = root / "catalog" / "datasets" / f"{dataset}.toml"
+        for path, body in {job: "\n", contract: "retired = true\n" * retired + text}.items():
+            path.parent.mkdir(parents=True)
+            path.write_text(body, encoding="utf-8")
+        return str(root)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def full(register: Register, toy: Root) -> list[Resource]:
+    """A stack with each optional thing: more roots, a stream, a key, readers; it may lose its data."""
+    return register(
+        {
+            "citypulse:disposable": "true",
+            "citypulse:roots": [str(STREAM), toy("toys"), toy("trees", key=KEY)],
+            "citypulse:secrets": '{"trees-key": "3"}',
+            "citypulse:serve_to": "us@example.org",
+        }
+    )

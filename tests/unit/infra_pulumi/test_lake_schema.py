@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +10,8 @@ import pytest
 from catalog.contract import load_all
 from infra_pulumi.config import ConfigError
 from infra_pulumi.lake_schema import refuse_loss, schemas
-from local_cloud.program import Resource, run_program
-from local_cloud.provision import provider_outputs
-from tests.support.stacks import PROGRAM
+from tests.support.stacks import register
+from tests.unit.infra_pulumi.conftest import DEMO
 
 BEFORE = {"rides": {"slot_start": "DATE REQUIRED", "fare": "INT64 NULLABLE"}}
 
@@ -62,28 +59,17 @@ def test_what_loses_nothing_is_taken(case: str) -> None:
     refuse_loss({}, TAKEN[case])
 
 
-def deployed(before: Mapping[str, Any], build: Path, **settings: str) -> list[Resource]:
-    """What a deployment registers after one that gave out `before`."""
-    seen: list[Resource] = []
-
-    def make(resource: Resource) -> tuple[str, Mapping[str, Any]]:
-        seen.append(resource)
-        return provider_outputs(resource, "demo")
-
-    given = {"gcp:project": "demo", "gcp:region": "europe-west1", "citypulse:build": str(build)}
-    run_program(PROGRAM, {**given, **settings}, make, before={"lake": before})
-    return seen
-
-
-def test_the_program_compares_with_its_own_last_outputs(tmp_path: Path) -> None:
+def test_the_program_compares_with_its_own_last_outputs() -> None:
     now = schemas(t for c in load_all().values() for t in c.lake_tables())
-    tables = {r.name for r in deployed(now, tmp_path) if r.type.endswith(":Table")}
+    tables = {
+        r.name for r in register(DEMO, before={"lake": now}).resources if r.type.endswith(":Table")
+    }
     assert {f"lake.{name}" for name in now} <= tables
 
     table = next(iter(now))
     before = copy.deepcopy(now)
     before[table]["gone"] = "STRING NULLABLE"
     with pytest.raises(ConfigError, match=rf"lake\.{table}: column gone"):
-        deployed(before, tmp_path)
+        register(DEMO, before={"lake": before})
     allowed = {"citypulse:disposable": "true", "citypulse:rebuilt": f'["lake.{table}"]'}
-    assert deployed(before, tmp_path, **allowed)
+    assert register(DEMO | allowed, before={"lake": before}).resources

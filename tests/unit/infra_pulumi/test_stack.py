@@ -27,10 +27,20 @@ from tests.support.policies import (
     agents_write_streams_alone,
     faults,
 )
-from tests.support.stacks import Stack, register, registered, stack_files
-from tests.unit.infra_pulumi.conftest import REPOSITORY, Register
+from tests.support.stacks import Stack, registered, stack_files
+from tests.unit.infra_pulumi.conftest import REPOSITORY, STREAM, Register, Root
 
-STREAM = REPOSITORY / "tests" / "system" / "toy_stream"
+
+@pytest.fixture(scope="module")
+def retired(
+    register: Register, toy: Root, tmp_path_factory: pytest.TempPathFactory
+) -> list[Resource]:
+    """A public stack whose own roots have retired data sets alone: a stream and another."""
+    root = Path(shutil.copytree(STREAM, tmp_path_factory.mktemp("retired") / "root"))
+    contract = root / "catalog" / "datasets" / "ferry_taps.toml"
+    contract.write_text("retired = true\n" + contract.read_text(encoding="utf-8"))
+    roots = [str(root), toy("toys", retired=True)]
+    return register({"citypulse:roots": roots, "citypulse:serve_to": "allUsers"})
 
 
 def of(stack: list[Resource], kind: str) -> dict[str, dict[str, Any]]:
@@ -53,10 +63,9 @@ def test_buckets_are_closed_and_hold_what_cannot_be_fetched_again(stack: list[Re
             assert "receipts/" not in rule["condition"].get("matchesPrefixes", [])
 
 
-def test_only_a_disposable_stack_can_lose_its_data(register: Register) -> None:
-    stack = register({"citypulse:disposable": "true"})
-    assert all(told["forceDestroy"] for told in of(stack, "Bucket").values())
-    assert not any(told["deletionProtection"] for told in of(stack, "Table").values())
+def test_only_a_disposable_stack_can_lose_its_data(full: list[Resource]) -> None:
+    assert all(told["forceDestroy"] for told in of(full, "Bucket").values())
+    assert not any(told["deletionProtection"] for told in of(full, "Table").values())
 
 
 def test_push_subscriptions_retry_for_hours_and_name_their_caller(stack: list[Resource]) -> None:
@@ -226,16 +235,14 @@ def test_scheduled_queries_run_as_their_own_account_where_the_data_is(
         assert "destinationDatasetId" not in told
 
 
-def test_another_root_brings_a_data_set(register: Register, toy: Any) -> None:
-    stack = register({"citypulse:roots": [str(toy("toys", retired=False))]})
-    assert "ingest-toys" in of(stack, "Job")
-    assert "lake.toys_base" in of(stack, "Table")
-    assert "toy_system-toy_system.py" in of(stack, "BucketObject")
+def test_another_root_brings_a_data_set(full: list[Resource]) -> None:
+    assert "ingest-toys" in of(full, "Job")
+    assert "lake.toys_base" in of(full, "Table")
+    assert "toys_system-toys_system.py" in of(full, "BucketObject")
 
 
-def test_a_stream_comes_by_its_topic_into_files_of_raw(register: Register) -> None:
-    stack = register({"citypulse:roots": [str(STREAM)]})
-    told = of(stack, "Subscription")["stream-ferry-taps-to-raw"]
+def test_a_stream_comes_by_its_topic_into_files_of_raw(full: list[Resource]) -> None:
+    told = of(full, "Subscription")["stream-ferry-taps-to-raw"]
     assert told["topic"] == "projects/demo/topics/stream-ferry-taps"
     assert told["cloudStorageConfig"] == {
         "bucket": "demo-raw",
@@ -250,12 +257,12 @@ def test_a_stream_comes_by_its_topic_into_files_of_raw(register: Register) -> No
     assert told["ackDeadlineSeconds"] == 600
     assert told["messageRetentionDuration"] == "2678400s"
     assert told["expirationPolicy"] == {"ttl": ""}
-    assert "ingest-ferry_taps" not in of(stack, "Job")
-    assert "seal-ferry" in of(stack, "Job")
+    assert "ingest-ferry_taps" not in of(full, "Job")
+    assert "seal-ferry" in of(full, "Job")
 
 
 def test_pubsub_may_write_what_a_stream_needs_and_only_then(
-    register: Register, stack: list[Resource]
+    full: list[Resource], stack: list[Resource]
 ) -> None:
     def agent(found: list[Resource]) -> dict[str, tuple[str, str]]:
         return {
@@ -266,44 +273,40 @@ def test_pubsub_may_write_what_a_stream_needs_and_only_then(
 
     assert agent(stack) == {}
     below = 'resource.name.startsWith("projects/_/buckets/demo-raw/objects/streams/")'
-    streaming = register({"citypulse:roots": [str(STREAM)]})
-    assert agent(streaming) == {
+    assert agent(full) == {
         "roles/storage.objectCreator": ("demo-raw", below),
         "roles/storage.legacyBucketReader": ("demo-raw", ""),
     }
-    assert faults(agents_write_streams_alone, Stack({}, tuple(streaming))) == []
+    assert faults(agents_write_streams_alone, Stack({}, tuple(full))) == []
 
 
 def test_a_retired_stream_has_no_topic_and_keeps_its_tables(
-    register: Register, tmp_path: Path
+    full: list[Resource], retired: list[Resource]
 ) -> None:
-    root = Path(shutil.copytree(STREAM, tmp_path / "root"))
-    contract = root / "catalog" / "datasets" / "ferry_taps.toml"
-    contract.write_text("retired = true\n" + contract.read_text())
-    stack = register({"citypulse:roots": [str(root)]})
-    assert "stream-ferry-taps" not in of(stack, "Topic")
-    assert "lake.ferry_rides" in of(stack, "Table")
+    assert "stream-ferry-taps" in of(full, "Topic")
+    assert "stream-ferry-taps" not in of(retired, "Topic")
+    assert "lake.ferry_rides" in of(retired, "Table")
 
 
-def test_a_retired_data_set_keeps_its_tables_alone(register: Register, toy: Any) -> None:
-    stack = register({"citypulse:roots": [str(toy("toys", retired=True))]})
-    assert "ingest-toys" not in of(stack, "Job")
-    assert "lake.toys_base" in of(stack, "Table")
-    assert "lake.toys_rejects" in of(stack, "Table")
+def test_a_retired_data_set_keeps_its_tables_alone(retired: list[Resource]) -> None:
+    assert "ingest-toys" not in of(retired, "Job")
+    assert "lake.toys_base" in of(retired, "Table")
+    assert "lake.toys_rejects" in of(retired, "Table")
 
 
-def test_a_data_set_in_two_roots_is_refused(register: Register, toy: Any) -> None:
+def test_a_data_set_in_two_roots_is_refused(register: Register, toy: Root) -> None:
     with pytest.raises(ConfigError, match="paris_wifi_sites is declared in two roots"):
-        register({"citypulse:roots": [str(toy("paris_wifi_sites", retired=False))]})
+        register({"citypulse:roots": [toy("paris_wifi_sites")]})
 
 
 @pytest.mark.parametrize(
-    ("to", "member"),
-    [("", None), ("allUsers", "allUsers"), ("us@example.org", "group:us@example.org")],
+    ("of_settings", "member"),
+    [("stack", None), ("retired", "allUsers"), ("full", "group:us@example.org")],
 )
-def test_serve_is_open_to_whom_the_stack_names(register: Register, to: str, member: str) -> None:
-    stack = register({"citypulse:serve_to": to} if to else {})
-    invokers = of(stack, "ServiceIamMember").values()
+def test_serve_is_open_to_whom_the_stack_names(
+    request: pytest.FixtureRequest, of_settings: str, member: str | None
+) -> None:
+    invokers = of(request.getfixturevalue(of_settings), "ServiceIamMember").values()
     assert [grant["member"] for grant in invokers if grant["name"] == "serve"] == (
         [member] if member else []
     )
@@ -388,35 +391,10 @@ def test_every_setting_is_read_and_told() -> None:
     assert sorted(s for s in settings if f"`{s}`" not in text) == []
 
 
-@pytest.fixture
-def toy(tmp_path: Any) -> Any:
-    """Makes a root with one small data set."""
-    pattern = (REPOSITORY / "catalog" / "datasets" / "paris_wifi_sites.toml").read_text()
-
-    def make(dataset: str, *, retired: bool) -> Any:
-        folder = tmp_path / "catalog" / "datasets"
-        folder.mkdir(parents=True)
-        text = pattern.replace("paris_wifi_sites", dataset).replace(
-            '"wifi_sites"', f'"{dataset}_base"'
-        )
-        text = text.replace('system = "paris_wifi"', 'system = "toy_system"')
-        top, rest = text.split("\n[source]", 1)
-        retirement = "retired = true\n" if retired else ""
-        (folder / f"{dataset}.toml").write_text(f"{top}\n{retirement}\n[source]{rest}")
-        jobs = tmp_path / "dataproc_jobs"
-        jobs.mkdir()
-        (jobs / "toy_system.py").write_text("print('toy')\n")
-        return tmp_path
-
-    return make
-
-
 @pytest.mark.parametrize("stack", sorted(stack_files()))
-def test_a_stack_gives_out_what_smoke_needs(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {}
-    monkeypatch.setattr("pulumi.export", given.__setitem__)
-    settings = register(stack).settings
-    plain = {name: value for name, value in given.items() if isinstance(value, str)}
+def test_a_stack_gives_out_what_smoke_needs(stack: str) -> None:
+    made = registered(stack)
+    plain = {name: value for name, value in made.outputs.items() if isinstance(value, str)}
     assert outputs.decoded(stack, json.dumps(plain)) == outputs.Outputs(
-        project=str(settings["gcp:project"]), region=str(settings["gcp:region"])
+        project=made.setting("gcp:project"), region=made.setting("gcp:region")
     )
