@@ -24,6 +24,7 @@ from functions.serve.tables import Table, Value
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHOWN = shown(REPOSITORY / "bq_sql")
+CONTRACTS = load_all()
 DASHBOARDS = load_pages(
     REPOSITORY / "dashboards", {name: each.declared for name, each in SHOWN.items()}
 )
@@ -63,6 +64,8 @@ class Warehouse:
     without_choices: Exception | None = None
     """What asking for a filter's choices raises."""
     asked: list[Asked] = field(default_factory=list)
+    _made: dict[str, list[Row]] = field(default_factory=dict)
+    """Report → its rows, which all questions of a page share."""
 
     def table(self, asked: Asked) -> Table:
         """The rows that a question asks for."""
@@ -86,6 +89,11 @@ class Warehouse:
         )
 
     def _rows(self, report: Shown) -> list[Row]:
+        if report.name not in self._made:
+            self._made[report.name] = self._new_rows(report)
+        return self._made[report.name]
+
+    def _new_rows(self, report: Shown) -> list[Row]:
         draw = random.Random(report.name)
         rows = []
         for number in range(0 if report.name in self.empty else self.rows_each):
@@ -121,7 +129,7 @@ class Warehouse:
 def pages(warehouse: Warehouse, now: datetime = NOW, **changed: Dashboard) -> Pages:
     """The repository's pages over a warehouse."""
     source = Source(SHOWN, warehouse.table, lambda: now)
-    return Pages(DASHBOARDS | changed, source, load_all())
+    return Pages(DASHBOARDS | changed, source, CONTRACTS)
 
 
 def unpublished(report: str) -> NotPublished:

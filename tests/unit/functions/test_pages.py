@@ -8,6 +8,7 @@ import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -21,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from catalog.contract import load_all
 from catalog.records import Origin
 from catalog.reports import ReportColumn
 from functions.clients import Clients
@@ -38,6 +38,7 @@ from functions.settings import Settings
 from local_cloud import vega
 from tests.support.page_rows import (
     AS_OF,
+    CONTRACTS,
     DASHBOARDS,
     NOW,
     REPOSITORY,
@@ -54,7 +55,6 @@ CHARTS = [
 SETTINGS = Settings(
     project="demo", region="europe-west1", raw="raw", landing="landing", lake="lake", quarantine="q"
 )
-CONTRACTS = load_all()
 PAGE_BYTES = 400_000
 """Most bytes of a page, compressed, without the bundle that draws."""
 
@@ -96,7 +96,53 @@ class Html(HTMLParser):
 
 
 def page(name: str, warehouse: Warehouse | None = None, *chosen: tuple[str, str]) -> Html:
-    return Html(pages(warehouse or Warehouse()).page(name, chosen))
+    """A page; what the usual rows give is rendered once, so no test may change it."""
+    return Html(pages(warehouse).page(name, chosen)) if warehouse else usual(name, chosen)
+
+
+@cache
+def usual_pages() -> Pages:
+    """The pages of the usual rows."""
+    return pages(Warehouse())
+
+
+@cache
+def usual(name: str, chosen: tuple[tuple[str, str], ...] = ()) -> Html:
+    """A page of the usual rows; the list of all pages by the empty name."""
+    made = usual_pages()
+    return Html(made.page(name, chosen) if name else made.index())
+
+
+@cache
+def usual_sql(name: str, parameter: str) -> list[str]:
+    """The SQL of a page whose filter is set to a harmless text; raises BadRequest as a page does."""
+    return asked_sql(name, parameter, "x")
+
+
+def asked_sql(name: str, parameter: str, text: str) -> list[str]:
+    """The SQL that a page asks where a filter is set to a text."""
+    warehouse = Warehouse(rows_each=3)
+    pages(warehouse).view(name, [(parameter, text)])
+    return sorted(rows_query(each, NOW).sql for each in warehouse.asked)
+
+
+@cache
+def app() -> App:
+    """The function over the usual rows."""
+    made = App(Clients(SETTINGS), declarations=REPOSITORY / "bq_sql")
+    made.answers.table = Warehouse().table  # type: ignore[method-assign]
+    return made
+
+
+def answered(path: str, headers: tuple[tuple[str, str], ...] = ()) -> Any:
+    """The function's answer."""
+    return app().answer(Request(EnvironBuilder(path=path, headers=dict(headers)).get_environ()))
+
+
+@cache
+def usually_answered(path: str) -> Any:
+    """The function's answer to a reader of HTML."""
+    return answered(path, (("Accept", "text/html"),))
 
 
 def whole(name: str) -> Html:
@@ -107,7 +153,7 @@ def whole(name: str) -> Html:
 
 def get(path: str, query: str = "", **headers: str) -> Any:
     builder = EnvironBuilder(path=path, query_string=query, headers=headers)
-    return pages(Warehouse()).respond(Request(builder.get_environ()))
+    return usual_pages().respond(Request(builder.get_environ()))
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
@@ -234,7 +280,7 @@ def test_data_older_than_their_objective_are_called_stale_and_since_when(
 def test_what_no_data_set_dates_is_never_old_by_a_clock_that_moves() -> None:
     ticks = (NOW + timedelta(seconds=second) for second in itertools.count())
     source = Source(SHOWN, Warehouse(as_of=NOW).table, lambda: next(ticks))
-    text = Html(Pages(DASHBOARDS, source, load_all()).page("health")).text
+    text = Html(Pages(DASHBOARDS, source, CONTRACTS).page("health")).text
     assert "Old data" not in text
     assert "Stale since" not in text
 
@@ -554,9 +600,8 @@ def test_a_notice_names_few_reports_and_counts_many() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_whatever_a_dashboard_file_says_is_text(name: str, text: str) -> None:
     made = pages(Warehouse(), **{name: saying(DASHBOARDS[name], text)})
-    plain = pages(Warehouse())
-    for told, usual in ((made.index(), plain.index()), (made.page(name), plain.page(name))):
-        hostile, harmless = Html(told), Html(usual)
+    for told, harmless in ((made.index(), usual("")), (made.page(name), usual(name))):
+        hostile = Html(told)
         for tag in ("script", "img", "iframe", "svg", "style"):
             assert len(hostile.of(tag)) == len(harmless.of(tag)), tag
         assert not [a for _, a in hostile.tags if any(key.startswith("on") for key in a)]
@@ -595,32 +640,21 @@ FILTERS = [
 @pytest.mark.parametrize(("name", "parameter"), FILTERS)
 @pytest.mark.parametrize("text", SQL)
 def test_sql_in_a_filter_is_refused_or_a_value(name: str, parameter: str, text: str) -> None:
-    hostile, harmless = Warehouse(rows_each=3), Warehouse(rows_each=3)
     with suppress(BadRequest):
-        page(name, hostile, (parameter, text))
-        page(name, harmless, (parameter, "x"))
-        asked, usual = ([rows_query(a, NOW).sql for a in w.asked] for w in (hostile, harmless))
-        assert sorted(asked) == sorted(usual)
+        assert asked_sql(name, parameter, text) == usual_sql(name, parameter)
         return
     assert parameter in ("year", "day.from", "day.to")
 
 
 def test_the_function_answers_with_pages() -> None:
-    warehouse = Warehouse()
-    app = App(Clients(SETTINGS), declarations=REPOSITORY / "bq_sql")
-    app.answers.table = warehouse.table  # type: ignore[method-assign]
-
-    def told(path: str) -> Any:
-        return app.answer(Request(EnvironBuilder(path=path).get_environ()))
-
-    index, velib = told("/"), told("/velib")
+    index, velib = answered("/"), answered("/velib")
     assert (index.status_code, velib.status_code) == (200, 200)
     assert b'href="/velib"' in index.data
     script = re.search(rb'src="(/assets/charts[^"]+)"', velib.data)
     assert script
-    assert told(script[1].decode()).data == static_files()["charts.js"].body
+    assert answered(script[1].decode()).data == static_files()["charts.js"].body
     assert "script-src 'self'" in velib.headers["Content-Security-Policy"]
-    assert told("/nothing").status_code == 404
+    assert answered("/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("headers", [
@@ -632,13 +666,8 @@ def test_the_function_answers_with_pages() -> None:
     f"/assets/{each.name}" for key, each in static_files().items() if key != "vega.js"
 )])  # fmt: skip
 def test_host_and_range_of_the_asker_change_nothing(path: str, headers: dict[str, str]) -> None:
-    app = App(Clients(SETTINGS), declarations=REPOSITORY / "bq_sql")
-    app.answers.table = Warehouse().table  # type: ignore[method-assign]
-    asked = {"Accept": "text/html"}
-    plain, told = (
-        app.answer(Request(EnvironBuilder(path=path, headers=each).get_environ()))
-        for each in (asked, asked | headers)
-    )
+    plain = usually_answered(path)
+    told = answered(path, (("Accept", "text/html"), *headers.items()))
     assert (told.status_code, told.data) == (plain.status_code, plain.data)
     assert "evil" not in str(told.headers)
 
