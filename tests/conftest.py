@@ -1,15 +1,15 @@
-"""Settings for all tests: which of them share a process, their order, and Hypothesis' profile."""
+"""Settings for all tests: which of them share a process, their order, and Hypothesis' profiles."""
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-# A busy machine may take long for one example. That says nothing about the code under test.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+from tests.support.examples import register_profiles
+
+register_profiles()
 
 SHARED = ("system_cloud", "servers", "spark", "server", "storage_server")
 """Session fixtures that start processes, the longest family first.
@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(groups[item.path]))
     items.sort(key=lambda item: _rank(groups[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the modules hold out of each later garbage collection: it never dies."""
+    gc.collect()
+    gc.freeze()
 
 
 def _rank(group: str) -> int:

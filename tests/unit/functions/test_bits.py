@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from functions import bits
+from tests.support.examples import examples
 
 TEXTS = st.text(alphabet='";\nx', max_size=200).map(str.encode)
 LONG = b'a;"' + b"x" * bits._TILE + b'";\n' * 100
@@ -32,7 +33,7 @@ def test_words_tell_every_mark_and_one_bit_more(text: bytes) -> None:
     assert told(bits.earlier(quotes), len(text)) == told(quotes, len(text) + 1)[1:]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(TEXTS)
 @example(b'"' + b"x" * 62 + b'"')
 @example(b'x"' + b"y" * 126 + b'";"')

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, Kind, load
@@ -25,6 +25,7 @@ from functions.cut import Reject
 from functions.parts import _RowsHash
 from functions.readers import File
 from functions.slot_codes import SlotCodes
+from tests.support.examples import examples
 from tests.support.split_cloud import NOW, changed
 
 USAGE = changed(load(DATASETS / "paris_wifi_usage.toml"), bounds__field_bytes_max=200)
@@ -144,7 +145,7 @@ ROWS = st.lists(
 LINES = st.lists(st.one_of(ROWS.map("\r\n".join), FREE, ROWS.map("\n".join)), max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     LINES.map("\r\n".join),
     st.sampled_from(["", "\r\n", "\n", "\r"]),
@@ -170,7 +171,7 @@ ONE = changed(
 """A list of one column, where a blank line is not told from a row by its number of fields."""
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.lists(
         st.one_of(st.sampled_from(["", "", "a", '""', '"b"', '"a\n\nb"', "\r"]), FREE), max_size=12

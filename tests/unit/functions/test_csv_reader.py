@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, load
@@ -19,6 +19,7 @@ from functions.block_cut import BlockCutter
 from functions.csv_reader import _FIELDS_A_LINE, _Lines, _Record, _records
 from functions.readers import File
 from functions.reading import item_of
+from tests.support.examples import examples
 from tests.support.split_cloud import NOW
 
 CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
@@ -36,7 +37,7 @@ def records(texts: Iterator[str]) -> list[_Record]:
     return [r for r in _records(lines, CONTRACT, "x") if r.fields is None or r.fields]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.lists(st.lists(HOSTILE, min_size=2, max_size=4), min_size=1, max_size=8),
     ENDS, st.integers(1, 9), st.booleans(),
@@ -57,7 +58,7 @@ def test_what_was_written_is_read(rows: list[list[str]], end: str, size: int, en
     assert [r.line for r in found] == starts[:-1]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.text(alphabet='ab";', max_size=9), max_size=12), st.integers(1, 9))
 def test_every_line_of_any_text_ends_in_one_record(lines: list[str], size: int) -> None:
     text = "".join(line + "\n" for line in lines)
@@ -85,7 +86,7 @@ CELLS = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(CELLS, min_size=1, max_size=20))
 def test_split_then_put_together_is_what_came(rows: list[tuple[str, ...]]) -> None:
     out = io.StringIO(newline="")

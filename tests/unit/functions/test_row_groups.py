@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.row_groups import RowGroups
+from tests.support.examples import examples
 
 SCHEMA = pa.schema([("site", pa.string()), ("bytes", pa.string()), ("line", pa.int64())])
 OPTIONS = {"compression": "zstd", "use_dictionary": ["site"], "write_statistics": False}
@@ -48,7 +49,7 @@ def arrow(batches: Sequence[pa.RecordBatch]) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.integers(1, 400), max_size=20))
 def test_same_bytes_as_by_one_writer(counts: list[int]) -> None:
     assert shipped(groups(counts)) == arrow(groups(counts))
