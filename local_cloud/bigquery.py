@@ -12,6 +12,7 @@ from google.cloud import bigquery
 
 from local_cloud.processes import Child, Supervisor, cache_dir
 
+_REPOSITORY = Path(__file__).parents[1]
 _EXTENSIONS = ("icu", "ducklake", "spatial", "httpfs")
 
 
@@ -46,7 +47,7 @@ class BigQueryServer:
         """Start the server and return at once; `gs://` is read through the gate."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
         env = {"HOME": str(_home_with_extensions()), "STORAGE_EMULATOR_HOST": self._gate_url}
-        self._child = self._supervisor.start("bigquery", self._command(), env=env)
+        self._child = self._supervisor.start("bigquery", self._command(), env=env, cwd=_REPOSITORY)
         return self._child
 
     def wait_ready(self, timeout: float = 30.0) -> None:
@@ -65,8 +66,8 @@ class BigQueryServer:
 
     def _command(self) -> list[str]:
         host, port = self.address
-        main = str(Path(__file__).with_name("bigquery_main.py"))
-        command = [sys.executable, "-P", main, "--host", host, "--port", str(port)]
+        command = [sys.executable, "-m", "local_cloud.bigquery_server"]
+        command += ["--host", host, "--port", str(port)]
         command += ["--grpc-port", str(self._grpc_port), "--project", self.project]
         return [*command, "--data-dir", str(self._data_dir), "serve"]
 
