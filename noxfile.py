@@ -1,4 +1,4 @@
-"""What people and CI run: `nox -s demo`, `tests`, `preview`, `try -- DATASET FILE…`, lint, types."""
+"""What people and CI run: `nox -s demo`, `tests`, `crashes`, `preview`, `try -- DATASET FILE…`, lint, types."""
 
 from __future__ import annotations
 
@@ -105,6 +105,18 @@ def sql(session: nox.Session) -> None:
         engine = ("-p", "tests.support.on_googlesql", "--dist", "loadfile")
         folders = ("tests/unit/bq_sql", "tests/integration/bq_sql")
         session.run(*pytest, *engine, *folders, *options, env=BYTECODE)
+
+
+@nox.session(python=PYTHON)
+def crashes(session: nox.Session) -> None:
+    """The crash list, each death alone; `-- --tenth` the commit's tenth, `-- "<test id>"` one death."""
+    _install(session, "tests")
+    if "--renew" in session.posargs:
+        session.run("python", "-m", "tests.support.record_crashes", env=BYTECODE)
+        return
+    chosen = any(word.startswith("tests/crashes") for word in session.posargs)
+    where = () if chosen else ("tests/crashes",)
+    session.run("python", "-m", "pytest", *where, "-n", "2", *session.posargs, env=BYTECODE)
 
 
 @nox.session(python=PYTHON)

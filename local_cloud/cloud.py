@@ -23,7 +23,7 @@ from local_cloud.accounts import Accounts, access_token
 from local_cloud.authority import Authority
 from local_cloud.bigquery import BigQueryServer
 from local_cloud.clock import VirtualClock
-from local_cloud.dataproc import Dataproc
+from local_cloud.dataproc import BatchServer, Dataproc
 from local_cloud.functions import FunctionHost, FunctionProcesses
 from local_cloud.gate import Gate
 from local_cloud.grants import Need
@@ -75,6 +75,7 @@ class LocalCloud:
         run: Run = run_program,
         settle_seconds: float = 120.0,
         long_batches: bool = False,
+        batch_server: Callable[[str], BatchServer] | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="citypulse-")
         self.folder = Path(self._temporary.name)
@@ -86,6 +87,7 @@ class LocalCloud:
         self._run = run
         self._settle_seconds = settle_seconds
         self._long_batches = long_batches
+        self._batch_server = batch_server or self._spark_server
         self._settings: dict[str, Setting] = {
             "citypulse:roots": [str(root) for root in roots if root.resolve() != REPOSITORY],
             "citypulse:origins": {} if live else dict(origins or {"*": "sample"}),
@@ -269,14 +271,7 @@ class LocalCloud:
         self.scheduler = Scheduler(self.clock, self.pubsub, self._run_query, self.settle)
 
     def _begin_work(self) -> None:
-        self.spark = SparkServer(
-            self.gate.url,
-            self.folder / "spark",
-            cache_dir(),
-            keyfile=self.accounts.key_file(BATCH_ACCOUNT),
-            project=PROJECT,
-            long_batches=self._long_batches,
-        )
+        self.spark = self._batch_server(self.gate.url)
         self.dataproc = Dataproc(self.spark, self.clock, region=REGION)
         self.gate.dataproc = self.dataproc
         self.functions: FunctionHost = (
@@ -297,6 +292,16 @@ class LocalCloud:
             functions=self.functions,
             scheduler=self.scheduler,
             authority=self.authority,
+        )
+
+    def _spark_server(self, gate_url: str) -> SparkServer:
+        return SparkServer(
+            gate_url,
+            self.folder / "spark",
+            cache_dir(),
+            keyfile=self.accounts.key_file(BATCH_ACCOUNT),
+            project=PROJECT,
+            long_batches=self._long_batches,
         )
 
     def _written_clock(self) -> Path:

@@ -66,6 +66,22 @@ class BatchRunner(Protocol):
         ...
 
 
+class BatchServer(BatchRunner, Protocol):
+    """A runner that is started before the first batch and stopped after the last."""
+
+    def start(self) -> None:
+        """Begin to start and return at once."""
+        ...
+
+    def wait_ready(self) -> None:
+        """Wait until a batch can run."""
+        ...
+
+    def stop(self) -> None:
+        """Stop; a running batch fails."""
+        ...
+
+
 class DataprocError(Exception):
     """A refusal in Google's terms: a status such as `NOT_FOUND` and a sentence."""
 

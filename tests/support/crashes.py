@@ -12,11 +12,12 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Self
+from unittest.mock import patch
 
 import grpc
-import pytest
 from cloudevents.http import CloudEvent
 
 from functions import boundary
@@ -29,11 +30,12 @@ from local_cloud.gate import Call, Phase, Verdict
 from local_cloud.in_process import AccountClients
 from local_cloud.pubsub import PublishRequestInfo, Refused
 from local_cloud.storage import EVENTS_TOPIC, _wants
-from tests.support.house import masked
+from tests.support.crash_list import BATCH, NOTIFIER, QUERY, Crash, Point, read_points
+from tests.support.house import APRIL, MAY, SLOTS, House, export, masked
+from tests.support.recorded_batch import Recording
 
-NOTIFIER, BATCH, QUERY = "storage", "spark", "query"
-"""Who changes something without being a step: the bucket, the batch, the scheduled query."""
 _ACCOUNTS = {"spark-batch": BATCH, "sql-paris-wifi": QUERY}
+MAX_SWEEPS = 4
 _STATEMENT = re.compile(rb'"query"\s*:\s*"\s*(\w+)')
 
 
@@ -41,32 +43,15 @@ class Died(RuntimeError):
     """The process was made to crash here."""
 
 
-@dataclass(frozen=True, order=True)
-class Point:
-    """A request that changes something, told so that another run of the same work has it too."""
-
-    who: str
-    action: str
-    name: str
-    number: int
-
-    def __str__(self) -> str:
-        """For a test's report."""
-        return f"{self.who} {self.action} {self.name} #{self.number}"
-
-
-type Crash = tuple[Point, Phase]
-"""Where a process dies: before the request has its effect, or after it, the reply being lost."""
-
-
 class Witness:
     """Sees every request that changes something and may let the process behind it die there.
 
+    A context manager: the cloud is as before when it exits.
     `lose_replies` answers every such request of a step with a 503 once its effect has happened, the
     first time: clients try those again by themselves, or the message comes again.
     """
 
-    def __init__(self, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, cloud: LocalCloud) -> None:
         self.seen: list[Point] = []
         self.left: set[Crash] = set()
         self.lost: set[Point] = set()
@@ -77,10 +62,18 @@ class Witness:
         self._numbers: dict[str, Counter[tuple[str, str, str]]] = {}
         self._asked: dict[int, Point] = {}
         self._lock = threading.Lock()
-        cloud.gate.intercept = self._judge
-        cloud.gate.grants = lambda call: _email(call.account) not in self._dead
-        cloud.pubsub.intercept = self._notified
-        self._work_in_processes(monkeypatch)
+        self._patches = ExitStack()
+
+    def __enter__(self) -> Self:
+        cloud, patches = self._cloud, self._patches
+        patches.enter_context(patch.object(cloud.gate, "intercept", self._judge))
+        patches.enter_context(patch.object(cloud.gate, "grants", self._is_alive))
+        patches.enter_context(patch.object(cloud.pubsub, "intercept", self._notified))
+        self._work_in_processes()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patches.close()
 
     def begin(self, *crashes: Crash) -> None:
         """Forget what was seen; from now on a process dies at each of `crashes`, once.
@@ -111,6 +104,9 @@ class Witness:
     def dead(self, account: str) -> bool:
         """Whether a process has died."""
         return account in self._dead
+
+    def _is_alive(self, call: Call) -> bool:
+        return _email(call.account) not in self._dead
 
     def point(self, account: str, action: str, name: str) -> Point:
         """The next point of this description in a process."""
@@ -157,7 +153,7 @@ class Witness:
     def _wanted(self, event: Any) -> bool:
         return any(_wants(each, event) for each in self._cloud.router._notifications)
 
-    def _work_in_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _work_in_processes(self) -> None:
         """Give every delivery a process of its own."""
         numbers = itertools.count(1)
         entry_point = in_process._entry_point
@@ -174,8 +170,8 @@ class Witness:
 
             return work
 
-        monkeypatch.setattr(in_process, "_entry_point", start)
-        monkeypatch.setattr(boundary, "clients", lambda: working.clients)
+        self._patches.enter_context(patch.object(in_process, "_entry_point", start))
+        self._patches.enter_context(patch.object(boundary, "clients", lambda: working.clients))
 
 
 class ProcessClients(AccountClients):
@@ -212,6 +208,54 @@ class ProcessClients(AccountClients):
             if phase is Phase.BEFORE:
                 failures = self._shared.publish_events(events)
         return failures
+
+
+def replay(house: House, witness: Witness, *crashes: Crash, reports: bool) -> int:
+    """Run an export of two slots through the emptied house; count the sweeps that it took.
+
+    Messages are delivered again by themselves, and what they cannot repair is left to sweeps.
+    Without `reports` the run ends with the lake and the ledger.
+    """
+    house.fresh()
+    witness.begin(*crashes)
+    house.serve(export(APRIL, MAY))
+    house.ingest()
+    house.cloud.settle()
+    sweeps = 0
+    while set(house.ledger()) != set(SLOTS) and sweeps < MAX_SWEEPS:
+        witness.revive()
+        house.sweep()
+        sweeps += 1
+    if reports and not house.query():
+        witness.revive()
+        house.later(minutes=30)
+        assert house.query()
+    return sweeps
+
+
+def record_batch(house: House, *, after_death: bool) -> Recording:
+    """Run the two slots and record the batch that ends well.
+
+    With `after_death` that is the second attempt: the first dies when it has written nearly all.
+    """
+    gate = house.cloud.gate
+    house.fresh()
+    with Witness(house.cloud) as witness, patch.object(gate, "record", new=True):
+        witness.begin(*([_late_death()] if after_death else []))
+        gate.calls.clear()
+        house.fetch(export(APRIL, MAY))
+        if after_death:
+            gate.calls.clear()
+            witness.revive()
+            house.sweep()
+        assert not witness.left
+        return Recording.of_calls(house.cloud, gate.calls)
+
+
+def _late_death() -> Crash:
+    """The death of a batch after its last file has its final name, before its receipt."""
+    moves = [point for point in read_points() if point.action == "storage objects.rewrite"]
+    return moves[-1], Phase.AFTER
 
 
 def _email(account: str) -> str:

@@ -30,7 +30,8 @@ from local_cloud.gate import Call, Phase, Verdict
 from local_cloud.publishers import Answer
 from local_cloud.pubsub_delivery import backoff
 from local_cloud.spark_worker import BatchRequest, BatchResult
-from tests.support.crashes import Point, Witness
+from tests.support.crash_list import Point
+from tests.support.crashes import Witness
 from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
 
 pytestmark = pytest.mark.timeout(900)
@@ -39,11 +40,10 @@ A, B = export(APRIL, MAY), export(APRIL_CHANGED, MAY)
 
 
 @pytest.fixture
-def witness(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
+def witness(house: House) -> Iterator[Witness]:
     """Who lets a process die."""
-    cloud = house.cloud
-    yield Witness(cloud, monkeypatch)
-    cloud.gate.intercept = cloud.gate.grants = cloud.pubsub.intercept = None
+    with Witness(house.cloud) as witness:
+        yield witness
 
 
 class Held:

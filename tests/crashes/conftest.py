@@ -1,0 +1,108 @@
+"""One local cloud without Spark a process, the choice of a tenth, and how to repeat what is red."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from local_cloud.cloud import LocalCloud
+from tests.support.crash_list import SHARES, Point, repeat_command, tenth
+from tests.support.crashes import Witness, replay
+from tests.support.house import START, House
+from tests.support.recorded_batch import RecordedBatch
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What the run without a death left, and every request by which it did."""
+
+    state: dict[str, list[str]]
+    points: tuple[Point, ...]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--tenth`, alone for the commit that is checked out or with a commit's hash."""
+    text = "run a tenth of the list, chosen by a commit's hash (by default HEAD's)"
+    parser.addoption("--tenth", nargs="?", const="HEAD", metavar="HASH", help=text)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Print which tenth runs, and the command that runs the same one."""
+    if not (seed := _seed(config.getoption("tenth"))):
+        return None
+    number = int(seed, 16) % SHARES
+    return f"crashes: tenth {number} of 0-{SHARES - 1}; again: nox -s crashes -- --tenth={seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests that have no parameter, and with `--tenth` a tenth of the others."""
+    if not (seed := _seed(config.getoption("tenth"))):
+        return
+    chosen = tenth([item.nodeid for item in items if hasattr(item, "callspec")], seed)
+    kept = [item for item in items if not hasattr(item, "callspec") or item.nodeid in chosen]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    """Print below a failure the command that repeats it."""
+    report = yield
+    if report.failed:
+        report.sections.append(("Repeat this test alone", repeat_command(item.nodeid)))
+    return report
+
+
+@functools.cache
+def _seed(option: str | None) -> str | None:
+    """The commit's hash that chooses the tenth; None if everything runs."""
+    if option is not None and option != "HEAD" and not re.fullmatch("[0-9a-f]+", option):
+        raise pytest.UsageError(f"--tenth={option}: not a commit's hash: give hexadecimal digits")
+    if option != "HEAD":
+        return option
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise pytest.UsageError(
+            f"--tenth: this folder's commit is not known ({error}): give any hexadecimal number, "
+            "as in --tenth=3"
+        ) from error
+    return head.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    """The house of all replays, which each replay empties."""
+    with LocalCloud(in_process=True, start=START, batch_server=RecordedBatch) as cloud:
+        yield House(cloud)
+        refused = cloud.authority.refused()
+    assert refused == [], "calls were made that the stack does not grant"
+
+
+@pytest.fixture(scope="session")
+def witness(house: House) -> Iterator[Witness]:
+    """Who sees every request, and lets processes die."""
+    with Witness(house.cloud) as witness:
+        yield witness
+
+
+@pytest.fixture(scope="session")
+def undisturbed(house: House, witness: Witness) -> Callable[[bool], Undisturbed]:
+    """Give the run without a death, with or without reports; each is run once a process."""
+
+    @functools.cache
+    def run(reports: bool) -> Undisturbed:
+        assert replay(house, witness, reports=reports) == 0
+        points = tuple(witness.seen)
+        return Undisturbed(house.state(), points)
+
+    return run
