@@ -43,7 +43,7 @@ def test_a_table_dropped_and_created_with_another_type(warehouse: Warehouse) -> 
     create(warehouse, "NUMERIC")
     assert [type(value(warehouse, MEAN)) for _ in range(2)] == [Decimal, Decimal]
     warehouse.run("DROP TABLE ops.cached")
-    with pytest.raises(NotFound, match="ops.cached"):
+    with pytest.raises(NotFound, match=r"ops\.cached"):
         warehouse.run(MEAN)
     create(warehouse, "FLOAT64")
     assert type(value(warehouse, MEAN)) is float
