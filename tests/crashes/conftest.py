@@ -62,7 +62,7 @@ def pytest_runtest_makereport(
 
 @functools.cache
 def _seed(option: str | None) -> str | None:
-    """The commit's hash that chooses the tenth; None if everything runs."""
+    """Give the commit's hash that chooses the tenth; None if everything runs."""
     if option is not None and option != "HEAD" and not re.fullmatch("[0-9a-f]+", option):
         raise pytest.UsageError(f"--tenth={option}: not a commit's hash: give hexadecimal digits")
     if option != "HEAD":
@@ -81,7 +81,7 @@ def _seed(option: str | None) -> str | None:
 
 @pytest.fixture(scope="session")
 def house() -> Iterator[House]:
-    """The house of all replays, which each replay empties."""
+    """Start the house of all replays, which each replay empties."""
     with LocalCloud(in_process=True, start=START, batch_server=RecordedBatch) as cloud:
         yield House(cloud)
         refused = cloud.authority.refused()
@@ -90,7 +90,7 @@ def house() -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def witness(house: House) -> Iterator[Witness]:
-    """Who sees every request, and lets processes die."""
+    """See every request, and let processes die."""
     with Witness(house.cloud) as witness:
         yield witness
 

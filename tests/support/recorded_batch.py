@@ -11,7 +11,7 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -253,8 +253,10 @@ class _Mask:
         text = _ATTEMPT.sub(lambda found: self._numbered(self._attempts, found[0], _attempt), text)
         return _UUID.sub(lambda found: self._numbered(self._uuids, found[0], _uuid), text)
 
-    def _numbered(self, known: dict[str, str], name: str, make: Any) -> str:
-        return known.setdefault(name, make(len(known) + 1))
+    def _numbered(
+        self, numbers: dict[str, str], name: str, number_name: Callable[[int], str]
+    ) -> str:
+        return numbers.setdefault(name, number_name(len(numbers) + 1))
 
 
 def _attempt(number: int) -> str:
