@@ -54,6 +54,11 @@ class Chunks:
         sized = (("Content-Range", told), ("Content-Length", str(size)))
         return Head(kept.start, kept.headers + sized), Body(file, size, chunked=False)
 
+    def close(self) -> None:
+        """Drop what uploads that have not ended left."""
+        for upload_id in list(self._files):
+            self.forget(upload_id)
+
     def forget(self, upload_id: str) -> None:
         """Drop what an upload that has ended left."""
         file = self._files.pop(upload_id, None)

@@ -110,12 +110,13 @@ class Gate:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and cut the connections that are open."""
+        """Stop listening, cut the connections that are open and drop uploads in progress."""
         if self._server:
             self._server.shutdown()
             self._server.server_close()
             self._server.cut_connections()
             self._server = None
+        self.chunks.close()
 
     def upstream(self, service: str) -> tuple[str, int]:
         """Give the address of a service's server; raises `LookupError` when the cloud has none."""

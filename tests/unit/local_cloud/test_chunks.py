@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BufferedReader, BytesIO
 
 import pytest
 
 from local_cloud.chunks import Chunks
 from local_cloud.wire import Body, Head
+
+
+@pytest.fixture
+def chunks() -> Iterator[Chunks]:
+    """Uploads in progress, dropped after the test."""
+    made = Chunks()
+    yield made
+    made.close()
 
 
 def sent(content: bytes, told: str) -> tuple[Head, Body]:
@@ -23,8 +32,7 @@ def kept(chunks: Chunks, content: bytes, told: str) -> str:
     return dict(chunks.keep("u", *sent(content, told))).get("Range", "nothing")
 
 
-def test_chunks_become_one_request() -> None:
-    chunks = Chunks()
+def test_chunks_become_one_request(chunks: Chunks) -> None:
     assert kept(chunks, b"abcd", "bytes 0-3/*") == "bytes=0-3"
     assert kept(chunks, b"efgh", "bytes 4-7/*") == "bytes=0-7"
     head, body = chunks.whole("u", *sent(b"ij", "bytes 8-9/10"))
@@ -34,59 +42,52 @@ def test_chunks_become_one_request() -> None:
     )  # fmt: skip
 
 
-def test_an_upload_of_one_chunk_is_passed_on_as_it_is() -> None:
+def test_an_upload_of_one_chunk_is_passed_on_as_it_is(chunks: Chunks) -> None:
     head, body = sent(b"all", "bytes 0-2/3")
-    assert Chunks().whole("u", head, body) == (head, body)
+    assert chunks.whole("u", head, body) == (head, body)
 
 
 @pytest.mark.parametrize("again", [0, 2, 4])
-def test_a_chunk_sent_again_takes_the_place_of_what_was_there(again: int) -> None:
-    chunks = Chunks()
+def test_a_chunk_sent_again_takes_the_place_of_what_was_there(chunks: Chunks, again: int) -> None:
     kept(chunks, b"abcd", "bytes 0-3/*")
     kept(chunks, b"WXYZ", f"bytes {again}-{again + 3}/*")
     body = chunks.whole("u", *sent(b"!", f"bytes {again + 4}-{again + 4}/{again + 5}"))[1]
     assert body.read() == b"abcd"[:again] + b"WXYZ!"
 
 
-def test_a_shorter_chunk_sent_again_leaves_nothing_behind_it() -> None:
-    chunks = Chunks()
+def test_a_shorter_chunk_sent_again_leaves_nothing_behind_it(chunks: Chunks) -> None:
     kept(chunks, b"abcdefgh", "bytes 0-7/*")
     assert kept(chunks, b"WX", "bytes 0-1/*") == "bytes=0-1"
     assert kept(chunks, b"", "bytes */*") == "bytes=0-1"
     assert chunks.whole("u", *sent(b"!", "bytes 2-2/3"))[1].read() == b"WX!"
 
 
-def test_a_chunk_that_leaves_a_gap_is_not_taken() -> None:
-    chunks = Chunks()
+def test_a_chunk_that_leaves_a_gap_is_not_taken(chunks: Chunks) -> None:
     kept(chunks, b"abcd", "bytes 0-3/*")
     head, body = sent(b"late", "bytes 6-9/*")
     assert dict(chunks.keep("u", head, body)) == {"Range": "bytes=0-3"}
     assert body.read() == b""
 
 
-def test_a_question_tells_what_is_there() -> None:
-    chunks = Chunks()
+def test_a_question_tells_what_is_there(chunks: Chunks) -> None:
     assert kept(chunks, b"", "bytes */*") == "nothing"
     kept(chunks, b"abcd", "bytes 0-3/*")
     assert kept(chunks, b"", "bytes */*") == "bytes=0-3"
 
 
-def test_the_last_chunk_may_come_twice() -> None:
-    chunks = Chunks()
+def test_the_last_chunk_may_come_twice(chunks: Chunks) -> None:
     kept(chunks, b"abcd", "bytes 0-3/*")
     for _ in range(2):  # the store did not answer the first time
         assert chunks.whole("u", *sent(b"e", "bytes 4-4/5"))[1].read() == b"abcde"
 
 
-def test_a_last_chunk_after_a_gap_ends_nothing() -> None:
-    chunks = Chunks()
+def test_a_last_chunk_after_a_gap_ends_nothing(chunks: Chunks) -> None:
     kept(chunks, b"abcd", "bytes 0-3/*")
     head, body = chunks.whole("u", *sent(b"j", "bytes 9-9/10"))
     assert (head.get("content-range"), body.read()) == ("bytes 0-3/10", b"abcd")
 
 
-def test_what_is_forgotten_begins_anew() -> None:
-    chunks = Chunks()
+def test_what_is_forgotten_begins_anew(chunks: Chunks) -> None:
     kept(chunks, b"abcd", "bytes 0-3/*")
     chunks.forget("u")
     chunks.forget("u")
