@@ -39,6 +39,13 @@ FROM {catalogue}.ducklake_view AS v
 JOIN {catalogue}.ducklake_schema AS s ON s.schema_id = v.schema_id
 WHERE v.end_snapshot IS NULL AND s.end_snapshot IS NULL
 """
+_STATISTICS = """
+INSERT INTO {catalogue}.ducklake_table_stats (table_id, record_count, next_row_id, file_size_bytes)
+SELECT table_id, 0, 0, 0 FROM {catalogue}.ducklake_table
+WHERE end_snapshot IS NULL
+  AND table_id NOT IN (SELECT table_id FROM {catalogue}.ducklake_table_stats)
+"""
+"""DuckLake caches no missing statistics: a table without any costs two queries per column read."""
 _ROWS = "SELECT record_count FROM {catalogue}.ducklake_table_stats WHERE table_id = ?"
 
 
@@ -63,6 +70,7 @@ class Version:
 _versions: dict[str, Version] = {}
 _fields: dict[tuple[Column, ...], list[TableFieldSchema]] = {}
 """Fields by the columns that they describe, whichever table has them."""
+_reading = threading.Lock()
 _local = threading.local()
 
 
@@ -73,9 +81,13 @@ def version(project_id: str) -> Version:
     except duckdb.CatalogException:
         return Version(-1, frozenset(), {})
     newest = _versions.get(project_id)
-    if newest is None or newest.number != number:
-        _versions[project_id] = newest = _read(project_id, number)
-    return newest
+    if newest is not None and newest.number == number:
+        return newest
+    with _reading:
+        newest = _versions.get(project_id)
+        if newest is None or newest.number < number:
+            _versions[project_id] = newest = _read(project_id)
+        return newest
 
 
 def entry(project_id: str, dataset_id: str, table_id: str) -> Entry | None:
@@ -136,11 +148,14 @@ def _described(reference: Reference, defined: tuple[Column, ...]) -> list[TableF
     ]
 
 
-def _read(project_id: str, number: int) -> Version:
+def _read(project_id: str) -> Version:
+    """Read the catalogue; new tables are given statistics before anybody can insert rows."""
+    ((number,),) = _fetch(_VERSION, project_id)
+    _fetch(_STATISTICS, project_id)
     datasets = frozenset(name for (name,) in _fetch(_DATASETS, project_id))
     entries = {
-        (dataset, name): Entry(kind, table_id, tuple(found or ()))
-        for dataset, name, kind, table_id, found in _fetch(_TABLES, project_id)
+        (dataset, name): Entry(kind, table_id, tuple(columns or ()))
+        for dataset, name, kind, table_id, columns in _fetch(_TABLES, project_id)
     }
     return Version(number, datasets, entries)
 
