@@ -79,9 +79,9 @@ def export(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
-    """Every test that needs no cloud, in two processes with a local cloud each; `-- -n 0` in one."""
+    """Run unit, integration and system tests in two processes; `-- tests/unit` runs a part."""
     _install(session, "tests")
-    two = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")  # groups: tests/conftest.py
+    two = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")  # tests/conftest.py says how
     session.run("python", "-m", "pytest", *two, *session.posargs, env=BYTECODE)
 
 
@@ -89,7 +89,7 @@ def tests(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Break each invariant in memory: a named test must fail; `-- -k NAME` for one mutation."""
     _install(session, "tests")
-    two = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    two = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
     plugin = ("-p", "tests.mutants.plugin", "--timeout", "120")
     session.run("python", "-m", "pytest", *plugin, *two, *session.posargs, env=BYTECODE)
 
@@ -145,6 +145,14 @@ def _pulumi(session: nox.Session) -> str:
     if not ask("go"):
         _install(session, "go", "--inexact")
     return ask("build")
+
+
+@nox.session(python=PYTHON)
+def commands(session: nox.Session) -> None:
+    """Run `demo` and `try` as people call them, each a process of its own."""
+    _install(session, "tests")
+    seen = ("tests/commands", "-n", "2", "--dist", "loadfile", *session.posargs)
+    session.run("python", "-m", "pytest", *seen, env=BYTECODE)
 
 
 @nox.session(python=PYTHON)

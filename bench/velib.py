@@ -249,7 +249,7 @@ def _stored(day: Cost, days: Sequence[int]) -> Iterator[str]:
     """What the reports read after so many days, each of the measured size, at the last midnight.
 
     That their predicates admit no more than they declare is held by a test
-    (`tests/system/test_stored_bytes.py`).
+    (`tests/integration/functions/test_stored_bytes.py`).
     """
     columns = " | ".join(f"after {count} d, bytes" for count in days)
     yield f"\n| report | window, days | {columns} |\n|---|---|{'---|' * len(days)}"

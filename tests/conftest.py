@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.examples import register_profiles
 
 register_profiles()
 
-SHARED = ("system_cloud", "servers", "spark", "server", "storage_server")
-"""Session fixtures that start processes, the longest family first.
+SHARED = (
+    "tests/system/shared_cloud/",
+    "tests/integration/functions/",
+    "tests/integration/dataproc_jobs/",
+    "tests/integration/bq_sql/",
+)
+"""Folders whose tests share stand-ins: each runs in one process. The longest comes first."""
+ORDER = (*SHARED, "tests/system/", "tests/integration/", "tests/unit/")
 
-Tests that use one run in one process, so that it starts once.
-"""
+
+class FamilyScheduling(LoadScopeScheduling):
+    """Gives a process a whole folder of `SHARED`, or else a whole file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        shared = (folder for folder in SHARED if nodeid.startswith(folder))
+        return next(shared, nodeid.partition("::")[0])
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FamilyScheduling | None:
+    """Use families for `--dist loadscope`, which our sessions give."""
+    return FamilyScheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files of one shared fixture into one group, every other file into its own."""
-    groups: dict[Path, str] = {}
-    for item in items:
-        used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-        if used or item.path not in groups:
-            groups[item.path] = used[0] if used else str(item.path)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
-    items.sort(key=lambda item: _rank(groups[item.path]))
+    """Begin with what takes long, so that no process ends with it alone."""
+    items.sort(key=lambda item: _place(item.nodeid))
 
 
 def pytest_collection_finish() -> None:
@@ -37,8 +45,5 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _rank(group: str) -> int:
-    """Place groups that take long before others, so that no process ends with one alone."""
-    folders = [f"/{name}/" for name in ("system", "integration", "unit")]
-    ranks = (*SHARED, *folders)
-    return next((n for n, name in enumerate(ranks) if name in group), len(ranks))
+def _place(nodeid: str) -> int:
+    return next((n for n, folder in enumerate(ORDER) if nodeid.startswith(folder)), len(ORDER))

@@ -2,7 +2,7 @@
 
 The points are those of an undisturbed run of two slots of ten rows, as the stand-ins received its
 requests. At each of them a process dies before the request has an effect, and after it, every
-death in a run of its own. The batch is a recorded one: tests/system/test_recorded_batch.py shows
+death in a run of its own. The batch is a recorded one: tests/system/shared_cloud/test_recorded_batch.py shows
 that Spark makes the same requests.
 """
 

@@ -285,7 +285,7 @@ def reports_run_without_a_gate(sql: str) -> str:
 @mutation(
     9,
     "functions.swap._DELETE",
-    "system/test_stored_bytes.py::test_neighbours_are_admitted_and_no_more",
+    "integration/functions/test_stored_bytes.py::test_neighbours_are_admitted_and_no_more",
 )
 def swaps_scan_the_whole_table(sql: str) -> str:
     """Delete the rows of a slot without a condition that selects partitions."""
@@ -295,7 +295,7 @@ def swaps_scan_the_whole_table(sql: str) -> str:
 @mutation(
     9,
     "functions.swap._bounds",
-    "system/test_stored_bytes.py::test_neighbours_are_admitted_and_no_more",
+    "integration/functions/test_stored_bytes.py::test_neighbours_are_admitted_and_no_more",
 )
 def swaps_admit_all_that_is_older(bounds: Any) -> Any:
     """Let a swap process every partition before its last slot."""

@@ -25,13 +25,12 @@ from catalog.reports import Script as ReportScript
 from catalog.reports import script as report_script
 from functions import ledger
 from functions.swap import Script, swap_script
-from tests.integration.functions.conftest import servers, tabled, toy  # noqa: F401
 from tests.support.step_cloud import Toy
 from tests.support.stored_bytes import Scan, Stored, scans, swap_scans
 
 NOW = datetime(2025, 6, 5, 12, 7, tzinfo=UTC)
 FIRST = "2023-01-01"
-SQL = Path(__file__).parents[2] / "bq_sql"
+SQL = Path(__file__).parents[3] / "bq_sql"
 CONTRACTS = load_all()
 
 
@@ -174,7 +173,7 @@ def test_what_a_condition_admits(condition: str, admitted: set[int]) -> None:
 
 
 def test_a_refresh_on_storage_processes_the_changed_month_alone(
-    tabled: Toy,  # noqa: F811
+    tabled: Toy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The swaps as they were sent, against the Parquet files that the lake holds."""
@@ -209,7 +208,7 @@ def test_a_refresh_on_storage_processes_the_changed_month_alone(
     assert processed[0] == pytest.approx(processed[1], rel=0.05)
 
 
-def lake_of(toy: Toy, contract: Contract) -> dict[str, Stored]:  # noqa: F811
+def lake_of(toy: Toy, contract: Contract) -> dict[str, Stored]:
     """The bytes in the lake of what the ledger says is loaded."""
     made = {table.name: Stored.of(table, "MONTH") for table in contract.lake_tables()}
     for (dataset, slot), row in toy.ledger().items():
@@ -220,7 +219,7 @@ def lake_of(toy: Toy, contract: Contract) -> dict[str, Stored]:  # noqa: F811
     return made
 
 
-def _files(toy: Toy, manifest: str, slot: str) -> Iterator[tuple[str, int]]:  # noqa: F811
+def _files(toy: Toy, manifest: str, slot: str) -> Iterator[tuple[str, int]]:
     """(table, bytes) of the files that a manifest's batch wrote for a slot."""
     name = f"receipts/{toy.system}/{manifest}.json"
     receipt = Receipt.decode(toy.lake.blob(name).download_as_bytes())

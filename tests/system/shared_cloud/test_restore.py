@@ -14,7 +14,7 @@ from tests.support.logging_filter import Entry, entry, matches
 
 pytestmark = pytest.mark.timeout(900)
 
-RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
+RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
 _MESSAGE = re.compile(r"gcloud pubsub topics publish (\w+) --project=PROJECT --message='([^']*)'")
 _REPLAY = re.compile(r'(?<="version":"RUN \d{6} )\d{14}')
 _TABLES = ("ops.loads", "ops.lock", "ops.report_runs")
