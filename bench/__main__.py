@@ -3,7 +3,8 @@
 `python -m bench chain` is the whole way beside the original's: see `bench.chain`; `python -m bench
 velib` an hour and a day of snapshots, and what grows with history: see `bench.velib`; `python -m bench
 gate` a call through the local cloud's gate and past it; `python -m bench poison` simulates a file that
-kills `split`: see `bench.poison`; `python -m bench chart` draws what the split's runs left.
+kills `split`: see `bench.poison`; `python -m bench warehouse` calls of the local cloud's BigQuery
+compared with local-bigquery as released; `python -m bench chart` draws what the split's runs left.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import chain, chart, gate, poison, serve, velib
+from bench import chain, chart, gate, poison, serve, velib, warehouse
 from bench.ways import WAYS
 from infra_pulumi.environment import ARROW_MEMORY
 from local_cloud.synthetic.layouts import Layout
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passed = commands.add_parser("gate", help="a call through the gate, beside one past it")
     passed.add_argument("--calls", type=int, default=1000)
     commands.add_parser("poison", help="a file that kills split, next to healthy ones (simulated)")
+    called = commands.add_parser("warehouse", help="calls of the local cloud's BigQuery")
+    called.add_argument("--repeat", type=int, default=5, help="calls that count, after the first")
     drawn = commands.add_parser("chart", help="what `split` left, as a picture")
     drawn.add_argument("results", nargs="+", type=Path, help="its JSON files")
     drawn.add_argument("--out", type=Path, default=Path("docs/benchmarks.svg"))
@@ -88,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return gate.run(options.calls)
     if options.command == "poison":
         return poison.run()
+    if options.command == "warehouse":
+        return warehouse.run(options.repeat)
     if options.command == "serve":
         return serve.run(options.readers, options.each, options.repeat)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
