@@ -17,8 +17,8 @@ from local_bigquery.engine import database
 from local_bigquery.models import Job, RowAccessPolicy
 from local_bigquery.resource import Resource
 
-JOBS = 500
-"""Finished jobs that the server remembers, with their rows."""
+JOBS = 200
+"""Finished jobs in memory, with their rows: 0.3 MB for a result of 16 columns."""
 
 type Keys = tuple[str, ...]
 
