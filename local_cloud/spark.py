@@ -305,6 +305,8 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        with contextlib.suppress(BrokenPipeError):  # what was not read by a process that has ended
+            self._requests.close()
         shutil.rmtree(self._settings.folder, ignore_errors=True)
 
     def end(self) -> None:
@@ -322,8 +324,9 @@ class _Worker:
             self._requests.flush()
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self._replies.put(json.loads(line))
+        with self._process.stdout or contextlib.nullcontext(()) as lines:
+            for line in lines:
+                self._replies.put(json.loads(line))
         # Once for whoever waits now, once for whoever asks after the end.
         self._replies.put(None)
         self._replies.put(None)

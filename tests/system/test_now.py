@@ -15,6 +15,7 @@ from catalog.runs import Run
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
 from tests.support.idle_grants import WHEN_SHOWN
+from tests.support.recorded_batch import RecordedBatch
 from tests.support.sent_sql import SentSql
 
 pytestmark = pytest.mark.timeout(600)
@@ -35,7 +36,8 @@ FROM reports.velib_now
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
     """The local cloud some minutes before the first snapshot."""
-    with LocalCloud(in_process=True, start=FIRST - timedelta(minutes=5)) as made:
+    start = FIRST - timedelta(minutes=5)
+    with LocalCloud(in_process=True, start=start, batch_server=RecordedBatch) as made:
         sent = SentSql(made.gate)
         yield made
     assert len(sent)

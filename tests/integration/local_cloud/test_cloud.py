@@ -20,14 +20,15 @@ from local_cloud.cloud import LocalCloud
 from local_cloud.functions import FunctionProcesses
 from local_cloud.program import Resource, UnknownResource
 from local_cloud.provision import RECORDED, Provisioner
+from tests.support.recorded_batch import RecordedBatch
 
 SYSTEMS = systems(load_all())
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    """One local cloud for the tests that only look on."""
-    with LocalCloud() as running:
+    """One local cloud for the tests that only look on: none of them runs a batch."""
+    with LocalCloud(batch_server=RecordedBatch) as running:
         yield running
 
 
@@ -141,7 +142,7 @@ def test_an_unknown_type_is_refused_by_name(cloud: LocalCloud) -> None:
 
 def test_steps_in_this_process_leave_its_environment_alone() -> None:
     before = dict(os.environ)
-    with LocalCloud(in_process=True) as cloud:
+    with LocalCloud(in_process=True, batch_server=RecordedBatch) as cloud:
         settings.cache_clear()
         assert settings().raw == "demo-raw"
         cloud.scheduler.fire("seal-paris-wifi")

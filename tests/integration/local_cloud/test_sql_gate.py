@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -333,14 +334,15 @@ def test_batches_are_answered_here(cloud: Cloud) -> None:
     path = "/v1/projects/demo/locations/europe-west9/batches?batchId=wifi-a1"
     for phase, made in ((Phase.BEFORE, []), (Phase.AFTER, ["wifi-a1"])):
         cloud.gate.intercept = once(phase, Verdict.REFUSE)
-        connection = http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)
-        connection.request("POST", path, b"{}")
-        reply = connection.getresponse()
-        assert reply.status == 400
-        assert json.loads(reply.read())["error"]["errors"][0]["reason"] == "crashed"
+        with closing(http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)) as asked:
+            asked.request("POST", path, b"{}")
+            reply = asked.getresponse()
+            assert reply.status == 400
+            assert json.loads(reply.read())["error"]["errors"][0]["reason"] == "crashed"
         assert cloud.batches.made == made
-    connection.request("GET", path.replace("?batchId=", "/"))
-    assert json.loads(connection.getresponse().read())["path"].endswith("/batches/wifi-a1")
+    with closing(http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)) as asked:
+        asked.request("GET", path.replace("?batchId=", "/"))
+        assert json.loads(asked.getresponse().read())["path"].endswith("/batches/wifi-a1")
     assert ("batches.create", "wifi-a1") in actions(cloud)
 
 
