@@ -33,7 +33,7 @@ HEALTHY_SECONDS = (3, 4, 5, 6, 8, 10)
 """How long `split` takes for a file of each healthy data set; all of them come at once."""
 POISON_SECONDS = 140
 """How long `split` works on the poison before it dies."""
-DONE_SECONDS = 1
+REPEAT_SECONDS = 1
 """How long `split` takes for a file that it has recorded already."""
 
 Policy = Callable[[Resend | None, datetime], Action]
@@ -50,18 +50,18 @@ def at_every_sweep(last: Resend | None, now: datetime) -> Action:
 class File:
     """An object that `split` is to work on."""
 
-    accepted: datetime
+    accepted_at: datetime
     seconds: int
     poison: bool = False
-    recorded: datetime | None = None
+    recorded_at: datetime | None = None
     """When a split recorded it."""
     last: Resend | None = None
-    refused: bool = False
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
 class Day:
-    """What was seen of a day."""
+    """The counts and latencies of a day."""
 
     resends: int
     tries: int
@@ -79,7 +79,7 @@ class Day:
 
 @dataclass
 class Simulation:
-    """A day of `split` and its subscription: what is due when, and what was counted so far."""
+    """A day of `split` and its subscription: the events to come, and the counts so far."""
 
     policy: Policy
     now: datetime = START
@@ -93,11 +93,11 @@ class Simulation:
     _order: Iterator[int] = field(default_factory=itertools.count)
 
     def run(self, poison: bool) -> Day:
-        """Let the day pass."""
+        """Run the day's events in their order; return its counts."""
         for tick in _ticks():
             self._at(tick, self._sweep, rank=2)
         for file in _arrivals(poison):
-            self._at(file.accepted, lambda file=file: self._accept(file))  # type: ignore[misc]
+            self._at(file.accepted_at, lambda file=file: self._accept(file))  # type: ignore[misc]
         while self._due and self._due[0][0] < START + DAY:
             self.now, _, _, happen = heapq.heappop(self._due)
             happen()
@@ -107,14 +107,15 @@ class Simulation:
             tries=self.tries,
             busy_seconds=self.busy_seconds,
             dead_letters=self.dead_letters,
-            unfinished=sum(file.recorded is None for file in healthy),
+            unfinished=sum(file.recorded_at is None for file in healthy),
             latencies=tuple(
-                ((file.recorded or START + DAY) - file.accepted).total_seconds() for file in healthy
+                ((file.recorded_at or START + DAY) - file.accepted_at).total_seconds()
+                for file in healthy
             ),
         )
 
     def _at(self, when: datetime, happen: Callable[[], None], rank: int = 1) -> None:
-        """Have something happen; of the same instant the lowest rank comes first."""
+        """Schedule an event; at the same instant the lowest rank comes first."""
         heapq.heappush(self._due, (when, rank, next(self._order), happen))
 
     def _accept(self, file: File) -> None:
@@ -127,7 +128,7 @@ class Simulation:
         if self.busy == INSTANCES:
             self._fail(file, number)
             return
-        seconds = DONE_SECONDS if file.recorded else file.seconds
+        seconds = REPEAT_SECONDS if file.recorded_at else file.seconds
         self.busy += 1
         self.busy_seconds += seconds
         self._at(self.now + timedelta(seconds=seconds), lambda: self._end(file, number), rank=0)
@@ -138,7 +139,7 @@ class Simulation:
         if file.poison:
             self._fail(file, number)
         else:
-            file.recorded = file.recorded or self.now
+            file.recorded_at = file.recorded_at or self.now
 
     def _fail(self, file: File, number: int) -> None:
         """Let a message wait for its next try, or make it a dead letter."""
@@ -151,10 +152,10 @@ class Simulation:
     def _sweep(self) -> None:
         """Decide about each file that has neither record nor refusal."""
         for file in self.files:
-            if file.recorded or file.refused or self.now - file.accepted < PATIENCE:
+            if file.recorded_at or file.is_refused or self.now - file.accepted_at < PATIENCE:
                 continue
             action = self.policy(file.last, self.now)
-            file.refused = action is Action.REFUSE
+            file.is_refused = action is Action.REFUSE
             if action is Action.SEND:
                 file.last = Resend(file.last.number + 1 if file.last else 1, self.now)
                 self.resends += 1
@@ -167,7 +168,7 @@ INSTANCES = _SPLIT.max_instances * _SPLIT.concurrency
 
 
 def _ticks() -> Iterator[datetime]:
-    """The day's ticks of the sweep."""
+    """List the sweep's ticks of the day."""
     schedule = croniter(SWEEP, START - timedelta(seconds=1))
     return itertools.takewhile(
         lambda tick: tick < START + DAY, (schedule.get_next(datetime) for _ in itertools.count())
@@ -175,7 +176,7 @@ def _ticks() -> Iterator[datetime]:
 
 
 def _arrivals(poison: bool) -> Iterator[File]:
-    """The day's files: the poison at its beginning, the healthy ones every ten minutes."""
+    """List the day's files: the poison at its beginning, the healthy ones every ten minutes."""
     if poison:
         yield File(START, POISON_SECONDS, poison=True)
     for number in range(DAY // EVERY):
@@ -183,7 +184,7 @@ def _arrivals(poison: bool) -> Iterator[File]:
 
 
 def days(new: Policy = resend.decide) -> dict[str, Day]:
-    """Simulate the three days that are compared, by the names of the table's rows."""
+    """Simulate the three days that are compared; the keys name the table's rows."""
     return {
         "without poison": Simulation(new).run(poison=False),
         "poison, sent at every sweep": Simulation(at_every_sweep).run(poison=True),
@@ -202,7 +203,7 @@ def verdict(found: dict[str, Day]) -> str:
 
 
 def run() -> int:
-    """Simulate, print the table and the verdict; gives the exit code."""
+    """Simulate, print the table and the verdict; return the exit code."""
     found = days()
     print(
         f"{INSTANCES} instances of split, {len(list(_ticks()))} sweeps, "

@@ -70,7 +70,7 @@ class Version:
 _versions: dict[str, Version] = {}
 _fields: dict[tuple[Column, ...], list[TableFieldSchema]] = {}
 """Fields by the columns that they describe, whichever table has them."""
-_reading = threading.Lock()
+_read_lock = threading.Lock()
 _local = threading.local()
 
 
@@ -83,7 +83,7 @@ def version(project_id: str) -> Version:
     newest = _versions.get(project_id)
     if newest is not None and newest.number == number:
         return newest
-    with _reading:
+    with _read_lock:
         newest = _versions.get(project_id)
         if newest is None or newest.number < number:
             _versions[project_id] = newest = _read(project_id)
@@ -98,7 +98,7 @@ def entry(project_id: str, dataset_id: str, table_id: str) -> Entry | None:
 def objects(
     project_id: str, dataset_id: str, table_id: str | None = None
 ) -> list[tuple[str, str, int]]:
-    """Name, kind and rows of the table named; of a whole data set without counting rows."""
+    """List name, kind and row count of the table; of a whole data set without counting rows."""
     if project_id == "emulator":
         return _result(dataset_id, table_id or "")
     if table_id is not None:
@@ -109,12 +109,12 @@ def objects(
 
 
 def has_dataset(project_id: str, dataset_id: str) -> bool:
-    """Whether the data set exists."""
+    """Check whether the data set exists."""
     return dataset_id in version(project_id).datasets
 
 
 def has_ingestion_time(table: exp.Table) -> bool:
-    """Whether a table has the hidden column of ingestion time."""
+    """Check whether a table has the hidden column of ingestion time."""
     if not (table.catalog and table.db) or not isinstance(table.this, exp.Identifier):
         return False
     found = entry(table.catalog, table.db, table.name)
@@ -122,21 +122,22 @@ def has_ingestion_time(table: exp.Table) -> bool:
 
 
 def columns(project_id: str, dataset_id: str, table_id: str) -> list[TableFieldSchema]:
-    """The columns of a table, a view or a result; raises the server's "not found"."""
+    """List the columns of a table, a view or a result; raises the server's "not found"."""
     reference = (project_id, dataset_id, table_id)
     found = entry(*reference) if dataset_id != RESULTS else None
     if found is None or found.kind != "TABLE":
-        return _described(reference, ())
+        return _describe(reference, ())
     fields = _fields.get(found.columns)
     if fields is None:
-        fields = _described(reference, found.columns)
+        fields = _describe(reference, found.columns)
         if entry(*reference) == found:  # else the table changed while it was described
             _fields[found.columns] = fields
     return [*fields]
 
 
-def _described(reference: Reference, defined: tuple[Column, ...]) -> list[TableFieldSchema]:
-    required = {name for name, _, null, parent in defined if not null and parent is None}
+def _describe(reference: Reference, definitions: tuple[Column, ...]) -> list[TableFieldSchema]:
+    """Describe the columns of a table; only definitions say which are required."""
+    required = {name for name, _, null, parent in definitions if not null and parent is None}
     try:
         relation = _cursor().sql(f"SELECT * FROM {tables.name(*reference)} LIMIT 0")  # noqa: S608 - quoted
     except duckdb.CatalogException:
@@ -149,7 +150,7 @@ def _described(reference: Reference, defined: tuple[Column, ...]) -> list[TableF
 
 
 def _read(project_id: str) -> Version:
-    """Read the catalogue; new tables are given statistics before anybody can insert rows."""
+    """Read the catalogue; give new tables statistics before anybody can insert rows."""
     ((number,),) = _fetch(_VERSION, project_id)
     _fetch(_STATISTICS, project_id)
     datasets = frozenset(name for (name,) in _fetch(_DATASETS, project_id))
@@ -163,8 +164,8 @@ def _read(project_id: str) -> Version:
 def _rows(project_id: str, found: Entry) -> int:
     if found.table_id is None:
         return 0
-    counted = _fetch(_ROWS, project_id, found.table_id)
-    return int(counted[0][0]) if counted else 0
+    counts = _fetch(_ROWS, project_id, found.table_id)
+    return int(counts[0][0]) if counts else 0
 
 
 def _result(dataset_id: str, table_id: str) -> list[tuple[str, str, int]]:
@@ -182,7 +183,7 @@ def _fetch(sql: str, project_id: str, *parameters: object) -> list[tuple[Any, ..
 
 
 def _cursor() -> duckdb.DuckDBPyConnection:
-    """This thread's cursor for look-ups: a new one costs as much as a small look-up."""
+    """Get this thread's cursor for look-ups: a new one costs as much as a small look-up."""
     if not hasattr(_local, "cursor"):
         _local.cursor = database.connection().cursor()
     cursor: duckdb.DuckDBPyConnection = _local.cursor

@@ -1,4 +1,4 @@
-"""How a script runs: statements and expressions parsed once, variables under the script's own names."""
+"""Run scripts: statements and expressions are parsed once, variables keep the script's names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ type Executed = tuple[JobStatistics2, list[JobStatistics2], TableReference | Non
 
 _execute_in_session: Callable[..., Executed] = query.execute
 _run: Callable[..., JobStatistics2] = query._run
-_evaluated: Callable[[duckdb.DuckDBPyConnection], Callable[[exp.Expression], Any]] = (
+_evaluator: Callable[[duckdb.DuckDBPyConnection], Callable[[exp.Expression], Any]] = (
     query._evaluator
 )
 
@@ -60,18 +60,18 @@ class Interpreter(script.Interpreter):  # type: ignore[misc]  # local-bigquery h
                 self.context.system["row_count"] = int(statistics.numDmlAffectedRows)
 
     def evaluate(self, sql: str) -> Any:
-        """The value of an expression."""
+        """Evaluate an expression."""
         query, bound = self._translate(self.translations.select(sql))
         (value,) = self.cursor.execute(query, bound).fetchone()
         return value
 
     def declare(self, statement: script.Statement) -> None:
-        """Make the variables of a DECLARE."""
+        """Create the variables of a DECLARE."""
         for name, select in self.translations.variables(statement.text):
             self.context.variables[name] = self._store(select)
 
     def set(self, statement: script.Statement) -> None:
-        """Give variables new values."""
+        """Assign values to variables."""
         pairs = self.translations.variables(statement.text)
         if not pairs:
             super().set(statement)
@@ -83,7 +83,7 @@ class Interpreter(script.Interpreter):  # type: ignore[misc]  # local-bigquery h
             self.cursor.execute(f"UPDATE {table} SET {script.VALUE} = {value}", bound)  # noqa: S608
 
     def store(self, value: exp.Expression) -> str:
-        """Keep a value in a variable's table; its name."""
+        """Store a value in a variable's table; return the table's name."""
         return self._store(script._select(value))
 
     def _store(self, select: exp.Expression) -> str:
@@ -139,9 +139,9 @@ def execute(
 def run(
     cur: duckdb.DuckDBPyConnection, tree: exp.Expression, context: Context, *rest: Any
 ) -> JobStatistics2:
-    """Run a statement; a table with columns and a query is made and filled in one transaction.
+    """Run a statement; create and fill a table with columns and a query in one transaction.
 
-    So nobody reads it half made, and DuckLake reads its catalogue once less.
+    So nobody reads an incomplete table, and DuckLake reads its catalogue once less.
     """
     destination, config, dry_run, isolated = rest
     parts = [] if dry_run else Interpreter.translations.filled_table(tree)
@@ -164,11 +164,11 @@ def run(
 def _fill(
     cur: duckdb.DuckDBPyConnection, tree: exp.Expression, context: Context, *parts: exp.Expression
 ) -> int:
-    """Make a table and insert the rows of its query; how many."""
+    """Create a table and insert the rows of its query; return their number."""
     reference = query._target(tree, context)
-    (made, _), (rows, bound) = (Interpreter.translations.translate(p, context) for p in parts)
+    (create, _), (rows, bound) = (Interpreter.translations.translate(p, context) for p in parts)
     with database.writing(*reference), _transaction(cur):
-        cur.execute(made)
+        cur.execute(create)
         cur.execute(f"INSERT INTO {tables.name(*reference)} {rows}", bound)
         (count,) = cur.fetchone() or (0,)
     return int(count)
@@ -176,7 +176,7 @@ def _fill(
 
 @contextlib.contextmanager
 def _transaction(cur: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """One transaction for what is run within; the script's own, where it has one."""
+    """Run the block in one transaction; in the script's own if it has one."""
     try:
         cur.execute("BEGIN")
     except duckdb.TransactionException:
@@ -191,11 +191,15 @@ def _transaction(cur: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def evaluator(cur: duckdb.DuckDBPyConnection) -> Callable[[exp.Expression], Any]:
-    """How an option's value is read: a plain text as it is written, all else by DuckDB."""
-    evaluated = _evaluated(cur)
+    """Return a function that reads an option's value: a text as written, all else by DuckDB."""
+    evaluate_in_duckdb = _evaluator(cur)
 
     def evaluate(node: exp.Expression) -> Any:
-        return node.this if isinstance(node, exp.Literal) and node.is_string else evaluated(node)
+        return (
+            node.this
+            if isinstance(node, exp.Literal) and node.is_string
+            else evaluate_in_duckdb(node)
+        )
 
     return evaluate
 

@@ -34,7 +34,7 @@ type Trees = list[exp.Expression]
 type Bound = tuple[str, dict[str, Any]]
 """DuckDB's SQL and the values of its parameters."""
 
-_CACHED = exp.Query | exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Create
+_CACHEABLE = exp.Query | exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Create
 _OF_THE_CALLER = exp.SessionUser | exp.CurrentUser
 _CATALOGUES = {"INFORMATION_SCHEMA", "__TABLES__"}
 
@@ -72,7 +72,7 @@ class _Translation:
     position: int
 
     def apply(self, context: Context) -> Bound:
-        """Leave in the context what translating would; returns the SQL and the bound values."""
+        """Leave in the context what translating would; return the SQL and the bound values."""
         context.used = set(self.used)
         context.referenced |= self.referenced
         context.temporary |= self.temporary
@@ -92,29 +92,31 @@ class Translations:
 
     def parse(self, text: str) -> Trees:
         """Parse the statements of a text."""
-        return self._cached(("statement", text), lambda: translator.parse(text))
+        return self._get_or_make(("statement", text), lambda: translator.parse(text))
 
     def select(self, expression: str) -> exp.Expression:
         """Parse an expression of a script, as the SELECT of its value."""
-        (tree,) = self._cached(("expression", expression), lambda: [_selected(expression)])
+        (tree,) = self._get_or_make(
+            ("expression", expression), lambda: [_parse_expression(expression)]
+        )
         return tree
 
     def variables(self, text: str) -> list[tuple[str, exp.Expression]]:
-        """Names of a DECLARE or SET, each with the SELECT of its value; [] for a system variable."""
-        pairs = _assigned(text)
-        trees = self._cached(("variables", text), lambda: [tree for _, tree in pairs])
+        """List the names of a DECLARE or SET, each with the SELECT of its value; [] for a system variable."""
+        pairs = _assignments(text)
+        trees = self._get_or_make(("variables", text), lambda: [tree for _, tree in pairs])
         return [(name, tree) for (name, _), tree in zip(pairs, trees, strict=True)]
 
     def split(self, tree: exp.Expression) -> Trees:
         """Split a statement of BigQuery's into those that DuckDB runs for it."""
-        return self._derived("parts", tree, _split)
+        return self._derive("parts", tree, _split)
 
     def filled_table(self, tree: exp.Expression) -> Trees:
         """Split a CREATE TABLE with columns and a query into the bare one and the query; else []."""
         is_filled = isinstance(tree, exp.Create) and isinstance(tree.this, exp.Schema)
         if not is_filled or not isinstance(tree.expression, exp.Query):
             return []
-        return self._derived("filled", tree, _bare_and_query)
+        return self._derive("filled", tree, _bare_and_query)
 
     def translate(self, tree: exp.Expression, context: Context) -> Bound:
         """Translate a statement, or use its translation where nothing that it reads changed."""
@@ -124,17 +126,17 @@ class Translations:
         key = (statement.key, *_facts_of_context(context))
         translation = self._translations.get(key)
         if translation is None or translation.schemas != self._schemas(translation.schemas):
-            translation = self._translated(statement, context)
+            translation = self._new_translation(statement, context)
             self._translations[key] = translation
         return translation.apply(context)
 
     def translate_generated(self, tree: exp.Expression, context: Context) -> Bound:
         """Translate a statement that the server itself wrote from one of ours, as for a MERGE."""
         key = ("generated", tree.sql(dialect=BigQueryDialect))
-        (statement,) = self._cached(key, lambda: [tree])
+        (statement,) = self._get_or_make(key, lambda: [tree])
         return self.translate(statement, context)
 
-    def _translated(self, statement: _Statement, context: Context) -> _Translation:
+    def _new_translation(self, statement: _Statement, context: Context) -> _Translation:
         """Translate in the context; schemas are read first, so a change meanwhile is noticed."""
         references = (resolve(table, context, statement.ctes) for table in statement.tables)
         schemas = self._schemas(each for each in references if each)
@@ -169,18 +171,18 @@ class Translations:
         statement = self._statements.get(id(tree))
         return statement if statement and statement.tree is tree else None
 
-    def _derived(self, how: str, tree: exp.Expression, derive: Callable[..., Trees]) -> Trees:
-        """Cache what is derived of a statement in the cache."""
+    def _derive(self, how: str, tree: exp.Expression, derive: Callable[..., Trees]) -> Trees:
+        """Derive statements from one in the cache, and cache them too."""
         statement = self._statement(tree)
         if statement is None:
             return derive(tree)
-        return self._cached((how, statement.key), lambda: derive(tree))
+        return self._get_or_make((how, statement.key), lambda: derive(tree))
 
-    def _cached(self, key: Hashable, make: Callable[[], Trees]) -> Trees:
+    def _get_or_make(self, key: Hashable, make: Callable[[], Trees]) -> Trees:
         trees = self._trees.get(key)
         if trees is None:
             trees = make()
-            if all(isinstance(tree, _CACHED) and _is_fixed(tree) for tree in trees):
+            if all(isinstance(tree, _CACHEABLE) and _is_fixed(tree) for tree in trees):
                 self._add(key, trees)
         return trees
 
@@ -195,13 +197,13 @@ class Translations:
 
 
 def _facts_of_table(resource: Table) -> tuple[Hashable, ...]:
-    """What a translation reads of a table's resource."""
+    """Collect what a translation reads of a table's resource."""
     partitioning = resource.timePartitioning
     return resource.type, resource.requirePartitionFilter, partitioning and partitioning.field
 
 
 def _facts_of_context(context: Context) -> tuple[Hashable, ...]:
-    """What a translation reads of the script around it."""
+    """Collect what a translation reads of the script around it."""
     return (
         context.project_id,
         context.dataset_id,
@@ -220,7 +222,7 @@ def _bare_and_query(tree: exp.Expression) -> Trees:
 
 
 def _is_fixed(tree: exp.Expression) -> bool:
-    """Whether a translation reads nothing but text, context and schemas."""
+    """Check whether a translation reads nothing but text, context and schemas."""
     if isinstance(tree, exp.Create) and tree.args.get("kind") != "TABLE":
         return False
     return all(_is_fixed_node(node) for node in tree.walk())
@@ -236,7 +238,7 @@ def _is_fixed_node(node: exp.Expr) -> bool:
     return not isinstance(node, _OF_THE_CALLER)
 
 
-def _selected(expression: str) -> exp.Expression:
+def _parse_expression(expression: str) -> exp.Expression:
     (value,) = sqlglot.parse_one(f"SELECT {expression}", dialect=BigQueryDialect).expressions
     return _select(value)
 
@@ -247,14 +249,14 @@ def _select(value: exp.Expression) -> exp.Expression:
 
 
 @functools.lru_cache(maxsize=1024)
-def _assigned(text: str) -> tuple[tuple[str, exp.Expression], ...]:
-    """Each variable of a DECLARE or SET with the SELECT of its value; () for a system variable."""
+def _assignments(text: str) -> tuple[tuple[str, exp.Expression], ...]:
+    """Pair the variables of a DECLARE or SET with the SELECT of their values; () for a system variable."""
     tree = sqlglot.parse_one(text, dialect=BigQueryDialect)
-    pairs = _declared(tree) if isinstance(tree, exp.Declare) else _set(tree)
+    pairs = _pairs_of_declare(tree) if isinstance(tree, exp.Declare) else _pairs_of_set(tree)
     return tuple((name.lower(), _select(value)) for name, value in pairs)
 
 
-def _declared(tree: exp.Expr) -> list[tuple[str, exp.Expression]]:
+def _pairs_of_declare(tree: exp.Expr) -> list[tuple[str, exp.Expression]]:
     pairs = []
     for item in tree.expressions:
         value = item.args.get("default") or exp.null()
@@ -264,7 +266,7 @@ def _declared(tree: exp.Expr) -> list[tuple[str, exp.Expression]]:
     return pairs
 
 
-def _set(tree: exp.Expr) -> list[tuple[str, exp.Expression]]:
+def _pairs_of_set(tree: exp.Expr) -> list[tuple[str, exp.Expression]]:
     pairs: list[tuple[str, exp.Expression]] = []
     for item in tree.expressions:
         target, value = item.this.this, item.this.expression

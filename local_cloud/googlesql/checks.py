@@ -1,4 +1,4 @@
-"""What BigQuery refuses or reads otherwise though GoogleSQL's analyser passes it.
+"""Find what BigQuery refuses or reads differently although GoogleSQL's analyser accepts it.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#join_types
 https://cloud.google.com/bigquery/docs/transactions
@@ -25,15 +25,15 @@ _STRUCT = re.compile(r"\bSTRUCT\s*[(<]", re.IGNORECASE)
 
 
 def faults(statement: Statement) -> Iterator[tuple[int, str]]:
-    """List a statement's faults, GoogleSQL's own and those it passes, each with its line."""
+    """List a statement's faults, GoogleSQL's own and those that it accepts, each with its line."""
     if statement.fault:
         yield statement.fault_line, statement.fault
-    for message in _passed(statement) if statement.resolved is not None else ():
+    for message in _faults_beyond_analysis(statement) if statement.resolved is not None else ():
         yield statement.line, message
 
 
 def functions(node: Message) -> set[str]:
-    """Names of the functions and operators that a resolved statement calls."""
+    """Name the functions and operators that a resolved statement calls."""
     return {
         each.function.name.removeprefix(_PREFIX)
         for each in _nodes(node)
@@ -41,7 +41,7 @@ def functions(node: Message) -> set[str]:
     }
 
 
-def _passed(statement: Statement) -> Iterator[str]:
+def _faults_beyond_analysis(statement: Statement) -> Iterator[str]:
     node = statement.resolved
     assert node is not None  # noqa: S101 - `faults` asks for resolved statements alone
     if number := _outer_joins_without_equality(node):

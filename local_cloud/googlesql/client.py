@@ -69,14 +69,14 @@ class Client:
             for column, kind in found.columns
         ]
         reference = bigquery.TableReference.from_string(_name(table), self.project)
-        changed = int(datetime.now(UTC).timestamp() * 1000)
-        described: bigquery.Table = bigquery.Table.from_api_repr({
+        changed_at = int(datetime.now(UTC).timestamp() * 1000)
+        description: bigquery.Table = bigquery.Table.from_api_repr({
             "tableReference": reference.to_api_repr(),
             "schema": {"fields": fields},
             "description": found.description,
-            "lastModifiedTime": str(changed),
+            "lastModifiedTime": str(changed_at),
         })  # fmt: skip
-        return described
+        return description
 
     def list_tables(self, dataset: str) -> list[bigquery.TableReference]:
         """List the tables of a data set."""
@@ -85,7 +85,7 @@ class Client:
         return [parent.table(name) for place, _, name in names if place == dataset]
 
     def insert_rows_json(self, table: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Insert rows; lists what is wrong with them."""
+        """Insert rows; list what is wrong with them."""
         try:
             self._warehouse.insert(_name(table), rows)
         except ScriptError as error:
@@ -97,7 +97,7 @@ class Client:
         return _Job(self.query_and_wait(sql, job_config))
 
     def query_and_wait(self, sql: str, job_config: Any = None, **_: Any) -> Sequence[Row]:
-        """Run a script; gives the rows of its last SELECT. Raises BadRequest."""
+        """Run a script and return the rows of its last SELECT; raises BadRequest."""
         parameters = dict(_parameters(job_config.query_parameters if job_config else ()))
         try:
             rows = self._warehouse.run(sql, parameters)
@@ -107,9 +107,9 @@ class Client:
         return [Row(tuple(values), places) for values in rows.values()]
 
 
-def _parameters(given: Iterable[Any]) -> Iterable[tuple[str, tuple[str, Any]]]:
-    """Name, type and value of each parameter."""
-    for each in given:
+def _parameters(parameters: Iterable[Any]) -> Iterable[tuple[str, tuple[str, Any]]]:
+    """List name, type and value of each parameter."""
+    for each in parameters:
         if isinstance(each, bigquery.ArrayQueryParameter):
             yield each.name, (f"ARRAY<{each.array_type}>", each.values)
         else:
@@ -117,7 +117,7 @@ def _parameters(given: Iterable[Any]) -> Iterable[tuple[str, tuple[str, Any]]]:
 
 
 def _name(table: Any) -> str:
-    """The data set and name of a table, of its text or of what describes it."""
+    """Name a table with its data set, from a text or from an object that describes it."""
     if isinstance(table, str):
         return ".".join(table.split(".")[-2:])
     return f"{table.dataset_id}.{table.table_id}"

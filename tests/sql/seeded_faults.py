@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SEEN = {
+ANALYSER_FAULTS = {
     "a table's name that is a column's too": "WITH facts AS (SELECT 1 AS id, 'a' AS facts) SELECT facts = 'a' AS x FROM facts",
     "a reserved name without backticks": "SELECT MAX(at) AS x FROM ops.events",
     "an alias used in the same SELECT": "SELECT rows_in AS n, n + 1 AS x FROM ops.loads",
@@ -48,7 +48,7 @@ SEEN = {
 }  # fmt: skip
 """BigQuery refuses them; the stand-in lets about half of them pass."""
 
-PASSED_OVER = {
+UNDETECTED_FAULTS = {
     "a column's name in double quotes": (
         'SELECT "slot" = slot AS x FROM ops.loads',
         "valid: in GoogleSQL it is a text",

@@ -10,7 +10,7 @@ import pytest
 from local_cloud.googlesql.checks import faults
 from local_cloud.googlesql.dialect import Columns
 from local_cloud.googlesql.scripts import Analyser
-from tests.sql.seeded_faults import BEYOND_ANALYSIS, PASSED_OVER, SEEN
+from tests.sql.seeded_faults import ANALYSER_FAULTS, BEYOND_ANALYSIS, UNDETECTED_FAULTS
 from tests.support.sql_texts import Text, texts
 
 BY_NAME = {text.name: text for text in texts()}
@@ -50,7 +50,7 @@ def test_googlesql_takes_it_and_gives_what_is_declared(analyser: Analyser, text:
     assert not faults_of_text, "\n" + "\n".join(faults_of_text)
 
 
-@pytest.mark.parametrize("sql", SEEN.values(), ids=SEEN.keys())
+@pytest.mark.parametrize("sql", ANALYSER_FAULTS.values(), ids=ANALYSER_FAULTS.keys())
 def test_a_seeded_fault_is_seen(analyser: Analyser, sql: str) -> None:
     assert list(found(analyser, Text("seeded", sql, "seeded")))
 
@@ -60,7 +60,9 @@ def test_a_fault_that_the_analyser_passes_is_seen(analyser: Analyser, sql: str) 
     assert list(found(analyser, Text("seeded", sql, "seeded")))
 
 
-@pytest.mark.parametrize(("sql", "reason"), PASSED_OVER.values(), ids=PASSED_OVER.keys())
+@pytest.mark.parametrize(
+    ("sql", "reason"), UNDETECTED_FAULTS.values(), ids=UNDETECTED_FAULTS.keys()
+)
 def test_what_no_analysis_sees(analyser: Analyser, sql: str, reason: str) -> None:
     assert list(found(analyser, Text("seeded", sql, "seeded"))) == [], f"no longer true: {reason}"
 

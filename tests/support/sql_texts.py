@@ -96,7 +96,7 @@ def texts() -> tuple[Text, ...]:
     """Collect every text, in a fixed order."""
     parts = (
         report_scripts(), live_reports(), swaps(), ledgers(), newest_runs(), serve_queries(),
-        smoke_checks(), links_first_look(), documents(), key_figures(), local_cloud_looks(),
+        smoke_checks(), links_first_look(), documents(), key_figures(), local_cloud_queries(),
     )  # fmt: skip
     return tuple(text for part in parts for text in part)
 
@@ -286,7 +286,7 @@ def key_figures() -> Iterator[Text]:
         yield Text(f"key_figure_{number}", sql, "docs/data-studio.md")
 
 
-LOOKS = {
+LOCAL_CLOUD_VALUES = {
     "local_cloud/cloud.py": {"report": "wifi_days"},
     "local_cloud/demo.py": {"name": "wifi_days"},
     "local_cloud/trial.py": {
@@ -299,9 +299,9 @@ LOOKS = {
 """File → expression → its value, in the SQL that the local cloud asks of its own tables."""
 
 
-def local_cloud_looks() -> Iterator[Text]:
-    """What `demo` and `try` ask of their own tables; a real BigQuery never gets these."""
-    for place, values in LOOKS.items():
+def local_cloud_queries() -> Iterator[Text]:
+    """List the queries of `demo` and `try` on their own tables; BigQuery itself never gets these."""
+    for place, values in LOCAL_CLOUD_VALUES.items():
         tree = ast.parse((ROOT / place).read_text(encoding="utf-8"))
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             is_look = isinstance(call.func, ast.Attribute) and call.func.attr == "rows"

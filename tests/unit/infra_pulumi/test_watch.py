@@ -69,7 +69,7 @@ FEWER = seal._Candidate(
     marked=seal._Marked(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
     content=None, verdict=seal.Verdict.REFUSED, known=None,
 )  # fmt: skip
-USED_UP = resend.Decision(
+LAST_RESEND = resend.Decision(
     resend.StalledWork("split", "split", f"runs/{CONTRACT.dataset}/{RUN}.json", {}),
     resend.Action.REFUSE,
     resend.Resend(resend.MAX_RESENDS, NOW),
@@ -99,7 +99,7 @@ def lines(
         "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
         "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
         "resends used up": list(
-            resend.apply([USED_UP], "toy", MESSAGE, cloud, boundary.settings())
+            resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, boundary.settings())
         ),
         "system not swept": [sweep._fault("toy", OSError("no answer"), MESSAGE)],
         "stray": [boundary._stray("seal", MESSAGE, "gs://landing/dirty/x/", "no marker")],

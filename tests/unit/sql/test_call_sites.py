@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from tests.support.sql_texts import LOOKS, ROOT, texts
+from tests.support.sql_texts import LOCAL_CLOUD_VALUES, ROOT, texts
 
 PACKAGES = ("catalog", "cost", "dataproc_jobs", "functions", "infra_pulumi", "local_cloud", "smoke")
 SENDING = ("query", "query_and_wait")
@@ -81,7 +81,7 @@ def test_looks_of_the_local_cloud_have_their_text_at_the_call() -> None:
         path: [call for _, call in each if call.args and ast.unparse(call.func) in ROWS]
         for path, each in found.items()
     }
-    assert {path for path, each in asks.items() if each} == set(LOOKS)
+    assert {path for path, each in asks.items() if each} == set(LOCAL_CLOUD_VALUES)
     for path, each in asks.items():
         for call in each:
             place = f"{path}:{call.lineno}"
