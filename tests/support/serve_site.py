@@ -17,7 +17,8 @@ from functions.boundary import respond
 from functions.serve.app import App
 from functions.serve.declared import Shown, shown
 from functions.settings import Settings
-from tests.support.step_cloud import Servers, StepClients
+from tests.support.endpoint_clients import EndpointClients
+from tests.support.step_cloud import Servers
 
 SETTINGS = Settings(
     project="demo", region="europe-west1", raw="raw", landing="landing", lake="lake", quarantine="q"
@@ -73,7 +74,7 @@ class Site:
         self.servers.gate.record = True
         declare(self.folder)
         self.app = App(
-            StepClients(SETTINGS, self.servers.gate.url),
+            EndpointClients(SETTINGS, self.servers.gate.url),
             declarations=self.folder,
             clock=lambda: self.clock,
             now=lambda: self.now,

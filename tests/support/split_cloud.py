@@ -8,15 +8,12 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from catalog import names
 from catalog.contract import Contract
@@ -24,39 +21,18 @@ from catalog.names import SplitKey
 from catalog.records import Claim, Event, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions import split, store
-from functions.clients import Clients
 from functions.messages import Message
 from functions.settings import Settings
 from functions.zones import Zones
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
 from local_cloud.storage import StorageServer
+from tests.support.endpoint_clients import EndpointClients
 
 NOW = datetime(2025, 6, 5, 4, 17, tzinfo=UTC)
 WIFI = Path(__file__).parents[1] / "data" / "wifi"
 USAGE = WIFI / "usage_2019-09-05_head5_from_notebook.csv"
 _NUMBERS = itertools.count(1)
-
-
-class BucketClients(Clients):
-    """Cloud Storage alone; what is published is kept."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        super().__init__(settings)
-        self.url = url
-        self.published: list[tuple[str, bytes, dict[str, str]]] = []
-
-    @cached_property
-    def storage(self) -> storage.Client:
-        options = {"api_endpoint": self.url}
-        return storage.Client("demo", AnonymousCredentials(), client_options=options)
-
-    def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
-        self.published.append((topic, data, attributes))
-
-    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
-        self.published += [("events", data, about) for data, about in events]
-        return []
 
 
 class Desk:
@@ -68,7 +44,7 @@ class Desk:
         for name in zones.values():
             server.create_bucket(name)
         self.settings = Settings(project="demo", region="europe-west1", **zones)
-        self.clients = BucketClients(self.settings, server.url)
+        self.clients = EndpointClients(self.settings, server.url)
         self.zones = Zones.of(self.clients, self.settings)
 
     def claim(self, contract: Contract, run: Run, bodies: Sequence[tuple[str, bytes]]) -> Claim:

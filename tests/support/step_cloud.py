@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery, storage
-from google.cloud.dataproc_v1 import BatchControllerClient
+from google.cloud import bigquery
 
 from catalog import names
 from catalog.contract import Bounds, Column, Contract, Kind, Source, Table, Url
@@ -38,7 +35,6 @@ from catalog.records import (
 from catalog.runs import Run
 from catalog.slots import Unit
 from functions import load, seal, submit, sweep
-from functions.clients import Clients
 from functions.messages import Message
 from functions.settings import JobFiles, Settings, Spark
 from local_cloud.bigquery import BigQueryServer
@@ -49,6 +45,7 @@ from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
 from local_cloud.spark_worker import BatchRequest, BatchResult
 from local_cloud.storage import StorageServer
+from tests.support.endpoint_clients import EndpointClients
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
 OPS = """
@@ -91,40 +88,6 @@ class Servers:
     warehouse: bigquery.Client
 
 
-class StepClients(Clients):
-    """Google's clients through the gate; what is published is kept."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        super().__init__(settings)
-        self.url = url
-        self.published: list[tuple[str, bytes, dict[str, str]]] = []
-
-    @cached_property
-    def storage(self) -> storage.Client:
-        options = {"api_endpoint": self.url}
-        return storage.Client("demo", AnonymousCredentials(), client_options=options)
-
-    @cached_property
-    def bigquery(self) -> bigquery.Client:
-        options = {"api_endpoint": self.url}
-        return bigquery.Client("demo", AnonymousCredentials(), client_options=options)
-
-    @cached_property
-    def batches(self) -> BatchControllerClient:
-        return BatchControllerClient(
-            credentials=AnonymousCredentials(),
-            transport="rest",
-            client_options={"api_endpoint": self.url},
-        )
-
-    def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
-        self.published.append((topic, data, attributes))
-
-    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
-        self.published += [("events", data, about) for data, about in events]
-        return []
-
-
 class Toy:
     """One toy system with its own buckets, tables and data sets."""
 
@@ -142,7 +105,7 @@ class Toy:
         servers.gate.intercept = None
         self.servers = servers
         self.settings = _settings(self.system, number)
-        self.clients = StepClients(self.settings, servers.gate.url)
+        self.clients = EndpointClients(self.settings, servers.gate.url)
         told = self.settings
         for bucket in (told.raw, told.landing, told.lake, told.quarantine):
             servers.storage.create_bucket(bucket)

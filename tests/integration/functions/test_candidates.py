@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -45,17 +44,9 @@ def longer(answer: Answer) -> Answer:
     return Answer(answer.body + b"\n")
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Publishers]:
-    with Publishers() as started:
-        yield started
-
-
 @pytest.fixture
-def contract(monkeypatch: pytest.MonkeyPatch, servers: Publishers) -> Contract:
+def contract(monkeypatch: pytest.MonkeyPatch, publishers: Publishers) -> Contract:
     """The sessions, from a portal and its mirror, stale after ten days."""
-    for name, value in servers.env.items():
-        monkeypatch.setenv(name, value)
     sources = (Url(name="portal", urls=(PORTAL,)), Url(name="mirror", urls=(MIRROR,)))
     made = changed(
         load(DATASETS / "paris_wifi_usage.toml"),
@@ -95,11 +86,11 @@ CASES = [
     ("portal", "mirror", "source", "why"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_the_source_that_is_claimed(
-    desk: Desk, servers: Publishers, contract: Contract, portal: Answer, mirror: Answer,
+    desk: Desk, publishers: Publishers, contract: Contract, portal: Answer, mirror: Answer,
     source: str, why: str | None,
 ) -> None:  # fmt: skip
-    servers.serve(PORTAL, portal)
-    servers.serve(MIRROR, mirror)
+    publishers.serve(PORTAL, portal)
+    publishers.serve(MIRROR, mirror)
     told, claim = fetched(desk)
     assert (claim.outcome, claim.source) == (Outcome.ACCEPTED, source)
     assert desk.names("raw", "data/") == [file.object for file in claim.files]
@@ -139,18 +130,18 @@ AFTER = [
     ids=[c[0] for c in AFTER],
 )
 def test_what_was_accepted_is_not_rolled_back(
-    desk: Desk, servers: Publishers, contract: Contract, portal: Answer, mirror: Answer,
+    desk: Desk, publishers: Publishers, contract: Contract, portal: Answer, mirror: Answer,
     outcome: str, source: str, why: str, split: bool,
 ) -> None:  # fmt: skip
-    servers.serve(PORTAL, reports("2025-05-20"))
-    servers.serve(MIRROR, reports("2025-06-04"))
+    publishers.serve(PORTAL, reports("2025-05-20"))
+    publishers.serve(MIRROR, reports("2025-06-04"))
     _, first = fetched(desk)
     assert first.source == "mirror"
     if split:
         desk.split(contract, Run(first.run))
     standing = desk.names("raw")
-    servers.serve(PORTAL, portal)
-    servers.serve(MIRROR, mirror)
+    publishers.serve(PORTAL, portal)
+    publishers.serve(MIRROR, mirror)
     if outcome == "later":
         with pytest.raises(Later, match=why):
             fetched(desk, NOW + timedelta(days=1))
@@ -164,10 +155,10 @@ def test_what_was_accepted_is_not_rolled_back(
 
 
 def test_a_large_body_is_not_looked_through(
-    desk: Desk, servers: Publishers, contract: Contract, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, publishers: Publishers, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "MOST_BYTES", 1_000)
-    servers.serve(PORTAL, reports("2025-05-20"))
+    publishers.serve(PORTAL, reports("2025-05-20"))
     _, claim = fetched(desk)
     assert (claim.source, claim.newest) == ("portal", None)
 
@@ -181,11 +172,11 @@ def test_a_look_ends_with_the_time_of_the_fetch(contract: Contract) -> None:
 
 
 def test_what_is_unchanged_may_be_stale(
-    desk: Desk, servers: Publishers, contract: Contract
+    desk: Desk, publishers: Publishers, contract: Contract
 ) -> None:
     """A source that froze answers 304 for ever; what stands of it is too old all the same."""
-    servers.serve(PORTAL, reports("2025-06-01"))
-    servers.serve(MIRROR, reports("2025-06-03"))
+    publishers.serve(PORTAL, reports("2025-06-01"))
+    publishers.serve(MIRROR, reports("2025-06-03"))
     outcomes = []
     for days in (0, 1, 9, 11):
         _, claim = fetched(desk, NOW + timedelta(days=days))

@@ -16,7 +16,8 @@ from functions.load import run as load_run
 from functions.slot_parts import contents
 from local_cloud.calls import Call
 from local_cloud.gate import Phase, Verdict
-from tests.support.step_cloud import NOW, StepClients, Toy, event_of, outcomes
+from tests.support.endpoint_clients import EndpointClients
+from tests.support.step_cloud import NOW, Toy, event_of, outcomes
 
 A, B, C = "20250601T021000Z", "20250602T021000Z", "20250603T021000Z"
 MAY = "2024-05"
@@ -223,7 +224,7 @@ def test_without_the_lock_nothing_is_swapped(tabled: Toy, monkeypatch: pytest.Mo
 
 def _until_done(toy: Toy, receipt: str) -> None:
     """Load a receipt as a redelivering subscription does: again while it raises."""
-    clients = StepClients(toy.settings, toy.servers.gate.url)
+    clients = EndpointClients(toy.settings, toy.servers.gate.url)
     for _ in range(20):
         try:
             list(load_run(event_of(receipt), clients, toy.settings))

@@ -10,8 +10,9 @@ import pytest
 
 from functions.serve.app import App
 from functions.serve.declared import shown
+from tests.support.endpoint_clients import EndpointClients
 from tests.support.serve_site import SETTINGS, client
-from tests.support.step_cloud import Servers, StepClients
+from tests.support.step_cloud import Servers
 
 ROOT = Path(__file__).parents[3]
 README, API = ((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/api.md"))
@@ -41,7 +42,7 @@ def test_each_call_is_answered(servers: Servers, call: str) -> None:
             f"CREATE SCHEMA IF NOT EXISTS reports; "
             f"CREATE OR REPLACE TABLE reports.{name} AS SELECT {values}"
         ).result()
-    http = client(App(StepClients(SETTINGS, servers.gate.url)))
+    http = client(App(EndpointClients(SETTINGS, servers.gate.url)))
     answer = http.get(path)
     text = answer.get_data(as_text=True)
     assert text

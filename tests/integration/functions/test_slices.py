@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,12 +27,6 @@ SLOTS = ("2025-03", "2025-04", "2025-05", "2025-06")
 DOWN = Answer(b"", status=503)
 GONE = Answer(b"", status=404)
 PAGE = Answer(b"<html>sorry</html>")
-
-
-@pytest.fixture(scope="module")
-def servers_of_publishers() -> Iterator[Publishers]:
-    with Publishers() as started:
-        yield started
 
 
 class House:
@@ -119,12 +113,8 @@ class House:
 
 
 @pytest.fixture
-def house(toy: Toy, servers_of_publishers: Publishers, monkeypatch: pytest.MonkeyPatch) -> House:
-    for name, value in servers_of_publishers.env.items():
-        monkeypatch.setenv(name, value)
-    made = House(toy, servers_of_publishers, monkeypatch)
-    made.publishers.requests.clear()
-    return made
+def house(toy: Toy, publishers: Publishers, monkeypatch: pytest.MonkeyPatch) -> House:
+    return House(toy, publishers, monkeypatch)
 
 
 def sliced(contract: Contract) -> Contract:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,20 +68,11 @@ INDEX_BODY = json.dumps(
 ).encode()  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Publishers]:
-    with Publishers() as started:
-        yield started
-
-
 @pytest.fixture
-def publishers(servers: Publishers, monkeypatch: pytest.MonkeyPatch) -> Publishers:
-    """Both sources as they should be, five minutes old."""
-    for name, value in servers.env.items():
-        monkeypatch.setenv(name, value)
-    serve(servers, NOW - TICK / 2)
-    servers.requests.clear()
-    return servers
+def publishers(publishers: Publishers) -> Publishers:
+    """Serve both sources as they should be, five minutes old."""
+    serve(publishers, NOW - TICK / 2)
+    return publishers
 
 
 def serve(servers: Publishers, newest: datetime, first: Answer | None = None) -> None:
