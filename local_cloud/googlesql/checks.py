@@ -21,7 +21,7 @@ _PREFIX = "ZetaSQL:"
 _OPAQUE = re.compile(
     r"""--[^\n]*|\#[^\n]*|/\*.*?\*/|r?'(?:\\.|[^'\\\n])*'|r?"(?:\\.|[^"\\\n])*\"""", re.DOTALL
 )
-_STRUCT = re.compile(r"\bSTRUCT\s*[(<]", re.IGNORECASE)
+_STRUCT = re.compile(r"\bSTRUCT\s*(?=[(<])", re.IGNORECASE)
 
 
 def faults(statement: Statement) -> Iterator[tuple[int, str]]:
@@ -48,7 +48,7 @@ def _faults_beyond_analysis(statement: Statement) -> Iterator[str]:
         yield f"{number} outer joins without an equality in ON: BigQuery refuses them"
     if number := _correlated_subqueries(node):
         yield f"{number} correlated subqueries: BigQuery cannot decorrelate all of them; use a join"
-    if (number := _structs(node)) > (written := len(_STRUCT.findall(_bare(statement.text)))):
+    if (number := _structs(node)) > (written := _constructors(statement.text)):
         yield (
             f"{number} STRUCTs are built, {written} are written: a table's name is read as its row; "
             "rename the table or CTE that has a column of the same name"
@@ -88,6 +88,22 @@ def _correlated_subqueries(node: Message) -> int:
 
 def _structs(node: Message) -> int:
     return sum(each.DESCRIPTOR.name == "ResolvedMakeStructProto" for each in _nodes(node))
+
+
+def _constructors(sql: str) -> int:
+    """Count `STRUCT(…)` and `STRUCT<…>(…)`; a `STRUCT<…>` alone spells a type."""
+    sql = _bare(sql)
+    return sum(_after_type(sql[word.end() :]).startswith("(") for word in _STRUCT.finditer(sql))
+
+
+def _after_type(sql: str) -> str:
+    """Cut off the type arguments `<…>` that the text begins with, if any."""
+    depth = 0
+    for place, sign in enumerate(sql):
+        depth += {"<": 1, ">": -1}.get(sign, 0)
+        if depth == 0:
+            return sql[place:].removeprefix(">").lstrip()
+    return ""
 
 
 def _bare(sql: str) -> str:

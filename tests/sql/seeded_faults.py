@@ -67,6 +67,8 @@ UNDETECTED_FAULTS = {
 BEYOND_ANALYSIS = {
     "a correlated subquery": "SELECT (SELECT COUNT(*) FROM ops.lock AS l WHERE l.system = o.system) AS x FROM ops.loads AS o",
     "a table's name read as its row": "SELECT TO_JSON_STRING(shown) AS x FROM (SELECT run AS shown FROM ops.shown) AS shown",
+    "a table's name read as its row next to the type STRUCT": "SELECT CAST(NULL AS STRUCT<a INT64>) AS s, TO_JSON_STRING(shown) AS x FROM (SELECT run AS shown FROM ops.shown) AS shown",
+    "a table's name read as its row next to an array of STRUCTs": "SELECT ARRAY<STRUCT<a INT64, b ARRAY<STRING>>>[] AS s, TO_JSON_STRING(shown) AS x FROM (SELECT run AS shown FROM ops.shown) AS shown",
     "a permanent table made in a transaction": "BEGIN TRANSACTION; CREATE OR REPLACE TABLE reports.x AS SELECT 1 AS n; COMMIT TRANSACTION",
     "SET of another type": "DECLARE n STRING; SET n = (SELECT MAX(rows_in) FROM ops.loads)",
     "IF of a number": "IF @@row_count THEN SELECT 1; END IF",
