@@ -109,7 +109,7 @@ def sql(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def crashes(session: nox.Session) -> None:
-    """The crash list, each death alone; `-- --tenth` the commit's tenth, `-- "<test id>"` one death."""
+    """The crash list, each death alone; `-- --tenth` the next tenth, `-- "<test id>"` one death."""
     _install(session, "tests")
     if "--renew" in session.posargs:
         session.run("python", "-m", "tests.support.record_crashes", env=BYTECODE)

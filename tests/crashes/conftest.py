@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from local_cloud.cloud import LocalCloud
-from tests.support.crash_list import SHARES, Point, repeat_command, tenth
+from tests.support.crash_list import SHARES, Point, Seed, repeat_command, seed_of_commit, tenth
 from tests.support.crashes import Witness, replay
 from tests.support.house import START, House
 from tests.support.recorded_batch import RecordedBatch
@@ -26,24 +25,25 @@ class Undisturbed:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--tenth`, alone for the commit that is checked out or with a commit's hash."""
-    text = "run a tenth of the list, chosen by a commit's hash (by default HEAD's)"
-    parser.addoption("--tenth", nargs="?", const="HEAD", metavar="HASH", help=text)
+    """Add `--tenth`, alone for the commit that is checked out or with a number."""
+    text = "run a tenth of the list, chosen by a number (by default the number of commits)"
+    parser.addoption("--tenth", nargs="?", const="HEAD", metavar="NUMBER", help=text)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Print which tenth runs, and the command that runs the same one."""
+    """Print which tenth runs and why, and the command that runs the same one."""
     if not (seed := _seed(config.getoption("tenth"))):
         return None
-    number = int(seed, 16) % SHARES
-    return f"crashes: tenth {number} of 0-{SHARES - 1}; again: nox -s crashes -- --tenth={seed}"
+    number = seed.number % SHARES
+    again = f"nox -s crashes -- --tenth={seed.number}"
+    return f"crashes: tenth {number} of 0-{SHARES - 1}, by {seed.origin}; again: {again}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that have no parameter, and with `--tenth` a tenth of the others."""
     if not (seed := _seed(config.getoption("tenth"))):
         return
-    chosen = tenth([item.nodeid for item in items if hasattr(item, "callspec")], seed)
+    chosen = tenth([item.nodeid for item in items if hasattr(item, "callspec")], seed.number)
     kept = [item for item in items if not hasattr(item, "callspec") or item.nodeid in chosen]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
@@ -61,22 +61,24 @@ def pytest_runtest_makereport(
 
 
 @functools.cache
-def _seed(option: str | None) -> str | None:
-    """Give the commit's hash that chooses the tenth; None if everything runs."""
-    if option is not None and option != "HEAD" and not re.fullmatch("[0-9a-f]+", option):
-        raise pytest.UsageError(f"--tenth={option}: not a commit's hash: give hexadecimal digits")
+def _seed(option: str | None) -> Seed | None:
+    """Read the seed of the tenth; None if everything runs."""
+    if option is None:
+        return None
+    if option.isdecimal():
+        return Seed(int(option), "--tenth")
     if option != "HEAD":
-        return option
+        raise pytest.UsageError(f"--tenth={option}: not a number: use one, as in --tenth=3")
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
+        return seed_of_commit(_git)
     except (OSError, subprocess.CalledProcessError) as error:
         raise pytest.UsageError(
-            f"--tenth: this folder's commit is not known ({error}): give any hexadecimal number, "
-            "as in --tenth=3"
+            f"--tenth: git knows no commit of this folder ({error}): use a number, as in --tenth=3"
         ) from error
-    return head.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")

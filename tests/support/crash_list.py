@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "data" / "crash"
 POINTS = FOLDER / "points.json"
 RENEW = ".venv/bin/nox -s crashes -- --renew"
 SHARES = 10
-"""How many commits it takes at best until each death was run once."""
+"""How many commits in a row run every death once."""
 
 
 @dataclass(frozen=True, order=True)
@@ -80,14 +80,38 @@ def reaches_reports(crash: Crash) -> bool:
     return crash[0].who in ("load", QUERY)
 
 
-def tenth(ids: Sequence[str], seed: str) -> set[str]:
-    """Choose a tenth of the test ids by a commit's hash (hexadecimal).
+def tenth(ids: Sequence[str], seed: int) -> set[str]:
+    """Choose a tenth of the test ids; ten consecutive seeds choose every id once.
 
-    Ten consecutive seeds choose every id once. The ids are shuffled by their hashes, so that each
-    tenth has deaths of all processes.
+    The ids are shuffled by their hashes, so that each tenth has deaths of all processes.
     """
     shuffled = sorted(ids, key=lambda each: hashlib.sha256(each.encode()).digest())
-    return set(shuffled[int(seed, 16) % SHARES :: SHARES])
+    return set(shuffled[seed % SHARES :: SHARES])
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The number that chooses a tenth, and its origin for the report."""
+
+    number: int
+    origin: str
+
+
+def seed_of_commit(git: Callable[..., str]) -> Seed:
+    """Take the number of commits up to HEAD, so that the tenths rotate from commit to commit.
+
+    A shallow clone does not know this number. There the seed is HEAD's hash, so that the tenth is
+    random and ten commits may miss a death.
+
+    Args:
+        git: Runs git with these arguments and returns its output.
+    """
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
+        number = int(git("rev-parse", "HEAD").strip(), 16)
+        return Seed(
+            number % SHARES, "HEAD's hash: this clone is shallow, so the tenths do not rotate"
+        )
+    return Seed(int(git("rev-list", "--count", "HEAD")), "the number of commits")
 
 
 def repeat_command(node_id: str) -> str:

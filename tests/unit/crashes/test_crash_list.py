@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from local_cloud.gate import Phase
 from tests.support.crash_list import (
@@ -11,6 +12,7 @@ from tests.support.crash_list import (
     crash_id,
     read_points,
     repeat_command,
+    seed_of_commit,
     tenth,
     write_points,
 )
@@ -20,14 +22,30 @@ IDS = [crash_id((point, phase)) for point in POINTS for phase in Phase]
 HEAD = "94d3b3f0c1f5e0d2b3a4958677869504132a1b0c"
 
 
+def git(shallow: bool, count: int) -> Callable[..., str]:
+    """Answer as git does in a clone with this number of commits."""
+    answers = {
+        ("rev-parse", "--is-shallow-repository"): f"{shallow}".lower(),
+        ("rev-parse", "HEAD"): HEAD,
+        ("rev-list", "--count", "HEAD"): f"{count}",
+    }
+    return lambda *arguments: answers[arguments] + "\n"
+
+
 def test_ten_consecutive_commits_run_every_death_once() -> None:
-    seeds = [f"{int(HEAD, 16) + offset:x}" for offset in range(SHARES)]
+    seeds = [seed_of_commit(git(False, 468 + offset)).number for offset in range(SHARES)]
     runs = Counter(each for seed in seeds for each in tenth(IDS, seed))
     assert runs == Counter(IDS)
 
 
+def test_a_shallow_clone_goes_by_the_hash_and_says_so() -> None:
+    seed = seed_of_commit(git(True, 1))
+    assert seed.number == int(HEAD, 16) % SHARES != 1
+    assert "shallow" in seed.origin
+
+
 def test_a_tenth_is_a_tenth_of_each_kind() -> None:
-    for seed in map(str, range(SHARES)):
+    for seed in range(SHARES):
         chosen = tenth(IDS, seed)
         assert len(chosen) in (len(IDS) // SHARES, len(IDS) // SHARES + 1)
         assert {each.partition("-")[0] for each in chosen} == {phase.value for phase in Phase}
