@@ -54,7 +54,10 @@ def test_ci_runs_what_contributing_says_it_does() -> None:
     workflow = parsed(REPOSITORY / ".github" / "workflows" / "ci.yml")
     runs = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
     sessions = [found[1] for run in runs if (found := re.search(r"nox -s (\w+)", run))]
-    assert sessions == named.split()
+    assert list(dict.fromkeys(sessions)) == named.split()
+    [thorough] = re.findall(r"`(\S+nox -s tests -- \S+ --hypothesis-profile=\w+)`", told)
+    assert thorough in runs
+    assert len(sessions) == len(named.split()) + 1, "a step runs that CONTRIBUTING.md does not name"
 
 
 def test_pull_requests_preview_and_main_deploys() -> None:
