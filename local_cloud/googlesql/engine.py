@@ -1,7 +1,8 @@
 """ZetaSQL's local service, a WebAssembly module of the package `zetasql`, run in this process.
 
-The package's own client compiles 28 MB of WebAssembly in each process (30 to 65 s) and copies messages
-byte by byte. Here the compiled module is cached and messages are copied at once.
+The package's own client compiles 28 MB of WebAssembly in each process and copies messages byte by byte.
+Here that takes about half a minute of processor time, once: the compiled module is cached, and messages
+are copied at once.
 """
 
 from __future__ import annotations

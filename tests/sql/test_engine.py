@@ -48,7 +48,7 @@ def test_it_is_compiled_once_and_written_whole(module: type[Module]) -> None:
     assert path.read_bytes() == b"module"
 
 
-def test_a_file_that_cannot_be_loaded_is_compiled_anew(module: type[Module]) -> None:
+def test_a_file_that_cannot_be_loaded_is_compiled_again(module: type[Module]) -> None:
     path = engine.cached_module()
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half")
