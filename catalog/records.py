@@ -292,10 +292,10 @@ class Receipt(Record, frozen=True, kw_only=True):
     counts: tuple[Counts, ...]
 
 
-class Resend(Record, frozen=True, kw_only=True):
-    """One message that the sweep sent again. Written before it is sent, only if absent."""
+class ResendRecord(Record, frozen=True, kw_only=True):
+    """The record of one resend by the sweep. Written before the message is sent, only if absent."""
 
-    what: ClassVar[str] = "resend"
+    what: ClassVar[str] = "resend record"
     at: str
     """Publish time of the sweep's own message, ISO UTC."""
     call: str

@@ -16,8 +16,8 @@ from enum import StrEnum
 
 from google.cloud.storage import Bucket
 
-from catalog import delivery, names, records
-from catalog.records import Event
+from catalog import delivery, names
+from catalog.records import Event, ResendRecord
 from functions import store
 from functions.boundary import event
 from functions.clients import Clients
@@ -44,7 +44,7 @@ class StalledWork:
 
     @property
     def key(self) -> str:
-        """What its resends are counted by."""
+        """Return the name that its resends are counted under."""
         return f"{self.name}/a{self.attempt}" if self.attempt else self.name
 
 
@@ -58,7 +58,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Resend:
-    """A message that the sweep sent for an object: which of its resends it was, and when."""
+    """A recorded resend of an object: its number, and when. A crash may have kept its message back."""
 
     number: int
     at: datetime
@@ -128,15 +128,13 @@ def _last(quarantine: Bucket, work: StalledWork) -> Resend | None:
     name = names.resend(work.step, work.key, max(numbers))
     body = store.read(quarantine, name)
     return (
-        Resend(max(numbers), datetime.fromisoformat(records.Resend.decode(body).at))
-        if body
-        else None
+        Resend(max(numbers), datetime.fromisoformat(ResendRecord.decode(body).at)) if body else None
     )
 
 
 def _record(quarantine: Bucket, work: StalledWork, last: Resend | None, message: Message) -> bool:
     """Record the next resend; False where another call of the sweep has recorded it already."""
-    body = records.Resend(at=message.published.isoformat(), call=uuid.uuid4().hex).encode()
+    body = ResendRecord(at=message.published.isoformat(), call=uuid.uuid4().hex).encode()
     name = names.resend(work.step, work.key, last.number + 1 if last else 1)
     return store.create(quarantine, name, body) == body
 
@@ -155,8 +153,8 @@ def _reason(quarantine: Bucket, work: StalledWork, last: Resend) -> str:
     """Explain a refusal by the sweep and how to undo it."""
     bucket = f"gs://{quarantine.name}"
     return (
-        f"{work.name}: {work.step} neither finished nor refused it, though the sweep sent it "
-        f"{last.number} times, the last at {last.at:%Y-%m-%d %H:%M} UTC. It is not sent again. "
+        f"{work.name}: {work.step} neither finished nor refused it, though the sweep recorded "
+        f"{last.number} resends, the last at {last.at:%Y-%m-%d %H:%M} UTC. It is not sent again. "
         f"Repair the cause (lines and memory of {work.step}), then delete "
         f"{bucket}/{names.resends(work.step, work.name)} and then "
         f"{bucket}/{names.refused(work.step, work.name)}"

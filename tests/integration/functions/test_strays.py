@@ -13,7 +13,7 @@ from cloudevents.http import CloudEvent
 
 from catalog import names
 from catalog.contract import Contract, Kind
-from catalog.records import Claim, Origin, Outcome, Resend
+from catalog.records import Claim, Origin, Outcome, ResendRecord
 from catalog.runs import Run
 from catalog.slots import Unit
 from functions import boundary, freshness, history, seal, slices, store, sweep
@@ -256,7 +256,7 @@ def test_a_fault_of_one_system_does_not_stop_the_others(
 def test_a_refused_object_that_somebody_removed_records_of_is_no_fault(toy: Toy) -> None:
     """Records are counted by their highest number, so that a gap sends nothing twice."""
     name = claimed(toy)
-    body = Resend(at=NOW.isoformat(), call="c").encode()
+    body = ResendRecord(at=NOW.isoformat(), call="c").encode()
     store.create(toy.quarantine, names.resend("split", name, MAX_RESENDS), body)
     events = toy.sweep(timedelta(days=1))
     assert [each.outcome for each in events] == ["refused"]

@@ -13,7 +13,7 @@ from google.cloud.storage import Bucket
 
 from catalog import delivery, names
 from catalog.contract import Kind
-from catalog.records import Claim, Event, Origin, Outcome, Resend
+from catalog.records import Claim, Event, Origin, Outcome, ResendRecord
 from catalog.runs import Run
 from catalog.slots import Unit
 from functions import boundary, resend, store, sweep
@@ -185,7 +185,7 @@ def test_a_refusal_is_reported_before_it_stands(toy: Toy) -> None:
     """A sweep that dies between the two reports it once more: it is never silent."""
     name = claim(toy)
     for number in range(1, MAX_RESENDS + 1):
-        body = Resend(at=NOW.isoformat(), call="c").encode()
+        body = ResendRecord(at=NOW.isoformat(), call="c").encode()
         store.create(toy.quarantine, names.resend("split", name, number), body)
     events = sweep.run(message(b"{}", NOW + AGAIN), toy.clients, toy.settings)
     assert next(events).outcome == "refused"

@@ -9,7 +9,7 @@ import pytest
 
 from catalog import delivery, names
 from catalog.contract import load_all
-from catalog.records import Resend
+from catalog.records import ResendRecord
 from functions.resend import MAX_RESENDS
 from infra_pulumi.log_metrics import LOG_METRICS
 from infra_pulumi.steps import STEPS
@@ -73,7 +73,7 @@ def _give_up(house: House) -> None:
     with house.losing("runs/"):
         run = house.fetch(export(APRIL))
     name = names.resend("split", names.claim(USAGE, run), MAX_RESENDS)
-    body = Resend(at=(run.time - delivery.life()).isoformat(), call="c").encode()
+    body = ResendRecord(at=(run.time - delivery.life()).isoformat(), call="c").encode()
     house.cloud.bucket("quarantine").blob(name).upload_from_string(body)
     house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/").upload_from_string(b"")
 
