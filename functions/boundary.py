@@ -15,7 +15,7 @@ from catalog import names
 from catalog.records import Event
 from functions import store, strays
 from functions.clients import Clients
-from functions.errors import Permanent
+from functions.errors import Permanent, UnknownSlot
 from functions.messages import Message, from_cloud_event
 from functions.settings import Settings, settings
 
@@ -27,6 +27,16 @@ _UNREADABLE = Message(
     data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
 )
 """Stands for an event that holds no message."""
+_STRAY = ("stray", "WARNING", "The pipeline did not write it: delete it")
+_UNKNOWN_SLOT = (
+    "unknown slot",
+    "ERROR",
+    (
+        "The pipeline wrote it for another slot_unit: restore slot_unit in the contract, or move the "
+        "object out of the folder. During a deployment, wait for its end"
+    ),
+)
+"""Outcome, severity and fix of the objects that a step skips."""
 
 
 def clients() -> Clients:
@@ -65,7 +75,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
             raise
         finally:
             for address, fault in skipped.items():
-                report(_stray(name, message, address, fault))
+                report(_skipped(name, message, address, fault))
             _publish(name, message, events)
 
 
@@ -121,15 +131,16 @@ def _failed(
     )
 
 
-def _stray(name: str, message: Message | None, address: str, fault: str) -> Event:
+def _skipped(name: str, message: Message | None, address: str, fault: ValueError) -> Event:
     """Build the event of an object that a step skipped because of its name."""
+    outcome, severity, fix = _UNKNOWN_SLOT if isinstance(fault, UnknownSlot) else _STRAY
     return event(
         name,
         message or _UNREADABLE,
-        "stray",
+        outcome,
         subject=address,
-        severity="WARNING",
-        message=f"{address} was skipped: {fault}. The pipeline did not write it: delete it",
+        severity=severity,
+        message=f"{address} was skipped: {fault}. {fix}",
         object=address,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catalog.contract import DATASETS, Contract, load
 from catalog.runs import Run
-from functions.errors import Permanent
+from functions.errors import Permanent, UnknownSlot
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -42,3 +42,11 @@ def is_slot(contract: Contract, text: str | None) -> bool:
     except ValueError:
         return False
     return True
+
+
+def require_slot(contract: Contract, slot: str) -> None:
+    """Raise UnknownSlot where the contract's calendar cannot parse a slot."""
+    try:
+        contract.calendar.parse(slot)
+    except ValueError as error:
+        raise UnknownSlot(f"{contract.dataset}: {error}") from error

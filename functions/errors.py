@@ -1,4 +1,4 @@
-"""The two kinds of error: `Permanent`, and everything else."""
+"""The two kinds of error of a step, and the one of a name whose slot is unknown."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ class Permanent(Exception):
 
 class Later(Exception):
     """Not now, but later: the message is delivered again with back-off."""
+
+
+class UnknownSlot(ValueError):
+    """A name that the pipeline wrote holds a slot that its contract cannot parse."""

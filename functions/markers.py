@@ -7,6 +7,7 @@ from google.cloud.storage import Bucket
 from catalog.contract import Contract
 from catalog.names import Marker
 from functions import store
+from functions.contracts import require_slot
 from functions.strays import parse_names
 
 
@@ -23,7 +24,7 @@ def pending_replays(landing: Bucket, contract: Contract) -> list[Marker]:
 def _listed(landing: Bucket, contract: Contract, folder: str) -> list[Marker]:
     def parse(name: str) -> Marker:
         marker = Marker.parse(name)
-        contract.calendar.parse(marker.slot)
+        require_slot(contract, marker.slot)
         return marker
 
     return [marker for _, marker in parse_names(landing, store.names(landing, folder), parse)]

@@ -20,6 +20,7 @@ from catalog.versions import Version, manifest_id
 from functions import ledger, markers, slot_parts, store
 from functions.boundary import event
 from functions.clients import Clients
+from functions.contracts import require_slot
 from functions.errors import Permanent
 from functions.ledger import Ledger, Loaded
 from functions.manifests import read_manifest
@@ -215,9 +216,11 @@ def _asked_slots(
 
 
 def _slot_of(contract: Contract, folder: str) -> str:
-    """Return the slot of a folder of parts; raises ValueError where it is none of the contract's."""
-    slot = folder.rstrip("/").rpartition("/slot=")[2]
-    contract.calendar.parse(slot)
+    """Return the slot of a folder of parts; raises ValueError, UnknownSlot if the name has a slot."""
+    _, found, slot = folder.rstrip("/").rpartition("/slot=")
+    if not found:
+        raise ValueError(f"{folder!r} is not a folder of parts: expected slot=<slot>/")
+    require_slot(contract, slot)
     return slot
 
 

@@ -1,7 +1,8 @@
-"""Strays: objects in the pipeline's folders whose names the pipeline did not write.
+"""Objects in the pipeline's folders whose names a step cannot read, and so skips.
 
-A folder made in the console, such as `dirty/<dataset>/x/`, must not stop a step. Whoever lists a
-folder skips strays; the boundary reports those of a call once.
+A stray is an object that the pipeline did not write, such as a folder `dirty/<dataset>/x/` made in
+the console. A name whose slot the contract cannot parse (UnknownSlot) is the pipeline's own. Neither
+may stop a step; the boundary reports each once a call.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from contextvars import ContextVar
 
 from google.cloud.storage import Bucket
 
-_SKIPPED: ContextVar[dict[str, str] | None] = ContextVar("strays", default=None)
+_SKIPPED: ContextVar[dict[str, ValueError] | None] = ContextVar("skipped", default=None)
 
 
 @contextmanager
-def collect() -> Iterator[dict[str, str]]:
-    """Collect the strays that this thread skips: address of the object → why it is one."""
-    found: dict[str, str] = {}
+def collect() -> Iterator[dict[str, ValueError]]:
+    """Collect the objects that this thread skips: address of the object → what is wrong with it."""
+    found: dict[str, ValueError] = {}
     token = _SKIPPED.set(found)
     try:
         yield found
@@ -36,6 +37,6 @@ def parse_names[T](
         except ValueError as error:
             found = _SKIPPED.get()
             if found is not None:
-                found[f"gs://{bucket.name}/{name}"] = str(error)
+                found[f"gs://{bucket.name}/{name}"] = error
             continue
         yield name, value

@@ -46,12 +46,18 @@ def call(step: str, run: Step, after: timedelta = timedelta(minutes=20), **body:
 
 
 def strays(capsys: pytest.CaptureFixture[str]) -> Counter[str]:
-    """The objects that a call reported as strays, each with how often."""
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    found = [line for line in lines if line["outcome"] == "stray"]
+    """The objects that a call reported as strays, each with how often; it reported no other."""
+    found = skipped(capsys)
+    assert {line["outcome"] for line in found} <= {"stray"}
     assert all(line["severity"] == "WARNING" for line in found)
     assert all(line["message"].endswith("delete it") for line in found)
     return Counter(line["object"] for line in found)
+
+
+def skipped(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines of a call about objects that it skipped."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if line["outcome"] in ("stray", "unknown slot")]
 
 
 def claimed(toy: Toy, run: str = RUN) -> str:
@@ -71,7 +77,6 @@ IN_SWEEP = [
     ("raw", "runs/{full}/20250605T020800Z"),
     ("landing", "dirty/{full}/"),
     ("landing", "dirty/{full}/x/"),
-    ("landing", "dirty/{full}/x/20250605T020700Z"),
     ("landing", "dirty/{full}/2024-05/x"),
     ("landing", "dirty/{full}/2024-05/replay-x"),
     ("landing", "splits/{full}/20250605T020700Z-copy.json"),
@@ -174,7 +179,6 @@ def overdue(toy: Toy, one: Contract) -> bool:
 
 IN_SEAL = [
     "dirty/{full}/x/",
-    "dirty/{full}/x/20250605T020700Z",
     "replays/{full}/x/",
     "replays/{full}/2024-05/x",
     "splits/{full}/20250605T020700Z-copy.json",
@@ -201,13 +205,55 @@ def test_a_stray_folder_is_no_slot_of_a_range(
     called: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called.split(called.full, RUN, {SLOT: [("a", 1)]}, marked=[])
-    stray = f"parts/{called.full.dataset}/slot=2024-05-copy/"
+    stray = f"parts/{called.full.dataset}/copy of 2024-05/"
     called.landing.blob(f"{stray}x").upload_from_string(b"x")
     asked = {"dataset": called.full.dataset, "range": ["2024-01", "2024-12"]}
     call("seal", seal.run, system=called.system, **asked)
     (manifest,) = called.manifests()
     assert [each.slot for each in called.manifest(manifest).slots] == [SLOT]
     assert strays(capsys) == {f"gs://{called.landing.name}/{stray}": 1}
+
+
+UNKNOWN_SLOTS = [
+    (sweep.run, "dirty/{full}/2024-05-01/20250605T020700Z"),
+    (seal.run, "dirty/{full}/2024-05-01/20250605T020700Z"),
+    (seal.run, "dirty/{full}/2024-05-01/replay-00000000000001"),
+    (seal.run, "replays/{full}/2024-05-01/replay-00000000000001"),
+]
+
+
+@pytest.mark.parametrize(("step", "form"), UNKNOWN_SLOTS)
+def test_a_marker_of_another_slot_unit_is_reported_as_the_pipelines_own(
+    called: Toy, capsys: pytest.CaptureFixture[str], step: Step, form: str
+) -> None:
+    """As a changed `slot_unit` leaves it: it must not be deleted, and stops no other slot."""
+    called.split(called.full, RUN, {SLOT: [("a", 1)]})
+    name = form.format(full=called.full.dataset)
+    called.landing.blob(name).upload_from_string(b"")
+    call("seal", step, system=called.system)
+    assert called.manifests() or called.clients.published[0][0] == "seal"
+    (line,) = skipped(capsys)
+    assert (line["outcome"], line["severity"]) == ("unknown slot", "ERROR")
+    assert line["object"] == f"gs://{called.landing.name}/{name}"
+    assert "'2024-05-01' is not a slot of a month" in line["message"]
+    assert "restore slot_unit" in line["message"]
+    assert "delete" not in line["message"]
+    assert store.exists(called.landing, name)
+
+
+def test_parts_of_another_slot_unit_are_reported_as_the_pipelines_own(
+    called: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seal of a range lists the folders of parts."""
+    called.split(called.full, RUN, {SLOT: [("a", 1)], "2024-05-01": [("b", 1)]}, marked=[])
+    asked = {"dataset": called.full.dataset, "range": ["2024-01", "2024-12"]}
+    call("seal", seal.run, system=called.system, **asked)
+    (manifest,) = called.manifests()
+    assert [each.slot for each in called.manifest(manifest).slots] == [SLOT]
+    (line,) = skipped(capsys)
+    assert line["outcome"] == "unknown slot"
+    assert line["object"].endswith("/slot=2024-05-01/")
+    assert "delete" not in line["message"]
 
 
 def test_strays_stop_neither_download_nor_split(toy: Toy) -> None:

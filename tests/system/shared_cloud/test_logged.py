@@ -69,13 +69,14 @@ def happens(house: House) -> None:
 
 
 def _give_up(house: House) -> None:
-    """Leave a run whose last resend can be delivered no more, and a folder made in the console."""
+    """Leave a run whose last resend is dead, a folder made in the console, a slot of no unit."""
     with house.losing("runs/"):
         run = house.fetch(export(APRIL))
     name = names.resend("split", names.claim(USAGE, run), MAX_RESENDS)
     body = ResendRecord(at=(run.time - delivery.life()).isoformat(), call="c").encode()
     house.cloud.bucket("quarantine").blob(name).upload_from_string(body)
     house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/").upload_from_string(b"")
+    house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/{run.name}").upload_from_string(b"")
 
 
 def test_every_filter_finds_what_is_written_in_the_local_cloud(

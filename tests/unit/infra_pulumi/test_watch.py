@@ -19,7 +19,7 @@ from catalog.names import SplitKey
 from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
 from functions import boundary, freshness, resend, seal, split, sweep
-from functions.errors import Permanent
+from functions.errors import Permanent, UnknownSlot
 from functions.messages import Message
 from infra_pulumi.alerts import ALERTS, alerts
 from infra_pulumi.dashboard import dashboard
@@ -102,7 +102,10 @@ def lines(
             resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, boundary.settings())
         ),
         "system not swept": [sweep._fault("toy", OSError("no answer"), MESSAGE)],
-        "stray": [boundary._stray("seal", MESSAGE, "gs://landing/dirty/x/", "no marker")],
+        "stray": [boundary._skipped("seal", MESSAGE, "gs://l/dirty/x/", ValueError("no marker"))],
+        "unknown slot": [
+            boundary._skipped("seal", MESSAGE, "gs://l/dirty/x", UnknownSlot("no day"))
+        ],
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
     found: dict[str, list[Entry]] = {}
@@ -127,7 +130,13 @@ def logged(capsys: pytest.CaptureFixture[str], function: str) -> list[Entry]:
 
 
 TAKES = {
-    "citypulse-errors": {"refused for good", "crash", "resends used up", "system not swept"},
+    "citypulse-errors": {
+        "refused for good",
+        "crash",
+        "resends used up",
+        "system not swept",
+        "unknown slot",
+    },
     "citypulse-rejected": {"split refused", "slot held"},
     "citypulse-drift": {"drift"},
     "citypulse-seals-refused": {"seal refused"},
