@@ -6,8 +6,9 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from cloudevents.http import CloudEvent
 
@@ -27,16 +28,25 @@ _UNREADABLE = Message(
     data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
 )
 """Stands for an event that holds no message."""
-_STRAY = ("stray", "WARNING", "The pipeline did not write it: delete it")
-_UNKNOWN_SLOT = (
+MOST_SKIPPED = 20
+"""How many skipped objects of a kind one call reports one by one."""
+
+
+class _Skip(NamedTuple):
+    """How a skipped object is reported, and how to fix it."""
+
+    outcome: str
+    severity: str
+    fix: str
+
+
+_STRAY = _Skip("stray", "WARNING", "The pipeline did not write it: delete it")
+_UNKNOWN_SLOT = _Skip(
     "unknown slot",
     "ERROR",
-    (
-        "The pipeline wrote it for another slot_unit: restore slot_unit in the contract, or move the "
-        "object out of the folder. During a deployment, wait for its end"
-    ),
+    "The pipeline wrote it for another slot_unit: restore slot_unit in the contract, or move it out "
+    "of the folder. During a deployment, wait for its end",
 )
-"""Outcome, severity and fix of the objects that a step skips."""
 
 
 def clients() -> Clients:
@@ -74,8 +84,8 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
             _log(_failed(name, message, "failed", "WARNING", text, begin))
             raise
         finally:
-            for address, fault in skipped.items():
-                report(_skipped(name, message, address, fault))
+            for each in _skipped(name, message, skipped):
+                report(each)
             _publish(name, message, events)
 
 
@@ -131,16 +141,34 @@ def _failed(
     )
 
 
-def _skipped(name: str, message: Message | None, address: str, fault: ValueError) -> Event:
-    """Build the event of an object that a step skipped because of its name."""
-    outcome, severity, fix = _UNKNOWN_SLOT if isinstance(fault, UnknownSlot) else _STRAY
+def _skipped(
+    name: str, message: Message | None, found: Mapping[str, ValueError]
+) -> Iterator[Event]:
+    """Build the events of the objects that a step skipped because of their names.
+
+    Of each kind the first `MOST_SKIPPED` have an event each, and one event counts the others.
+    """
+    kinds: dict[_Skip, list[str]] = {_UNKNOWN_SLOT: [], _STRAY: []}
+    for address, fault in found.items():
+        kinds[_UNKNOWN_SLOT if isinstance(fault, UnknownSlot) else _STRAY].append(address)
+    for kind, addresses in kinds.items():
+        for address in addresses[:MOST_SKIPPED]:
+            text = f"{address} was skipped: {found[address]}. {kind.fix}"
+            yield _skip(name, message, kind, text, address)
+        if more := addresses[MOST_SKIPPED:]:
+            text = f"{len(more)} more objects were skipped, the first is {more[0]}. {kind.fix}"
+            yield _skip(name, message, kind, text, None)
+
+
+def _skip(name: str, message: Message | None, kind: _Skip, text: str, address: str | None) -> Event:
+    """Build an event of one skipped object, or of the number of others."""
     return event(
         name,
         message or _UNREADABLE,
-        outcome,
-        subject=address,
-        severity=severity,
-        message=f"{address} was skipped: {fault}. {fix}",
+        kind.outcome,
+        subject=address or "more",
+        severity=kind.severity,
+        message=text,
         object=address,
     )
 

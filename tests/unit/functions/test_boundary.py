@@ -16,6 +16,7 @@ from cloudevents.http import CloudEvent
 from catalog.records import Event
 from functions import boundary, clients
 from functions.clients import Clients
+from functions.errors import UnknownSlot
 from functions.messages import Message
 from functions.settings import Settings
 from functions.strays import parse_names
@@ -165,6 +166,37 @@ def test_a_step_that_fails_publishes_what_it_reported_and_raises(
         handled.run(error=OSError("gone"))
     assert [row["outcome"] for row in handled.clients.publisher.rows] == ["loaded", "loaded"]
     assert [line["outcome"] for line in lines(capsys)] == ["loaded", "loaded", "failed"]
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, []), (21, ["1 more"]), (5000, ["4980 more"])])
+def test_many_skipped_objects_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    count: int,
+    more: list[str],
+) -> None:
+    """One unknown slot among them has its line: many strays do not hide it."""
+    bucket: Any = SimpleNamespace(name="landing")
+
+    def parse(name: str) -> int:
+        if name == "slot":
+            raise UnknownSlot("no day")
+        return int(name)
+
+    def step(*_: object) -> Iterable[Event]:
+        assert list(parse_names(bucket, [*(f"x{n}" for n in range(count)), "slot"], parse)) == []
+        return []
+
+    handled = Handled(monkeypatch, accept)
+    boundary.handle("seal", delivered(), step)
+    slot, *strays = lines(capsys)
+    assert (slot["outcome"], slot["object"]) == ("unknown slot", "gs://landing/slot")
+    assert {line["outcome"] for line in strays} == {"stray"}
+    assert [line["object"] for line in strays[:20]] == [f"gs://landing/x{n}" for n in range(20)]
+    assert [
+        line["message"][: len(text)] for line, text in zip(strays[20:], more, strict=True)
+    ] == more
+    assert len({row["event_id"] for row in handled.clients.publisher.rows}) == 21 + len(more)
 
 
 def test_a_stray_is_reported_once_a_call(

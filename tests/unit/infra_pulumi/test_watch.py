@@ -102,10 +102,8 @@ def lines(
             resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, boundary.settings())
         ),
         "system not swept": [sweep._fault("toy", OSError("no answer"), MESSAGE)],
-        "stray": [boundary._skipped("seal", MESSAGE, "gs://l/dirty/x/", ValueError("no marker"))],
-        "unknown slot": [
-            boundary._skipped("seal", MESSAGE, "gs://l/dirty/x", UnknownSlot("no day"))
-        ],
+        "stray": list(boundary._skipped("seal", MESSAGE, {"gs://l/dirty/x/": ValueError("x")})),
+        "unknown slot": list(boundary._skipped("seal", MESSAGE, {"gs://l/x": UnknownSlot("x")})),
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
     found: dict[str, list[Entry]] = {}
