@@ -43,30 +43,37 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 
     Ages are the differences of publish times, so that they hold on any clock. Work that is being
     done, or done already, is sent again at worst: each step reads that and does nothing. A fault of
-    one system is reported and stops no other; raises ExceptionGroup in the end, so that the message
-    comes again.
+    one system is reported and stops no other; the schedule is its retry. Raises ExceptionGroup
+    where no system could be swept, so that the message comes again.
     """
     faults: dict[str, Exception] = {}
-    for system, contracts in systems(load_all()).items():
+    found = systems(load_all())
+    for system, contracts in found.items():
         try:
             yield from _system(system, contracts, message, clients, settings)
-        except Exception as error:  # noqa: BLE001 - isolated: reported here, raised below
+        except Exception as error:  # noqa: BLE001 - isolated: reported below
             faults[system] = error
-            yield _fault(system, error, message)
-    if faults:
+    none = len(faults) == len(found)
+    for system, fault in faults.items():
+        yield _fault(system, fault, message, again=none)
+    if faults and none:
         raise ExceptionGroup(f"sweep failed for {', '.join(faults)}", list(faults.values()))
 
 
-def _fault(system: str, error: Exception, message: Message) -> Event:
-    """Build the event of a system that could not be swept."""
+def _fault(system: str, error: Exception, message: Message, *, again: bool) -> Event:
+    """Build the event of a system that could not be swept; ERROR where no retry follows."""
+    fate = (
+        "No system was swept, so the message is tried again"
+        if again
+        else "The other systems were swept; the next sweep tries this one again"
+    )
     return event(
         "sweep",
         message,
         "failed",
         subject=system,
-        severity="ERROR",
-        message=f"{system} was not swept whole: {type(error).__name__}: {error}. The sweep goes on "
-        "with the other systems, and its message is tried again",
+        severity="WARNING" if again else "ERROR",
+        message=f"{system} was not swept whole: {type(error).__name__}: {error}. {fate}",
         system=system,
     )
 

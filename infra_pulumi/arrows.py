@@ -35,7 +35,13 @@ PUSHES = (
     Push("download", "download", "ingest", f"NOT {_SNAPSHOT}"),
     # A late tick of a snapshot must not fetch today's state.
     Push("download-snapshot", "download", "ingest", _SNAPSHOT, "600s"),
-    *(Push(step.name, step.name, step.topic) for step in STEPS if step.name != "download"),
+    # A late sweep must not act on an old time; the schedule is its retry.
+    Push("sweep", "sweep", "sweep", retention="600s"),
+    *(
+        Push(step.name, step.name, step.topic)
+        for step in STEPS
+        if step.name not in ("download", "sweep")
+    ),
 )
 
 

@@ -95,6 +95,17 @@ def test_a_late_tick_of_a_snapshot_is_dropped(stack: list[Resource]) -> None:
     assert snapshot["pushConfig"] == other["pushConfig"]
 
 
+def test_a_late_sweep_is_dropped(stack: list[Resource]) -> None:
+    """Retries of sweeps that fail never pile up: the schedule asks for the next one anyway."""
+    retention = {
+        name: told["messageRetentionDuration"]
+        for name, told in of(stack, "Subscription").items()
+        if "pushConfig" in told
+    }
+    assert retention["sweep"] == "600s"
+    assert {n for n, told in retention.items() if told == "600s"} == {"sweep", "download-snapshot"}
+
+
 def test_every_topic_is_read(stack: list[Resource]) -> None:
     read = {told["topic"].rpartition("/")[2] for told in of(stack, "Subscription").values()}
     assert read == set(of(stack, "Topic"))

@@ -101,7 +101,8 @@ def lines(
         "resends used up": list(
             resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, boundary.settings())
         ),
-        "system not swept": [sweep._fault("toy", OSError("no answer"), MESSAGE)],
+        "system not swept": [sweep._fault("toy", OSError("x"), MESSAGE, again=False)],
+        "no system swept": [sweep._fault("toy", OSError("x"), MESSAGE, again=True)],
         "stray": list(boundary._skipped("seal", MESSAGE, {"gs://l/dirty/x/": ValueError("x")})),
         "unknown slot": list(boundary._skipped("seal", MESSAGE, {"gs://l/x": UnknownSlot("x")})),
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
