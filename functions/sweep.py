@@ -85,7 +85,8 @@ def _system(
     clients: Clients,
     settings: Settings,
 ) -> Iterator[Event]:
-    """Sweep one system."""
+    """Sweep one system: first its freshness, which needs only storage and raises an alert."""
+    yield from freshness.overdue(contracts, clients.storage.bucket(settings.raw), message)
     now = message.published
     quarantine = clients.storage.bucket(settings.quarantine)
     landing = clients.storage.bucket(settings.landing)
@@ -99,7 +100,6 @@ def _system(
     due = itertools.islice(resend.decisions(quarantine, manifests, now), MOST_MANIFESTS)
     yield from resend.apply(due, system, message, clients, settings)
     yield from _states(system, message, clients, settings)
-    yield from freshness.overdue(contracts, clients.storage.bucket(settings.raw), message)
 
 
 def _seal(system: str, message: Message, clients: Clients) -> Event:

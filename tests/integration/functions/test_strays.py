@@ -297,6 +297,20 @@ def test_a_fault_of_one_system_does_not_stop_the_others(
     assert ("aaa", "failed") in [(each.get("system"), each["outcome"]) for each in told]
 
 
+def test_a_ledger_that_fails_does_not_silence_the_freshness_of_its_system(
+    called: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise TimeoutError("no answer of the ledger")
+
+    monkeypatch.setattr("functions.ledger.read", read)
+    with pytest.raises(ExceptionGroup, match="sweep failed"):
+        call("sweep", sweep.run)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    late = {one["dataset"] for one in lines if one["outcome"] == "overdue"}
+    assert late == set(called.contracts)
+
+
 def test_a_sweep_of_no_system_fails_without_an_error_of_its_own(
     called: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:

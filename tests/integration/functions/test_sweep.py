@@ -188,7 +188,7 @@ def test_a_refusal_is_reported_before_it_stands(toy: Toy) -> None:
         body = ResendRecord(at=NOW.isoformat(), call="c").encode()
         store.create(toy.quarantine, names.resend("split", name, number), body)
     events = sweep.run(message(b"{}", NOW + AGAIN), toy.clients, toy.settings)
-    assert next(events).outcome == "refused"
+    assert "refused" in (each.outcome for each in events)
     events.close()
     assert not store.exists(toy.quarantine, names.refused("split", name))
     assert [each.outcome for each in toy.sweep(AGAIN)] == ["refused"]
