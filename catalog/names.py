@@ -219,12 +219,12 @@ def part_of(name: str) -> tuple[str, str, SplitKey]:
     return dataset, folder.removeprefix("slot="), SplitKey.parse(key)
 
 
-def resend_of(name: str) -> int:
-    """Return the number of a resend's object name; raises ValueError for another name."""
-    number = name.rpartition("/")[2]
+def resend_of(name: str) -> tuple[str, int]:
+    """Return the key and number in a resend's object name; raises ValueError for another name."""
+    key, _, number = name.split("/", 2)[2].rpartition("/")
     if not _NUMBER.fullmatch(number):
         raise ValueError(f"{name!r}: {number!r} is not the number of a resend: expected 1, 2, …")
-    return int(number)
+    return key, int(number)
 
 
 def system_and_id(name: str) -> tuple[str, str]:

@@ -292,6 +292,10 @@ class Receipt(Record, frozen=True, kw_only=True):
     counts: tuple[Counts, ...]
 
 
+RESENT_AT = "at"
+"""The metadata of a resend record's object with its time, so that a sweep lists and reads none."""
+
+
 class ResendRecord(Record, frozen=True, kw_only=True):
     """The record of one resend by the sweep. Written before the message is sent, only if absent."""
 
@@ -300,6 +304,11 @@ class ResendRecord(Record, frozen=True, kw_only=True):
     """Publish time of the sweep's own message, ISO UTC."""
     call: str
     """The call of the sweep that sends it; random, so that two calls never both send."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return what the record's object says in a list."""
+        return {RESENT_AT: self.at}
 
 
 class Event(Record, frozen=True, kw_only=True):

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from google.cloud.storage import Bucket
+from google.cloud.storage import Blob, Bucket
 
 from catalog import delivery, names
-from catalog.records import Event, ResendRecord
+from catalog.records import RESENT_AT, Event, ResendRecord
 from functions import store
 from functions.boundary import event
 from functions.clients import Clients
@@ -79,22 +79,86 @@ def decide(last: Resend | None, now: datetime) -> Action:
 
 @dataclass(frozen=True)
 class Decision:
-    """Stalled work that must not wait: it is sent again or refused."""
+    """What the sweep does about stalled work, and the newest resend that it decided by."""
 
     work: StalledWork
     action: Action
     last: Resend | None
 
 
+@dataclass(frozen=True)
+class Past:
+    """What quarantine says of some objects of one step: which are refused, and the newest resends."""
+
+    refused: frozenset[str]
+    """Names of objects."""
+    resends: Mapping[str, Resend]
+    """Key of stalled work → its newest resend."""
+
+    def decide(self, work: StalledWork, now: datetime) -> Decision:
+        """Decide about a piece of work that is not refused."""
+        last = self.resends.get(work.key)
+        return Decision(work, decide(last, now), last)
+
+
+def past(quarantine: Bucket, step: str, objects: Collection[str]) -> Past:
+    """List what quarantine says of a step's objects, which lie in one folder.
+
+    Two lists for all of them, each from the first object to the last.
+    """
+    if not objects:
+        return Past(frozenset(), {})
+    first, last = min(objects), max(objects)
+    folder = f"{first.rpartition('/')[0]}/"
+    refused = quarantine.list_blobs(
+        prefix=names.refused(step, folder),
+        start_offset=names.refused(step, first),
+        end_offset=f"{names.refused(step, last)}~",
+        fields="items(name),nextPageToken",
+    )
+    root = names.refused(step, "")
+    found = frozenset(blob.name.removeprefix(root) for blob in refused)
+    return Past(found, _resends(quarantine, step, folder, first, last))
+
+
+def _resends(
+    quarantine: Bucket, step: str, folder: str, first: str, last: str
+) -> dict[str, Resend]:
+    """List the newest resend of each key from the first object to the last."""
+    listed = quarantine.list_blobs(
+        prefix=names.resends(step, folder.rstrip("/")),
+        start_offset=names.resends(step, first),
+        end_offset=f"{names.resends(step, last)}~",
+        fields="items(name,metadata),nextPageToken",
+    )
+    blobs = {blob.name: blob for blob in listed}
+    newest: dict[str, tuple[int, Blob]] = {}
+    for name, (key, number) in parse_names(quarantine, blobs, names.resend_of):
+        if key not in newest or newest[key][0] < number:
+            newest[key] = number, blobs[name]
+    times = {key: _time(quarantine, blob) for key, (_, blob) in newest.items()}
+    return {key: Resend(newest[key][0], at) for key, at in times.items() if at}
+
+
+def _time(quarantine: Bucket, record: Blob) -> datetime | None:
+    """Return the time of a resend; read its record only if the list does not have it."""
+    at: str | None = (record.metadata or {}).get(RESENT_AT)
+    if at is None and (body := store.read(quarantine, record.name)):
+        at = ResendRecord.decode(body).at
+    return datetime.fromisoformat(at) if at else None
+
+
 def decisions(
     quarantine: Bucket, stalled: Iterable[StalledWork], now: datetime
 ) -> Iterator[Decision]:
-    """Decide about each piece of stalled work; leave out what waits."""
+    """Decide about each piece of stalled work; leave out what is refused and what waits."""
+    folders: dict[tuple[str, str], list[StalledWork]] = {}
     for work in stalled:
-        last = _last(quarantine, work)
-        action = decide(last, now)
-        if action is not Action.WAIT:
-            yield Decision(work, action, last)
+        folders.setdefault((work.step, work.name.rpartition("/")[0]), []).append(work)
+    for (step, _), works in folders.items():
+        found = past(quarantine, step, [work.name for work in works])
+        decided = (found.decide(work, now) for work in works if work.name not in found.refused)
+        yield from (each for each in decided if each.action is not Action.WAIT)
 
 
 def apply(
@@ -119,24 +183,12 @@ def apply(
             yield _event(work, f"sent to {work.topic}", "WARNING", text, system, message)
 
 
-def _last(quarantine: Bucket, work: StalledWork) -> Resend | None:
-    """Read the newest resend of a piece of work."""
-    listed = store.names(quarantine, names.resends(work.step, work.key))
-    numbers = [number for _, number in parse_names(quarantine, listed, names.resend_of)]
-    if not numbers:
-        return None
-    name = names.resend(work.step, work.key, max(numbers))
-    body = store.read(quarantine, name)
-    return (
-        Resend(max(numbers), datetime.fromisoformat(ResendRecord.decode(body).at)) if body else None
-    )
-
-
 def _record(quarantine: Bucket, work: StalledWork, last: Resend | None, message: Message) -> bool:
     """Record the next resend; False where another call of the sweep has recorded it already."""
-    body = ResendRecord(at=message.published.isoformat(), call=uuid.uuid4().hex).encode()
+    record = ResendRecord(at=message.published.isoformat(), call=uuid.uuid4().hex)
+    body = record.encode()
     name = names.resend(work.step, work.key, last.number + 1 if last else 1)
-    return store.create(quarantine, name, body) == body
+    return store.create(quarantine, name, body, metadata=record.metadata) == body
 
 
 def _refuse(quarantine: Bucket, work: StalledWork, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from functions.clients import Clients
 from functions.contracts import is_slot
 from functions.ledger import Ledger
 from functions.messages import Message
-from functions.resend import StalledWork
+from functions.resend import Action, Decision, StalledWork
 from functions.settings import Settings, Spark
 from functions.slices import Gap
 from functions.strays import parse_names
@@ -31,11 +31,13 @@ PATIENCE = timedelta(minutes=10)
 """How long a step's own message has before its work is looked for."""
 HORIZON = timedelta(days=14)
 """How old a run may be and still be looked for."""
-MOST_MANIFESTS = 100
-"""For how many of a system's manifests one call sends messages at most; the next takes others."""
+MOST_SENT = 100
+"""For how many objects of a data set, and manifests of a system, one call sends at most."""
 TOLD = timedelta(hours=1)
 """How long a batch's state is told; each state has one event id."""
 _THREADS = 8
+_READ = 32
+"""How many claims are read at once."""
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
@@ -65,7 +67,7 @@ def _fault(system: str, error: Exception, message: Message, *, again: bool) -> E
     fate = (
         "No system was swept, so the message is tried again"
         if again
-        else "The other systems were swept; the next sweep tries this one again"
+        else "At least one other was swept; the next sweep tries this one again"
     )
     return event(
         "sweep",
@@ -88,16 +90,14 @@ def _system(
     """Sweep one system: first its freshness, which needs only storage and raises an alert."""
     yield from freshness.overdue(contracts, clients.storage.bucket(settings.raw), message)
     now = message.published
-    quarantine = clients.storage.bucket(settings.quarantine)
     landing = clients.storage.bucket(settings.landing)
     for contract in contracts:
         unsplit = _stream_files if contract.kind is Kind.STREAM else _claims
-        due = resend.decisions(quarantine, unsplit(clients, settings, contract, now), now)
+        due = itertools.islice(unsplit(clients, settings, contract, now), MOST_SENT)
         yield from resend.apply(due, system, message, clients, settings)
     if any(_marked(landing, contract, now) for contract in contracts):
         yield _seal(system, message, clients)
-    manifests = _manifests(system, now, clients, settings)
-    due = itertools.islice(resend.decisions(quarantine, manifests, now), MOST_MANIFESTS)
+    due = itertools.islice(_manifests(system, now, clients, settings), MOST_SENT)
     yield from resend.apply(due, system, message, clients, settings)
     yield from _states(system, message, clients, settings)
 
@@ -120,8 +120,8 @@ def _seal(system: str, message: Message, clients: Clients) -> Event:
 
 def _claims(
     clients: Clients, settings: Settings, contract: Contract, now: datetime
-) -> Iterator[StalledWork]:
-    """What the claims of the horizon lack: a split that records or refuses it, a next slice."""
+) -> Iterator[Decision]:
+    """Decide about claims of the horizon: those without a split, those without a next slice."""
     raw = clients.storage.bucket(settings.raw)
     listed = {blob.name: blob for blob in _since(raw, f"runs/{contract.dataset}/", now)}
     named = parse_names(raw, listed, names.claim_of)
@@ -148,24 +148,30 @@ def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
 
 def _slices(
     clients: Clients, settings: Settings, contract: Contract, claims: set[Run], now: datetime
-) -> Iterator[StalledWork]:
-    """Slices that are to follow a claim or a note, and that nobody has claimed or noted."""
+) -> Iterator[Decision]:
+    """Decide about slices that follow a claim or a note, and that nobody has claimed or noted."""
     raw = clients.storage.bucket(settings.raw)
+    quarantine = clients.storage.bucket(settings.quarantine)
     listed = [blob.name for blob in _since(raw, names.failed_slices(contract.dataset), now)]
     notes = [note for _, note in parse_names(raw, listed, names.failed_slice_of)]
     failures = slices.Failed.of(note for note in notes if is_slot(contract, note[0].asked))
     claims = {run for run in claims if is_slot(contract, run.asked)}
-    for gap in slices.unasked(contract, claims, failures, now):
-        name = names.claim(contract.dataset, gap.run)
-        if _to_follow(raw, contract, gap, now) and not _refused(
-            clients, settings, "download", name
-        ):
-            data, attributes = slices.request(contract, gap.run)
-            yield StalledWork("download", "ingest", name, attributes, data)
+    found = slices.unasked(contract, claims, failures, now)
+    gaps = {names.claim(contract.dataset, gap.run): gap for gap in found}
+    for each in resend.decisions(quarantine, _requests(contract, gaps), now):
+        if _to_follow(raw, contract, gaps[each.work.name], now):
+            yield each
+
+
+def _requests(contract: Contract, gaps: Mapping[str, Gap]) -> Iterator[StalledWork]:
+    """Build the messages that ask for slices, by the names of the claims that are missing."""
+    for name, gap in gaps.items():
+        data, attributes = slices.request(contract, gap.run)
+        yield StalledWork("download", "ingest", name, attributes, data)
 
 
 def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool:
-    """Whether a slice should have been asked for by now."""
+    """Tell whether a slice should have been requested by now."""
     if gap.claim is None:
         return gap.noted
     body = store.read(raw, names.claim(contract.dataset, gap.claim))
@@ -177,31 +183,36 @@ def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool
 
 def _unsplit(
     clients: Clients, settings: Settings, dataset: str, claims: dict[Run, int], now: datetime
-) -> Iterator[StalledWork]:
-    """Accepted runs that no split has recorded and none has refused, by run and generation.
+) -> Iterator[Decision]:
+    """Decide about accepted runs, by run and generation, that no split has recorded or refused.
 
-    Claims that are not accepted never get a record: those that do not tell it in a list are read.
+    A claim is read only if its message is due. One whose list does not give its outcome may turn
+    out not to be accepted.
     """
     raw = clients.storage.bucket(settings.raw)
-    landing = clients.storage.bucket(settings.landing)
-    done = {key.run for key in slot_parts.recorded(landing, dataset, claims)}
+    quarantine = clients.storage.bucket(settings.quarantine)
+    done = _split(clients, settings, dataset, claims)
     left = {names.claim(dataset, run): claims[run] for run in sorted(claims.keys() - done)}
-    for name, body in zip(left, _bodies(raw, left), strict=True):
-        claim = Claim.decode(body) if body else None
-        if claim is None or claim.outcome is not Outcome.ACCEPTED:
-            continue
-        late = now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE
-        if late and not _refused(clients, settings, "split", name):
-            yield _finalized("split", raw.name, name, left[name])
+    works = (_finalized("split", raw.name, name, left[name]) for name in left)
+    for due in itertools.batched(resend.decisions(quarantine, works, now), _READ, strict=False):
+        bodies = _bodies(raw, [each.work.name for each in due])
+        for each, body in zip(due, bodies, strict=True):
+            if body and _late(Claim.decode(body), now):
+                yield each
+
+
+def _late(claim: Claim, now: datetime) -> bool:
+    """Tell whether an accepted claim should have been split by now."""
+    late = now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE
+    return late and claim.outcome is Outcome.ACCEPTED
 
 
 def _stream_files(
     clients: Clients, settings: Settings, contract: Contract, now: datetime
-) -> Iterator[StalledWork]:
-    """Files of a stream, of the horizon, that no split has recorded and none has refused."""
+) -> Iterator[Decision]:
+    """Decide about files of a stream, of the horizon, that no split has recorded or refused."""
     dataset = contract.dataset
     raw = clients.storage.bucket(settings.raw)
-    landing = clients.storage.bucket(settings.landing)
     listed = raw.list_blobs(
         prefix=names.stream_folder(dataset),
         start_offset=names.stream_file(dataset, Run.at(now - HORIZON)),
@@ -209,17 +220,20 @@ def _stream_files(
     )
     generations = {blob.name: int(blob.generation) for blob in listed}
     named = parse_names(raw, generations, names.stream_file_of)
-    files = {run: generations[name] for name, (_, run) in named}
-    done = {key.run for key in slot_parts.recorded(landing, dataset, files)}
-    for run in sorted(files.keys() - done):
-        name = names.stream_file(dataset, run)
-        if now - run.time >= PATIENCE and not _refused(clients, settings, "split", name):
-            yield _finalized("split", raw.name, name, files[run])
+    files = {run: name for name, (_, run) in named}
+    late = sorted(files.keys() - _split(clients, settings, dataset, files))
+    works = (
+        _finalized("split", raw.name, files[run], generations[files[run]])
+        for run in late
+        if now - run.time >= PATIENCE
+    )
+    yield from resend.decisions(clients.storage.bucket(settings.quarantine), works, now)
 
 
-def _refused(clients: Clients, settings: Settings, step: str, name: str) -> bool:
-    """Whether a step, or the sweep for it, refused an object for good."""
-    return store.exists(clients.storage.bucket(settings.quarantine), names.refused(step, name))
+def _split(clients: Clients, settings: Settings, dataset: str, runs: Iterable[Run]) -> set[Run]:
+    """List the runs that a split has recorded, from the oldest to the newest of `runs`."""
+    landing = clients.storage.bucket(settings.landing)
+    return {key.run for key in slot_parts.recorded(landing, dataset, runs)}
 
 
 def _bodies(bucket: Bucket, objects: Iterable[str]) -> list[bytes | None]:
@@ -235,31 +249,64 @@ def _marked(landing: Bucket, contract: Contract, now: datetime) -> bool:
 
 def _manifests(
     system: str, now: datetime, clients: Clients, settings: Settings
-) -> Iterator[StalledWork]:
-    """Manifests whose slots the ledger lacks: with a receipt to load, without one to submit.
+) -> Iterator[Decision]:
+    """Decide about manifests whose slots the ledger lacks: load a receipt, or submit a batch."""
+    landing = clients.storage.bucket(settings.landing)
+    unloaded = _open(landing, system, ledger.read(clients, system), now)
+    receipts = _receipts(clients, settings, system, [manifest.id for manifest, _ in unloaded])
+    quarantine = clients.storage.bucket(settings.quarantine)
+    yield from resend.decisions(quarantine, receipts.values(), now)
+    if settings.spark:
+        left = [each for each in unloaded if each[0].id not in receipts]
+        yield from _submits(system, left, now, clients, settings, settings.spark)
+
+
+def _receipts(
+    clients: Clients, settings: Settings, system: str, identities: Sequence[str]
+) -> dict[str, StalledWork]:
+    """Look the receipts of manifests up: id → the receipt to load, where there is one.
+
+    One call for each manifest: ids have no order, and a list would have all receipts ever written.
+    """
+    lake = clients.storage.bucket(settings.lake)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda each: lake.get_blob(names.receipt(system, each)), identities)
+        return {
+            identity: _finalized("load", lake.name, blob.name, int(blob.generation or 0))
+            for identity, blob in zip(identities, found, strict=True)
+            if blob
+        }
+
+
+def _submits(
+    system: str,
+    unloaded: Iterable[tuple[Manifest, int]],
+    now: datetime,
+    clients: Clients,
+    settings: Settings,
+    spark: Spark,
+) -> Iterator[Decision]:
+    """Decide about manifests without a receipt.
 
     No more are submitted than batches may run; one that waits for its resend counts among them.
     """
-    landing = clients.storage.bucket(settings.landing)
-    lake = clients.storage.bucket(settings.lake)
-    loaded = ledger.read(clients, system)
-    spark = settings.spark
-    free = spark.max_batches - batches.unfinished(clients, settings, system) if spark else 0
-    for manifest, generation in _open(landing, system, loaded, now):
-        written = names.receipt(system, manifest.id)
-        sealed = names.manifest(system, manifest.id)
-        receipt = lake.get_blob(written)
-        if receipt:
-            if not _refused(clients, settings, "load", written):
-                yield _finalized("load", lake.name, written, int(receipt.generation or 0))
-        elif (
-            spark
-            and free > 0
-            and not _refused(clients, settings, "submit", sealed)
-            and (attempt := _next_attempt(clients, settings, spark, manifest))
-        ):
-            free -= 1
-            yield _finalized("submit", landing.name, sealed, generation, attempt)
+    by_name = {names.manifest(system, each.id): (each, number) for each, number in unloaded}
+    past = resend.past(clients.storage.bucket(settings.quarantine), "submit", by_name)
+    free = spark.max_batches - batches.unfinished(clients, settings, system)
+    for name, (manifest, generation) in by_name.items():
+        if free <= 0:
+            return
+        if name in past.refused:
+            continue
+        attempt = _next_attempt(clients, settings, spark, manifest)
+        if attempt is None:
+            continue
+        free -= 1
+        decided = past.decide(
+            _finalized("submit", settings.landing, name, generation, attempt), now
+        )
+        if decided.action is not Action.WAIT:
+            yield decided
 
 
 def _open(

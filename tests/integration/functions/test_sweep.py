@@ -6,8 +6,10 @@ import itertools
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import requests
 from cloudevents.http import CloudEvent
 from google.cloud.storage import Bucket
 
@@ -234,7 +236,7 @@ def test_an_old_manifest_is_found_behind_many_newer(
     tabled: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is on what is sent, not on what is looked at."""
-    monkeypatch.setattr("functions.sweep.MOST_MANIFESTS", 1)
+    monkeypatch.setattr("functions.sweep.MOST_SENT", 1)
     made = []
     for number in (1, 2, 3):
         tabled.split(tabled.full, RUN, {f"2024-0{number}": [("a", 1)]})
@@ -249,12 +251,57 @@ def test_an_old_manifest_is_found_behind_many_newer(
 def test_manifests_that_wait_do_not_hide_one_that_is_due(
     tabled: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.sweep.MOST_MANIFESTS", 1)
+    monkeypatch.setattr("functions.sweep.MOST_SENT", 1)
     receipts = []
     for number in (1, 2):
         tabled.split(tabled.full, RUN, {f"2024-0{number}": [("a", 1)]})
         receipts.append(tabled.job(tabled.sealed()))
     assert [sent(tabled) for _ in range(3)] == [[("load", each)] for each in receipts] + [[]]
+
+
+def test_no_more_is_sent_at_once_than_may_be(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.sweep.MOST_SENT", 2)
+    claims = [claim(toy, run=f"20250605T0207{second:02d}Z") for second in range(5)]
+    assert [sent(toy) for _ in range(4)] == [
+        [("split", each) for each in some] for some in (claims[:2], claims[2:4], claims[4:], [])
+    ]
+
+
+@pytest.mark.parametrize("step", ["waiting", "refused"])
+def test_what_is_left_alone_costs_no_calls_of_its_own(
+    tabled: Toy, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A few lists for a data set, however many of its objects wait or are refused."""
+    calls = []
+    request = requests.Session.request
+
+    def counting(self: requests.Session, method: str, url: str, *args: Any, **more: Any) -> Any:
+        calls.append((method, url))
+        return request(self, method, url, *args, **more)
+
+    after = timedelta(minutes=20)
+    counts = []
+    for number in (1, 29):
+        for second in range(number):
+            name = claim(tabled, run=f"20250605T02{number:02d}{second:02d}Z")
+            if step == "refused":
+                store.create(tabled.quarantine, names.refused("split", name), b"{}")
+        sent(tabled, after)
+        with monkeypatch.context() as patch:
+            patch.setattr(requests.Session, "request", counting)
+            calls.clear()
+            assert sent(tabled, after) == []
+            counts.append(len(calls))
+    assert counts[0] == counts[1], calls
+
+
+def test_a_resend_of_an_older_release_is_read(toy: Toy) -> None:
+    """Its object's metadata has no time."""
+    name = claim(toy)
+    body = ResendRecord(at=NOW.isoformat(), call="c").encode()
+    store.create(toy.quarantine, names.resend("split", name, 1), body)
+    assert sent(toy) == []
+    assert sent(toy, AGAIN) == [("split", name)]
 
 
 def test_a_claim_of_long_ago_is_left_alone(toy: Toy) -> None:
