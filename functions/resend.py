@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from google.cloud.storage import Blob, Bucket
@@ -27,6 +27,9 @@ from functions.strays import parse_names
 
 MAX_RESENDS = 3
 """How often the sweep sends one object's message: two days, as each may live for 16 hours."""
+
+ON_ITS_WAY = timedelta(hours=1)
+"""How long a manifest's resend counts among the batches that may run."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class Past:
     """Names of objects."""
     resends: Mapping[str, Resend]
     """Key of stalled work → its newest resend."""
+
+    def recent(self, now: datetime) -> frozenset[str]:
+        """Return the manifests whose newest resend is on its way: it may become a batch."""
+        found = (key for key, last in self.resends.items() if now - last.at < ON_ITS_WAY)
+        return frozenset(key.rpartition("/a")[0] for key in found)
 
     def decide(self, work: StalledWork, now: datetime) -> Decision:
         """Decide about a piece of work that is not refused."""

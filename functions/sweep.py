@@ -286,14 +286,17 @@ def _submits(
     settings: Settings,
     spark: Spark,
 ) -> Iterator[Decision]:
-    """Decide about manifests without a receipt.
+    """Decide about manifests without a receipt; no more are submitted than batches may run.
 
-    No more are submitted than batches may run; one that waits for its resend counts among them.
+    A resend that is younger than `resend.ON_ITS_WAY` may become a batch, so it counts among them and
+    is looked at first. An older one that waits does not, or it would keep all other manifests back.
     """
     by_name = {names.manifest(system, each.id): (each, number) for each, number in unloaded}
     past = resend.past(clients.storage.bucket(settings.quarantine), "submit", by_name)
     free = spark.max_batches - batches.unfinished(clients, settings, system)
-    for name, (manifest, generation) in by_name.items():
+    recent = past.recent(now)
+    for name in sorted(by_name, key=lambda each: each not in recent):
+        manifest, generation = by_name[name]
         if free <= 0:
             return
         if name in past.refused:
@@ -301,10 +304,10 @@ def _submits(
         attempt = _next_attempt(clients, settings, spark, manifest)
         if attempt is None:
             continue
-        free -= 1
         decided = past.decide(
             _finalized("submit", settings.landing, name, generation, attempt), now
         )
+        free -= decided.action is Action.SEND or name in recent
         if decided.action is not Action.WAIT:
             yield decided
 

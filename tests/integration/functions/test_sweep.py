@@ -343,14 +343,21 @@ def test_a_failed_batch_is_sent_again_until_its_attempts_are_used_up(toy: Toy) -
 
 
 def test_no_more_is_submitted_than_may_run(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(1, 5):
+    """Manifests that nobody submits keep no other back: their resends count for an hour."""
+    life, hour, minute = delivery.life(), timedelta(hours=1), timedelta(minutes=1)
+    made = []
+    for number in range(1, 7):
         toy.split(toy.full, RUN, {f"2024-0{number}": [("a", 1)]})
-        toy.seal()
-    assert len(toy.manifests()) == 4
-    assert [topic for topic, _ in sent(toy)] == ["submit", "submit"]
-    assert sent(toy) == [], "two are on their way, and no more may run"
+        made.append(("submit", toy.sealed()))
+    assert sent(toy) == made[:2]
+    assert sent(toy, 79 * minute) == [], "two are on their way, and no more may run"
+    assert sent(toy, 80 * minute) == made[2:4]
+    assert sent(toy, life + 10 * minute) == made[4:]
+    assert sent(toy, life + 30 * minute) == [], "the first two are due, the last two on their way"
     monkeypatch.setattr("functions.batches.unfinished", lambda *_: 2)
-    assert sent(toy, AGAIN) == []
+    assert sent(toy, life + 2 * hour) == []
+    monkeypatch.setattr("functions.batches.unfinished", lambda *_: 1)
+    assert sent(toy, life + 2 * hour) == made[:1]
 
 
 def test_a_superseded_manifest_is_done(tabled: Toy) -> None:
