@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -35,6 +36,10 @@ MOST_SENT = 100
 """For how many objects of a data set, and manifests of a system, one call sends at most."""
 TOLD = timedelta(hours=1)
 """How long a batch's state is told; each state has one event id."""
+SECONDS = 300.0
+"""How long one call sweeps; then it ends after the event that it works on."""
+_INTERVAL = 600
+"""Seconds between two ticks of the schedule."""
 _THREADS = 8
 _READ = 32
 """How many claims are read at once."""
@@ -48,18 +53,55 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     one system is reported and stops no other; the schedule is its retry. Raises ExceptionGroup
     where no system could be swept, so that the message comes again.
     """
-    faults: dict[str, Exception] = {}
+    end = time.monotonic() + SECONDS
     found = systems(load_all())
-    for system, contracts in found.items():
+    faults: dict[str, Exception] = {}
+    late: list[str] = []
+    swept = False
+    for system in _in_turn(list(found), message.published):
+        if time.monotonic() >= end:
+            late.append(system)
+            continue
         try:
-            yield from _system(system, contracts, message, clients, settings)
+            events = _system(system, found[system], message, clients, settings)
+            if (yield from _until(end, events)):
+                late.append(system)
+            swept = True
         except Exception as error:  # noqa: BLE001 - isolated: reported below
             faults[system] = error
-    none = len(faults) == len(found)
+    if late:
+        yield _no_time(late, message)
     for system, fault in faults.items():
-        yield _fault(system, fault, message, again=none)
-    if faults and none:
+        yield _fault(system, fault, message, again=not swept)
+    if faults and not swept:
         raise ExceptionGroup(f"sweep failed for {', '.join(faults)}", list(faults.values()))
+
+
+def _in_turn(found: list[str], now: datetime) -> list[str]:
+    """Order the systems so that each tick begins with another: none is always the last."""
+    first = int(now.timestamp() // _INTERVAL) % max(len(found), 1)
+    return found[first:] + found[:first]
+
+
+def _until(end: float, events: Iterable[Event]) -> Generator[Event, None, bool]:
+    """Yield events until the time is over; return whether it was over before they were."""
+    for each in events:
+        yield each
+        if time.monotonic() >= end:
+            return True
+    return False
+
+
+def _no_time(late: Sequence[str], message: Message) -> Event:
+    """Build the event of the systems that were not swept to the end in time."""
+    return event(
+        "sweep",
+        message,
+        "skipped",
+        severity="WARNING",
+        message=f"not swept to the end within {SECONDS:g} s: {', '.join(late)}. The next sweep "
+        "begins with another system. If this lasts, look for slow calls in the lines before",
+    )
 
 
 def _fault(system: str, error: Exception, message: Message, *, again: bool) -> Event:
