@@ -50,7 +50,7 @@ _UNKNOWN_SLOT = _Skip(
 
 
 def clients() -> Clients:
-    """The clients of this process, made when first asked for."""
+    """Return the clients of this process; make them at the first call."""
     if not _CLIENTS:
         _CLIENTS.append(Clients(settings()))
     return _CLIENTS[0]
@@ -95,7 +95,7 @@ def respond[Request, Response](
     answer: Callable[[Request], Response],
     failed: Callable[[Exception], Response],
 ) -> Response:
-    """Answer a reader's request; an error is logged and told by `failed`, which keeps it back."""
+    """Answer a reader's request; log an error and answer by `failed`, which does not reveal it."""
     begin = time.monotonic()
     try:
         return answer(request)
@@ -114,7 +114,7 @@ def event(
     subject: str = "",
     **facts: str | int | float | None,
 ) -> Event:
-    """An event of a step; the same message, subject and outcome give the same `event_id`."""
+    """Build an event of a step; the same message, subject and outcome give the same `event_id`."""
     identity = "\n".join((step, message.id, subject, outcome))
     return Event(
         event_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
@@ -128,7 +128,7 @@ def event(
 def _failed(
     name: str, message: Message | None, outcome: str, severity: str, text: str, begin: float
 ) -> Event:
-    """The event of a step that ended in an error."""
+    """Build the event of a step that ended in an error."""
     base = message or _UNREADABLE
     return event(
         name,
@@ -200,7 +200,7 @@ def _body(each: Event) -> bytes:
 
 
 def _log(told: Event) -> None:
-    """One JSON line on standard output, as Cloud Logging reads it."""
+    """Print one JSON line on standard output, as Cloud Logging reads it."""
     line = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
     line["message"] = told.message or f"{told.step}: {told.outcome}"
     print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)

@@ -18,7 +18,7 @@ from functions.strays import parse_names
 
 
 def overdue(contracts: Iterable[Contract], raw: Bucket, message: Message) -> Iterator[Event]:
-    """An event for each data set without a good fetch, or file of a stream, within its objective.
+    """Report each data set without a good fetch, or file of a stream, within its objective.
 
     Cloud Monitoring looks back 25 hours at most; an objective may be a month, so it is judged here,
     by the claims, each time the sweep comes by. What was never fetched is overdue too.
@@ -41,7 +41,7 @@ def overdue(contracts: Iterable[Contract], raw: Bucket, message: Message) -> Ite
 
 
 def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
-    """Whether a run since then was accepted, or came with nothing new; newest first."""
+    """Tell whether a run since then was accepted, or brought nothing new; newest first."""
     if contract.kind is Kind.STREAM:
         begin = names.stream_file(contract.dataset, Run.at(since))
         folder = names.stream_folder(contract.dataset)
@@ -62,7 +62,7 @@ def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
 
 
 def _good(raw: Bucket, claim: Blob) -> bool:
-    """Whether a claim took its run or saw nothing new; read only if its listing does not tell."""
+    """Tell whether a claim took its run or saw nothing new; read it only if the list does not say."""
     told = (claim.metadata or {}).get(OUTCOME)
     if told is not None:
         return Outcome(told) is not Outcome.REFUSED

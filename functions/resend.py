@@ -192,7 +192,7 @@ def apply(
 
 
 def _record(quarantine: Bucket, work: StalledWork, last: Resend | None, message: Message) -> bool:
-    """Record the next resend; False where another call of the sweep has recorded it already."""
+    """Record the next resend; return False where another call of the sweep was first."""
     record = ResendRecord(at=message.published.isoformat(), call=uuid.uuid4().hex)
     body = record.encode()
     name = names.resend(work.step, work.key, last.number + 1 if last else 1)

@@ -1,4 +1,4 @@
-"""Sweep: finds work that has no successor and publishes the step's own message again."""
+"""Sweep: find work that has no successor and publish the step's own message again."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _system(
 
 
 def _seal(system: str, message: Message, clients: Clients) -> Event:
-    """Ask for a seal of a system, which needs no memory: seal works on whatever is marked."""
+    """Send a seal message for a system. It is not counted: seal works on whatever is marked."""
     clients.publish("seal", json.dumps({"system": system}).encode(), {})
     name = f"dirty/ of {system}"
     return event(
@@ -179,7 +179,7 @@ def _claims(
 
 
 def _since(bucket: Bucket, folder: str, now: datetime) -> Iterator[Blob]:
-    """The objects of a folder whose runs are of the horizon: names, generations, metadata."""
+    """List the objects of a folder whose runs are of the horizon, with generations and metadata."""
     listed: Iterator[Blob] = bucket.list_blobs(
         prefix=folder,
         start_offset=folder + Run.at(now - HORIZON).name,
@@ -279,13 +279,13 @@ def _split(clients: Clients, settings: Settings, dataset: str, runs: Iterable[Ru
 
 
 def _bodies(bucket: Bucket, objects: Iterable[str]) -> list[bytes | None]:
-    """The bytes of many objects, in order; None where one is gone."""
+    """Read many objects, in order; None where one is gone."""
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda name: store.read(bucket, name), objects))
 
 
 def _marked(landing: Bucket, contract: Contract, now: datetime) -> bool:
-    """Whether a closed slot of a data set has a marker."""
+    """Tell whether a closed slot of a data set has a marker."""
     return any(contract.closed(marker.slot, now) for marker in markers.dirty(landing, contract))
 
 
@@ -357,7 +357,7 @@ def _submits(
 def _open(
     landing: Bucket, system: str, loaded: Ledger, now: datetime
 ) -> list[tuple[Manifest, int]]:
-    """The manifests of a system's horizon that are not loaded, oldest first, with generations.
+    """List the manifests of a system's horizon that are not loaded, oldest first, with generations.
 
     A manifest that the ledger names is done: its swap decided all its slots at once. When they
     were made is measured from the newest, so that it holds on any clock; `sealed_at` decides.
@@ -403,7 +403,7 @@ def _next_attempt(
 
 
 def _finalized(step: str, bucket: str, name: str, generation: int, attempt: int = 0) -> StalledWork:
-    """The message of an object that was made, as the bucket's notification sends it."""
+    """Build the message about a new object, as the bucket's notification sends it."""
     attributes = {
         "bucketId": bucket,
         "objectId": name,
@@ -414,7 +414,7 @@ def _finalized(step: str, bucket: str, name: str, generation: int, attempt: int 
 
 
 def _states(system: str, message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
-    """An event per batch and state that was reached in the last hour, its id the same each time."""
+    """Report each batch's state that was reached in the last hour, under the same id each time."""
     for batch in batches.newest(clients, settings, system):
         if message.published - _instant(batch.create_time) > HORIZON:
             return
@@ -423,7 +423,7 @@ def _states(system: str, message: Message, clients: Clients, settings: Settings)
 
 
 def _state(system: str, batch: Batch, message: Message) -> Event:
-    """A batch's state with its duration in seconds and what it is billed for."""
+    """Build the event of a batch's state: its duration in seconds and what it is billed for."""
     identity = batch.name.rpartition("/")[2]
     state = batch.state.name.lower()
     usage = batch.runtime_info.approximate_usage
@@ -447,5 +447,5 @@ def _state(system: str, batch: Batch, message: Message) -> Event:
 
 
 def _instant(moment: datetime) -> datetime:
-    """A batch's time as a plain aware datetime."""
+    """Convert a batch's time to a plain aware datetime."""
     return datetime.fromtimestamp(moment.timestamp(), tz=moment.tzinfo)
