@@ -50,10 +50,11 @@ def test_no_price():
 
 
 def run(pytester: pytest.Pytester, *mutations: Mutation) -> pytest.HookRecorder:
-    """Run the tests of the shop with mutations."""
+    """Run the tests of the shop with mutations, without plugins that import a server."""
     pytester.makepyfile(shop=SHOP, test_shop=TESTS)
     pytester.syspathinsert()
-    return pytester.inline_run("-p", "no:cacheprovider", plugins=[Mutants(mutations)])
+    without = ("-p", "no:cacheprovider", "-p", "no:local_bigquery")
+    return pytester.inline_run(*without, plugins=[Mutants(mutations)])
 
 
 def mutated(
