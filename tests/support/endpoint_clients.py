@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery, storage
-from google.cloud.dataproc_v1 import BatchControllerClient
 
 from functions.clients import Clients
 from functions.settings import Settings
+
+if TYPE_CHECKING:  # BigQuery's client imports pandas: a test measures that its step does not
+    from google.cloud import bigquery, storage
+    from google.cloud.dataproc_v1 import BatchControllerClient
 
 
 class EndpointClients(Clients):
@@ -23,16 +26,22 @@ class EndpointClients(Clients):
 
     @cached_property
     def storage(self) -> storage.Client:
+        from google.cloud import storage
+
         options = {"api_endpoint": self.url}
         return storage.Client("demo", AnonymousCredentials(), client_options=options)
 
     @cached_property
     def bigquery(self) -> bigquery.Client:
+        from google.cloud import bigquery
+
         options = {"api_endpoint": self.url}
         return bigquery.Client("demo", AnonymousCredentials(), client_options=options)
 
     @cached_property
     def batches(self) -> BatchControllerClient:
+        from google.cloud.dataproc_v1 import BatchControllerClient
+
         return BatchControllerClient(
             credentials=AnonymousCredentials(),
             transport="rest",
