@@ -50,7 +50,7 @@ def test_no_workflow_has_a_key_or_more_than_it_needs(path: Path) -> None:
 
 def test_ci_runs_what_contributing_says_it_does() -> None:
     told = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    [named] = re.findall(r"nox -s ((?:\w+ )+\w+)\n\nis what CI runs", told)
+    [named] = re.findall(r"nox -s ((?:\w+ )+\w+)\n\nare the sessions that CI runs", told)
     workflow = parsed(REPOSITORY / ".github" / "workflows" / "ci.yml")
     runs = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
     sessions = [found[1] for run in runs if (found := re.search(r"nox -s (\w+)", run))]
