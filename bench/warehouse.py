@@ -60,7 +60,7 @@ class _Released(BigQueryServer):
 
 @dataclass
 class _Subject:
-    """A running server, and the seconds of processor that each call took of it."""
+    """A running server, and the processor seconds of each call."""
 
     client: bigquery.Client
     process: psutil.Process
