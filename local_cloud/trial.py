@@ -117,23 +117,17 @@ def try_files(
 
     `origin` is what every row of them says of itself.
     """
-    bucket = cloud.bucket("raw")
     offered = []
     files = []
     for served in runs:
-        run = _run(contract, served.time or cloud.clock.now())
-        cloud.clock.advance_to(max(cloud.clock.now(), run.time))
-        if contract.kind is Kind.STREAM:
-            _send(bucket, contract, run, served)
-        else:
-            _offer(bucket, contract, run, (served, origin), _taken(cloud, contract))
+        run = offer(cloud, contract, served, origin)
         _settle(cloud, contract, run)
         offered.append((served, run))
         if contract.kind.replaced:  # told now: the next run may replace these slots
-            files.append(_file(cloud, contract, served, run))
+            files.append(file_report(cloud, contract, served, run))
     if not contract.kind.replaced:
         _close(cloud, contract, [run for _, run in offered])
-        files = [_file(cloud, contract, served, run) for served, run in offered]
+        files = [file_report(cloud, contract, served, run) for served, run in offered]
     failed = [
         *failures.of_batches(cloud, contract.system),
         *failures.of_reports(cloud.scheduler.run_queries()),
@@ -144,6 +138,19 @@ def try_files(
         "tables": dict(_tables(cloud, contract)),
         "queries": [_query(cloud, sql) for sql in queries],
     }
+
+
+def offer(
+    cloud: LocalCloud, contract: Contract, served: Served, origin: Origin = Origin.SAMPLE
+) -> Run:
+    """Put the files of one run where `download` or Pub/Sub would, at its time; return the run."""
+    run = _run(contract, served.time or cloud.clock.now())
+    cloud.clock.advance_to(max(cloud.clock.now(), run.time))
+    if contract.kind is Kind.STREAM:
+        _send(cloud.bucket("raw"), contract, run, served)
+    else:
+        _claim_files(cloud.bucket("raw"), contract, run, (served, origin), _taken(cloud, contract))
+    return run
 
 
 def _settle(cloud: LocalCloud, contract: Contract, run: Run) -> None:
@@ -209,7 +216,7 @@ def _send(bucket: storage.Bucket, contract: Contract, run: Run, served: Served) 
     blob.upload_from_string(body, content_type="application/octet-stream")
 
 
-def _offer(
+def _claim_files(
     bucket: storage.Bucket,
     contract: Contract,
     run: Run,
@@ -290,8 +297,8 @@ def _record(cloud: LocalCloud, contract: Contract, run: Run) -> SplitRecord | No
     return SplitRecord.decode(body) if body else None
 
 
-def _file(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> dict[str, Any]:
-    """What became of one run."""
+def file_report(cloud: LocalCloud, contract: Contract, served: Served, run: Run) -> dict[str, Any]:
+    """Report what became of one run: its outcome, its columns, and its rows by slot."""
     claim = _claim(cloud, contract, run)
     record = _record(cloud, contract, run)
     outcome, reason = claim.outcome, claim.reason

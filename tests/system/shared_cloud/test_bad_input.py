@@ -10,15 +10,15 @@ import gzip
 import json
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import hypothesis
 import pytest
-from hypothesis import strategies as st
 
 from catalog import names
 from catalog.contract import Contract, load_all
@@ -26,6 +26,7 @@ from catalog.names import SplitKey
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run, tick
 from functions import boundary
+from functions.clients import Clients
 from functions.settings import settings
 from local_cloud import trial
 from local_cloud.cloud import LocalCloud
@@ -70,27 +71,56 @@ def standing(house: House) -> list[str]:
     return sorted(f"{row['what']} {row['told']}" for row in found)
 
 
-def tried(
-    house: House,
-    contract: Contract,
-    runs: Sequence[Sequence[tuple[str, bytes]]],
-    folder: Path,
-    *,
-    step: timedelta,
-    queries: Sequence[str] = (),
-) -> Document:
-    """What `try` says of runs, each of files (name, body), served one after the other."""
-    served = []
+@contextmanager
+def no_seal() -> Iterator[None]:
+    """Drop the messages by which `split` starts `seal`: what is marked waits for the next seal."""
+    publish = Clients.publish
+
+    def drop(clients: Clients, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        if topic != "seal":
+            publish(clients, topic, data, attributes)
+
+    with patch.object(Clients, "publish", drop):
+        yield
+
+
+def served(
+    house: House, runs: Sequence[Sequence[Refused | Taken]], folder: Path, step: timedelta
+) -> list[Served]:
+    """Write the files of runs; return the runs, each a step after the one before."""
+    made = []
     moment = house.cloud.clock.now().replace(microsecond=0)
     for run, files in enumerate(runs):
         paths = []
-        for at, (name, body) in enumerate(files):
-            paths.append(folder / f"{run}" / f"{at}" / name)
+        for at, case in enumerate(files):
+            paths.append(folder / f"{run}" / f"{at}" / case.file)
             paths[-1].parent.mkdir(parents=True)
-            paths[-1].write_bytes(body)
+            paths[-1].write_bytes(case.body)
         moment += step
-        served.append(Served(tuple(paths), moment))
-    return trial.try_files(house.cloud, contract, served, queries)
+        made.append(Served(tuple(paths), moment))
+    return made
+
+
+def loaded_together(house: House, contract: Contract, runs: Sequence[Served]) -> list[Document]:
+    """Report what `try` says of runs of different slots, which one batch loads."""
+    offered = []
+    batches = len(house.cloud.dataproc.batches())
+    with no_seal():
+        for each in runs:
+            offered.append((each, trial.offer(house.cloud, contract, each)))
+            until_split(house, contract, offered[-1][1])
+    house.seal()
+    settled(house)
+    assert len(house.cloud.dataproc.batches()) == batches + 1
+    return [trial.file_report(house.cloud, contract, *each) for each in offered]
+
+
+def until_split(house: House, contract: Contract, run: Run) -> None:
+    """Wait for the split record of a run; an unchanged one has none."""
+    record = names.split_record(contract.dataset, SplitKey(run))
+    house.cloud.settle()
+    if house.cloud.read("landing", record) is None:
+        settled(house)
 
 
 def counts(file: Document) -> dict[str, Counts]:
@@ -101,35 +131,49 @@ def counts(file: Document) -> dict[str, Counts]:
     }
 
 
-def by_name(cases: Sequence[Refused | Taken], document: Document) -> dict[str, Document]:
-    """What `try` says of each case."""
-    return {case.name: file for case, file in zip(cases, document["files"], strict=False)}
+DIFFERENT = [case for case in ACCEPTED if not case.same]
+SAME = [case for case in ACCEPTED if case.same]
+STEP = timedelta(minutes=11)
 
 
 @pytest.fixture(scope="module")
 def taken(house: House, tmp_path_factory: pytest.TempPathFactory) -> Document:
-    """What `try` says of the good and of the odd files; those of `TOGETHER` are the last run."""
-    runs = [[(case.file, case.body)] for case in ACCEPTED]
-    runs.append([(case.file, case.body) for case in TOGETHER])
+    """Report what `try` says of the good and of the odd files, by name, and of `TOGETHER`.
+
+    One batch loads what is of different months; the other forms of the same rows need none.
+    """
     folder = tmp_path_factory.mktemp("taken")
-    return tried(house, USAGE, runs, folder, step=timedelta(minutes=11), queries=QUERIES)
+    runs = [*([case] for case in DIFFERENT), TOGETHER]
+    *different, together = loaded_together(
+        house, USAGE, served(house, runs, folder / "different", STEP)
+    )
+    again = served(house, [[case] for case in SAME], folder / "same", STEP)
+    document = trial.try_files(house.cloud, USAGE, again, QUERIES)
+    files = zip((*DIFFERENT, *SAME), (*different, *document["files"]), strict=True)
+    return document | {
+        "files": {case.name: file for case, file in files},
+        "together": together,
+    }
 
 
 @pytest.fixture(scope="module")
 def refused(
     house: House, taken: Document, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Document, list[str], list[str]]:
-    """What `try` says of the bad files, and the warehouse before and after them."""
+) -> tuple[dict[str, Document], list[str], list[str]]:
+    """Report what `try` says of the bad files, and the warehouse before and after them."""
+    assert taken["files"]
     before = standing(house)
-    runs = [[(case.file, case.body)] for case in REFUSED]
-    folder = tmp_path_factory.mktemp("refused")
-    document = tried(house, USAGE, runs, folder, step=timedelta(minutes=11))
-    return document, before, standing(house)
+    runs = served(house, [[case] for case in REFUSED], tmp_path_factory.mktemp("refused"), STEP)
+    offered = [(each, trial.offer(house.cloud, USAGE, each)) for each in runs]
+    settled(house)
+    files = [trial.file_report(house.cloud, USAGE, *each) for each in offered]
+    told = {case.name: file for case, file in zip(REFUSED, files, strict=True)}
+    return told, before, standing(house)
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
 def test_what_is_odd_is_taken(taken: Document, case: Taken) -> None:
-    file = by_name(ACCEPTED, taken)[case.name]
+    file = taken["files"][case.name]
     assert (file["outcome"], file["reason"]) == ("accepted", None)
     assert counts(file) == case.slots
     assert file["encoding"] == case.encoding
@@ -137,7 +181,7 @@ def test_what_is_odd_is_taken(taken: Document, case: Taken) -> None:
 
 
 def test_files_of_one_run_are_told_apart(taken: Document) -> None:
-    file = taken["files"][-1]
+    file = taken["together"]
     assert (file["outcome"], file["reason"]) == ("accepted", None)
     assert counts(file) == {slot: told for case in TOGETHER for slot, told in case.slots.items()}
     assert file["unknown_columns"] == {}
@@ -179,17 +223,17 @@ def test_what_was_taken_says_what_it_said(taken: Document) -> None:
 def test_the_same_rows_in_another_form_load_nothing(house: House, taken: Document) -> None:
     """The manifests are those of the first run, and of the runs whose rows differ."""
     batches = {slot.run for manifest in house.manifests() for slot in manifest.slots}
-    told = by_name(ACCEPTED, taken)
-    assert {name for name, file in told.items() if file["run"] in batches} == {
+    files = taken["files"]
+    assert {name for name, file in files.items() if file["run"] in batches} == {
         case.name for case in ACCEPTED if not case.same
     }
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
 def test_what_is_bad_is_refused_in_one_sentence(
-    refused: tuple[Document, list[str], list[str]], case: Refused
+    refused: tuple[dict[str, Document], list[str], list[str]], case: Refused
 ) -> None:
-    file = by_name(REFUSED, refused[0])[case.name]
+    file = refused[0][case.name]
     assert file["outcome"] == "refused"
     assert_says(file["reason"], f"paris_wifi_usage {file['run']} {case.file}: ", case.said)
     assert file["slots"] == {}
@@ -207,7 +251,7 @@ def assert_says(sentence: str, begin: str, said: str) -> None:
 
 
 def test_a_refused_run_leaves_everything_standing(
-    refused: tuple[Document, list[str], list[str]],
+    refused: tuple[dict[str, Document], list[str], list[str]],
 ) -> None:
     _, before, after = refused
     assert len(before) > 100
@@ -244,10 +288,11 @@ SITE_REASONS = {
 
 @pytest.fixture(scope="module")
 def sites(house: House, tmp_path_factory: pytest.TempPathFactory) -> Document:
-    """What `try` says of the listings of sites, a day each."""
-    folder = tmp_path_factory.mktemp("sites")
-    runs = [files for _, files, _ in SITE_RUNS]
-    return tried(house, SITES, runs, folder, step=timedelta(days=1), queries=SITE_QUERIES)
+    """Report what `try` says of the listings of sites, a day each, which one batch loads."""
+    runs = [[Taken(name, body, {}, file=name) for name, body in files] for _, files, _ in SITE_RUNS]
+    days = served(house, runs, tmp_path_factory.mktemp("sites"), timedelta(days=1))
+    files = loaded_together(house, SITES, days)
+    return trial.try_files(house.cloud, SITES, [], SITE_QUERIES) | {"files": files}
 
 
 SITE_QUERIES = (
@@ -335,7 +380,8 @@ def fetched(house: House, taken: Document) -> Fetched:
     for name, answer, _ in ANSWERED:
         house.serve(answer)
         runs[name] = house.ingest()
-        settled(house)
+        house.cloud.pubsub.wait_idle(60)
+    settled(house)
     return Fetched(runs, before, standing(house))
 
 
@@ -464,36 +510,75 @@ FAULTS: dict[str, tuple[int, str]] = {
 }
 """Reason → column and the value that gives it."""
 
-AGAIN = st.lists(st.integers(0, 5), min_size=1, max_size=5)
-"""Which of a month's six good rows come again."""
+
+@dataclass(frozen=True)
+class Mixed:
+    """A file of good, doubled and bad rows of two months, and the run that fetched it."""
+
+    run: Run
+    lines: list[bytes]
+    """The lines below the header."""
+    reasons: dict[int, str]
+    """Number of a bad line in the file → why it is bad."""
 
 
-@hypothesis.settings(
-    max_examples=3, derandomize=True, deadline=None, database=None, phases=[hypothesis.Phase.generate],
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
-)  # fmt: skip
-@hypothesis.given(
-    again=st.tuples(AGAIN, AGAIN),
-    faults=st.permutations(sorted(FAULTS)),
-    order=st.randoms(use_true_random=False),
-)
-def test_every_row_is_loaded_duplicate_or_quarantined(
-    house: House, again: tuple[list[int], list[int]], faults: list[str], order: random.Random
-) -> None:
-    half = len(faults) // 2
-    months = list(zip(again, (faults[:half], faults[half:]), strict=True))
-    lines, reasons = a_file(months, order, house.cloud.clock.now())
-    assert set(reasons.values()) == FAULTS.keys()
-    house.serve(table([HEADER]) + b"".join(lines))
-    run = house.ingest()
+SEEDS = range(4)
+
+
+@pytest.fixture(scope="module")
+def mixed(house: House) -> list[Mixed]:
+    """Fetch a file for each of `SEEDS`; one batch loads them all."""
+    made = []
+    with no_seal():
+        for seed in SEEDS:
+            lines, reasons = mixed_lines(seed)
+            house.serve(table([HEADER]) + b"".join(lines))
+            made.append(Mixed(house.ingest(), lines, reasons))
+            until_split(house, USAGE, made[-1].run)
+    house.seal()
     settled(house)
-    claim = claim_of(house, USAGE, run)
-    assert claim is not None
+    return made
+
+
+def mixed_lines(seed: int) -> tuple[list[bytes], dict[int, str]]:
+    """Return lines of two months of their own in any order, and why the bad ones are so.
+
+    Every fault is there once, and of each month's six good rows some come again.
+    """
+    chance = random.Random(seed)
+    faults = chance.sample(sorted(FAULTS), len(FAULTS))
+    half = len(faults) // 2
+    made: list[tuple[bytes, str]] = []
+    for number, own in ((2 * seed + 1, faults[:half]), (2 * seed + 2, faults[half:])):
+        good = rows(month(datetime(2021, number, 2, tzinfo=UTC), 6, seed=number))
+        lines = [table([cells]) for cells in good]
+        made += [(line, "") for line in lines]
+        made += [(line, "") for line in chance.choices(lines, k=chance.randint(1, 5))]
+        made += [(spoilt(cells, reason), reason) for cells, reason in zip(good, own, strict=False)]
+    chance.shuffle(made)
+    reasons = {at: reason for at, (_, reason) in enumerate(made, start=2) if reason}
+    return [line for line, _ in made], reasons
+
+
+def spoilt(cells: list[str], reason: str) -> bytes:
+    """Return the line of a good row with one of `FAULTS`."""
+    column, value = FAULTS[reason]
+    line = table([[*cells[:column], value, *cells[column + 1 :]]])
+    return line.replace(b'"75001;75002"', b"75001;75002")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_row_is_loaded_duplicate_or_quarantined(
+    house: House, mixed: list[Mixed], seed: int
+) -> None:
+    run, lines, reasons = mixed[seed].run, mixed[seed].lines, mixed[seed].reasons
+    assert set(reasons.values()) == FAULTS.keys()
     record = SplitRecord.decode(
         house.cloud.read("landing", names.split_record(USAGE.dataset, SplitKey(run))) or b""
     )
     assert record.outcome is Outcome.ACCEPTED, record.reason
     ledger = {slot: row for slot, row in house.ledger().items() if row["run"] == run.name}
+    assert len(ledger) == 2
     for slot, row in ledger.items():
         rejected = sum(json.loads(row["rejects"]).values())
         assert row["rejected"] == rejected
@@ -505,28 +590,10 @@ def test_every_row_is_loaded_duplicate_or_quarantined(
     loaded = lines_of(house, "wifi_sessions", run)
     assert len(loaded) == sum(row["rows_out"] for row in ledger.values())
     assert not loaded & kept.keys()
+    assert len(loaded) == len({line for at, line in enumerate(lines, start=2) if at not in kept})
     lost = set(range(2, len(lines) + 2)) - loaded - kept.keys()
     assert len(lost) == sum(row["duplicates"] for row in ledger.values())
     assert {lines[at - 2] for at in lost} <= {lines[at - 2] for at in loaded}
-
-
-def a_file(
-    months: list[tuple[list[int], list[str]]], order: random.Random, salt: datetime
-) -> tuple[list[bytes], dict[int, str]]:
-    """The lines of a file below its header, and why those that are bad are so, by line."""
-    made: list[tuple[bytes, str]] = []
-    for at, (again, faults) in enumerate(months, start=1):
-        good = rows(month(datetime(2021, at, 2, tzinfo=UTC), 6, seed=int(salt.timestamp())))
-        lines = [table([cells]) for cells in good]
-        made += [(line, "") for line in lines]
-        made += [(lines[which], "") for which in again]
-        for cells, reason in zip(good, faults, strict=False):
-            column, value = FAULTS[reason]
-            spoilt = table([[*cells[:column], value, *cells[column + 1 :]]])
-            made.append((spoilt.replace(b'"75001;75002"', b"75001;75002"), reason))
-    order.shuffle(made)
-    reasons = {at: reason for at, (_, reason) in enumerate(made, start=2) if reason}
-    return [line for line, _ in made], reasons
 
 
 def quarantined(house: House, record: SplitRecord) -> dict[int, str]:
