@@ -15,6 +15,7 @@ register_profiles()
 
 SHARED = (
     "tests/system/shared_cloud/",
+    "tests/system/toys/",
     "tests/integration/functions/",
     "tests/integration/dataproc_jobs/",
     "tests/integration/bq_sql/",

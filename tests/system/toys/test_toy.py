@@ -8,8 +8,6 @@ told of it but the folder's name.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,6 @@ from local_cloud.publishers import Answer
 
 pytestmark = pytest.mark.timeout(600)
 
-TOY = Path(__file__).with_name("toy")
 DATASET = "harbour_gauges"
 TICKS = ("1007", "1027", "1047", "1107")
 """What the publisher shows; the last again and again: a snapshot of the same bytes is a snapshot."""
@@ -38,10 +35,9 @@ def at(clock: str) -> datetime:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(toy_roots: dict[str, Path]) -> Path:
     """The folder of one's own."""
-    folder = tmp_path_factory.mktemp("harbour")
-    return Path(shutil.copytree(TOY, folder / "root"))
+    return toy_roots["toy"]
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +47,11 @@ def contract(root: Path) -> Contract:
 
 
 @pytest.fixture(scope="module")
-def cloud(root: Path, contract: Contract) -> Iterator[LocalCloud]:
-    """The local cloud with that folder, at ten, the publisher ready."""
-    with LocalCloud(start=at("10:00"), roots=(root,)) as made:
-        samples = root / "tests" / "data" / "harbour"
-        shown = [Answer(samples / f"{tick}.csv") for tick in TICKS]
-        made.publishers.serve_sequence(contract.source.fetch[0].urls[0], shown)
-        yield made
-        refused = made.authority.refused()
-    assert refused == []
-
-
-@pytest.fixture(scope="module")
-def before_grace(cloud: LocalCloud) -> dict[str, Any]:
+def before_grace(cloud: LocalCloud, root: Path, contract: Contract) -> dict[str, Any]:
     """What is there a minute before the grace of ten o'clock's hour is over."""
+    samples = root / "tests" / "data" / "harbour"
+    answers = [Answer(samples / f"{tick}.csv") for tick in TICKS]
+    cloud.publishers.serve_sequence(contract.source.fetch[0].urls[0], answers)
     run_until(cloud, "11:09")
     return {"ledger": ledger(cloud), "parts": parts(cloud), "batches": cloud.dataproc.batches()}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,15 +30,13 @@ from local_cloud.storage import EVENTS_TOPIC
 
 pytestmark = pytest.mark.timeout(600)
 
-TOY = Path(__file__).with_name("toy_stream")
 DATASET, TOPIC = "ferry_taps", "stream-ferry-taps"
-SAMPLE = (TOY / "tests" / "data" / "ferry" / "taps.jsonl").read_bytes().splitlines()
-TEN, ELEVEN = "2025-06-05T10", "2025-06-05T11"
+TEN, ELEVEN = "2025-06-07T10", "2025-06-07T11"
 
 
 def at(clock: str) -> datetime:
     """A time of the day in question."""
-    return datetime.fromisoformat(f"2025-06-05T{clock}:00").replace(tzinfo=UTC)
+    return datetime.fromisoformat(f"2025-06-07T{clock}:00").replace(tzinfo=UTC)
 
 
 def tap(clock: str, gate: str, fare: int = 100) -> bytes:
@@ -49,9 +46,9 @@ def tap(clock: str, gate: str, fare: int = 100) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(toy_roots: dict[str, Path]) -> Path:
     """The folder of one's own."""
-    return Path(shutil.copytree(TOY, tmp_path_factory.mktemp("ferry") / "root"))
+    return toy_roots["toy_stream"]
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +58,10 @@ def contract(root: Path) -> Contract:
 
 
 @pytest.fixture(scope="module")
-def cloud(root: Path) -> Iterator[LocalCloud]:
-    """The local cloud with that folder, at ten."""
-    with LocalCloud(start=at("10:00"), roots=(root,)) as made:
-        yield made
-        refused = made.authority.refused()
-    assert refused == []
-
-
-@pytest.fixture(scope="module")
-def ten(cloud: LocalCloud) -> dict[str, Any]:
+def ten(cloud: LocalCloud, root: Path) -> dict[str, Any]:
     """Ten o'clock's hour: a file, then one with a message twice, a bad and a late one."""
     cloud.scheduler.jump_to(at("10:04"))
-    for message in SAMPLE:
+    for message in sample(root):
         cloud.pubsub.publish(TOPIC, message, {"origin": "synthetic"})
     before_file = files(cloud)
     run_until(cloud, "10:20")
@@ -82,9 +70,9 @@ def ten(cloud: LocalCloud) -> dict[str, Any]:
     cloud.pubsub.publish(TOPIC, b"the gate is broken")
     cloud.pubsub.publish(TOPIC, tap("08:15", "south"))
     run_until(cloud, "10:40")
-    write_again(cloud, first[0], "2025-06-05T10_36_00Z_again.avro")
+    write_again(cloud, first[0], "2025-06-07T10_36_00Z_again.avro")
     run_until(cloud, "11:09")
-    open_hour = {"ledger": ledger(cloud), "batches": cloud.dataproc.batches()}
+    open_hour = {"ledger": ledger(cloud), "batches": batches(cloud)}
     run_until(cloud, "11:37")
     return {
         "before_file": before_file, "first": first, "open_hour": open_hour,
@@ -130,6 +118,17 @@ def replayed(cloud: LocalCloud, late: dict[str, Any]) -> dict[str, Any]:
     cloud.settle()
     run_until(cloud, "13:27")
     return {"run": run, "ledger": ledger(cloud), "report": report(cloud)}
+
+
+def sample(root: Path) -> list[bytes]:
+    """Return the sample's messages, as of two days later."""
+    body = (root / "tests" / "data" / "ferry" / "taps.jsonl").read_bytes()
+    return body.replace(b"2025-06-05", b"2025-06-07").splitlines()
+
+
+def batches(cloud: LocalCloud) -> list[str]:
+    """Return the names of the ferry's batches."""
+    return [batch.name for batch in cloud.dataproc.batches() if "/ferry-" in batch.name]
 
 
 def run_until(cloud: LocalCloud, clock: str) -> None:
@@ -217,7 +216,7 @@ def test_pubsub_looks_at_the_bucket_and_creates_files_by_its_grants(
 def test_messages_wait_for_their_file(cloud: LocalCloud, ten: dict[str, Any]) -> None:
     assert ten["before_file"] == []
     [name] = ten["first"]
-    assert name.startswith("streams/ferry_taps/2025-06-05T10_09_00Z_")
+    assert name.startswith("streams/ferry_taps/2025-06-07T10_09_00Z_")
     assert name.endswith(".avro")
 
 
@@ -229,7 +228,7 @@ def test_a_doubled_message_counts_once(ten: dict[str, Any]) -> None:
     assert set(ten["ledger"]) == {TEN}
     row = ten["ledger"][TEN]
     assert counts(row) == (5, 4, 0, 1)
-    assert row["version"].split(" ")[:2] == ["20250605T103600Z_again", "000003"]
+    assert row["version"].split(" ")[:2] == ["20250607T103600Z_again", "000003"]
     assert f"{row['newest']:%H:%M}" == "10:15"
 
 
@@ -241,7 +240,7 @@ def test_the_hour_is_reported_and_says_that_a_message_was_synthetic(ten: dict[st
 
 
 def test_a_bad_and_a_late_message_are_named(cloud: LocalCloud, ten: dict[str, Any]) -> None:
-    second = next(run for run in splits(cloud) if run.startswith("20250605T1025"))
+    second = next(run for run in splits(cloud) if run.startswith("20250607T1025"))
     body = cloud.read("landing", f"splits/{DATASET}/{second}.json")
     record = SplitRecord.decode(body or b"")
     assert record.no_slot == {"later than late_until": 1, "not JSON": 1}
@@ -266,7 +265,7 @@ def test_a_late_message_comes_into_its_hour_and_no_other(
 
 
 def test_a_replay_gives_the_same_rows(late: dict[str, Any], replayed: dict[str, Any]) -> None:
-    assert replayed["run"].startswith("20250605T100900Z_")
+    assert replayed["run"].startswith("20250607T100900Z_")
     assert replayed["report"] == late["report"]
     assert counts(replayed["ledger"][TEN]) == counts(late["ledger"][TEN])
     assert replayed["ledger"][TEN]["version"] > late["ledger"][TEN]["version"]
@@ -287,12 +286,12 @@ def test_files_of_it_can_be_tried(
     lines.write_bytes(b"\n".join([tap("15:01", "east"), tap("15:02", "east"), b"?"]))
     written = cloud.read("raw", files(cloud)[0]) or b""
     cut.write_bytes(written[:-10])
-    given = [f"{lines}@2025-06-05T15:05", f"{cut}@2025-06-05T15:10"]
+    given = [f"{lines}@2025-06-07T15:05", f"{cut}@2025-06-07T15:10"]
     runs = trial.timed([trial.parse(text) for text in given], cloud.clock.now())
     told = trial.try_files(cloud, contract, runs, [])["files"]
     assert [file["outcome"] for file in told] == ["accepted", "refused"]
     assert told[0]["slots"] == {
-        "2025-06-05T15": {"rows_in": 2, "rows_out": 2, "duplicates": 0, "rejected": {}},
+        "2025-06-07T15": {"rows_in": 2, "rows_out": 2, "duplicates": 0, "rejected": {}},
         "none": {"rows_in": 1, "rows_out": 0, "duplicates": 0, "rejected": {"not JSON": 1}},
     }
     assert "the Avro file is cut or broken" in told[1]["reason"]
