@@ -6,7 +6,6 @@ Counts are those of the files themselves (`tests/data/velib/LICENCE.md` says whe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from catalog.contract import load_all
 from local_cloud import trial
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.trial import Served
-from tests.support.sent_sql import SentSql
+from tests.support.house import House
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -100,15 +99,11 @@ def served(folder: Path) -> list[Served]:
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What `try` says of them all."""
+def document(system_cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Report what `try` says of them all; the cloud's clock is past the first of them."""
+    House(system_cloud).fresh()
     runs = served(tmp_path_factory.mktemp("velib"))
-    assert runs[0].time is not None
-    with LocalCloud(in_process=True, start=runs[0].time) as cloud:
-        sent = SentSql(cloud.gate)
-        yield trial.try_files(cloud, CONTRACT, runs, [SQL, CODES, LEDGER])
-    assert len(sent)
-    assert sent.unknown() == [], "collect the text in tests/support/sql_texts.py"
+    return trial.try_files(system_cloud, CONTRACT, runs, [SQL, CODES, LEDGER])
 
 
 def counts(document: dict[str, Any]) -> list[tuple[str, Any]]:
