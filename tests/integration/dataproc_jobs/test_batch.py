@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from catalog.contract import load_all
-from catalog.records import Manifest, Origin, Receipt, SlotParts
+from catalog.records import Counts, Manifest, Origin, Receipt, SlotParts
 
 DATA = Path(__file__).parents[2] / "data" / "wifi"
 LIST = DATA.parent / "holidays" / "jours_feries_metropole.csv"
@@ -77,10 +77,11 @@ def holiday_rows() -> list[Row]:
 
 
 class Zone:
-    """A landing and a lake in a folder."""
+    """A landing and a lake in a folder; `size` is what its manifest says of the parts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, size: int = 1) -> None:
         self.folder = folder
+        self.size = size
         self.slots: list[SlotParts] = []
 
     def part(self, dataset: str, slot: str, run: str, rows: list[Row]) -> str:
@@ -120,7 +121,7 @@ class Zone:
             system="paris_wifi",
             sealed_at="2025-06-05T02:10:00Z",
             lake=f"file://{self.folder}/lake",
-            bytes=1,
+            bytes=self.size,
             slots=tuple(self.slots),
             tables=tuple(table for contract in used for table in contract.lake_tables()),
             contracts={contract.dataset: contract.for_job() for contract in used},
@@ -155,7 +156,8 @@ def zone(tmp_path: Path, spark: SparkSession) -> Zone:
     return Zone(tmp_path)
 
 
-def test_real_rows_of_three_data_sets(zone: Zone) -> None:
+def test_real_rows_of_three_data_sets_in_a_large_batch(zone: Zone, large: None) -> None:
+    zone.size = batch.SMALL_BYTES
     usage, sites, listed_days = usage_rows(), site_rows(), holiday_rows()
     part = zone.part(HOLIDAYS.dataset, "2025-06-05", NEW, listed_days)
     zone.slot(HOLIDAYS.dataset, "2025-06-05", [part], len(listed_days))
@@ -185,44 +187,27 @@ def test_real_rows_of_three_data_sets(zone: Zone) -> None:
     assert len({row["date"] for row in days}) == 285
 
 
-def test_bad_rows_are_a_table_and_doubled_ones_are_counted(zone: Zone) -> None:
+Seen = list[tuple[Any, ...]]
+"""Slot, the slot that rows are of, whether they are context, and how many a transform was given."""
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> tuple[Zone, Seen]:
+    """Run one batch over four months, each with something of its own; what its transform saw."""
+    zone, seen = Zone(tmp_path_factory.mktemp("months")), Seen()
     one, two, *_ = usage_rows()
+
+    def part(slot: str, run: str, rows: list[Row]) -> str:
+        """Write a part of the usage."""
+        return zone.part(USAGE.dataset, slot, run, rows)
+
     rows = [one, one, two | {"started_at": "yesterday"}, one | {"language": "Anglais"}]
-    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, rows)], 4)
-    zone.run(paris_wifi.transform)
-
-    (kept,) = zone.table("wifi_sessions", "2019-09")
-    assert (kept["line"], kept["language"]) == (2, "Français")
-    (reject,) = zone.table("paris_wifi_usage_rejects", "2019-09")
-    assert (reject["line"], reject["reason"]) == (4, "started_at: not a timestamp")
-    assert json.loads(reject["row"])["started_at"] == "yesterday"
-    (count,) = zone.receipt.counts
-    assert (count.rows_in, count.rows_out) == (4, 1)
-    assert (count.duplicates, count.revised) == (2, 1)
-    assert count.rejected == {"started_at: not a timestamp": 1}
-
-
-def test_the_newest_run_of_two_counts(zone: Zone) -> None:
-    row = usage_rows()[0]
-    parts = [
-        zone.part(USAGE.dataset, "2019-09", OLD, [row | {"language": "Anglais"}]),
-        zone.part(USAGE.dataset, "2019-09", NEW, [row]),
-    ]
-    zone.slot(USAGE.dataset, "2019-09", parts, 2)
-    zone.run(paris_wifi.transform)
-
-    (kept,) = zone.table("wifi_sessions", "2019-09")
-    assert (kept["run"], kept["language"]) == (NEW, "Français")
-    assert (zone.receipt.counts[0].duplicates, zone.receipt.counts[0].revised) == (1, 1)
-
-
-def test_context_is_read_and_never_written(zone: Zone) -> None:
-    one, two, *_ = usage_rows()
-    before = zone.part(USAGE.dataset, "2019-08", NEW, [two, one])
-    own = zone.part(USAGE.dataset, "2019-09", NEW, [one])
-    zone.slot(USAGE.dataset, "2019-08", [before], 2)
-    zone.slot(USAGE.dataset, "2019-09", [own], 1, context=(before,))
-    seen: list[tuple[Any, ...]] = []
+    zone.slot(USAGE.dataset, "2019-05", [part("2019-05", NEW, rows)], 4)
+    parts = [part("2019-06", OLD, [one | {"language": "Anglais"}]), part("2019-06", NEW, [one])]
+    zone.slot(USAGE.dataset, "2019-06", parts, 2)
+    before = part("2019-07", NEW, [two, one])
+    zone.slot(USAGE.dataset, "2019-07", [before], 2)
+    zone.slot(USAGE.dataset, "2019-08", [part("2019-08", NEW, [one])], 1, context=(before,))
 
     def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
         read = frames[USAGE.dataset].groupBy("slot", "row_slot", "context").count()
@@ -230,14 +215,50 @@ def test_context_is_read_and_never_written(zone: Zone) -> None:
         return paris_wifi.transform(frames, context)
 
     zone.run(transform)
+    return zone, seen
+
+
+def count_of(zone: Zone, slot: str) -> Counts:
+    """Return where the receipt says that the rows of a slot went."""
+    (count,) = [each for each in zone.receipt.counts if each.slot == slot]
+    return count
+
+
+def test_bad_rows_are_a_table_and_doubled_ones_are_counted(months: tuple[Zone, Seen]) -> None:
+    zone, _ = months
+    (kept,) = zone.table("wifi_sessions", "2019-05")
+    assert (kept["line"], kept["language"]) == (2, "Français")
+    (reject,) = zone.table("paris_wifi_usage_rejects", "2019-05")
+    assert (reject["line"], reject["reason"]) == (4, "started_at: not a timestamp")
+    assert json.loads(reject["row"])["started_at"] == "yesterday"
+    count = count_of(zone, "2019-05")
+    assert (count.rows_in, count.rows_out) == (4, 1)
+    assert (count.duplicates, count.revised) == (2, 1)
+    assert count.rejected == {"started_at: not a timestamp": 1}
+    others = [zone.table("paris_wifi_usage_rejects", f"2019-0{month}") for month in (6, 7, 8)]
+    assert others == [[]] * 3
+
+
+def test_the_newest_run_of_two_counts(months: tuple[Zone, Seen]) -> None:
+    zone, _ = months
+    (kept,) = zone.table("wifi_sessions", "2019-06")
+    assert (kept["run"], kept["language"]) == (NEW, "Français")
+    count = count_of(zone, "2019-06")
+    assert (count.duplicates, count.revised) == (1, 1)
+
+
+def test_context_is_read_and_never_written(months: tuple[Zone, Seen]) -> None:
+    zone, seen = months
     assert seen == [
-        ("2019-08", "2019-08", False, 2),
-        ("2019-09", "2019-08", True, 2),
-        ("2019-09", "2019-09", False, 1),
+        ("2019-05", "2019-05", False, 1),
+        ("2019-06", "2019-06", False, 1),
+        ("2019-07", "2019-07", False, 2),
+        ("2019-08", "2019-07", True, 2),
+        ("2019-08", "2019-08", False, 1),
     ]
-    assert len(zone.table("wifi_sessions", "2019-08")) == 2
-    assert len(zone.table("wifi_sessions", "2019-09")) == 1
-    assert [part["sessions"] for part in zone.table("wifi_language_devices", "2019-09")] == [1]
+    assert len(zone.table("wifi_sessions", "2019-07")) == 2
+    assert len(zone.table("wifi_sessions", "2019-08")) == 1
+    assert [part["sessions"] for part in zone.table("wifi_language_devices", "2019-08")] == [1]
 
 
 def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
@@ -249,9 +270,8 @@ def test_a_slot_without_good_rows_is_written_as_zero(zone: Zone) -> None:
     }
 
 
-def test_an_existing_receipt_is_left_alone(zone: Zone) -> None:
-    zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage_rows())], 5)
-    zone.run(paris_wifi.transform)
+def test_an_existing_receipt_is_left_alone(months: tuple[Zone, Seen]) -> None:
+    zone, _ = months
     before = zone.receipt
     zone.run(paris_wifi.transform)
     zone.run(paris_wifi.transform, attempt=2)

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import batch
 import velib
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -281,7 +282,9 @@ def test_a_batch_counts_what_it_keeps_once(tmp_path: Path, spark: SparkSession) 
     assert {row["neighbourhood"] for row in hours.values()} == {"Paris 9", "Paris 1"}
 
 
-def test_areas_add_up_and_changes_are_told_once(tmp_path: Path, spark: SparkSession) -> None:
+def test_areas_add_up_and_changes_are_told_once_in_a_large_batch(
+    tmp_path: Path, spark: SparkSession, large: None
+) -> None:
     def shown(station: str, at: str, **facts: str | None) -> Row:
         return {
             "stationcode": station, "duedate": f"2025-06-05T{at}:00+00:00", "name": "Place",
@@ -289,7 +292,7 @@ def test_areas_add_up_and_changes_are_told_once(tmp_path: Path, spark: SparkSess
             "is_installed": "OUI", "capacity": "30", "area": "Paris", "lat": "48.85001",
         } | facts  # fmt: skip
 
-    zone, dataset = Zone(tmp_path), "velib_stations"
+    zone, dataset = Zone(tmp_path, size=batch.SMALL_BYTES), "velib_stations"
     codes = ("9001", "9002", "9003")
     before = zone.part(dataset, SLOT_BEFORE, "20250605T015300Z", [shown(c, "01:52") for c in codes])
     now = [
