@@ -156,16 +156,25 @@ def zone(tmp_path: Path, spark: SparkSession) -> Zone:
     return Zone(tmp_path)
 
 
-def test_real_rows_of_three_data_sets_in_a_large_batch(zone: Zone, large: None) -> None:
+def test_real_rows_of_three_data_sets_in_a_large_batch(
+    zone: Zone, spark: SparkSession, large: None
+) -> None:
     zone.size = batch.SMALL_BYTES
+    adaptive: list[str | None] = []
+
+    def transform(frames: dict[str, DataFrame], context: batch.Context) -> dict[str, DataFrame]:
+        adaptive.append(spark.conf.get("spark.sql.adaptive.enabled"))
+        return paris_wifi.transform(frames, context)
+
     usage, sites, listed_days = usage_rows(), site_rows(), holiday_rows()
     part = zone.part(HOLIDAYS.dataset, "2025-06-05", NEW, listed_days)
     zone.slot(HOLIDAYS.dataset, "2025-06-05", [part], len(listed_days))
     zone.slot(USAGE.dataset, "2019-09", [zone.part(USAGE.dataset, "2019-09", NEW, usage)], 5)
     part = zone.part(SITES.dataset, "2025-06-05", NEW, sites)
     zone.slot(SITES.dataset, "2025-06-05", [part], len(sites) + 2, rejected={"name: empty": 2})
-    zone.run(paris_wifi.transform)
+    zone.run(transform)
 
+    assert adaptive == ["true"]
     (first,) = [r for r in zone.table("wifi_sessions", "2019-09") if r["line"] == 2]
     assert first["started_at"].isoformat() == "2019-09-05T13:59:00+00:00"
     assert (str(first["slot_start"]), str(first["local_day"])) == ("2019-09-01", "2019-09-05")
