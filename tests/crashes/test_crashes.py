@@ -27,9 +27,9 @@ from tests.support.crash_list import (
     read_points,
     sweeps_needed,
 )
-from tests.support.crashes import Witness, record_batch, replay
+from tests.support.crashes import Witness, record_batches, replay
 from tests.support.house import House
-from tests.support.recorded_batch import Recording
+from tests.support.recording import Recording
 
 type Baseline = Callable[[bool], Undisturbed]
 
@@ -89,6 +89,6 @@ def test_every_reply_is_lost_once(
 
 @pytest.mark.parametrize("after_death", [False, True])
 def test_the_batch_makes_the_requests_of_its_recording(house: House, after_death: bool) -> None:
-    replayed, recorded = record_batch(house, after_death=after_death), Recording.read()
+    replayed, recorded = record_batches(house, after_death=after_death), Recording.read()
     assert replayed.requests == recorded.requests
     assert replayed.content() == recorded.content()

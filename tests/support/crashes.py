@@ -6,6 +6,7 @@ refused, so that no clean-up of an error's way out is mistaken for what a killed
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -31,10 +32,12 @@ from local_cloud.in_process import AccountClients
 from local_cloud.pubsub import PublishRequestInfo, Refused
 from local_cloud.storage import EVENTS_TOPIC, _wants
 from tests.support.crash_list import BATCH, NOTIFIER, QUERY, Crash, Point, read_points
-from tests.support.house import APRIL, MAY, SLOTS, House, export, masked
-from tests.support.recorded_batch import Recording
+from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, House, export, masked
+from tests.support.recording import Recording
 
 _ACCOUNTS = {"spark-batch": BATCH, "sql-paris-wifi": QUERY}
+EXPORTS = (export(APRIL, MAY), export(APRIL_CHANGED, MAY))
+"""Exports whose batches are recorded. The batch of a later one has only the slots that changed."""
 MAX_SWEEPS = 4
 _STATEMENT = re.compile(rb'"query"\s*:\s*"\s*(\w+)')
 
@@ -233,23 +236,28 @@ def replay(house: House, witness: Witness, *crashes: Crash, reports: bool) -> in
     return sweeps
 
 
-def record_batch(house: House, *, after_death: bool) -> Recording:
-    """Run the two slots and record the batch that ends well.
+def record_batches(house: House, *, after_death: bool) -> Recording:
+    """Run `EXPORTS` one after the other and record the batch of each that ends well.
 
-    With `after_death` that is the second attempt: the first dies when it has written nearly all.
+    With `after_death` the first of them is a second attempt: its first attempt dies when it has
+    written nearly all.
     """
     gate = house.cloud.gate
+    recordings: list[Recording] = []
     house.fresh()
     with Witness(house.cloud) as witness, patch.object(gate, "record", new=True):
-        witness.begin(*([_late_death()] if after_death else []))
-        gate.calls.clear()
-        house.fetch(export(APRIL, MAY))
-        if after_death:
+        for body in EXPORTS:
+            dies = after_death and not recordings
+            witness.begin(*([_late_death()] if dies else []))
             gate.calls.clear()
-            witness.revive()
-            house.sweep()
-        assert not witness.left
-        return Recording.of_calls(house.cloud, gate.calls)
+            house.fetch(body)
+            if dies:
+                gate.calls.clear()
+                witness.revive()
+                house.sweep()
+            assert not witness.left
+            recordings.append(Recording.of_calls(house.cloud, gate.calls))
+    return functools.reduce(Recording.add, recordings)
 
 
 def _late_death() -> Crash:

@@ -1,4 +1,4 @@
-"""Record what the crash list replays, in tests/data/crash: the batch's requests and all points.
+"""Record what the crash list replays, in tests/data/crash: the batches' requests and all points.
 
 .venv/bin/nox -s crashes -- --renew
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from local_cloud.cloud import LocalCloud
 from tests.support.crash_list import FOLDER, write_points
-from tests.support.crashes import Witness, record_batch, replay
+from tests.support.crashes import Witness, record_batches, replay
 from tests.support.house import START, House
 from tests.support.recorded_batch import RecordedBatch
 
 
 def main() -> None:
-    """Record the batch of a run with Spark, then the points of a run with the recorded batch."""
+    """Record the batches of two runs with Spark, then the points of a run with the recorded batch."""
     with LocalCloud(in_process=True, start=START) as cloud:
-        record_batch(House(cloud), after_death=False).write()
+        record_batches(House(cloud), after_death=False).write()
     with (
         LocalCloud(in_process=True, start=START, batch_server=RecordedBatch) as cloud,
         Witness(cloud) as witness,
