@@ -16,6 +16,7 @@ register_profiles()
 SHARED = (
     "tests/system/shared_cloud/",
     "tests/system/toys/",
+    "tests/system/recorded_cloud/",
     "tests/integration/functions/",
     "tests/integration/dataproc_jobs/",
     "tests/integration/bq_sql/",

@@ -1,4 +1,4 @@
-"""One local cloud for all tests of the system, its steps in this process, emptied between them."""
+"""One local cloud for all tests of the system that need Spark; it is emptied between them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from local_cloud.cloud import LocalCloud
-from tests.support.house import START, House
-from tests.support.sent_sql import SentSql
+from tests.support.checked_cloud import checked_cloud
 
 
 @pytest.fixture(scope="session")
 def system_cloud() -> Iterator[LocalCloud]:
-    """The local cloud; Spark starts once.
-
-    No test may have made a call that was not granted, nor sent SQL that `nox -s sql` does not analyse.
-    """
-    with LocalCloud(in_process=True, start=START) as cloud:
-        sent = SentSql(cloud.gate)
+    """The local cloud; Spark starts once."""
+    with checked_cloud() as cloud:
         yield cloud
-        refused = cloud.authority.refused()
-    assert refused == []
-    assert sent.unknown() == [], "collect the text in tests/support/sql_texts.py"
-
-
-@pytest.fixture
-def house(system_cloud: LocalCloud) -> House:
-    """The house, empty."""
-    made = House(system_cloud)
-    made.fresh()
-    return made

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import hypothesis
-import msgspec
 import pytest
 from google.api_core.exceptions import BadRequest
 from google.cloud.dataproc_v1 import Batch
@@ -20,8 +19,7 @@ from hypothesis import strategies as st
 
 import functions.settings
 from catalog import names
-from catalog.contract import load_all
-from functions import boundary, load, split
+from functions import boundary, load
 from functions.messages import Message
 from local_cloud import in_process
 from local_cloud.cloud import LocalCloud
@@ -31,12 +29,12 @@ from local_cloud.publishers import Answer
 from local_cloud.pubsub_delivery import backoff
 from local_cloud.spark_worker import BatchRequest, BatchResult
 from tests.support.crash_list import Point
-from tests.support.crashes import Witness
-from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, SYSTEM, USAGE, House, export
+from tests.support.crashes import EXPORTS, Witness
+from tests.support.house import SLOTS, SYSTEM, USAGE, House
 
 pytestmark = pytest.mark.timeout(900)
 
-A, B = export(APRIL, MAY), export(APRIL_CHANGED, MAY)
+A, B = EXPORTS
 
 
 @pytest.fixture
@@ -235,24 +233,6 @@ def test_two_first_loads_at_once(house: House, rows: dict[str, Any]) -> None:
     assert {row["run"] for row in house.ledger().values()} == {last.name}
 
 
-def test_a_slot_becomes_empty(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    contract = load_all()[USAGE]
-    lenient = msgspec.structs.replace(
-        contract, bounds=msgspec.structs.replace(contract.bounds, rejected_share=1.0)
-    )
-    monkeypatch.setattr(split, "contract_of", {USAGE: lenient}.__getitem__)
-    house.fetch(A)
-    bad = b"".join(
-        b";".join([*line.split(b";")[:11], b"much", *line.split(b";")[12:]]) + b"\r\n"
-        for line in APRIL.splitlines()
-    )
-    house.fetch(export(bad))
-    april = house.ledger()["2024-04"]
-    assert (april["rows_in"], april["rows_out"], april["rejected"]) == (10, 0, 10)
-    assert {slot for slot, _ in house.sessions()} == {"2024-05"}
-    assert len(house.sessions()) == 10
-
-
 def test_lost_notifications_are_found_by_the_sweep(house: House, rows: dict[str, Any]) -> None:
     with house.losing("runs/", "manifests/", "receipts/"):
         house.fetch(A)
@@ -355,7 +335,7 @@ def in_order(system_cloud: LocalCloud) -> dict[str, list[str]]:
     max_examples=5,
     deadline=None,
     derandomize=True,
-    phases=[hypothesis.Phase.generate],  # an example takes a minute: none is made smaller
+    phases=[hypothesis.Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
