@@ -30,7 +30,7 @@ from local_cloud.pubsub_delivery import backoff
 from local_cloud.spark_worker import BatchRequest, BatchResult
 from tests.support.crash_list import Point
 from tests.support.crashes import EXPORTS, Witness
-from tests.support.house import SLOTS, SYSTEM, USAGE, House
+from tests.support.house import BACKOFF_SCALE, SLOTS, SYSTEM, USAGE, House
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -271,7 +271,10 @@ def test_an_hour_of_quota_refusals(house: House, rows: dict[str, Any]) -> None:
     assert content(house) == rows["A"]
 
 
-def test_eight_hours_without_the_source(house: House, rows: dict[str, Any]) -> None:
+def test_eight_hours_without_the_source(
+    house: House, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.cloud.pubsub._backlog, "_backoff_scale", BACKOFF_SCALE / 20)
     house.fetch(A)
     spec = next(s for s in house.cloud.pubsub.subscriptions() if s.name.endswith("/download"))
     dead = "SELECT * FROM ops.dead_letters WHERE subscription_name LIKE '%dead%'"
