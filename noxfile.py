@@ -136,7 +136,7 @@ def _pulumi(session: nox.Session) -> str:
 
     def ask(command: str) -> str:
         """The answer to a question about the CLI; what goes on meanwhile is told as it happens."""
-        words = ("-m", "local_cloud.engine.cli", command, str(CACHE / "pulumi"))
+        words = ("-m", "local_cloud.pulumi.engine.cli", command, str(CACHE / "pulumi"))
         return str(session.run("python", *words, silent=True, stderr=None)).strip()
 
     found = ask("find")
@@ -181,10 +181,10 @@ def renew(session: nox.Session) -> None:
     """What is made and kept: docs/contract.md, docs/data-studio.md, the golden inventory, the bundle that draws charts."""
     _install(session, "local")
     for made in (
-        "catalog.contract_page",
-        "catalog.data_studio",
+        "docs.generate.contract_page",
+        "docs.generate.data_studio",
         "tests.support.inventory",
-        "local_cloud.vega",
+        "local_cloud.cli.vega",
     ):
         session.run("python", "-m", made, env=BYTECODE)
 

@@ -26,8 +26,8 @@ import psutil
 from bench import chain, chart, gate, poison, serve, velib, warehouse
 from bench.ways import WAYS
 from infra_pulumi.environment import ARROW_MEMORY
-from local_cloud.synthetic.layouts import Layout
-from local_cloud.synthetic.usage import Export, Order, write
+from local_cloud.generators.wifi.layouts import Layout
+from local_cloud.generators.wifi.usage import Export, Order, write
 
 BUILD = Path(__file__).parents[1] / "build" / "bench"
 _EVERY_SECONDS = 0.02

@@ -24,11 +24,11 @@ from bench.spent import Spent, measured
 from catalog.contract import load_all
 from catalog.records import Manifest, Receipt
 from local_cloud.cloud import LocalCloud
+from local_cloud.dataproc.worker import BatchRequest
+from local_cloud.generators.wifi.usage import Export, made, write
 from local_cloud.processes import cache_dir
 from local_cloud.publishers import Answer
-from local_cloud.pubsub import ReceivedMessage
-from local_cloud.spark_worker import BatchRequest
-from local_cloud.synthetic.usage import Export, made, write
+from local_cloud.pubsub.service import ReceivedMessage
 
 DATASET, SYSTEM = "paris_wifi_usage", "paris_wifi"
 FIRST, LAST = date(2019, 7, 1), date(2024, 12, 31)

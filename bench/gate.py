@@ -11,10 +11,10 @@ from pathlib import Path
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from local_cloud.gate import Gate
+from local_cloud.gateway.proxy import Gate
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
-from local_cloud.storage import StorageServer
+from local_cloud.storage.server import StorageServer
 
 _BODY = b"x" * 100
 _PATH = "/storage/v1/b/raw/o/small?alt=media"

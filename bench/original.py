@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.spent import Spent, measured
-from local_cloud.spark import SparkServer
-from local_cloud.spark_worker import BatchRequest
+from local_cloud.dataproc.session import SparkServer
+from local_cloud.dataproc.worker import BatchRequest
 
 _HERE = Path(__file__).parent
 _NOWHERE = "http://127.0.0.1:9"

@@ -1,8 +1,8 @@
 """A file that kills `split`, next to healthy data sets, on a virtual day: `nox -s bench -- poison`.
 
 The day is simulated event by event, without a wait. Pub/Sub pushes with the back-off and the tries of
-`catalog.delivery`; `split` has the instances of `infra_pulumi`; a busy function answers 429, which
-counts as a try. The sweep comes by its schedule and decides with `functions.resend.decide`, or as it
+`catalog.retry_policy`; `split` has the instances of `infra_pulumi`; a busy function answers 429, which
+counts as a try. The sweep comes by its schedule and decides with `functions.sweep.resend.decide`, or as it
 did before: again at every sweep. Cold starts, the limits of Pub/Sub and the sweep's own time are not
 simulated.
 """
@@ -18,10 +18,10 @@ from datetime import UTC, datetime, timedelta
 
 from croniter import croniter
 
-from catalog import delivery
-from functions import resend
-from functions.resend import Action, Resend
-from functions.sweep import PATIENCE
+from catalog import retry_policy
+from functions.sweep import resend
+from functions.sweep.resend import Action, Resend
+from functions.sweep.step import PATIENCE
 from infra_pulumi.schedules import SWEEP
 from infra_pulumi.steps import STEPS
 
@@ -37,7 +37,7 @@ REPEAT_SECONDS = 1
 """How long `split` takes for a file that it has recorded already."""
 
 Policy = Callable[[Resend | None, datetime], Action]
-"""When stalled work is sent again, as `functions.resend.decide`."""
+"""When stalled work is sent again, as `functions.sweep.resend.decide`."""
 
 
 def at_every_sweep(last: Resend | None, now: datetime) -> Action:
@@ -143,10 +143,10 @@ class Simulation:
 
     def _fail(self, file: File, number: int) -> None:
         """Let a message wait for its next try, or make it a dead letter."""
-        if number == delivery.MAX_TRIES:
+        if number == retry_policy.MAX_TRIES:
             self.dead_letters += 1
             return
-        after = self.now + delivery.backoff(number)
+        after = self.now + retry_policy.backoff(number)
         self._at(after, lambda: self._deliver(file, number + 1))
 
     def _sweep(self) -> None:
@@ -196,7 +196,7 @@ def verdict(found: dict[str, Day]) -> str:
     """Return what is wrong with the three days; nothing where the poison harms no other file."""
     without, before, after = found.values()
     if after.latencies != without.latencies:
-        return "the poison delays healthy files: see MAX_RESENDS and decide in functions/resend.py"
+        return "the poison delays healthy files: see MAX_RESENDS and decide in functions/sweep/resend.py"
     if before.latency(0.95) <= without.latency(0.95):
         return "the old policy delays nothing: this day can tell no policy from another"
     return ""

@@ -23,18 +23,18 @@ from urllib.parse import parse_qsl
 
 from google.cloud import bigquery
 
-from functions.serve.answers import BYTES_BILLED
-from functions.serve.asked import asked
-from functions.serve.declared import shown
-from functions.serve.queries import rows_query
+from functions.serve.api.query_params import asked
+from functions.serve.report_catalog import shown
+from functions.serve.warehouse.report_store import BYTES_BILLED
+from functions.serve.warehouse.sql import rows_query
 from infra_pulumi.archive import build_archive
 from infra_pulumi.config import StackConfig
 from infra_pulumi.serving import CONCURRENCY
 from infra_pulumi.sources import read_sources
-from local_cloud.accounts import Accounts
-from local_cloud.bigquery import BigQueryServer
-from local_cloud.functions import FunctionProcesses, FunctionSpec
-from local_cloud.gate import Gate
+from local_cloud.bigquery.server import BigQueryServer
+from local_cloud.functions_runtime.processes import FunctionProcesses, FunctionSpec
+from local_cloud.gateway.proxy import Gate
+from local_cloud.iam.accounts import Accounts
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
 

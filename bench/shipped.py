@@ -8,20 +8,20 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import DATASETS, load
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Claim, Origin, Outcome, RawFile, SplitRecord
 from catalog.runs import Run
-from functions.split import Try
-from functions.zones import Zones
+from functions.core.zones import Zones
+from functions.split.step import Try
 
 _USAGE = load(DATASETS / "paris_wifi_usage.toml")
 _UNBOUND = replace(_USAGE.bounds, bytes_max=1 << 40, rows_max=1 << 40)
 CONTRACT = replace(_USAGE, bounds=_UNBOUND)
 """With room for exports of several times the publisher's size."""
 RUN = Run.at(datetime(2025, 6, 5, 4, 17, tzinfo=UTC))
-OBJECT = names.raw_data(CONTRACT.dataset, RUN, "try", "usage.csv")
+OBJECT = object_names.raw_data(CONTRACT.dataset, RUN, "try", "usage.csv")
 
 _PIECE = 1 << 20
 

@@ -30,22 +30,22 @@ from bench.chain import machine
 from bench.folder_bucket import FolderBucket
 from bench.original import ChainFailedError, session
 from bench.spent import Spent, measured
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, load_all
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Manifest, Origin, Outcome, Receipt, SplitRecord
 from catalog.reports import load_reports
 from catalog.runs import Run
 from cost.statements import script
-from functions import slot_parts
-from functions.cut import Cut
-from functions.parts import Parts
+from functions.seal import slot_contents
+from functions.split.part_writer import Parts
+from functions.validation.slotting import Cut
 from local_cloud.cloud import REPOSITORY
+from local_cloud.dataproc.session import SparkServer
+from local_cloud.dataproc.worker import BatchRequest
+from local_cloud.generators.velib.layouts import rows
+from local_cloud.generators.velib.snapshots import TICKS_A_DAY, Network, Snapshot, snapshots
 from local_cloud.processes import cache_dir
-from local_cloud.spark import SparkServer
-from local_cloud.spark_worker import BatchRequest
-from local_cloud.synthetic.bike_layouts import rows
-from local_cloud.synthetic.snapshots import TICKS_A_DAY, Network, Snapshot, snapshots
 
 DATASET, SYSTEM = "velib_stations", "velib"
 STATIONS = 1_500
@@ -142,14 +142,14 @@ class Landing:
             dataset=contract.dataset, run=run.name, replay=0, outcome=Outcome.ACCEPTED,
             origin=Origin.SYNTHETIC, contract=contract.hash, rows_in=batch.num_rows, parts=told,
         )  # fmt: skip
-        name = names.split_record(contract.dataset, key)
+        name = object_names.split_record(contract.dataset, key)
         self.bucket.blob(name).upload_from_string(record.encode())
         self.snapshots += 1
         return slot
 
     def manifest(self, slots: Sequence[str], lake: Path) -> Manifest:
         """The manifest of some slots, as `seal` tells it, with files for objects."""
-        found = slot_parts.contents(self.bucket, self.contract, dict.fromkeys(slots, 0))
+        found = slot_contents.contents(self.bucket, self.contract, dict.fromkeys(slots, 0))
         contents = [each for each in found.values() if each is not None]
         return Manifest(
             id="bench", system=SYSTEM, sealed_at=FIRST.isoformat(), lake=lake.as_uri(),
@@ -190,7 +190,7 @@ def _once(folder: Path, server: SparkServer, landing: Landing, slots: Sequence[s
     if ended.state != "SUCCEEDED":
         raise ChainFailedError(f"the job: {ended.message}")
     read = json.loads(told.read_bytes())
-    receipt = Receipt.decode((lake / names.receipt(SYSTEM, "bench")).read_bytes())
+    receipt = Receipt.decode((lake / object_names.receipt(SYSTEM, "bench")).read_bytes())
     parts = {uri for slot in manifest.slots for uri in (*slot.parts, *slot.context)}
     sizes = {table.name: _bytes(lake / table.name) for table in manifest.tables}
     rows_in = sum(each.rows_in for each in receipt.counts)

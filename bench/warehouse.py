@@ -20,7 +20,7 @@ from google.cloud import bigquery
 from catalog.contract import load_all
 from catalog.reports import script
 from infra_pulumi.ops_tables import OPS_TABLES
-from local_cloud.bigquery import BigQueryServer
+from local_cloud.bigquery.server import BigQueryServer
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
 

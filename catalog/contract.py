@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from croniter import croniter
 
-from catalog.forms import Form
 from catalog.records import JobColumn, JobContract, LakeTable, Origin, TableColumn
 from catalog.runs import Run
 from catalog.slots import Calendar, Unit
+from catalog.time_format import Form
 
 DATASETS = Path(__file__).parent / "datasets"
 

@@ -14,17 +14,17 @@ from croniter import croniter
 
 from catalog import reports
 from catalog.contract import STREAM_SECONDS, Contract, Kind, Newest, load_all, systems
-from catalog.names import SplitKey
-from catalog.newest import columns
+from catalog.latest_table import columns
+from catalog.object_names import SplitKey
 from catalog.records import Counts, Manifest, Origin, SlotParts
 from catalog.runs import Run
 from catalog.slots import Unit
 from catalog.versions import Version
 from cost import statements
-from functions.newest import Shown
-from functions.parts import MOST_SLOTS
-from functions.show import show_script
-from functions.swap import swap_script
+from functions.load.swap import swap_script
+from functions.publish_latest.rows import Shown
+from functions.publish_latest.step import show_script
+from functions.split.part_writer import MOST_SLOTS
 from infra_pulumi.alerts import alerts
 from infra_pulumi.reports import SCHEDULE
 

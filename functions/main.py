@@ -6,13 +6,13 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import Request, Response
 
-from functions.boundary import handle, respond
+from functions.core.handler import handle, respond
 
 
 @functions_framework.cloud_event
 def download(event: CloudEvent) -> None:
     """Fetch a run of a data set from its publisher."""
-    from functions.download import run
+    from functions.download.step import run
 
     handle("download", event, run)
 
@@ -20,7 +20,7 @@ def download(event: CloudEvent) -> None:
 @functions_framework.cloud_event
 def split(event: CloudEvent) -> None:
     """Cut a run into parts, a slot each."""
-    from functions.split import run
+    from functions.split.step import run
 
     handle("split", event, run)
 
@@ -28,7 +28,7 @@ def split(event: CloudEvent) -> None:
 @functions_framework.cloud_event
 def show(event: CloudEvent) -> None:
     """Show a snapshot's newest run in reports."""
-    from functions.show import run
+    from functions.publish_latest.step import run
 
     handle("show", event, run)
 
@@ -36,7 +36,7 @@ def show(event: CloudEvent) -> None:
 @functions_framework.cloud_event
 def seal(event: CloudEvent) -> None:
     """Gather the slots of a system that changed into manifests."""
-    from functions.seal import run
+    from functions.seal.step import run
 
     handle("seal", event, run)
 
@@ -44,7 +44,7 @@ def seal(event: CloudEvent) -> None:
 @functions_framework.cloud_event
 def submit(event: CloudEvent) -> None:
     """Submit a Spark batch for a manifest."""
-    from functions.submit import run
+    from functions.submit.step import run
 
     handle("submit", event, run)
 
@@ -52,7 +52,7 @@ def submit(event: CloudEvent) -> None:
 @functions_framework.cloud_event
 def load(event: CloudEvent) -> None:
     """Load what a batch wrote and swap it in."""
-    from functions.load import run
+    from functions.load.step import run
 
     handle("load", event, run)
 
@@ -60,7 +60,7 @@ def load(event: CloudEvent) -> None:
 @functions_framework.cloud_event
 def sweep(event: CloudEvent) -> None:
     """Find work that has no successor and send its message again."""
-    from functions.sweep import run
+    from functions.sweep.step import run
 
     handle("sweep", event, run)
 

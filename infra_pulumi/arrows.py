@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract
 from infra_pulumi.steps import STEPS
 
@@ -49,4 +49,4 @@ def shown(contracts: Iterable[Contract]) -> Iterator[tuple[str, str, str]]:
     """The split records of the data sets whose newest run is shown, as `NOTIFICATIONS` has them."""
     for contract in contracts:
         if contract.newest is not None and not contract.retired:
-            yield "landing", names.split_records(contract.dataset), "show"
+            yield "landing", object_names.split_records(contract.dataset), "show"

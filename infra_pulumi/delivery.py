@@ -9,7 +9,7 @@ from datetime import timedelta
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog import delivery
+from catalog import retry_policy
 from catalog.contract import Contract
 from infra_pulumi.accounts import PUSH, Accounts
 from infra_pulumi.arrows import NOTIFICATIONS, PUSHES, Push, shown
@@ -95,7 +95,7 @@ class Delivery(pulumi.ComponentResource):
             name=push.name,
             topic=args.messaging.topics[push.topic].id,
             filter=push.filter,
-            ack_deadline_seconds=int(delivery.ACK_DEADLINE.total_seconds()),
+            ack_deadline_seconds=int(retry_policy.ACK_DEADLINE.total_seconds()),
             message_retention_duration=push.retention,
             expiration_policy=NEVER,
             push_config=gcp.pubsub.SubscriptionPushConfigArgs(
@@ -105,12 +105,12 @@ class Delivery(pulumi.ComponentResource):
                 ),
             ),
             retry_policy=gcp.pubsub.SubscriptionRetryPolicyArgs(
-                minimum_backoff=_seconds(delivery.MIN_BACKOFF),
-                maximum_backoff=_seconds(delivery.MAX_BACKOFF),
+                minimum_backoff=_seconds(retry_policy.MIN_BACKOFF),
+                maximum_backoff=_seconds(retry_policy.MAX_BACKOFF),
             ),
             dead_letter_policy=gcp.pubsub.SubscriptionDeadLetterPolicyArgs(
                 dead_letter_topic=args.messaging.topics[DEAD_LETTERS].id,
-                max_delivery_attempts=delivery.MAX_TRIES,
+                max_delivery_attempts=retry_policy.MAX_TRIES,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,

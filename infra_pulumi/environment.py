@@ -1,4 +1,4 @@
-"""What the functions' environment says: `functions.settings` reads it."""
+"""What the functions' environment says: `functions.core.settings` reads it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog import newest
+from catalog import latest_table
 from catalog.contract import Contract, Newest
 from infra_pulumi.lake_schema import fields
 from infra_pulumi.warehouse import Warehouse
@@ -43,7 +43,7 @@ class Shown(pulumi.ComponentResource):
             dataset_id=self._reports.dataset_id,
             table_id=told.table,
             description=told.description,
-            schema=json.dumps(fields(newest.columns(contract, told))),
+            schema=json.dumps(fields(latest_table.columns(contract, told))),
             deletion_protection=False,
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import STREAM_SECONDS, Contract, Kind
 from infra_pulumi.messaging import NEVER, Messaging
 from infra_pulumi.zones import RAW, Zones
@@ -53,7 +53,9 @@ class Streams(pulumi.ComponentResource):
     def _may_create(self) -> pulumi.Resource:
         """Files of streams, and nothing else of what was fetched."""
         bucket = self._args.zones.name(RAW)
-        below = pulumi.Output.concat("projects/_/buckets/", bucket, "/objects/", names.STREAMS)
+        below = pulumi.Output.concat(
+            "projects/_/buckets/", bucket, "/objects/", object_names.STREAMS
+        )
         return self._grant(
             CREATE,
             gcp.storage.BucketIAMMemberConditionArgs(
@@ -84,7 +86,7 @@ class Streams(pulumi.ComponentResource):
 
         Pub/Sub begins a new file when a bound is exceeded, which may be some messages late.
         """
-        name = names.stream_topic(contract.dataset)
+        name = object_names.stream_topic(contract.dataset)
         topic = gcp.pubsub.Topic(name, name=name, opts=pulumi.ResourceOptions(parent=self))
         gcp.pubsub.Subscription(
             f"{name}-to-{RAW}",
@@ -92,9 +94,9 @@ class Streams(pulumi.ComponentResource):
             topic=topic.id,
             cloud_storage_config=gcp.pubsub.SubscriptionCloudStorageConfigArgs(
                 bucket=self._args.zones.name(RAW),
-                filename_prefix=names.stream_folder(contract.dataset),
-                filename_suffix=names.STREAM_SUFFIX,
-                filename_datetime_format=names.STREAM_TIMES,
+                filename_prefix=object_names.stream_folder(contract.dataset),
+                filename_suffix=object_names.STREAM_SUFFIX,
+                filename_datetime_format=object_names.STREAM_TIMES,
                 max_duration=f"{STREAM_SECONDS}s",
                 max_bytes=contract.bounds.bytes_max // 2,
                 max_messages=contract.bounds.rows_max // 2,

@@ -16,17 +16,17 @@ from catalog.contract import ContractError
 from catalog.pages import PageError
 from catalog.records import Origin
 from catalog.reports import ReportError, load_reports
-from local_cloud import demo, trial
+from local_cloud.cli import demo, trial
+from local_cloud.cli.declarations import read_declarations
+from local_cloud.cli.pictures import write_pages
 from local_cloud.cloud import REPOSITORY, LocalCloud
-from local_cloud.declarations import read_declarations
-from local_cloud.pictures import write_pages
-from local_cloud.pubsub import ReceivedMessage
-from local_cloud.synthetic.bike_layouts import export as snapshot_export
-from local_cloud.synthetic.bike_layouts import gbfs
-from local_cloud.synthetic.faults import Fault
-from local_cloud.synthetic.layouts import Layout
-from local_cloud.synthetic.snapshots import TICKS_A_DAY, Network, snapshots
-from local_cloud.synthetic.usage import Export, Order, write
+from local_cloud.generators.velib.layouts import export as snapshot_export
+from local_cloud.generators.velib.layouts import gbfs
+from local_cloud.generators.velib.snapshots import TICKS_A_DAY, Network, snapshots
+from local_cloud.generators.wifi.faults import Fault
+from local_cloud.generators.wifi.layouts import Layout
+from local_cloud.generators.wifi.usage import Export, Order, write
+from local_cloud.pubsub.service import ReceivedMessage
 
 _PATIENCE_SECONDS = 3_600.0
 """How long `try` waits for a run to come home: a large file on a busy machine takes its time."""

@@ -17,26 +17,26 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
 
 from catalog.contract import load_all
-from functions import store
-from local_cloud import serve_main
-from local_cloud.accounts import Accounts, access_token
-from local_cloud.authority import Authority
-from local_cloud.bigquery import BigQueryServer
+from functions.core import gcs
+from local_cloud.bigquery.server import BigQueryServer
 from local_cloud.clock import VirtualClock
-from local_cloud.dataproc import BatchServer, Dataproc
-from local_cloud.functions import FunctionHost, FunctionProcesses
-from local_cloud.gate import Gate
-from local_cloud.grants import Need
-from local_cloud.in_process import InProcessFunctions
+from local_cloud.dataproc.service import BatchServer, Dataproc
+from local_cloud.dataproc.session import SparkServer
+from local_cloud.functions_runtime import serve
+from local_cloud.functions_runtime.in_process import InProcessFunctions
+from local_cloud.functions_runtime.processes import FunctionHost, FunctionProcesses
+from local_cloud.gateway.proxy import Gate
+from local_cloud.iam.accounts import Accounts, access_token
+from local_cloud.iam.authority import Authority
+from local_cloud.iam.grants import Need
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
-from local_cloud.program import Run, Setting, run_program
-from local_cloud.provision import Provisioner, StandIns
 from local_cloud.publishers import Publishers
-from local_cloud.pubsub import PubSub
+from local_cloud.pubsub.service import PubSub
+from local_cloud.pulumi.mocks import Run, Setting, run_program
+from local_cloud.pulumi.provision import Provisioner, StandIns
 from local_cloud.scheduler import Scheduler
-from local_cloud.spark import SparkServer
-from local_cloud.storage import EVENTS_TOPIC, NotificationRouter, StorageServer
+from local_cloud.storage.server import EVENTS_TOPIC, NotificationRouter, StorageServer
 
 PROJECT = "demo"
 REGION = "europe-west1"
@@ -174,7 +174,7 @@ class LocalCloud:
 
     def read(self, zone: str, name: str) -> bytes | None:
         """The bytes of an object of a zone; None where there is none."""
-        return store.read(self.bucket(zone), name)
+        return gcs.read(self.bucket(zone), name)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query, to look on."""
@@ -193,8 +193,8 @@ class LocalCloud:
     def dead_letter_reason(self, name: str) -> str | None:
         """Why `split` would not have an object of raw: as kept in quarantine, None where none is."""
         bucket = self.bucket("quarantine")
-        for message_name in store.names(bucket, "messages/split/"):
-            kept = json.loads(store.read(bucket, message_name) or b"{}")
+        for message_name in gcs.names(bucket, "messages/split/"):
+            kept = json.loads(gcs.read(bucket, message_name) or b"{}")
             message = kept.get("event", {}).get("message", {})
             if message.get("attributes", {}).get("objectId") == name:
                 return str(kept["reason"])
@@ -307,8 +307,8 @@ class LocalCloud:
     def _written_clock(self) -> Path:
         """The file that has the virtual time, for another process to read."""
         clock = self.folder / "clock"
-        serve_main.keep(clock, self.clock.now())
-        self.clock.subscribe(lambda moment: serve_main.keep(clock, moment))
+        serve.keep(clock, self.clock.now())
+        self.clock.subscribe(lambda moment: serve.keep(clock, moment))
         return clock
 
     def publish_refusal(self, account: str, topic: str) -> str | None:

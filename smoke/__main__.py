@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from catalog.contract import Contract, Kind, load_all
-from functions.clients import Clients
+from functions.core.clients import Clients
 from smoke import outputs, services
 from smoke.chain import SmokeError, Waiting, follow
 from smoke.services import Broken

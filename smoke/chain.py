@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Claim, Outcome, SplitRecord
 from catalog.runs import Run, tick
-from functions import ledger, store
-from functions.clients import Clients
-from functions.ledger import parameter
+from functions.core import gcs, ledger
+from functions.core.clients import Clients
+from functions.core.ledger import parameter
 
 SECONDS = 7200.0
 """How long each wait may last: a slot of an hour is sealed once it and its grace have ended."""
@@ -89,13 +89,13 @@ def ask(clients: Clients, contract: Contract) -> None:
 
 def _claim(clients: Clients, contract: Contract, run: Run) -> Claim | None:
     bucket = clients.storage.bucket(clients.settings.raw)
-    body = store.read(bucket, names.claim(contract.dataset, run))
+    body = gcs.read(bucket, object_names.claim(contract.dataset, run))
     return Claim.decode(body) if body else None
 
 
 def _record(clients: Clients, contract: Contract, run: Run) -> SplitRecord | None:
     bucket = clients.storage.bucket(clients.settings.landing)
-    body = store.read(bucket, names.split_record(contract.dataset, SplitKey(run)))
+    body = gcs.read(bucket, object_names.split_record(contract.dataset, SplitKey(run)))
     return SplitRecord.decode(body) if body else None
 
 

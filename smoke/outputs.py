@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from functions.settings import Settings
+from functions.core.settings import Settings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "infra_pulumi"
 

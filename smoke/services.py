@@ -8,8 +8,8 @@ from collections.abc import Callable
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.dataproc_v1 import GetBatchRequest
 
-from functions import batches, ledger, store
-from functions.clients import Clients
+from functions.core import dataproc, gcs, ledger
+from functions.core.clients import Clients
 
 FOLDER = "smoke/"
 """Where objects are made, in the quarantine zone; they are deleted again."""
@@ -22,16 +22,16 @@ class Broken(AssertionError):
 def created_only_if_absent(clients: Clients) -> None:
     """Of two who create one object the first one's bytes stand, and the second is told them."""
     with _Folder(clients) as folder:
-        first = store.create(folder.bucket, folder.name("claim"), b"one")
-        second = store.create(folder.bucket, folder.name("claim"), b"two")
+        first = gcs.create(folder.bucket, folder.name("claim"), b"one")
+        second = gcs.create(folder.bucket, folder.name("claim"), b"two")
         _hold((first, second) == (b"one", b"one"), f"both are told {first!r} and {second!r}")
 
 
 def absent_is_none(clients: Clients) -> None:
     """An object that is not there is read as none, and deleting it is no error."""
     with _Folder(clients) as folder:
-        store.delete(folder.bucket, folder.name("gone"))
-        _hold(store.read(folder.bucket, folder.name("gone")) is None, "it is there")
+        gcs.delete(folder.bucket, folder.name("gone"))
+        _hold(gcs.read(folder.bucket, folder.name("gone")) is None, "it is there")
 
 
 def listed_in_order(clients: Clients) -> None:
@@ -39,8 +39,8 @@ def listed_in_order(clients: Clients) -> None:
     with _Folder(clients) as folder:
         made = [folder.name(each) for each in ("b", "a", "c")]
         for name in made:
-            store.create(folder.bucket, name, b"")
-        listed = list(store.names(folder.bucket, folder.prefix))
+            gcs.create(folder.bucket, name, b"")
+        listed = list(gcs.names(folder.bucket, folder.prefix))
         offset = folder.bucket.list_blobs(prefix=folder.prefix, start_offset=folder.name("b"))
         _hold(listed == sorted(made), f"listed are {listed}")
         _hold([blob.name for blob in offset] == sorted(made)[1:], "the offset is not heeded")
@@ -49,7 +49,7 @@ def listed_in_order(clients: Clients) -> None:
 def metadata_is_listed(clients: Clients) -> None:
     """An object's own metadata comes with a listing."""
     with _Folder(clients) as folder:
-        store.create(folder.bucket, folder.name("claim"), b"", metadata={"outcome": "accepted"})
+        gcs.create(folder.bucket, folder.name("claim"), b"", metadata={"outcome": "accepted"})
         (blob,) = folder.bucket.list_blobs(
             prefix=folder.prefix, fields="items(name,generation,metadata),nextPageToken"
         )
@@ -94,7 +94,7 @@ def rows_changed_are_counted(clients: Clients) -> None:
 
 def absent_batch_is_not_found(clients: Clients) -> None:
     """A batch that was never made is not found, which is how attempts are counted."""
-    name = f"{batches.parent(clients.settings)}/batches/smoke-{uuid.uuid4().hex[:20]}"
+    name = f"{dataproc.parent(clients.settings)}/batches/smoke-{uuid.uuid4().hex[:20]}"
     try:
         clients.batches.get_batch(GetBatchRequest(name=name))
     except NotFound:
@@ -104,7 +104,7 @@ def absent_batch_is_not_found(clients: Clients) -> None:
 
 def batches_are_listed(clients: Clients) -> None:
     """Batches are listed by label and state: of a system that nobody has, there are none."""
-    found = batches.unfinished(clients, clients.settings, "nobody")
+    found = dataproc.unfinished(clients, clients.settings, "nobody")
     _hold(found == 0, f"{found} are unfinished")
 
 
@@ -136,8 +136,8 @@ class _Folder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in list(store.names(self.bucket, self.prefix)):
-            store.delete(self.bucket, name)
+        for name in list(gcs.names(self.bucket, self.prefix)):
+            gcs.delete(self.bucket, name)
 
     def name(self, last: str) -> str:
         """The name of an object in it."""

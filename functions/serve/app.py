@@ -21,17 +21,17 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestURITooLa
 from werkzeug.routing import Map, Rule
 
 from catalog.contract import Contract, load_all
-from functions.boundary import clients
-from functions.clients import Clients
-from functions.serve.answers import Answers, within
-from functions.serve.api import BASE, Api
-from functions.serve.asked import QUERY_BYTES
-from functions.serve.declared import DECLARATIONS, Shown, shown
-from functions.serve.problems import BadRequest, NotPublished, Problem
-from functions.settings import settings
+from functions.core.clients import Clients
+from functions.core.handler import clients
+from functions.core.settings import settings
+from functions.serve.api.handlers import BASE, Api
+from functions.serve.api.query_params import QUERY_BYTES
+from functions.serve.errors import BadRequest, NotPublished, Problem
+from functions.serve.report_catalog import DECLARATIONS, Shown, shown
+from functions.serve.warehouse.report_store import Answers, within
 
 if TYPE_CHECKING:
-    from functions.serve.pages import Site
+    from functions.serve.pages.site import Site
 
 _ROUTES = Map(
     [
@@ -125,7 +125,7 @@ class App:
 
     @cached_property
     def _site(self) -> Site:
-        from functions.serve.pages import site
+        from functions.serve.pages.site import site
 
         return site(self.answers, self._contracts)
 

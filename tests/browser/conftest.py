@@ -15,7 +15,7 @@ from google.cloud import bigquery
 from werkzeug.serving import make_server
 
 from functions.serve.app import App
-from functions.serve.declared import shown
+from functions.serve.report_catalog import shown
 from local_cloud.ports import free_port
 from tests.browser.made_rows import made, wanted
 from tests.support.health_ops import recorded

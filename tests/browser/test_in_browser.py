@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
 from catalog.pages import Page as Declared
-from functions.serve.declared import shown
+from functions.serve.report_catalog import shown
 from tests.browser.conftest import DASHBOARDS, PICTURES
 
 DECLARED = sorted(path.stem for path in DASHBOARDS.glob("*.toml"))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from local_cloud.gate import Phase
+from local_cloud.gateway.proxy import Phase
 from tests.crashes.conftest import Undisturbed
 from tests.support.crash_list import (
     BATCH,

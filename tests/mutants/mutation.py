@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from functions.columns import RunRefused
-from functions.errors import Later, Permanent
+from functions.core.errors import Later, Permanent
+from functions.parsing.header import RunRefused
 
 FAILURES = (AssertionError, Permanent, Later, RunRefused)
 """Errors of a failed test: an assertion, or an error that the product raises for its users."""

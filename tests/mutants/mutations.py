@@ -20,12 +20,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from google.api_core.exceptions import NotFound
 
-from catalog import names
+from catalog import object_names
 from catalog.slots import Unit
-from functions import history
-from functions.columns import RunRefused
-from functions.ledger import parameter
-from functions.slot_codes import _FIRST_DAY, DAY_SECONDS
+from functions.core import run_history
+from functions.core.ledger import parameter
+from functions.parsing.header import RunRefused
+from functions.validation.slot_codes import _FIRST_DAY, DAY_SECONDS
 from infra_pulumi import archive
 from tests.mutants.mutation import Mutation, mutation
 
@@ -52,7 +52,7 @@ SLOTS = "unit/catalog/test_slots.py"
 
 @mutation(
     1,
-    "functions.store.create",
+    "functions.core.gcs.create",
     f"{INTEGRATION}/test_download.py::test_a_try_that_loses_the_claim_deletes_its_own",
 )
 def objects_are_overwritten(_: Any) -> Any:
@@ -72,7 +72,7 @@ def objects_are_overwritten(_: Any) -> Any:
 
 @mutation(
     1,
-    "functions.swap._FRESH",
+    "functions.load.swap._FRESH",
     f"{INTEGRATION}/test_load.py::test_an_older_receipt_after_a_newer",
 )
 def older_receipts_replace_newer_slots(sql: str) -> str:
@@ -82,7 +82,7 @@ def older_receipts_replace_newer_slots(sql: str) -> str:
 
 @mutation(
     2,
-    "functions.seal.manifest_id",
+    "functions.seal.step.manifest_id",
     f"{INTEGRATION}/test_seal.py::test_a_seal_that_died_after_its_manifest_makes_the_same_again",
 )
 def manifests_are_numbered(manifest_id: Any) -> Any:
@@ -93,7 +93,7 @@ def manifests_are_numbered(manifest_id: Any) -> Any:
 
 @mutation(
     2,
-    "functions.parts.Parts.abandon",
+    "functions.split.part_writer.Parts.abandon",
     f"{INTEGRATION}/test_split.py::test_a_crash_before_the_record_leaves_nothing_that_counts",
 )
 def failed_splits_leave_parts(_: Any) -> Any:
@@ -103,16 +103,16 @@ def failed_splits_leave_parts(_: Any) -> Any:
 
 @mutation(
     2,
-    "functions.split.run",
+    "functions.split.step.run",
     f"{INTEGRATION}/test_split.py::test_again_changes_nothing_and_seals_again",
 )
 def redelivered_splits_do_not_seal(run: Any) -> Any:
     """Publish to seal only in the call that writes the split's record."""
 
     def mutated(message: Any, clients: Any, settings: Any) -> Any:
-        dataset, asked = names.claim_of(message.object)
+        dataset, asked = object_names.claim_of(message.object)
         landing = clients.storage.bucket(settings.landing)
-        if history.read_split(landing, dataset, names.SplitKey(asked)):
+        if run_history.read_split(landing, dataset, object_names.SplitKey(asked)):
             clients = copy.copy(clients)
             clients.publish = lambda *_: None
         return run(message, clients, settings)
@@ -122,7 +122,7 @@ def redelivered_splits_do_not_seal(run: Any) -> Any:
 
 @mutation(
     3,
-    "functions.split.Try.record",
+    "functions.split.step.Try.record",
     f"{INTEGRATION}/test_split.py::test_a_lost_reply_deletes_nothing_that_the_record_names",
     errors=(NotFound,),
 )
@@ -141,7 +141,7 @@ def lost_replies_delete_parts(record: Any) -> Any:
 
 @mutation(
     3,
-    "functions.submit._request",
+    "functions.submit.step._request",
     f"{INTEGRATION}/test_submit.py::test_a_batch_made_by_another_delivery_is_left_alone",
 )
 def batches_are_named_by_delivery(request: Any) -> Any:
@@ -158,7 +158,7 @@ def batches_are_named_by_delivery(request: Any) -> Any:
 
 @mutation(
     4,
-    "catalog.names.part",
+    "catalog.object_names.part",
     "unit/catalog/test_runs.py::test_no_output_of_a_step_matches_the_trigger_of_the_same_step",
 )
 def parts_are_named_as_manifests(part: Any) -> Any:
@@ -168,7 +168,7 @@ def parts_are_named_as_manifests(part: Any) -> Any:
 
 @mutation(
     4,
-    "catalog.names.lake_prefix",
+    "catalog.object_names.lake_prefix",
     "unit/catalog/test_runs.py::test_no_output_of_a_step_matches_the_trigger_of_the_same_step",
 )
 def batches_write_below_receipts(lake_prefix: Any) -> Any:
@@ -178,7 +178,7 @@ def batches_write_below_receipts(lake_prefix: Any) -> Any:
 
 @mutation(
     5,
-    "functions.load._reconcile",
+    "functions.load.step._reconcile",
     f"{INTEGRATION}/test_load.py::test_counts_that_do_not_reconcile_change_nothing",
 )
 def receipts_are_believed(_: Any) -> Any:
@@ -188,7 +188,7 @@ def receipts_are_believed(_: Any) -> Any:
 
 @mutation(
     5,
-    "functions.parts.SlotPart.reject",
+    "functions.split.part_writer.SlotPart.reject",
     f"{INTEGRATION}/test_split.py::test_rejected_rows[not a number]",
 )
 def rejects_of_slots_are_not_counted(_: Any) -> Any:
@@ -198,7 +198,7 @@ def rejects_of_slots_are_not_counted(_: Any) -> Any:
 
 @mutation(
     6,
-    "functions.csv_reader.CsvReader.batches",
+    "functions.parsing.csv.reader.CsvReader.batches",
     f"{INTEGRATION}/test_split.py::test_memory_is_bounded_by_a_chunk[one by one]",
 )
 def rows_wait_for_the_end_of_the_file(batches: Any) -> Any:
@@ -208,7 +208,7 @@ def rows_wait_for_the_end_of_the_file(batches: Any) -> Any:
 
 @mutation(
     6,
-    "functions.csv_reader._AHEAD",
+    "functions.parsing.csv.reader._AHEAD",
     f"{INTEGRATION}/test_split.py::test_memory_is_bounded_by_a_chunk[blocks]",
 )
 def blocks_are_all_read_ahead(ahead: int) -> int:
@@ -218,7 +218,7 @@ def blocks_are_all_read_ahead(ahead: int) -> int:
 
 @mutation(
     7,
-    "functions.load.SECONDS",
+    "functions.load.step.SECONDS",
     "unit/functions/test_time_budgets.py::test_every_step_ends_before_its_function_does",
 )
 def loads_wait_ten_minutes(_: float) -> float:
@@ -228,7 +228,7 @@ def loads_wait_ten_minutes(_: float) -> float:
 
 @mutation(
     7,
-    "functions.split.Try._keep_time",
+    "functions.split.step.Try._keep_time",
     f"{INTEGRATION}/test_split.py::test_a_run_that_takes_too_long_is_refused",
 )
 def splits_read_without_limit(_: Any) -> Any:
@@ -284,7 +284,7 @@ def reports_run_without_a_gate(sql: str) -> str:
 
 @mutation(
     9,
-    "functions.swap._DELETE",
+    "functions.load.swap._DELETE",
     "integration/functions/test_stored_bytes.py::test_neighbours_are_admitted_and_no_more",
 )
 def swaps_scan_the_whole_table(sql: str) -> str:
@@ -294,7 +294,7 @@ def swaps_scan_the_whole_table(sql: str) -> str:
 
 @mutation(
     9,
-    "functions.swap._bounds",
+    "functions.load.swap._bounds",
     "integration/functions/test_stored_bytes.py::test_neighbours_are_admitted_and_no_more",
 )
 def swaps_admit_all_that_is_older(bounds: Any) -> Any:
@@ -309,7 +309,7 @@ def swaps_admit_all_that_is_older(bounds: Any) -> Any:
 
 @mutation(
     9,
-    "functions.ledger.QueryJobConfig",
+    "functions.core.ledger.QueryJobConfig",
     "unit/functions/test_ledger.py::test_a_query_has_a_cap_on_its_bytes[by default]",
 )
 def queries_have_no_cap(config: Any) -> Any:
@@ -319,7 +319,7 @@ def queries_have_no_cap(config: Any) -> Any:
 
 @mutation(
     10,
-    "functions.csv_reader.refuse_missing",
+    "functions.parsing.csv.reader.refuse_missing",
     f"{INTEGRATION}/test_split.py::test_refused_runs[renamed]",
 )
 def missing_columns_are_empty(_: Any) -> Any:
@@ -329,7 +329,7 @@ def missing_columns_are_empty(_: Any) -> Any:
 
 @mutation(
     10,
-    "functions.bodies._gunzipped",
+    "functions.parsing.file_format._gunzipped",
     f"{INTEGRATION}/test_split.py::test_refused_runs[cut gzip]",
 )
 def cut_gzip_is_taken(gunzipped: Any) -> Any:
@@ -347,7 +347,7 @@ def cut_gzip_is_taken(gunzipped: Any) -> Any:
 
 @mutation(
     10,
-    "functions.split.Try._keep_bounds",
+    "functions.split.step.Try._keep_bounds",
     f"{INTEGRATION}/test_split.py::test_refused_runs[header only]",
 )
 def files_without_rows_succeed(_: Any) -> Any:
@@ -365,7 +365,7 @@ def boxes_are_open(_: Any) -> Any:
 
 @mutation(
     11,
-    "functions.repairs._placed",
+    "functions.validation.repairs._placed",
     f"{PLACES}::test_exchanged_points_of_the_border_are_put_right_once",
 )
 def exchanged_points_stay(_: Any) -> Any:
@@ -405,7 +405,7 @@ def days_have_24_hours(end: Any) -> Any:
 
 @mutation(
     12,
-    "functions.slot_codes.SlotCodes._learn",
+    "functions.validation.slot_codes.SlotCodes._learn",
     "unit/functions/test_blocks.py::test_slots_over_both_clock_changes",
 )
 def days_in_utc_have_one_slot(_: Any) -> Any:

@@ -9,8 +9,8 @@ import pytest
 
 from catalog.contract import load_all
 from local_cloud.cloud import REPOSITORY, LocalCloud
-from local_cloud.engine.making import by_engine
 from local_cloud.publishers import Answer
+from local_cloud.pulumi.engine.making import by_engine
 
 pytestmark = pytest.mark.timeout(500)
 

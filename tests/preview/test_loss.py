@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from infra_pulumi import waits
-from local_cloud.engine.project import Project
-from local_cloud.engine.stack import EngineError, EngineStack
+from local_cloud.pulumi.engine.project import Project
+from local_cloud.pulumi.engine.stack import EngineError, EngineStack
 
 pytestmark = pytest.mark.timeout(300)
 

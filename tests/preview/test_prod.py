@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.engine.making import AT_ONCE
-from local_cloud.engine.order import races
-from local_cloud.engine.project import Project
-from local_cloud.engine.stack import EngineStack
+from local_cloud.pulumi.engine.making import AT_ONCE
+from local_cloud.pulumi.engine.order import races
+from local_cloud.pulumi.engine.project import Project
+from local_cloud.pulumi.engine.stack import EngineStack
 from tests.support.stacks import PROGRAM, settings_of, stack_files
 
 pytestmark = pytest.mark.timeout(500)

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from catalog.contract import Contract, Kind, load_all
-from local_cloud.engine.making import AT_ONCE
-from local_cloud.engine.order import races
-from local_cloud.engine.project import BUCKET, DATASET, OBJECT, TABLE, Project
-from local_cloud.engine.stack import EngineError, EngineStack, Step
-from local_cloud.program import Resource, run_program
-from local_cloud.provision import provider_outputs
+from local_cloud.pulumi.engine.making import AT_ONCE
+from local_cloud.pulumi.engine.order import races
+from local_cloud.pulumi.engine.project import BUCKET, DATASET, OBJECT, TABLE, Project
+from local_cloud.pulumi.engine.stack import EngineError, EngineStack, Step
+from local_cloud.pulumi.mocks import Resource, run_program
+from local_cloud.pulumi.provision import provider_outputs
 
 pytestmark = pytest.mark.timeout(500)
 

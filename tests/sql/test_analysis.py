@@ -74,10 +74,10 @@ HISTORY = "bq_sql/velib/tables/velib_station_history.sql"
     ("name", "old", "new", "place"),
     [
         ("reports_velib", "changes_with_facts", "facts", f"{HISTORY}:39: No matching signature"),
-        ("swap_velib_none", "(SELECT CONCAT", "(SELECT CONKAT", "functions/swap.py, line 62 of swap_velib_none: "),
+        ("swap_velib_none", "(SELECT CONCAT", "(SELECT CONKAT", "functions/load/swap.py, line 62 of swap_velib_none: "),
         ("live_health_rejects", "MAX_BY(c.lines", "ARG_MAX(c.lines", "bq_sql/health/live/health_rejects.sql:"),
         ("serve_health_rejects_reach", "MAX_BY(c.lines", "ARG_MAX(c.lines", "bq_sql/health/live/health_rejects.sql:"),
-        ("ledger_read", "manifest\n", "manifesto\n", "functions/ledger.py:1"),
+        ("ledger_read", "manifest\n", "manifesto\n", "functions/core/ledger.py:1"),
         ("smoke_reports", "r.run_time", "r.run", "smoke/chain.py:12"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local_cloud.synthetic.layouts import LABELS as HEADER
+from local_cloud.generators.wifi.layouts import LABELS as HEADER
 from tests.support.house import APRIL, MAY, export, month
 
 WIFI = Path(__file__).parents[1] / "data" / "wifi"

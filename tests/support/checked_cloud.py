@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from local_cloud.cloud import LocalCloud
-from local_cloud.dataproc import BatchServer
+from local_cloud.dataproc.service import BatchServer
 from tests.support.house import START
 from tests.support.sent_sql import SentSql
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from local_cloud.gate import Phase
+from local_cloud.gateway.proxy import Phase
 
 NOTIFIER, BATCH, QUERY = "storage", "spark", "query"
 """Who changes something without being a step: the bucket, the batch, the scheduled query."""

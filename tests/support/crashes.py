@@ -21,16 +21,16 @@ from unittest.mock import patch
 import grpc
 from cloudevents.http import CloudEvent
 
-from functions import boundary
-from functions.clients import Clients
-from functions.settings import settings
+from functions.core import handler
+from functions.core.clients import Clients
+from functions.core.settings import settings
 from infra_pulumi.accounts import function_account
-from local_cloud import in_process
 from local_cloud.cloud import LocalCloud
-from local_cloud.gate import Call, Phase, Verdict
-from local_cloud.in_process import AccountClients
-from local_cloud.pubsub import PublishRequestInfo, Refused
-from local_cloud.storage import EVENTS_TOPIC, _wants
+from local_cloud.functions_runtime import in_process
+from local_cloud.functions_runtime.in_process import AccountClients
+from local_cloud.gateway.proxy import Call, Phase, Verdict
+from local_cloud.pubsub.service import PublishRequestInfo, Refused
+from local_cloud.storage.server import EVENTS_TOPIC, _wants
 from tests.support.crash_list import BATCH, NOTIFIER, QUERY, Crash, Point, read_points
 from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, House, export, masked
 from tests.support.recording import Recording
@@ -174,7 +174,7 @@ class Witness:
             return work
 
         self._patches.enter_context(patch.object(in_process, "_entry_point", start))
-        self._patches.enter_context(patch.object(boundary, "clients", lambda: working.clients))
+        self._patches.enter_context(patch.object(handler, "clients", lambda: working.clients))
 
 
 class ProcessClients(AccountClients):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from google.auth.credentials import AnonymousCredentials
 
-from functions.clients import Clients
-from functions.settings import Settings
+from functions.core.clients import Clients
+from functions.core.settings import Settings
 
 if TYPE_CHECKING:  # BigQuery's client imports pandas: a test measures that its step does not
     from google.cloud import bigquery, storage

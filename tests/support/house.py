@@ -15,16 +15,16 @@ import grpc
 import pyarrow.parquet as pq
 from google.cloud.storage import Blob
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import load_all
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Manifest, Outcome, Receipt, SplitRecord
 from catalog.runs import Run
 from local_cloud.cloud import LocalCloud
+from local_cloud.generators.wifi.usage import Export, Order, made
 from local_cloud.publishers import Answer
-from local_cloud.pubsub import PublishRequestInfo, Refused
-from local_cloud.storage import EVENTS_TOPIC
-from local_cloud.synthetic.usage import Export, Order, made
+from local_cloud.pubsub.service import PublishRequestInfo, Refused
+from local_cloud.storage.server import EVENTS_TOPIC
 
 START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
 SYSTEM = "paris_wifi"
@@ -224,15 +224,15 @@ class House:
         landing, lake = set(self.objects("landing")), set(self.objects("lake"))
         for slot, row in self.ledger().items():
             manifest = Manifest.decode(
-                self.cloud.read("landing", names.manifest(SYSTEM, row["manifest"])) or b""
+                self.cloud.read("landing", object_names.manifest(SYSTEM, row["manifest"])) or b""
             )
             receipt = Receipt.decode(
-                self.cloud.read("lake", names.receipt(SYSTEM, row["manifest"])) or b""
+                self.cloud.read("lake", object_names.receipt(SYSTEM, row["manifest"])) or b""
             )
             own = next(each for each in manifest.slots if each.slot == slot)
             key = SplitKey(Run(own.run))
             record = SplitRecord.decode(
-                self.cloud.read("landing", names.split_record(USAGE, key)) or b""
+                self.cloud.read("landing", object_names.split_record(USAGE, key)) or b""
             )
             counted = {f"gs://demo-landing/{p.object}" for p in record.parts if p.slot == slot}
             assert set(own.parts) == counted, f"{slot}: other parts than its record names"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pulumi
 
-from local_cloud.program import Resource
+from local_cloud.pulumi.mocks import Resource
 from tests.support.stacks import registered, stack_files
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "infra_pulumi" / "golden"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import local_cloud.bigquery
+import local_cloud.bigquery.server
 from local_cloud.googlesql.client import Client
 
 
@@ -23,4 +23,4 @@ class Server:
         return Client()
 
 
-local_cloud.bigquery.BigQueryServer = Server  # type: ignore[assignment,misc]
+local_cloud.bigquery.server.BigQueryServer = Server  # type: ignore[assignment,misc]

@@ -15,12 +15,12 @@ from catalog.contract import load_all
 from catalog.pages import Dashboard, load_pages
 from catalog.records import Origin
 from catalog.reports import ReportColumn
-from functions.serve.asked import Asked, Operator
-from functions.serve.declared import Shown, shown
-from functions.serve.pages import Pages
-from functions.serve.problems import NotPublished
-from functions.serve.questions import CHOICES_MOST, Source
-from functions.serve.tables import Table, Value
+from functions.serve.api.query_params import Asked, Operator
+from functions.serve.errors import NotPublished
+from functions.serve.pages.data import CHOICES_MOST, Source
+from functions.serve.pages.site import Pages
+from functions.serve.report_catalog import Shown, shown
+from functions.serve.warehouse.result import Table, Value
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHOWN = shown(REPOSITORY / "bq_sql")

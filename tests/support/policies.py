@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, Kind, load_all
-from local_cloud.program import Bearing, Resource
+from local_cloud.pulumi.mocks import Bearing, Resource
 from tests.support.stacks import REPOSITORY, Stack, Unknown, told
 
 type Policy = Callable[[Stack], Iterator[str]]
@@ -163,11 +163,11 @@ def agents_write_streams_alone(stack: Stack) -> Iterator[str]:
         role, bucket = told(grant, "role"), told(grant, "bucket")
         if role == LOOKING:  # of the bucket itself: no condition on objects' names fits it
             continue
-        below = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{names.STREAMS}")'
+        below = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{object_names.STREAMS}")'
         if role != "roles/storage.objectCreator":
             yield f"{grant.name} gives Pub/Sub {role} on {bucket}"
         elif (grant.inputs.get("condition") or {}).get("expression") != below:
-            yield f"{grant.name} lets Pub/Sub write outside of {names.STREAMS} in {bucket}"
+            yield f"{grant.name} lets Pub/Sub write outside of {object_names.STREAMS} in {bucket}"
 
 
 def grants_add_only(stack: Stack) -> Iterator[str]:
@@ -347,7 +347,7 @@ def every_contract_is_served(stack: Stack) -> Iterator[str]:
         if contract.newest and not contract.retired:
             if contract.newest.table not in shown:
                 yield f"{contract.dataset}: reports.{contract.newest.table} is missing"
-            if heard.get(names.split_records(contract.dataset)) not in pushed:
+            if heard.get(object_names.split_records(contract.dataset)) not in pushed:
                 yield f"{contract.dataset}: no step is told of a split to show"
     for prefix in ("runs/", "streams/", "manifests/", "receipts/"):
         if heard.get(prefix) not in pushed:

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import urllib3
 
-from local_cloud.accounts import access_token
 from local_cloud.cloud import BATCH_ACCOUNT
-from local_cloud.spark_worker import BatchRequest, BatchResult
+from local_cloud.dataproc.worker import BatchRequest, BatchResult
+from local_cloud.iam.accounts import access_token
 from tests.support.crash_list import RENEW
 from tests.support.recording import RECEIPT, Contents, Recording, StoredRequest, content_of
 

@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import pyarrow.parquet as pq
 
-from catalog import names
-from local_cloud.calls import Call
+from catalog import object_names
 from local_cloud.cloud import BATCH_ACCOUNT, LocalCloud
+from local_cloud.gateway.calls import Call
 from tests.support.crash_list import FOLDER
 
 RECEIPT = "receipt.json"
@@ -102,7 +102,7 @@ class Recording:
         raw = _ordered([_stored(call) for call in own])
         _, system, receipt_name = raw[-1].name.split("/")
         manifest = receipt_name.removesuffix(".json")
-        contents = _sealed_contents(cloud, names.manifest(system, manifest))
+        contents = _sealed_contents(cloud, object_names.manifest(system, manifest))
         mask = _Mask(manifest)
         requests, files = [], {}
         for request in raw:

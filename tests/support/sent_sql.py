@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from local_cloud.calls import Call
-from local_cloud.gate import Gate
-from local_cloud.permissions import query_of
+from local_cloud.gateway.calls import Call
+from local_cloud.gateway.proxy import Gate
+from local_cloud.iam.permissions import query_of
 from tests.support.sql_texts import tables, texts
 
 _JOBS = ("jobs.query", "jobs.insert")
@@ -26,7 +26,7 @@ _SERVED = re.compile(
     r"(?P<rest>\n.*)",
     re.DOTALL,
 )
-"""A query of rows as functions/serve/queries.py writes it."""
+"""A query of rows as functions/serve/warehouse/sql.py writes it."""
 _TERM = re.compile(r",?\n|, (?=r\.)| AND | OR |\bWHERE |\bORDER BY ")
 
 

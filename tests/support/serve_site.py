@@ -13,10 +13,10 @@ import msgspec
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
-from functions.boundary import respond
+from functions.core.handler import respond
+from functions.core.settings import Settings
 from functions.serve.app import App
-from functions.serve.declared import Shown, shown
-from functions.settings import Settings
+from functions.serve.report_catalog import Shown, shown
 from tests.support.endpoint_clients import EndpointClients
 from tests.support.step_cloud import Servers
 

@@ -15,18 +15,19 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
-from functions import split, store
-from functions.messages import Message
-from functions.settings import Settings
-from functions.zones import Zones
+from functions.core import gcs
+from functions.core.message import Message
+from functions.core.settings import Settings
+from functions.core.zones import Zones
+from functions.split import step as split
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
-from local_cloud.storage import StorageServer
+from local_cloud.storage.server import StorageServer
 from tests.support.endpoint_clients import EndpointClients
 
 NOW = datetime(2025, 6, 5, 4, 17, tzinfo=UTC)
@@ -51,7 +52,7 @@ class Desk:
         """Put a run into raw as if it had been fetched."""
         files = []
         for name, body in bodies:
-            blob = self.zones.raw.blob(names.raw_data(contract.dataset, run, "try", name))
+            blob = self.zones.raw.blob(object_names.raw_data(contract.dataset, run, "try", name))
             blob.upload_from_string(body)
             files.append(
                 RawFile(
@@ -65,12 +66,14 @@ class Desk:
             origin=Origin.SAMPLE, source="export", fetched_at=NOW.isoformat(), files=tuple(files),
             attempt="try",
         )  # fmt: skip
-        self.zones.raw.blob(names.claim(contract.dataset, run)).upload_from_string(claim.encode())
+        self.zones.raw.blob(object_names.claim(contract.dataset, run)).upload_from_string(
+            claim.encode()
+        )
         return claim
 
     def split(self, contract: Contract, run: Run) -> list[Event]:
         """Split a claimed run."""
-        name = names.claim(contract.dataset, run)
+        name = object_names.claim(contract.dataset, run)
         return self.handle({"objectId": name, "eventType": "OBJECT_FINALIZE"})
 
     def handle(self, attributes: dict[str, str], body: Any = None) -> list[Event]:
@@ -80,7 +83,9 @@ class Desk:
         return list(split.run(message, self.clients, self.settings))
 
     def record(self, contract: Contract, run: Run, replay: int = 0) -> SplitRecord:
-        body = self.zones.landing.blob(names.split_record(contract.dataset, SplitKey(run, replay)))
+        body = self.zones.landing.blob(
+            object_names.split_record(contract.dataset, SplitKey(run, replay))
+        )
         return SplitRecord.decode(body.download_as_bytes())
 
     def taken(
@@ -122,13 +127,13 @@ def changed(contract: Contract, **facts: Any) -> Contract:
 def use(monkeypatch: pytest.MonkeyPatch, *given: Contract) -> None:
     """Make the steps see these contracts."""
     known = {contract.dataset: contract for contract in given}
-    for module in ("functions.split", "functions.download"):
+    for module in ("functions.split.step", "functions.download.step"):
         monkeypatch.setattr(f"{module}.contract_of", lambda dataset: known[dataset])
 
 
 def lose_reply(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
     """Make the creation of an object below a prefix have its effect and raise."""
-    create = store.create
+    create = gcs.create
 
     def lossy(bucket: Any, name: str, body: bytes, *rest: Any, **named: Any) -> bytes:
         made = create(bucket, name, body, *rest, **named)
@@ -136,7 +141,7 @@ def lose_reply(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
             raise ConnectionError("the reply was lost")
         return made
 
-    monkeypatch.setattr(store, "create", lossy)
+    monkeypatch.setattr(gcs, "create", lossy)
 
 
 @pytest.fixture(scope="session")

@@ -19,20 +19,21 @@ from urllib.parse import parse_qs, urlsplit
 
 from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
 
-from catalog import names, newest, reports
+from catalog import latest_table, object_names, reports
 from catalog.contract import Contract, load_all, systems
-from catalog.data_studio import _newest, declarations, live_queries
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.pages import load_pages
 from catalog.records import Counts, Manifest, Origin, SlotParts
 from catalog.runs import Run
 from catalog.versions import Version
-from functions import ledger, swap
-from functions.newest import Shown as ShownRun
-from functions.serve.asked import Asked, allowed, asked
-from functions.serve.declared import Shown, shown
-from functions.serve.queries import Query, reach_query, rows_query, selected
-from functions.show import show_script
+from docs.generate.data_studio import _newest, declarations, live_queries
+from functions.core import ledger
+from functions.load import swap
+from functions.publish_latest.rows import Shown as ShownRun
+from functions.publish_latest.step import show_script
+from functions.serve.api.query_params import Asked, allowed, asked
+from functions.serve.report_catalog import Shown, shown
+from functions.serve.warehouse.sql import Query, reach_query, rows_query, selected
 from infra_pulumi import links
 from infra_pulumi.ops_tables import OPS_TABLES
 from smoke import chain
@@ -113,11 +114,11 @@ def tables() -> dict[str, Columns]:
             for name in (
                 f"lake.{lake_table.name}",
                 f"staging.restored_{lake_table.name}",
-                f"staging.{names.staging_table(lake_table.name, MANIFEST)}",
+                f"staging.{object_names.staging_table(lake_table.name, MANIFEST)}",
             ):
                 found[name] = columns
         if contract.newest:
-            own = newest.columns(contract, contract.newest)
+            own = latest_table.columns(contract, contract.newest)
             found[f"reports.{contract.newest.table}"] = [(c.name, c.type) for c in own]
     found["staging.restored_loads"] = found["ops.loads"]
     for script in _scripts().values():
@@ -173,20 +174,20 @@ def swaps() -> Iterator[Text]:
         counts = [Counts(dataset=s.dataset, slot=s.slot, rows_in=3, rows_out=3) for s in slots]
         for label, staged in (("all", frozenset(t.name for t in lake)), ("none", frozenset())):
             script = swap.swap_script(manifest, counts, staged, NOW)
-            yield _step_text(f"swap_{system}_{label}", script, "functions/swap.py")
+            yield _step_text(f"swap_{system}_{label}", script, "functions/load/swap.py")
 
 
 def ledgers() -> Iterator[Text]:
     """The ledger's two scripts."""
     raised = {"system": "STRING", "holder": "STRING", "now": "TIMESTAMP", "slots": "STRING"}
     raise_sql = ledger.LOCK + ledger._RAISE + ledger._READ
-    path = ROOT / "functions" / "ledger.py"
+    path = ROOT / "functions" / "core" / "ledger.py"
     for name, sql, kinds, parts in (
         ("ledger_read", ledger._READ, {"system": "STRING"}, (ledger._READ,)),
         ("ledger_raise", raise_sql, raised, (ledger.LOCK, ledger._RAISE, ledger._READ)),
     ):
         pieces = tuple(piece_of(sql, path, part.rstrip("\n")) for part in parts)
-        yield Text(name, sql, "functions/ledger.py", kinds, pieces=pieces)
+        yield Text(name, sql, "functions/core/ledger.py", kinds, pieces=pieces)
 
 
 def newest_runs() -> Iterator[Text]:
@@ -195,10 +196,14 @@ def newest_runs() -> Iterator[Text]:
         if contract.newest:
             run = ShownRun(
                 dataset=contract.dataset, table=contract.newest.table,
-                columns=newest.columns(contract, contract.newest), key=SplitKey(Run.at(NOW)),
+                columns=latest_table.columns(contract, contract.newest), key=SplitKey(Run.at(NOW)),
                 origin="publisher", reaches=NOW, rows=(),
             )  # fmt: skip
-            yield _step_text(f"show_{contract.dataset}", show_script(run, NOW), "functions/show.py")
+            yield _step_text(
+                f"show_{contract.dataset}",
+                show_script(run, NOW),
+                "functions/publish_latest/step.py",
+            )
 
 
 def serve_queries() -> Iterator[Text]:
@@ -219,7 +224,7 @@ def serve_queries() -> Iterator[Text]:
         if {"data_as_of", "origin"} <= {column.name for column in report.columns}:
             query = reach_query(report, _now(report))
             yield Text(
-                f"serve_{name}_reach", query.sql, "functions/serve/queries.py",
+                f"serve_{name}_reach", query.sql, "functions/serve/warehouse/sql.py",
                 _kinds(query.parameters), pieces=_live_pieces(report, query.sql),
             )  # fmt: skip
 
@@ -288,8 +293,8 @@ def key_figures() -> Iterator[Text]:
 
 LOCAL_CLOUD_VALUES = {
     "local_cloud/cloud.py": {"report": "wifi_days"},
-    "local_cloud/demo.py": {"name": "wifi_days"},
-    "local_cloud/trial.py": {
+    "local_cloud/cli/demo.py": {"name": "wifi_days"},
+    "local_cloud/cli/trial.py": {
         "name": "lake.wifi_sessions",
         "contract.dataset": "velib_stations",
         "record.run": "20250605T000000Z",
@@ -393,7 +398,7 @@ def _now(report: Shown) -> datetime | None:
 
 def _serve_text(name: str, question: Asked, query: Query) -> Text:
     return Text(
-        name, query.sql, "functions/serve/queries.py", _kinds(query.parameters),
+        name, query.sql, "functions/serve/warehouse/sql.py", _kinds(query.parameters),
         columns=_columns(selected(question)), pieces=_live_pieces(question.report, query.sql),
     )  # fmt: skip
 

@@ -14,8 +14,8 @@ from unittest.mock import patch
 import pulumi
 import yaml
 
-from local_cloud.program import Bearing, Resource, Setting, run_program
-from local_cloud.provision import provider_outputs
+from local_cloud.pulumi.mocks import Bearing, Resource, Setting, run_program
+from local_cloud.pulumi.provision import provider_outputs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = REPOSITORY / "infra_pulumi" / "__main__.py"

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Bounds, Column, Contract, Kind, Source, Table, Url
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import (
     Counts,
     Event,
@@ -34,17 +34,20 @@ from catalog.records import (
 )
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import load, seal, submit, sweep
-from functions.messages import Message
-from functions.settings import JobFiles, Settings, Spark
-from local_cloud.bigquery import BigQueryServer
+from functions.core.message import Message
+from functions.core.settings import JobFiles, Settings, Spark
+from functions.load import step as load
+from functions.seal import step as seal
+from functions.submit import step as submit
+from functions.sweep import step as sweep
+from local_cloud.bigquery.server import BigQueryServer
 from local_cloud.clock import VirtualClock
-from local_cloud.dataproc import Dataproc
-from local_cloud.gate import Gate
+from local_cloud.dataproc.service import Dataproc
+from local_cloud.dataproc.worker import BatchRequest, BatchResult
+from local_cloud.gateway.proxy import Gate
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
-from local_cloud.spark_worker import BatchRequest, BatchResult
-from local_cloud.storage import StorageServer
+from local_cloud.storage.server import StorageServer
 from tests.support.endpoint_clients import EndpointClients
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
@@ -144,7 +147,7 @@ class Toy:
         key = SplitKey(Run(run), replay)
         parts = []
         for slot, rows in slots.items():
-            blob = self.landing.blob(names.part(of.dataset, slot, key, "t1"))
+            blob = self.landing.blob(object_names.part(of.dataset, slot, key, "t1"))
             blob.upload_from_string(parquet(run, rows), "application/octet-stream")
             parts.append(
                 Part(
@@ -154,7 +157,7 @@ class Toy:
                 )
             )  # fmt: skip
         for slot in marked if marked is not None else slots:
-            self.landing.blob(names.marker(of.dataset, slot, key)).upload_from_string(b"")
+            self.landing.blob(object_names.marker(of.dataset, slot, key)).upload_from_string(b"")
         record = SplitRecord(
             dataset=of.dataset, run=run, replay=replay, outcome=outcome, origin=origin,
             contract="c", parts=tuple(parts),
@@ -165,7 +168,7 @@ class Toy:
 
     def record(self, record: SplitRecord) -> None:
         """Write a split record."""
-        name = names.split_record(record.dataset, SplitKey(Run(record.run), record.replay))
+        name = object_names.split_record(record.dataset, SplitKey(Run(record.run), record.replay))
         self.landing.blob(name).upload_from_string(record.encode())
 
     def seal(self, *, at: datetime = NOW, **body: Any) -> list[Event]:
@@ -203,7 +206,7 @@ class Toy:
             rows = [row for uri in slot.parts for row in self._rows(uri)]
             rejected = sum(slot.rejected.values())
             for table in (t for t in body.tables if t.dataset == slot.dataset):
-                prefix = names.lake_prefix(table.name, body.id, attempt)
+                prefix = object_names.lake_prefix(table.name, body.id, attempt)
                 name = f"{prefix}slot={slot.slot}/part-0.parquet"
                 files: tuple[str, ...] = ()
                 if table.base and rows:
@@ -223,10 +226,10 @@ class Toy:
                 )
             )  # fmt: skip
         receipt = Receipt(
-            id=body.id, system=body.system, batch=names.batch_id(body.id, attempt), job="toy",
+            id=body.id, system=body.system, batch=object_names.batch_id(body.id, attempt), job="toy",
             attempt=attempt, seconds=1.0, written=tuple(written), counts=tuple(counts),
         )  # fmt: skip
-        name = names.receipt(body.system, body.id)
+        name = object_names.receipt(body.system, body.id)
         self.lake.blob(name).upload_from_string(receipt.encode())
         return name
 

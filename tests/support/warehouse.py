@@ -12,10 +12,10 @@ from google.cloud import bigquery
 
 from catalog.contract import load_all
 from infra_pulumi.ops_tables import DEAD_LETTERS, EVENTS, LOADS, REPORT_RUNS
-from local_cloud.bigquery import BigQueryServer
+from local_cloud.bigquery.server import BigQueryServer
+from local_cloud.bigquery.statement_tables import touched
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
-from local_cloud.sql_tables import touched
 
 OPS = (EVENTS, LOADS, DEAD_LETTERS, REPORT_RUNS)
 """The tables of `ops` that SQL reads."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import load_all
 from catalog.runs import Run
 from local_cloud.cloud import REPOSITORY, LocalCloud
@@ -78,7 +78,7 @@ def test_a_snapshot_is_shown_at_its_tick_and_nothing_older_after_it(cloud: Local
     assert first["data_as_of"] == first["reported"]
     second = tick(cloud, FIRST + INTERVAL, one_more_bike(body))
     assert (second["mechanical"], second["fetched_at"]) == (sum(bikes) + 1398, FIRST + INTERVAL)
-    older = names.split_record(CONTRACT.dataset, names.SplitKey(Run.at(FIRST)))
+    older = object_names.split_record(CONTRACT.dataset, object_names.SplitKey(Run.at(FIRST)))
     for _ in range(2):
         cloud.pubsub.publish("show", b"{}", {"objectId": older})
     cloud.settle()

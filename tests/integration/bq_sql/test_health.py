@@ -13,16 +13,17 @@ from google.cloud import bigquery
 from google.cloud.dataproc_v1 import Batch
 
 from catalog.contract import load_all
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import FileReport, Origin, Outcome, SplitRecord
 from catalog.reports import ADDED, SAMPLE_SIZE, TYPES, Declaration
 from catalog.runs import Run
 from cost import prices
-from functions import split, sweep
-from functions.clients import Clients
-from functions.messages import Message
-from functions.serve.answers import Answers
-from functions.serve.declared import shown
+from functions.core.clients import Clients
+from functions.core.message import Message
+from functions.serve.report_catalog import shown
+from functions.serve.warehouse.report_store import Answers
+from functions.split import step as split
+from functions.sweep import step as sweep
 from infra_pulumi.ops_tables import OPS_TABLES
 from tests.support.health_ops import (
     LIVE,

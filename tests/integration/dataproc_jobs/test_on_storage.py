@@ -12,11 +12,11 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Bucket, Client
 
 from catalog.records import Receipt
+from local_cloud.dataproc.session import SparkServer
+from local_cloud.dataproc.worker import BatchRequest
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
-from local_cloud.spark import SparkServer
-from local_cloud.spark_worker import BatchRequest
-from local_cloud.storage import StorageServer
+from local_cloud.storage.server import StorageServer
 from tests.integration.dataproc_jobs.test_batch import (
     NEW,
     SITES,

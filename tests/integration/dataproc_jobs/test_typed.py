@@ -12,8 +12,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from catalog.contract import load_all
 from catalog.runs import Run
-from functions import rows
-from functions.typed import castable
+from functions.validation import values
+from functions.validation.typed import castable
 
 PARIS = ZoneInfo("Europe/Paris")
 CONTRACT = load_all()["paris_wifi_usage"]
@@ -118,13 +118,13 @@ def test_value(read, kind, text, value, fault) -> None:  # type: ignore[no-untyp
 @pytest.mark.parametrize(("kind", "text", "value", "fault"), CASES)
 def test_split_judges_the_same(kind, text, value, fault) -> None:  # type: ignore[no-untyped-def]
     column = type(CONTRACT.columns[0])(name="v", type=kind, description="")
-    check = rows.ColumnCheck(column, CONTRACT, RUN)
+    check = values.ColumnCheck(column, CONTRACT, RUN)
     cleaned = check.clean([text or ""])
     assert check.faults(cleaned) == ({0: f"v: {fault}"} if fault else {})
     if fault is None:
         assert (cleaned[0] is None) == (value is None)
     if kind == "timestamp" and value is not None:
-        told = rows.instant(cleaned[0] or "", PARIS)
+        told = values.instant(cleaned[0] or "", PARIS)
         assert told is not None
         assert told.astimezone(UTC) == value
 
@@ -135,7 +135,7 @@ def test_show_reads_the_same(kind, text, value, fault) -> None:  # type: ignore[
     if fault is not None:
         return
     column = type(CONTRACT.columns[0])(name="v", type=kind, description="")
-    (cleaned,) = rows.ColumnCheck(column, CONTRACT, RUN).clean([text or ""])
+    (cleaned,) = values.ColumnCheck(column, CONTRACT, RUN).clean([text or ""])
     cast = {"integer": int, "float": float, "boolean": "true".__eq__, "date": date.fromisoformat,
             "timestamp": datetime.fromisoformat}.get(kind, str)  # fmt: skip
     told = castable(kind, cleaned, PARIS)

@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import DATASETS, Contract, Slices, Times, Url, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
-from functions import candidates, download
-from functions.errors import Later
-from functions.look import Look
-from functions.messages import Message
+from functions.core.errors import Later
+from functions.core.message import Message
+from functions.download import source_selection
+from functions.download import step as download
+from functions.download.probe import Look
 from local_cloud.publishers import Answer, Publishers
 from tests.support.split_cloud import NOW, USAGE, Desk, changed, use
 
@@ -62,7 +63,7 @@ def fetched(desk: Desk, at: datetime = NOW) -> tuple[Event, Claim]:
     message = Message(data=data, attributes={}, published=at, id=at.isoformat())
     [told] = download.run(message, desk.clients, desk.settings)
     assert told.run is not None
-    name = names.claim("paris_wifi_usage", Run(told.run))
+    name = object_names.claim("paris_wifi_usage", Run(told.run))
     return told, Claim.decode(desk.zones.raw.blob(name).download_as_bytes())
 
 
@@ -157,14 +158,14 @@ def test_what_was_accepted_is_not_rolled_back(
 def test_a_large_body_is_not_looked_through(
     desk: Desk, publishers: Publishers, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(source_selection, "MOST_BYTES", 1_000)
     publishers.serve(PORTAL, reports("2025-05-20"))
     _, claim = fetched(desk)
     assert (claim.source, claim.newest) == ("portal", None)
 
 
 def test_a_look_ends_with_the_time_of_the_fetch(contract: Contract) -> None:
-    copy = candidates.Copy()
+    copy = source_selection.Copy()
     copy.add(USAGE.read_bytes())
     look = Look(contract, Run(RUN), until=0.0)
     look.at("usage.csv", copy)
@@ -204,12 +205,12 @@ def test_a_slot_is_as_fresh_as_it_can_be(
 ) -> None:
     sliced = changed(contract, source__slices=Slices(first="2024-01", times=Times.UTC))
     moment = datetime.fromisoformat(newest).replace(hour=12, tzinfo=UTC)
-    assert (candidates.stale(sliced, Run(run), moment) is not None) is is_stale
-    assert candidates.stale(sliced, Run(run), None) is None
+    assert (source_selection.stale(sliced, Run(run), moment) is not None) is is_stale
+    assert source_selection.stale(sliced, Run(run), None) is None
 
 
 def test_without_a_limit_of_its_own_freshness_counts(contract: Contract) -> None:
     slow = changed(contract, source__stale_after_hours=None)
-    assert candidates.stale(slow, Run(RUN), datetime(2025, 5, 20, tzinfo=UTC)) is None
-    told = candidates.stale(slow, Run(RUN), datetime(2025, 4, 20, tzinfo=UTC))
+    assert source_selection.stale(slow, Run(RUN), datetime(2025, 5, 20, tzinfo=UTC)) is None
+    told = source_selection.stale(slow, Run(RUN), datetime(2025, 4, 20, tzinfo=UTC))
     assert "more than 800 hours" in (told or "")

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import DATASETS, Contract, Key, Kind, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
-from functions import download
-from functions.errors import Later, Permanent
-from functions.messages import Message
-from functions.settings import MissingSetting, from_environment
+from functions.core.errors import Later, Permanent
+from functions.core.message import Message
+from functions.core.settings import MissingSetting, from_environment
+from functions.download import step as download
 from local_cloud.publishers import Answer, Fault, Publishers
 from tests.support.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
@@ -37,7 +37,7 @@ def ingest(desk: Desk, at: datetime = NOW, **body: Any) -> list[Event]:
 
 
 def claim(desk: Desk, contract: Contract, run: str) -> Claim:
-    blob = desk.zones.raw.blob(names.claim(contract.dataset, Run(run)))
+    blob = desk.zones.raw.blob(object_names.claim(contract.dataset, Run(run)))
     return Claim.decode(blob.download_as_bytes())
 
 
@@ -76,7 +76,7 @@ def test_a_key_goes_to_the_publisher_and_nowhere_else(
     [event] = download.run(message, desk.clients, known)
     assert [seen.headers["x-api-key"] for seen in publishers.requests] == ["s3cret"]
     assert event.run is not None
-    blob = desk.zones.raw.blob(names.claim(KEYED.dataset, Run(event.run)))
+    blob = desk.zones.raw.blob(object_names.claim(KEYED.dataset, Run(event.run)))
     assert b"s3cret" not in blob.download_as_bytes() + msgspec.json.encode(event)
 
 
@@ -108,7 +108,7 @@ def test_a_claimed_run_fetches_nothing(desk: Desk, publishers: Publishers) -> No
 def test_a_large_body_goes_in_chunks(
     desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.download._CHUNK_BYTES", 256 << 10)
+    monkeypatch.setattr("functions.download.step._CHUNK_BYTES", 256 << 10)
     body = CSV + b"x" * 3_000_000
     publishers.serve(USAGE_URL, Answer(body))
     ingest(desk)

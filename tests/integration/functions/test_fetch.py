@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from functions import fetch as fetching
-from functions.fetch import (
+from functions.download import http as fetching
+from functions.download.http import (
     CHUNK_BYTES,
     FetchFailed,
     FetchRefused,

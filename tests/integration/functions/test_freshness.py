@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, Kind
 from catalog.records import Claim, Origin, Outcome
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import store
-from functions.freshness import overdue
+from functions.core import gcs
+from functions.sweep.freshness import overdue
 from tests.support.step_cloud import NOW, Toy, contract, message
 
 HOURS = 2
@@ -26,9 +26,9 @@ def claim(toy: Toy, of: Contract, hours_ago: float, outcome: Outcome, *, told: b
         dataset=of.dataset, run=run.name, outcome=outcome, origin=Origin.PUBLISHER, source="it",
         fetched_at=run.time.isoformat(),
     )  # fmt: skip
-    store.create(
+    gcs.create(
         toy.raw,
-        names.claim(of.dataset, run),
+        object_names.claim(of.dataset, run),
         made.encode(),
         metadata=made.metadata if told else None,
     )
@@ -61,5 +61,5 @@ def test_a_fetch_within_the_objective(toy: Toy, case: str, told: bool) -> None:
 def test_a_streams_file_within_the_objective(toy: Toy, hours_ago: int, late: bool) -> None:
     stream = contract(toy.system, "taps", Kind.STREAM, Unit.HOUR)
     run = Run.of_file(NOW - timedelta(hours=hours_ago), "u")
-    toy.raw.blob(names.stream_file(stream.dataset, run)).upload_from_string(b"")
+    toy.raw.blob(object_names.stream_file(stream.dataset, run)).upload_from_string(b"")
     assert bool(list(overdue([stream], toy.raw, message(b"{}", NOW)))) is late

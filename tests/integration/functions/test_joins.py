@@ -60,7 +60,7 @@ def test_every_record_of_both_files_is_accounted_for(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, change: Change, rows: int,
     rejects: list[tuple[int, str]], turned: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("functions.split.contract_of", lambda _: CONTRACT)
+    monkeypatch.setattr("functions.split.step.contract_of", lambda _: CONTRACT)
     told, states = files()
     change(told, states)
     given = bodies(told, states)

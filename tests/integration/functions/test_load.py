@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import BadRequest, GoogleAPICallError
 
-from catalog import names
+from catalog import object_names
 from catalog.records import Counts
-from functions import ledger, swap
-from functions.errors import Permanent
-from functions.load import run as load_run
-from functions.slot_parts import contents
-from local_cloud.calls import Call
-from local_cloud.gate import Phase, Verdict
+from functions.core import ledger
+from functions.core.errors import Permanent
+from functions.load import swap
+from functions.load.step import run as load_run
+from functions.seal.slot_contents import contents
+from local_cloud.gateway.calls import Call
+from local_cloud.gateway.proxy import Phase, Verdict
 from tests.support.endpoint_clients import EndpointClients
 from tests.support.step_cloud import NOW, Toy, event_of, outcomes
 
@@ -71,7 +72,7 @@ def test_content_that_returned_after_another_was_loaded_is_loaded(
         tabled.load(in_flight)
         return contents(*given)
 
-    monkeypatch.setattr("functions.slot_parts.contents", late)
+    monkeypatch.setattr("functions.seal.slot_contents.contents", late)
     tabled.load(tabled.job(tabled.sealed()))
     assert tabled.rows(tabled.full) == [("a", 1)]
     assert tabled.version(tabled.full, MAY).startswith(C)
@@ -114,7 +115,7 @@ def test_a_load_that_dies_between_staging_and_swap(
     tabled.split(tabled.full, A, {MAY: [("a", 1)]})
     receipt = tabled.job(tabled.sealed())
     with monkeypatch.context() as broken:
-        broken.setattr("functions.load.swap", _die)
+        broken.setattr("functions.load.step.swap", _die)
         with pytest.raises(ConnectionError):
             tabled.load(receipt)
     assert tabled.rows(tabled.full) == []
@@ -170,10 +171,12 @@ def test_staging_that_expired_is_loaded_again(tabled: Toy, monkeypatch: pytest.M
     manifest = tabled.sealed()
     receipt = tabled.job(manifest)
     with monkeypatch.context() as broken:
-        broken.setattr("functions.load.swap", _die)
+        broken.setattr("functions.load.step.swap", _die)
         with pytest.raises(ConnectionError):
             tabled.load(receipt)
-    staging = names.staging_table(tabled.full.base.name, names.system_and_id(manifest)[1])
+    staging = object_names.staging_table(
+        tabled.full.base.name, object_names.system_and_id(manifest)[1]
+    )
     tabled.servers.warehouse.delete_table(f"demo.staging.{staging}")
     tabled.load(receipt)
     assert tabled.rows(tabled.full) == [("a", 1)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, load
 from catalog.records import Outcome
-from functions.repairs import meant, pointed
+from functions.validation.repairs import meant, pointed
 from tests.support.split_cloud import Desk, use
 
 CONTRACT = load(DATASETS / "velib_stations.toml")

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.records import Origin, Outcome, SlotParts, SplitRecord
 from catalog.versions import Version
-from functions.errors import Permanent
-from functions.ledger import Loaded
-from functions.seal import Verdict, verdict
+from functions.core.errors import Permanent
+from functions.core.ledger import Loaded
+from functions.seal.step import Verdict, verdict
 from tests.support.step_cloud import NOW, Toy, outcomes, with_bound
 
 A, B, C = "20250601T021000Z", "20250602T021000Z", "20250603T021000Z"
@@ -183,7 +183,7 @@ def test_an_older_run_in_the_slot_before_makes_a_newer_version(tabled: Toy, firs
 def test_a_part_without_record_does_not_count_and_its_marker_stays(toy: Toy) -> None:
     key = toy.split(toy.full, A, {MAY: [("a", 1)]}, recorded=False)
     assert outcomes(toy.seal()) == []
-    assert toy.markers() == [names.marker(toy.full.dataset, MAY, key)]
+    assert toy.markers() == [object_names.marker(toy.full.dataset, MAY, key)]
 
 
 def test_a_late_part_during_seal_keeps_its_marker(
@@ -196,15 +196,17 @@ def test_a_late_part_during_seal_keeps_its_marker(
         late.append(toy.split(toy.full, B, {MAY: [("a", 2)]}))
         return {}
 
-    monkeypatch.setattr("functions.ledger.read", read)
+    monkeypatch.setattr("functions.core.ledger.read", read)
     (slot,) = toy.manifest(toy.sealed()).slots
     assert slot.run == B
-    assert toy.markers() == [names.marker(toy.full.dataset, MAY, late[0])]
+    assert toy.markers() == [object_names.marker(toy.full.dataset, MAY, late[0])]
 
 
 def test_a_part_that_was_overwritten_does_not_count(toy: Toy) -> None:
     key = toy.split(toy.full, A, {MAY: [("a", 1)]})
-    toy.landing.blob(names.part(toy.full.dataset, MAY, key, "t1")).upload_from_string(b"other")
+    toy.landing.blob(object_names.part(toy.full.dataset, MAY, key, "t1")).upload_from_string(
+        b"other"
+    )
     told = toy.seal()
     assert outcomes(told) == [(MAY, "empty")]
     assert toy.markers() == []
@@ -214,8 +216,8 @@ def test_fewer_parts_than_loaded_are_refused(tabled: Toy) -> None:
     slot, runs = "2025-06-01T02", ("20250601T020500Z", "20250601T021000Z")
     keys = [tabled.split(tabled.ticks, run, {slot: [("a", 1)]}) for run in runs]
     tabled.through()
-    tabled.landing.blob(names.part(tabled.ticks.dataset, slot, keys[0], "t1")).delete()
-    marker = names.marker(tabled.ticks.dataset, slot, keys[1])
+    tabled.landing.blob(object_names.part(tabled.ticks.dataset, slot, keys[0], "t1")).delete()
+    marker = object_names.marker(tabled.ticks.dataset, slot, keys[1])
     tabled.landing.blob(marker).upload_from_string(b"")
     (told,) = tabled.seal()
     assert (told.outcome, told.severity) == ("refused", "ERROR")
@@ -241,7 +243,7 @@ def test_a_seal_that_died_after_its_manifest_makes_the_same_again(
         raise ConnectionError("the instance is gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr("functions.seal._drop", die)
+        broken.setattr("functions.seal.step._drop", die)
         with pytest.raises(ConnectionError):
             toy.seal()
     assert len(toy.markers()) == 1
@@ -259,7 +261,7 @@ def test_a_replay_is_worked_on_whatever_its_revision(tabled: Toy, how: str) -> N
     asked: dict[str, Any] = {
         "slots": {"dataset": tabled.full.dataset, "slots": [MAY, JUNE]},
         "range": {"dataset": tabled.full.dataset, "range": ["2024-01", JUNE]},
-        "manifest": {"manifest": names.system_and_id(manifest)[1]},
+        "manifest": {"manifest": object_names.system_and_id(manifest)[1]},
     }[how]
     again = tabled.sealed(**asked, replay=True)
     assert {s.version for s in tabled.manifest(again).slots} == {str(Version(A, 1, MS))}
@@ -290,7 +292,7 @@ def test_other_content_under_the_version_of_a_manifest_gets_a_newer_one(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run between two others is split last: newest run and number of parts stay the same."""
-    monkeypatch.setattr("functions.ledger.read", lambda *_: {})
+    monkeypatch.setattr("functions.core.ledger.read", lambda *_: {})
     first, second = "2025-06-01", "2025-06-02"
     toy.split(toy.tail, A, {first: [("a", 1)]}, marked=[])
     toy.split(toy.tail, C, {second: [("b", 1)]})
@@ -343,4 +345,4 @@ def test_a_record_of_a_newer_format_stops_the_step(toy: Toy) -> None:
     toy.record(record)
     with pytest.raises(ValueError, match="format 2 is newer"):
         toy.seal()
-    assert toy.markers() == [names.marker(toy.full.dataset, MAY, key)]
+    assert toy.markers() == [object_names.marker(toy.full.dataset, MAY, key)]

@@ -20,10 +20,10 @@ from jsonschema.exceptions import ValidationError
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from werkzeug.test import EnvironBuilder
 
-from functions.serve.answers import BYTES_BILLED
-from functions.serve.asked import asked
-from functions.serve.values import ORDERED
-from local_cloud.gate import Phase, Verdict
+from functions.serve.api.query_params import asked
+from functions.serve.value_codec import ORDERED
+from functions.serve.warehouse.report_store import BYTES_BILLED
+from local_cloud.gateway.proxy import Phase, Verdict
 from tests.support.serve_site import AS_OF, COLUMNS, Row, Site
 from tests.support.step_cloud import Servers
 

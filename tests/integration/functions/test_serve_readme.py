@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from functions.serve.app import App
-from functions.serve.declared import shown
+from functions.serve.report_catalog import shown
 from tests.support.endpoint_clients import EndpointClients
 from tests.support.serve_site import SETTINGS, client
 from tests.support.step_cloud import Servers

@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
-from catalog import names, newest
+from catalog import latest_table, object_names
 from catalog.contract import Column, Contract, Newest
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Event, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import show
-from functions.errors import Permanent
-from local_cloud.calls import Call
-from local_cloud.gate import Phase, Verdict
+from functions.core.errors import Permanent
+from functions.publish_latest import step as show
+from local_cloud.gateway.calls import Call
+from local_cloud.gateway.proxy import Phase, Verdict
 from tests.support.step_cloud import Toy, event_of
 
 A, B, C = "20250605T020900Z", "20250605T021900Z", "20250605T022900Z"
@@ -53,7 +53,7 @@ class Board:
             toy.ticks, columns=columns, newest=facet, zone="Europe/Paris", slot_unit=Unit.DAY
         )
         self.table = f"reports.{facet.table}"
-        made = ", ".join(f"{c.name} {c.type}" for c in newest.columns(self.contract, facet))
+        made = ", ".join(f"{c.name} {c.type}" for c in latest_table.columns(self.contract, facet))
         toy.sql(f"CREATE TABLE {self.table} ({made})")
         monkeypatch.setattr(show, "contract_of", lambda _: self.contract)
 
@@ -63,7 +63,7 @@ class Board:
     ) -> str:  # fmt: skip
         """Leave in landing what a split leaves; its record's object."""
         key = SplitKey(Run(run), replay)
-        blob = self.toy.landing.blob(names.part(self.contract.dataset, SLOT, key, "t1"))
+        blob = self.toy.landing.blob(object_names.part(self.contract.dataset, SLOT, key, "t1"))
         blob.upload_from_string(_parquet(rows), "application/octet-stream")
         part = Part(
             slot=SLOT, object=blob.name, generation=blob.generation, rows=len(rows),
@@ -74,7 +74,7 @@ class Board:
             origin=Origin.SAMPLE, contract="c", parts=(part,),
         )  # fmt: skip
         self.toy.record(record)
-        return names.split_record(self.contract.dataset, key)
+        return object_names.split_record(self.contract.dataset, key)
 
     def show(self, record: str) -> list[Event]:
         """Call `show` with a record's event."""

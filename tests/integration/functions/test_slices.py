@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from catalog import delivery, names
+from catalog import object_names, retry_policy
 from catalog.contract import Contract, Slices, Times, Url
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run
-from functions import download, slices, split, store
-from functions.errors import Later, Permanent
-from functions.resend import MAX_RESENDS
+from functions.core import gcs, slices
+from functions.core.errors import Later, Permanent
+from functions.download import step as download
+from functions.split import step as split
+from functions.sweep.resend import MAX_RESENDS
 from local_cloud.publishers import Answer, Publishers
 from tests.support.split_cloud import changed, use
 from tests.support.step_cloud import NOW, Toy, event_of, message
@@ -92,19 +94,19 @@ class House:
 
     def claims(self) -> list[str]:
         """The runs that are claimed."""
-        listed = store.names(self.toy.raw, f"runs/{self.contract.dataset}/")
-        return [names.claim_of(name)[1].name for name in listed]
+        listed = gcs.names(self.toy.raw, f"runs/{self.contract.dataset}/")
+        return [object_names.claim_of(name)[1].name for name in listed]
 
     def claim(self, run: str) -> Claim:
         """The claim of a run."""
-        name = names.claim(self.contract.dataset, Run(run))
+        name = object_names.claim(self.contract.dataset, Run(run))
         return Claim.decode(self.toy.raw.blob(name).download_as_bytes())
 
     def split(self, run: str) -> SplitRecord:
         """Split a run; its record."""
-        name = names.claim(self.contract.dataset, Run(run))
+        name = object_names.claim(self.contract.dataset, Run(run))
         list(split.run(event_of(name), self.toy.clients, self.toy.settings))
-        record = names.split_record(self.contract.dataset, SplitKey(Run(run)))
+        record = object_names.split_record(self.contract.dataset, SplitKey(Run(run)))
         return SplitRecord.decode(self.toy.landing.blob(record).download_as_bytes())
 
     def requests(self) -> int:
@@ -194,7 +196,7 @@ def test_two_at_once_on_a_slice_ask_for_the_next_once(
     [lost] = house.deliver()
     assert lost.outcome == "claimed"
     assert [each["slot"] for each in house.waiting] == [SLOTS[1]]
-    assert len(list(store.names(house.toy.raw, "data/"))) == 1
+    assert len(list(gcs.names(house.toy.raw, "data/"))) == 1
 
 
 def test_unchanged_is_told_slice_by_slice(house: House) -> None:
@@ -307,10 +309,10 @@ def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
         raise Crashed
 
     made: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-        "before the claim": (store, "create", lost),
+        "before the claim": (gcs, "create", lost),
         "after the claim": (slices, "ask", lost),
         "after the message": (slices, "ask", _then(slices.ask, lost)),
-        "the claim's reply": (store, "create", _then(store.create, lost)),
+        "the claim's reply": (gcs, "create", _then(gcs.create, lost)),
     }
     with monkeypatch.context() as patch:
         patch.setattr(*made[where])
@@ -379,9 +381,9 @@ def test_a_slice_that_kills_its_download_is_sent_three_times_and_then_refused(
         events = house.toy.sweep(timedelta(hours=hour))
         refused += [each.object for each in events if each.outcome == "refused"]
     assert [sent["slot"] for sent in house.waiting] == [SLOTS[1]] * MAX_RESENDS
-    claim = names.claim(house.contract.dataset, Run(f"{TICK}.{SLOTS[1]}"))
+    claim = object_names.claim(house.contract.dataset, Run(f"{TICK}.{SLOTS[1]}"))
     assert refused == [claim]
-    assert store.exists(house.toy.quarantine, names.refused("download", claim))
+    assert gcs.exists(house.toy.quarantine, object_names.refused("download", claim))
 
 
 def test_the_sweep_leaves_a_failing_slice_to_its_message(house: House) -> None:
@@ -405,7 +407,7 @@ def test_a_message_that_dies_early_does_not_end_the_run(
     house.ask()
     house.settle(noted + tries)
     house.toy.clients.published.clear()
-    lives = delivery.life()
+    lives = retry_policy.life()
     house.toy.sweep(lives - timedelta(minutes=1))
     assert house.waiting == []
     house.toy.sweep(lives + timedelta(minutes=1))
@@ -423,14 +425,14 @@ def test_a_slice_alone_that_fails_asks_for_no_other(house: House) -> None:
     house.settle(slices.TRIES + 1)
     assert [each["slot"] for each in house.waiting] == ["2025-04"]
     house.toy.clients.published.clear()
-    house.toy.sweep(delivery.life() + timedelta(hours=1))
+    house.toy.sweep(retry_policy.life() + timedelta(hours=1))
     assert house.waiting == []
 
 
 def test_a_message_lives_for_its_waits_and_for_its_tries() -> None:
     """Seven hours if it fails at once, and the ack deadline more for each try that lasts it."""
-    tries = delivery.ACK_DEADLINE * delivery.MAX_TRIES
-    assert timedelta(hours=7) < delivery.life() - tries < timedelta(hours=7.5)
+    tries = retry_policy.ACK_DEADLINE * retry_policy.MAX_TRIES
+    assert timedelta(hours=7) < retry_policy.life() - tries < timedelta(hours=7.5)
 
 
 def test_the_sweep_looks_behind_a_slice_that_was_passed_over(house: House) -> None:

@@ -17,9 +17,9 @@ from catalog.contract import DATASETS, load
 from catalog.records import Outcome
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import split
-from functions.errors import Permanent
-from functions.readers import File
+from functions.core.errors import Permanent
+from functions.parsing.file_reader import File
+from functions.split import step as split
 from tests.support.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
 USAGE_CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
@@ -164,7 +164,7 @@ TOO_MANY_SLOTS = (
 def test_a_run_has_only_so_many_slots(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int, reason: str | None
 ):
-    monkeypatch.setattr("functions.parts.MOST_SLOTS", most)
+    monkeypatch.setattr("functions.split.part_writer.MOST_SLOTS", most)
     months = [ROWS[0].replace("2019-09", f"2019-{month:02}") for month in (3, 4, 5)]
     record = desk.taken(USAGE_CONTRACT, body(months))
     assert record.reason == reason
@@ -472,12 +472,12 @@ def test_unknown_messages_are_permanent(desk: Desk):
 def test_memory_is_bounded_by_a_chunk(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, block_bytes: int
 ):
-    monkeypatch.setattr("functions.csv_reader.BATCH_ROWS", 256)
-    monkeypatch.setattr("functions.parts._WAITING_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.split._READ_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.bodies._HEAD_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.bodies._PIECE_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.split.File", partial(File, block_bytes=block_bytes))
+    monkeypatch.setattr("functions.parsing.csv.reader.BATCH_ROWS", 256)
+    monkeypatch.setattr("functions.split.part_writer._WAITING_BYTES", 64 << 10)
+    monkeypatch.setattr("functions.split.step._READ_BYTES", 64 << 10)
+    monkeypatch.setattr("functions.parsing.file_format._HEAD_BYTES", 64 << 10)
+    monkeypatch.setattr("functions.parsing.file_format._PIECE_BYTES", 64 << 10)
+    monkeypatch.setattr("functions.split.step.File", partial(File, block_bytes=block_bytes))
 
     def peak(count: int, at: datetime) -> int:
         desk.claim(USAGE_CONTRACT, Run.at(at), [("usage.csv", body(GOOD * count))])

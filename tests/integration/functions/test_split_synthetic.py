@@ -9,10 +9,10 @@ import pytest
 
 from catalog.contract import DATASETS, load
 from catalog.records import Outcome
-from functions.readers import File
-from local_cloud.synthetic.faults import Fault
-from local_cloud.synthetic.layouts import Layout
-from local_cloud.synthetic.usage import Export, Order, Tally, blocks
+from functions.parsing.file_reader import File
+from local_cloud.generators.wifi.faults import Fault
+from local_cloud.generators.wifi.layouts import Layout
+from local_cloud.generators.wifi.usage import Export, Order, Tally, blocks
 from tests.support.split_cloud import NOW, Desk
 
 USAGE = load(DATASETS / "paris_wifi_usage.toml")
@@ -23,12 +23,12 @@ def test_parts_are_the_same_however_long_rows_wait(
 ) -> None:
     export = Export(1_500, 3, date(2024, 1, 1), date(2024, 12, 31))
     data = b"".join(piece.data for piece in blocks(export))
-    monkeypatch.setattr("functions.split.File", partial(File, block_bytes=16 << 10))
+    monkeypatch.setattr("functions.split.step.File", partial(File, block_bytes=16 << 10))
     told = []
     bounds = [(1 << 30, 1 << 30), (80 << 10, 1 << 30), (80 << 10, 2 << 10), (0, 1 << 30)]
     for day, (waiting, group) in enumerate(bounds):
-        monkeypatch.setattr("functions.parts._WAITING_BYTES", waiting)
-        monkeypatch.setattr("functions.parts._GROUP_BYTES", group)
+        monkeypatch.setattr("functions.split.part_writer._WAITING_BYTES", waiting)
+        monkeypatch.setattr("functions.split.part_writer._GROUP_BYTES", group)
         record = desk.taken(USAGE, data, at=NOW + timedelta(days=day))
         told.append({part.slot: (part.rows, part.hash) for part in record.parts})
         for part in record.parts:

@@ -23,8 +23,8 @@ from catalog.contract import Contract, Kind, load_all, systems
 from catalog.records import Counts, LakeTable, Manifest, Origin, Receipt, SlotParts
 from catalog.reports import Script as ReportScript
 from catalog.reports import script as report_script
-from functions import ledger
-from functions.swap import Script, swap_script
+from functions.core import ledger
+from functions.load.swap import Script, swap_script
 from tests.support.step_cloud import Toy
 from tests.support.stored_bytes import Scan, Stored, scans, swap_scans
 

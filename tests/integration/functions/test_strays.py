@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, Kind
 from catalog.records import Claim, Origin, Outcome, ResendRecord
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import boundary, freshness, history, seal, slices, store, sweep
-from functions.boundary import Step
-from functions.resend import MAX_RESENDS
+from functions.core import gcs, handler, run_history, slices
+from functions.core.handler import Step
+from functions.seal import step as seal
+from functions.sweep import freshness
+from functions.sweep import step as sweep
+from functions.sweep.resend import MAX_RESENDS
 from tests.integration.functions.test_slices import sliced
 from tests.support.split_cloud import changed
 from tests.support.step_cloud import NOW, Toy, contract, message
@@ -29,8 +32,8 @@ RUN, SLOT = "20250605T020700Z", "2024-05"
 @pytest.fixture
 def called(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The toy system as the boundary sees it."""
-    monkeypatch.setattr(boundary, "clients", lambda: toy.clients)
-    monkeypatch.setattr(boundary, "settings", lambda: toy.settings)
+    monkeypatch.setattr(handler, "clients", lambda: toy.clients)
+    monkeypatch.setattr(handler, "settings", lambda: toy.settings)
     return toy
 
 
@@ -42,7 +45,7 @@ def call(step: str, run: Step, after: timedelta = timedelta(minutes=20), **body:
         "data": base64.b64encode(json.dumps(body).encode()).decode(),
     }
     about = {"id": "e1", "source": "toy", "type": "google.cloud.pubsub.topic.v1.messagePublished"}
-    boundary.handle(step, CloudEvent(about, {"message": content}), run)
+    handler.handle(step, CloudEvent(about, {"message": content}), run)
 
 
 def strays(capsys: pytest.CaptureFixture[str]) -> Counter[str]:
@@ -66,8 +69,8 @@ def claimed(toy: Toy, run: str = RUN) -> str:
         dataset=toy.full.dataset, run=run, outcome=Outcome.ACCEPTED, origin=Origin.PUBLISHER,
         source="it", fetched_at=NOW.isoformat(),
     )  # fmt: skip
-    name = names.claim(toy.full.dataset, Run(run))
-    store.create(toy.raw, name, claim.encode(), metadata=claim.metadata)
+    name = object_names.claim(toy.full.dataset, Run(run))
+    gcs.create(toy.raw, name, claim.encode(), metadata=claim.metadata)
     return name
 
 
@@ -112,7 +115,7 @@ def test_what_nobody_lists_is_left_alone(
     called.quarantine.blob(name).upload_from_string(b"x")
     call("sweep", sweep.run)
     assert [topic for topic, _, _ in called.clients.published if topic != "events"] == ["split"]
-    assert store.exists(called.quarantine, names.resend("split", claim, 1))
+    assert gcs.exists(called.quarantine, object_names.resend("split", claim, 1))
     assert strays(capsys) == {}
 
 
@@ -136,8 +139,8 @@ def test_slices_of_another_unit_are_no_slices(toy: Toy) -> None:
     toy.full = sliced(toy.full)
     toy.contracts = {toy.full.dataset: toy.full}
     claim = claimed(toy, f"{RUN}.2025-04-01")
-    note = names.failed_slice(toy.full.dataset, Run(f"{RUN}.2025-04-02"), 1, NOW)
-    store.create(toy.raw, note, b"")
+    note = object_names.failed_slice(toy.full.dataset, Run(f"{RUN}.2025-04-02"), 1, NOW)
+    gcs.create(toy.raw, note, b"")
     toy.sweep(timedelta(days=2))
     assert [a.get("objectId") for _, _, a in toy.clients.published] == [claim]
 
@@ -157,7 +160,7 @@ def test_a_stray_in_a_stream_is_neither_work_nor_fresh(
 ) -> None:
     stream = contract(called.system, "taps", Kind.STREAM, Unit.HOUR)
     called.contracts = {stream.dataset: stream}
-    stray = f"{names.stream_folder(stream.dataset)}x/"
+    stray = f"{object_names.stream_folder(stream.dataset)}x/"
     called.raw.blob(stray).upload_from_string(b"x")
     call("sweep", sweep.run)
     assert [topic for topic, _, _ in called.clients.published] == ["events", "events"]
@@ -238,7 +241,7 @@ def test_a_marker_of_another_slot_unit_is_reported_as_the_pipelines_own(
     assert "'2024-05-01' is not a slot of a month" in line["message"]
     assert "restore slot_unit" in line["message"]
     assert "delete" not in line["message"]
-    assert store.exists(called.landing, name)
+    assert gcs.exists(called.landing, name)
 
 
 def test_parts_of_another_slot_unit_are_reported_as_the_pipelines_own(
@@ -264,10 +267,10 @@ def test_strays_stop_neither_download_nor_split(toy: Toy) -> None:
         for stray in ("20250605T020700Z-copy.json", "20250605/", f"{RUN}.json/x"):
             bucket.blob(f"{folder}/{toy.full.dataset}/{stray}").upload_from_string(b"x")
     later = Run("20250606T020700Z")
-    found = history.last_accepted(toy.raw, toy.landing, toy.full.dataset, later)
+    found = run_history.last_accepted(toy.raw, toy.landing, toy.full.dataset, later)
     assert found
     assert found[0].run == RUN
-    before = history.accepted_split(toy.landing, toy.full.dataset, later)
+    before = run_history.accepted_split(toy.landing, toy.full.dataset, later)
     assert before
     assert before.run == RUN
 
@@ -283,7 +286,7 @@ def test_a_fault_of_one_system_does_not_stop_the_others(
     ]
     for each in faulty:
         called.contracts[each.dataset] = each
-        run = names.claim(each.dataset, Run(RUN))
+        run = object_names.claim(each.dataset, Run(RUN))
         called.raw.blob(run).upload_from_string(b"no claim")
     call("sweep", sweep.run)
     published = [(topic, about.get("objectId")) for topic, _, about in called.clients.published]
@@ -303,7 +306,7 @@ def test_a_ledger_that_fails_does_not_silence_the_freshness_of_its_system(
     def read(*_: object) -> None:
         raise TimeoutError("no answer of the ledger")
 
-    monkeypatch.setattr("functions.ledger.read", read)
+    monkeypatch.setattr("functions.core.ledger.read", read)
     with pytest.raises(ExceptionGroup, match="sweep failed"):
         call("sweep", sweep.run)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -315,7 +318,9 @@ def test_a_sweep_of_no_system_fails_without_an_error_of_its_own(
     called: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is tried again, and retries are not counted; the alert of the sweep misses its good end."""
-    called.raw.blob(names.claim(called.full.dataset, Run(RUN))).upload_from_string(b"no claim")
+    called.raw.blob(object_names.claim(called.full.dataset, Run(RUN))).upload_from_string(
+        b"no claim"
+    )
     with pytest.raises(ExceptionGroup, match=f"sweep failed for {called.system}"):
         call("sweep", sweep.run)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -327,6 +332,6 @@ def test_a_refused_object_that_somebody_removed_records_of_is_no_fault(toy: Toy)
     """Records are counted by their highest number, so that a gap sends nothing twice."""
     name = claimed(toy)
     body = ResendRecord(at=NOW.isoformat(), call="c").encode()
-    store.create(toy.quarantine, names.resend("split", name, MAX_RESENDS), body)
+    gcs.create(toy.quarantine, object_names.resend("split", name, MAX_RESENDS), body)
     events = toy.sweep(timedelta(days=1))
     assert [each.outcome for each in events] == ["refused"]

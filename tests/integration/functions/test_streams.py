@@ -16,18 +16,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, load
 from catalog.records import Origin, Outcome, SplitRecord
 from catalog.runs import Run
 from catalog.versions import revision
-from functions import download, slot_parts, store
-from functions.columns import RunRefused
-from functions.errors import Permanent
-from functions.messages import Message
-from functions.readers import File
-from local_cloud.pubsub import ReceivedMessage
-from local_cloud.pubsub_files import encode
+from functions.core import gcs
+from functions.core.errors import Permanent
+from functions.core.message import Message
+from functions.download import step as download
+from functions.parsing.file_reader import File
+from functions.parsing.header import RunRefused
+from functions.seal import slot_contents
+from local_cloud.pubsub.gcs_sink import encode
+from local_cloud.pubsub.service import ReceivedMessage
 from tests.support.split_cloud import Desk, changed, use
 
 TOY = Path(__file__).parents[2] / "system" / "toy_stream"
@@ -64,7 +66,7 @@ class Stream:
     def file(self, body: bytes, minute: float = 5, uuid: str = "uN1QuE") -> str:
         """Put a file into raw, named for so many minutes after ten; its object's name."""
         run = Run.of_file(TEN + timedelta(minutes=minute), uuid)
-        name = names.stream_file(self.contract.dataset, run)
+        name = object_names.stream_file(self.contract.dataset, run)
         self.desk.zones.raw.blob(name).upload_from_string(body)
         return name
 
@@ -75,7 +77,7 @@ class Stream:
 
     def record(self, name: str, replay: int = 0) -> SplitRecord:
         """The record of the run that a file is."""
-        return self.desk.record(self.contract, names.stream_file_of(name)[1], replay)
+        return self.desk.record(self.contract, object_names.stream_file_of(name)[1], replay)
 
     def taken(self, *bodies: Any, **options: Any) -> SplitRecord:
         """The record of one file of these messages."""
@@ -287,7 +289,7 @@ def test_files_in_any_order_come_to_the_same_slot(stream: Stream, order: tuple[i
     ]
     for at in order:
         stream.split(files[at])
-    content = slot_parts.contents(stream.desk.zones.landing, TAPS, {SLOT: 0})[SLOT]
+    content = slot_contents.contents(stream.desk.zones.landing, TAPS, {SLOT: 0})[SLOT]
     assert content is not None
     assert content.parts.version == "20250605T101500Z_f3 000003 00000000000000"
     assert content.parts.rows_in == 6
@@ -329,9 +331,11 @@ def test_a_retired_streams_late_files_are_acknowledged(
     name = Stream(desk).file(avro(tap()))
     events = desk.handle({"objectId": name, "eventType": "OBJECT_FINALIZE"})
     assert [event.outcome for event in events] == ["retired"]
-    assert not store.exists(
+    assert not gcs.exists(
         desk.zones.landing,
-        names.split_record("ferry_taps", names.SplitKey(Run("20250605T100500Z_uN1QuE"))),
+        object_names.split_record(
+            "ferry_taps", object_names.SplitKey(Run("20250605T100500Z_uN1QuE"))
+        ),
     )
 
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from google.cloud.dataproc_v1 import Batch
 
-from catalog import names
-from functions import batches
-from functions.errors import Later, Permanent
-from functions.submit import run
+from catalog import object_names
+from functions.core import dataproc
+from functions.core.errors import Later, Permanent
+from functions.submit.step import run
 from tests.support.step_cloud import NOW, Toy, event_of
 
 RUN, SLOT = "20250601T021000Z", "2024-05"
@@ -20,20 +20,20 @@ QUOTA = "Insufficient 'CPUS' quota. Requested 12.0, available 1.0."
 
 @pytest.fixture
 def manifest(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("functions.ledger.read", lambda *_: {})
+    monkeypatch.setattr("functions.core.ledger.read", lambda *_: {})
     toy.split(toy.full, RUN, {SLOT: [("a", 1)]})
     return toy.sealed()
 
 
 def states(toy: Toy, manifest: str) -> list[str]:
-    made = batches.attempts(toy.clients, toy.settings, names.system_and_id(manifest)[1])
+    made = dataproc.attempts(toy.clients, toy.settings, object_names.system_and_id(manifest)[1])
     return [attempt.batch.state.name for attempt in made]
 
 
 def test_the_batch_is_told_where_its_manifest_is(toy: Toy, manifest: str) -> None:
     (told,) = toy.submit(manifest)
-    identity = names.system_and_id(manifest)[1]
-    (attempt,) = batches.attempts(toy.clients, toy.settings, identity)
+    identity = object_names.system_and_id(manifest)[1]
+    (attempt,) = dataproc.attempts(toy.clients, toy.settings, identity)
     batch = attempt.batch
     assert told.outcome == "submitted"
     assert list(batch.pyspark_batch.args) == [
@@ -90,7 +90,7 @@ def test_batches_that_failed_for_want_of_quota_do_not_count(toy: Toy, manifest: 
 def test_what_uses_up_an_attempt(states: list[str], text: str, counts: bool) -> None:
     history = [Batch.StateHistory(state=state) for state in states[:-1]]
     batch = Batch(state=states[-1], state_message=text, state_history=history)
-    assert batches.Attempt(1, batch).counts is counts
+    assert dataproc.Attempt(1, batch).counts is counts
 
 
 def test_an_hour_of_quota_refusals(toy: Toy, manifest: str) -> None:
@@ -107,7 +107,7 @@ def test_an_hour_of_quota_refusals(toy: Toy, manifest: str) -> None:
 def test_no_more_batches_of_a_system_than_allowed(
     toy: Toy, manifest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "unfinished", lambda *_: 2)
+    monkeypatch.setattr(dataproc, "unfinished", lambda *_: 2)
     with pytest.raises(Later, match="2 batches at work"):
         toy.submit(manifest)
     assert states(toy, manifest) == []
@@ -115,7 +115,7 @@ def test_no_more_batches_of_a_system_than_allowed(
 
 def test_unfinished_counts_the_systems_own(toy: Toy, manifest: str) -> None:
     toy.submit(manifest)
-    assert batches.unfinished(toy.clients, toy.settings, toy.system) == 0
+    assert dataproc.unfinished(toy.clients, toy.settings, toy.system) == 0
 
 
 def test_a_batch_made_by_another_delivery_is_left_alone(
@@ -123,8 +123,8 @@ def test_a_batch_made_by_another_delivery_is_left_alone(
 ) -> None:
     """Both deliveries saw no batch; the first to create it wins."""
     toy.submit(manifest)
-    monkeypatch.setattr(batches, "attempts", lambda *_: [])
-    monkeypatch.setattr("functions.submit.uuid.uuid5", lambda *_: "another")
+    monkeypatch.setattr(dataproc, "attempts", lambda *_: [])
+    monkeypatch.setattr("functions.submit.step.uuid.uuid5", lambda *_: "another")
     assert [told.outcome for told in toy.submit(manifest)] == ["running"]
     monkeypatch.undo()
     assert len(states(toy, manifest)) == 1

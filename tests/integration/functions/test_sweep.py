@@ -13,21 +13,23 @@ import requests
 from cloudevents.http import CloudEvent
 from google.cloud.storage import Bucket
 
-from catalog import delivery, names
+from catalog import object_names, retry_policy
 from catalog.contract import Kind
 from catalog.records import Claim, Event, Origin, Outcome, ResendRecord
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions import boundary, resend, store, sweep
-from functions.clients import Clients
-from functions.errors import Permanent
-from functions.messages import Message
-from functions.resend import MAX_RESENDS
-from functions.settings import Settings
+from functions.core import gcs, handler
+from functions.core.clients import Clients
+from functions.core.errors import Permanent
+from functions.core.message import Message
+from functions.core.settings import Settings
+from functions.sweep import resend
+from functions.sweep import step as sweep
+from functions.sweep.resend import MAX_RESENDS
 from tests.support.step_cloud import NOW, Toy, contract, message
 
 RUN, SLOT = "20250605T020700Z", "2024-05"
-AGAIN = delivery.life() + timedelta(minutes=30)
+AGAIN = retry_policy.life() + timedelta(minutes=30)
 """When what the first sweep sent can be delivered no more."""
 
 
@@ -46,8 +48,8 @@ def claim(
         dataset=toy.full.dataset, run=run, outcome=outcome, origin=Origin.PUBLISHER,
         source="it", fetched_at=NOW.isoformat(),
     )  # fmt: skip
-    name = names.claim(toy.full.dataset, Run(run))
-    store.create(toy.raw, name, made.encode(), metadata=made.metadata if told else None)
+    name = object_names.claim(toy.full.dataset, Run(run))
+    gcs.create(toy.raw, name, made.encode(), metadata=made.metadata if told else None)
     return name
 
 
@@ -80,8 +82,8 @@ def test_what_need_not_be_split_is_not_read(toy: Toy, monkeypatch: pytest.Monkey
         read.append(name)
         return reading(bucket, name)
 
-    reading = store.read
-    monkeypatch.setattr(store, "read", seen)
+    reading = gcs.read
+    monkeypatch.setattr(gcs, "read", seen)
     name = claim(toy)
     claim(toy, Outcome.REFUSED, "20250605T020800Z")
     claim(toy, Outcome.UNCHANGED, "20250605T020900Z")
@@ -94,10 +96,10 @@ def test_a_streams_file_without_split(toy: Toy) -> None:
     """By the time in its name; other objects of the folder, and old files, are left alone."""
     stream = contract(toy.system, "taps", Kind.STREAM, Unit.HOUR)
     toy.contracts[stream.dataset] = stream
-    folder = names.stream_folder(stream.dataset)
+    folder = object_names.stream_folder(stream.dataset)
     minutes = [-60 * 24 * 15, 0, 5]
     old, first, second = (
-        names.stream_file(stream.dataset, Run.of_file(NOW + timedelta(minutes=at), "u"))
+        object_names.stream_file(stream.dataset, Run.of_file(NOW + timedelta(minutes=at), "u"))
         for at in minutes
     )
     for name in (old, first, second, folder + "2025-06-05T notes.txt"):
@@ -105,7 +107,7 @@ def test_a_streams_file_without_split(toy: Toy) -> None:
     assert sent(toy, timedelta(minutes=9)) == []
     assert sent(toy, timedelta(minutes=14)) == [("split", first)]
     assert sent(toy) == [("split", second)], "the first is on its way"
-    toy.split(stream, names.stream_file_of(first)[1].name, {}, outcome=Outcome.REFUSED)
+    toy.split(stream, object_names.stream_file_of(first)[1].name, {}, outcome=Outcome.REFUSED)
     assert sent(toy, AGAIN) == [("split", second)]
 
 
@@ -117,12 +119,12 @@ def test_what_kills_its_step_is_sent_three_times_and_then_refused(tabled: Toy, s
     assert [(topic, each) for _, topic, each in found] == [(step, name)] * MAX_RESENDS
     times = [at for at, _, _ in found]
     assert times[0] < timedelta(hours=1)
-    assert all(b - a > delivery.life() for a, b in itertools.pairwise(times))
+    assert all(b - a > retry_policy.life() for a, b in itertools.pairwise(times))
     assert (refused.step, refused.outcome, refused.severity) == ("sweep", "refused", "ERROR")
     assert (refused.object, refused.system) == (name, tabled.system)
-    kept = json.loads(tabled.quarantine.blob(names.refused(step, name)).download_as_bytes())
+    kept = json.loads(tabled.quarantine.blob(object_names.refused(step, name)).download_as_bytes())
     assert (kept["step"], kept["reason"]) == (step, refused.message)
-    for folder in (names.resends(step, name), names.refused(step, name)):
+    for folder in (object_names.resends(step, name), object_names.refused(step, name)):
         assert f"gs://{tabled.quarantine.name}/{folder}" in refused.message
         for blob in tabled.quarantine.list_blobs(prefix=folder):
             blob.delete()
@@ -169,7 +171,7 @@ def test_a_sweep_that_dies_beside_its_record(
     found, refusals = days(toy)
     assert [each for _, _, each in found] == ([] if ends else [name])
     assert [each.object for each in refusals] == ([] if ends else [name])
-    assert store.exists(toy.quarantine, names.refused("split", name)) is not ends
+    assert gcs.exists(toy.quarantine, object_names.refused("split", name)) is not ends
 
 
 def dying(toy: Toy, moment: str) -> Callable[[str, bytes, dict[str, str]], None]:
@@ -188,13 +190,13 @@ def test_a_refusal_is_reported_before_it_stands(toy: Toy) -> None:
     name = claim(toy)
     for number in range(1, MAX_RESENDS + 1):
         body = ResendRecord(at=NOW.isoformat(), call="c").encode()
-        store.create(toy.quarantine, names.resend("split", name, number), body)
+        gcs.create(toy.quarantine, object_names.resend("split", name, number), body)
     events = sweep.run(message(b"{}", NOW + AGAIN), toy.clients, toy.settings)
     assert "refused" in (each.outcome for each in events)
     events.close()
-    assert not store.exists(toy.quarantine, names.refused("split", name))
+    assert not gcs.exists(toy.quarantine, object_names.refused("split", name))
     assert [each.outcome for each in toy.sweep(AGAIN)] == ["refused"]
-    assert store.exists(toy.quarantine, names.refused("split", name))
+    assert gcs.exists(toy.quarantine, object_names.refused("split", name))
 
 
 def test_of_two_sweeps_at_once_one_sends(toy: Toy) -> None:
@@ -214,9 +216,9 @@ def test_what_a_step_refused_for_good_is_not_sent_again(
     """By the boundary's own record of the refusal."""
     name = stalled(tabled, step)
     assert sent(tabled) == [(step, name)]
-    monkeypatch.setattr(boundary, "clients", lambda: tabled.clients)
-    monkeypatch.setattr(boundary, "settings", lambda: tabled.settings)
-    boundary.handle(step, delivered(name), refuse)
+    monkeypatch.setattr(handler, "clients", lambda: tabled.clients)
+    monkeypatch.setattr(handler, "settings", lambda: tabled.settings)
+    handler.handle(step, delivered(name), refuse)
     assert sent(tabled, AGAIN) == []
 
 
@@ -236,7 +238,7 @@ def test_an_old_manifest_is_found_behind_many_newer(
     tabled: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is on what is sent, not on what is looked at."""
-    monkeypatch.setattr("functions.sweep.MOST_SENT", 1)
+    monkeypatch.setattr("functions.sweep.step.MOST_SENT", 1)
     made = []
     for number in (1, 2, 3):
         tabled.split(tabled.full, RUN, {f"2024-0{number}": [("a", 1)]})
@@ -251,7 +253,7 @@ def test_an_old_manifest_is_found_behind_many_newer(
 def test_manifests_that_wait_do_not_hide_one_that_is_due(
     tabled: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.sweep.MOST_SENT", 1)
+    monkeypatch.setattr("functions.sweep.step.MOST_SENT", 1)
     receipts = []
     for number in (1, 2):
         tabled.split(tabled.full, RUN, {f"2024-0{number}": [("a", 1)]})
@@ -260,7 +262,7 @@ def test_manifests_that_wait_do_not_hide_one_that_is_due(
 
 
 def test_no_more_is_sent_at_once_than_may_be(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.sweep.MOST_SENT", 2)
+    monkeypatch.setattr("functions.sweep.step.MOST_SENT", 2)
     claims = [claim(toy, run=f"20250605T0207{second:02d}Z") for second in range(5)]
     assert [sent(toy) for _ in range(4)] == [
         [("split", each) for each in some] for some in (claims[:2], claims[2:4], claims[4:], [])
@@ -285,7 +287,7 @@ def test_what_is_left_alone_costs_no_calls_of_its_own(
         for second in range(number):
             name = claim(tabled, run=f"20250605T02{number:02d}{second:02d}Z")
             if step == "refused":
-                store.create(tabled.quarantine, names.refused("split", name), b"{}")
+                gcs.create(tabled.quarantine, object_names.refused("split", name), b"{}")
         sent(tabled, after)
         with monkeypatch.context() as patch:
             patch.setattr(requests.Session, "request", counting)
@@ -299,7 +301,7 @@ def test_a_resend_of_an_older_release_is_read(toy: Toy) -> None:
     """Its object's metadata has no time."""
     name = claim(toy)
     body = ResendRecord(at=NOW.isoformat(), call="c").encode()
-    store.create(toy.quarantine, names.resend("split", name, 1), body)
+    gcs.create(toy.quarantine, object_names.resend("split", name, 1), body)
     assert sent(toy) == []
     assert sent(toy, AGAIN) == [("split", name)]
 
@@ -344,7 +346,7 @@ def test_a_failed_batch_is_sent_again_until_its_attempts_are_used_up(toy: Toy) -
 
 def test_no_more_is_submitted_than_may_run(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Manifests that nobody submits keep no other back: their resends count for an hour."""
-    life, hour, minute = delivery.life(), timedelta(hours=1), timedelta(minutes=1)
+    life, hour, minute = retry_policy.life(), timedelta(hours=1), timedelta(minutes=1)
     made = []
     for number in range(1, 7):
         toy.split(toy.full, RUN, {f"2024-0{number}": [("a", 1)]})
@@ -354,9 +356,9 @@ def test_no_more_is_submitted_than_may_run(toy: Toy, monkeypatch: pytest.MonkeyP
     assert sent(toy, 80 * minute) == made[2:4]
     assert sent(toy, life + 10 * minute) == made[4:]
     assert sent(toy, life + 30 * minute) == [], "the first two are due, the last two on their way"
-    monkeypatch.setattr("functions.batches.unfinished", lambda *_: 2)
+    monkeypatch.setattr("functions.core.dataproc.unfinished", lambda *_: 2)
     assert sent(toy, life + 2 * hour) == []
-    monkeypatch.setattr("functions.batches.unfinished", lambda *_: 1)
+    monkeypatch.setattr("functions.core.dataproc.unfinished", lambda *_: 1)
     assert sent(toy, life + 2 * hour) == made[:1]
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import DATASETS, load
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run
-from functions import download
-from functions.errors import Permanent
-from functions.messages import Message
+from functions.core.errors import Permanent
+from functions.core.message import Message
+from functions.download import step as download
 from local_cloud.publishers import Answer, Publishers
 from tests.integration.functions.test_velib_files import INFORMATION, STATUS, V1
 from tests.support.split_cloud import NOW, Desk
@@ -90,7 +90,7 @@ def fetched(desk: Desk, at: datetime = NOW, **body: str) -> tuple[Event, Claim]:
     message = Message(data=data, attributes=TICKED, published=at, id=at.isoformat())
     [told] = download.run(message, desk.clients, desk.settings)
     assert told.run is not None
-    name = names.claim(CONTRACT.dataset, Run(told.run))
+    name = object_names.claim(CONTRACT.dataset, Run(told.run))
     return told, Claim.decode(desk.zones.raw.blob(name).download_as_bytes())
 
 

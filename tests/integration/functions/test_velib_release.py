@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from catalog.contract import DATASETS, Contract, load
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Outcome
 from catalog.runs import Run
-from functions import slot_parts
+from functions.seal import slot_contents
 from tests.integration.functions.test_velib_files import V1
 from tests.support.split_cloud import NOW, Desk, use
 
@@ -41,7 +41,7 @@ def test_a_renamed_column_is_refused_and_released_by_an_alias_and_a_message(
     assert [each.severity for each in told if each.outcome == "refused"] == ["ERROR"]
     assert "(duedate) is missing; the header has" in (refused.reason or "")
     assert "derniere_remontee" in (refused.reason or "")
-    assert slot_parts.contents(desk.zones.landing, BEFORE, {SLOT: 0}) == {SLOT: None}
+    assert slot_contents.contents(desk.zones.landing, BEFORE, {SLOT: 0}) == {SLOT: None}
 
     after = with_alias(tmp_path)
     use(monkeypatch, after)
@@ -55,7 +55,7 @@ def test_a_renamed_column_is_refused_and_released_by_an_alias_and_a_message(
         None,
     )
     assert released.files[0].aliases["duedate"] == "derniere_remontee"
-    content = slot_parts.contents(desk.zones.landing, after, {SLOT: 0})[SLOT]
+    content = slot_contents.contents(desk.zones.landing, after, {SLOT: 0})[SLOT]
     assert content is not None
     assert (content.parts.rows_in, len(content.parts.parts)) == (1398, 1)
     assert f"dirty/{after.dataset}/{SLOT}/{key}" in desk.names("landing", "dirty/")

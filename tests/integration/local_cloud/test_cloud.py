@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from catalog.contract import load_all, systems
-from functions.settings import settings
+from functions.core.settings import settings
 from local_cloud.cloud import LocalCloud
-from local_cloud.functions import FunctionProcesses
-from local_cloud.program import Resource, UnknownResource
-from local_cloud.provision import RECORDED, Provisioner
+from local_cloud.functions_runtime.processes import FunctionProcesses
+from local_cloud.pulumi.mocks import Resource, UnknownResource
+from local_cloud.pulumi.provision import RECORDED, Provisioner
 from tests.support.recorded_batch import RecordedBatch
 
 SYSTEMS = systems(load_all())

@@ -23,10 +23,10 @@ from google.cloud.dataproc_v1 import (
 )
 
 from local_cloud.clock import VirtualClock
-from local_cloud.dataproc import QUOTA_TEXT, Dataproc
-from local_cloud.dataproc_filter import BadFilterError, parse_filter
-from local_cloud.spark import SparkFailedError
-from local_cloud.spark_worker import BatchRequest, BatchResult
+from local_cloud.dataproc.filter import BadFilterError, parse_filter
+from local_cloud.dataproc.service import QUOTA_TEXT, Dataproc
+from local_cloud.dataproc.session import SparkFailedError
+from local_cloud.dataproc.worker import BatchRequest, BatchResult
 
 PARENT = "projects/demo/locations/europe-west1"
 START = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_cloud.engine import cli
-from local_cloud.engine.making import Making
-from local_cloud.engine.order import races
-from local_cloud.engine.project import (
+from local_cloud.pulumi.engine import cli
+from local_cloud.pulumi.engine.making import Making
+from local_cloud.pulumi.engine.order import races
+from local_cloud.pulumi.engine.project import (  # fmt: skip
     ACCOUNT,
     BUCKET,
     DATASET,
@@ -26,11 +26,11 @@ from local_cloud.engine.project import (
     TABLE,
     TOPIC,
     Project,
-)  # fmt: skip
-from local_cloud.engine.provider import UNKNOWN, Refused, _computed, _unknown_where_new
-from local_cloud.engine.replacing import UnknownType, deleted_first, differences, replacing
-from local_cloud.program import Resource
-from local_cloud.provision import provider_outputs
+)
+from local_cloud.pulumi.engine.provider import UNKNOWN, Refused, _computed, _unknown_where_new
+from local_cloud.pulumi.engine.replacing import UnknownType, deleted_first, differences, replacing
+from local_cloud.pulumi.mocks import Resource
+from local_cloud.pulumi.provision import provider_outputs
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),

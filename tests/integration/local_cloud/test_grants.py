@@ -11,16 +11,16 @@ import pytest
 from google.api_core.exceptions import PermissionDenied
 from google.cloud import pubsub_v1
 
-from local_cloud.accounts import access_token
-from local_cloud.authority import Authority, cure
-from local_cloud.calls import Call
 from local_cloud.clock import VirtualClock
-from local_cloud.gate import Gate
-from local_cloud.grants import Grant, Need, grant_of, roles
-from local_cloud.permissions import UnknownCall, needs
+from local_cloud.gateway.calls import Call
+from local_cloud.gateway.proxy import Gate
+from local_cloud.iam.accounts import access_token
+from local_cloud.iam.authority import Authority, cure
+from local_cloud.iam.grants import Grant, Need, grant_of, roles
+from local_cloud.iam.permissions import UnknownCall, needs
 from local_cloud.ports import free_port
-from local_cloud.program import Resource
-from local_cloud.pubsub import PubSub
+from local_cloud.pubsub.service import PubSub
+from local_cloud.pulumi.mocks import Resource
 
 PROJECT = "demo"
 LOAD = "fn-load@demo.iam.gserviceaccount.com"
@@ -87,7 +87,7 @@ def test_listing_asks_for_the_bucket() -> None:
 
 def test_a_call_that_the_table_lacks_is_refused_and_told() -> None:
     call = asked("storage", "buckets.other", "demo-raw", "/b/demo-raw/acl")
-    with pytest.raises(UnknownCall, match=r"buckets.other .*add it to local_cloud.permissions"):
+    with pytest.raises(UnknownCall, match=r"buckets.other .*add it to local_cloud.iam.permissions"):
         needs(call, PROJECT)
     judge = authority()
     assert judge.refusal(call) == judge.refused()[0]

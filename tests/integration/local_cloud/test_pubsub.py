@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from local_cloud.clock import VirtualClock
 from local_cloud.ports import free_port
-from local_cloud.pubsub import (
+from local_cloud.pubsub.backlog import backoff
+from local_cloud.pubsub.service import (
     Delivery,
     PublishRequestInfo,
     PubSub,
@@ -32,7 +33,6 @@ from local_cloud.pubsub import (
     Refused,
     SubscriptionSpec,
 )
-from local_cloud.pubsub_delivery import backoff
 
 START = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
 FIXTURES = Path(__file__).parent / "fixtures" / "pubsub"

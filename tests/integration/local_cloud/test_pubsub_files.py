@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_cloud.clock import VirtualClock
-from local_cloud.pubsub import FileSink, PubSub, Refused, SubscriptionSpec
-from local_cloud.pubsub_files import file_name
-from local_cloud.pubsub_specs import time_text
+from local_cloud.pubsub.gcs_sink import file_name
+from local_cloud.pubsub.service import FileSink, PubSub, Refused, SubscriptionSpec
+from local_cloud.pubsub.specs import time_text
 from tests.integration.local_cloud.test_pubsub import START, running
 
 SINK = FileSink(

@@ -10,8 +10,8 @@ import pytest
 
 from local_cloud.clock import VirtualClock
 from local_cloud.ports import free_port
-from local_cloud.pubsub import PubSub, Refused, SubscriptionSpec
-from local_cloud.pubsub_filter import parse_filter
+from local_cloud.pubsub.filter import parse_filter
+from local_cloud.pubsub.service import PubSub, Refused, SubscriptionSpec
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from google.cloud.storage import Bucket, Client
 
 from infra_pulumi.spark import PROPERTIES
 from local_cloud.clock import VirtualClock
-from local_cloud.dataproc import Dataproc
+from local_cloud.dataproc.service import Dataproc
+from local_cloud.dataproc.session import ASKING_LESS, ClassArchive, SparkFailedError, SparkServer
+from local_cloud.dataproc.worker import BatchRequest, BatchResult
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
-from local_cloud.spark import ASKING_LESS, ClassArchive, SparkFailedError, SparkServer
-from local_cloud.spark_worker import BatchRequest, BatchResult
-from local_cloud.storage import StorageServer
+from local_cloud.storage.server import StorageServer
 
 READ_AND_WRITE = """
 import sys
@@ -222,9 +222,9 @@ def test_a_broken_archive_never_stops_the_start(tmp_path: Path) -> None:
 
 
 def archive_in(cache: Path) -> ClassArchive:
-    from local_cloud import spark
+    from local_cloud.dataproc import session
 
-    archive = ClassArchive.of(cache, spark._connector_jar())
+    archive = ClassArchive.of(cache, session._connector_jar())
     assert archive is not None
     return archive
 

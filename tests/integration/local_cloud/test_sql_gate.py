@@ -27,14 +27,14 @@ from google.api_core import exceptions
 from google.cloud import bigquery, storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from local_cloud.accounts import Accounts
-from local_cloud.bigquery import BigQueryServer
+from local_cloud.bigquery.server import BigQueryServer
 from local_cloud.clock import VirtualClock
-from local_cloud.gate import Call, Gate, Phase, Verdict
+from local_cloud.gateway.proxy import Call, Gate, Phase, Verdict
+from local_cloud.iam.accounts import Accounts
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
-from local_cloud.pubsub import PubSub, ReceivedMessage
-from local_cloud.storage import EVENTS_TOPIC, NotificationRouter, StorageServer
+from local_cloud.pubsub.service import PubSub, ReceivedMessage
+from local_cloud.storage.server import EVENTS_TOPIC, NotificationRouter, StorageServer
 
 LOADER = "load@demo.iam.gserviceaccount.com"
 QUICK = DEFAULT_RETRY.with_delay(initial=0.01, maximum=0.05, multiplier=2).with_timeout(10)

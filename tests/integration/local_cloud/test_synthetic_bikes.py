@@ -16,15 +16,15 @@ import pyarrow as pa
 import pytest
 
 from catalog.contract import DATASETS, load
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Outcome
 from catalog.runs import Run
-from functions.cut import Cut
-from functions.parts import Parts
+from functions.split.part_writer import Parts
+from functions.validation.slotting import Cut
 from local_cloud.__main__ import main
-from local_cloud.synthetic.bike_layouts import export, gbfs, rows
-from local_cloud.synthetic.snapshots import Faults, Network, Snapshot, snapshots
-from local_cloud.synthetic.stations import stations
+from local_cloud.generators.velib.layouts import export, gbfs, rows
+from local_cloud.generators.velib.snapshots import Faults, Network, Snapshot, snapshots
+from local_cloud.generators.velib.stations import stations
 from tests.support.split_cloud import Desk, desk, storage_server  # noqa: F401
 
 CONTRACT = load(DATASETS / "velib_stations.toml")

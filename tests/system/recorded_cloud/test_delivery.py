@@ -17,17 +17,18 @@ from google.cloud.dataproc_v1 import Batch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import functions.settings
-from catalog import names
-from functions import boundary, load
-from functions.messages import Message
-from local_cloud import in_process
+import functions.core.settings
+from catalog import object_names
+from functions.core import handler
+from functions.core.message import Message
+from functions.load import step as load
 from local_cloud.cloud import LocalCloud
-from local_cloud.dataproc import QUOTA_TEXT
-from local_cloud.gate import Call, Phase, Verdict
+from local_cloud.dataproc.service import QUOTA_TEXT
+from local_cloud.dataproc.worker import BatchRequest, BatchResult
+from local_cloud.functions_runtime import in_process
+from local_cloud.gateway.proxy import Call, Phase, Verdict
 from local_cloud.publishers import Answer
-from local_cloud.pubsub_delivery import backoff
-from local_cloud.spark_worker import BatchRequest, BatchResult
+from local_cloud.pubsub.backlog import backoff
 from tests.support.crash_list import Point
 from tests.support.crashes import EXPORTS, Witness
 from tests.support.house import BACKOFF_SCALE, SLOTS, SYSTEM, USAGE, House
@@ -128,7 +129,7 @@ def test_an_older_receipt_comes_after_a_newer(house: House, rows: dict[str, Any]
     last = house.fetch(B)
     before = house.state()
     older = house.manifests()[0]
-    house.notify("lake", names.receipt(SYSTEM, older.id), "load")
+    house.notify("lake", object_names.receipt(SYSTEM, older.id), "load")
     house.cloud.settle()
     assert house.state() == before
     assert content(house) == rows["B"]
@@ -220,7 +221,7 @@ def test_two_first_loads_at_once(house: House, rows: dict[str, Any]) -> None:
         for _ in range(10):
             try:
                 with in_process.working_as("load"):
-                    list(load.run(message, boundary.clients(), functions.settings.settings()))
+                    list(load.run(message, handler.clients(), functions.core.settings.settings()))
             except BadRequest:  # the race was lost: the message comes again
                 continue
             return
@@ -287,7 +288,7 @@ def test_eight_hours_without_the_source(
     house.cloud.settle()
     assert len(house.cloud.publishers.requests) - asked == spec.max_delivery_attempts
     assert len(house.cloud.rows(dead)) == before + 1
-    assert house.cloud.read("raw", names.claim(USAGE, lost)) is None
+    assert house.cloud.read("raw", object_names.claim(USAGE, lost)) is None
     assert content(house) == rows["A"], "yesterday's data stands"
     house.later(hours=8)
     next_run = house.fetch(B)

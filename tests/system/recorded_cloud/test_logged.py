@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from catalog import delivery, names
+from catalog import object_names, retry_policy
 from catalog.contract import load_all
 from catalog.records import ResendRecord
-from functions.resend import MAX_RESENDS
+from functions.sweep.resend import MAX_RESENDS
 from infra_pulumi.log_metrics import LOG_METRICS
 from infra_pulumi.steps import STEPS
-from local_cloud.synthetic.layouts import LABELS as HEADER
+from local_cloud.generators.wifi.layouts import LABELS as HEADER
 from tests.support.bad_files import by_column, rows, table
 from tests.support.house import (
     APRIL,
@@ -54,9 +54,9 @@ def happens(house: House) -> None:
     house.fetch(spoilt())
     for name in house.objects("landing", f"parts/{USAGE}/"):
         house.cloud.bucket("landing").blob(name).delete()
-    house.cloud.bucket("landing").blob(names.replay_marker(USAGE, SLOTS[0], 1)).upload_from_string(
-        b""
-    )
+    house.cloud.bucket("landing").blob(
+        object_names.replay_marker(USAGE, SLOTS[0], 1)
+    ).upload_from_string(b"")
     house.seal()
     _give_up(house)
     for topic in {step.topic for step in STEPS}:
@@ -72,8 +72,8 @@ def _give_up(house: House) -> None:
     """Leave a run whose last resend is dead, a folder made in the console, a slot of no unit."""
     with house.losing("runs/"):
         run = house.fetch(export(APRIL))
-    name = names.resend("split", names.claim(USAGE, run), MAX_RESENDS)
-    body = ResendRecord(at=(run.time - delivery.life()).isoformat(), call="c").encode()
+    name = object_names.resend("split", object_names.claim(USAGE, run), MAX_RESENDS)
+    body = ResendRecord(at=(run.time - retry_policy.life()).isoformat(), call="c").encode()
     house.cloud.bucket("quarantine").blob(name).upload_from_string(body)
     house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/").upload_from_string(b"")
     house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/{run.name}").upload_from_string(b"")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from catalog import names
+from catalog import object_names
 from tests.support.house import APRIL, APRIL_CHANGED, SLOTS, USAGE, House, export
 from tests.support.idle_grants import WHEN_LOST, WHEN_REFUSED, outdated, unexplained
 
@@ -27,7 +27,7 @@ def test_the_sweep_may_send_again_what_is_lost_and_needs_every_grant(house: Hous
         house.sweep()
         house.sweep()
     assert SLOTS[0] in house.ledger()
-    marker = names.replay_marker(USAGE, SLOTS[0], 1)
+    marker = object_names.replay_marker(USAGE, SLOTS[0], 1)
     house.cloud.bucket("landing").blob(marker).upload_from_string(b"")
     house.sweep()
     assert WHEN_LOST - used(house) == set()

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from catalog.contract import load_all
-from functions.clients import Clients
+from functions.core.clients import Clients
 from local_cloud.cloud import PROJECT, REGION
-from local_cloud.grants import Grant
-from local_cloud.in_process import AccountClients
+from local_cloud.functions_runtime.in_process import AccountClients
+from local_cloud.iam.grants import Grant
 from local_cloud.publishers import Answer
 from smoke import outputs
 from smoke.__main__ import look

@@ -20,19 +20,19 @@ from unittest.mock import patch
 
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, load_all
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run, tick
-from functions import boundary
-from functions.clients import Clients
-from functions.settings import settings
-from local_cloud import trial
+from functions.core import handler
+from functions.core.clients import Clients
+from functions.core.settings import settings
+from local_cloud.cli import trial
+from local_cloud.cli.trial import Served
 from local_cloud.cloud import LocalCloud
+from local_cloud.generators.wifi.layouts import LABELS as HEADER
 from local_cloud.publishers import Answer, Fault, SeenRequest
-from local_cloud.synthetic.layouts import LABELS as HEADER
-from local_cloud.trial import Served
 from tests.support import bad_files
 from tests.support.bad_files import (
     ACCEPTED,
@@ -117,7 +117,7 @@ def loaded_together(house: House, contract: Contract, runs: Sequence[Served]) ->
 
 def until_split(house: House, contract: Contract, run: Run) -> None:
     """Wait for the split record of a run; an unchanged one has none."""
-    record = names.split_record(contract.dataset, SplitKey(run))
+    record = object_names.split_record(contract.dataset, SplitKey(run))
     house.cloud.settle()
     if house.cloud.read("landing", record) is None:
         settled(house)
@@ -395,7 +395,7 @@ def test_a_bad_answer_is_refused_in_one_sentence(
     reason = claim.reason
     if claim.outcome is Outcome.ACCEPTED:
         key = SplitKey(run)
-        body = house.cloud.read("landing", names.split_record(USAGE.dataset, key))
+        body = house.cloud.read("landing", object_names.split_record(USAGE.dataset, key))
         record = SplitRecord.decode(body or b"")
         assert record.outcome is Outcome.REFUSED
         reason = record.reason
@@ -413,7 +413,7 @@ def settled(house: House) -> None:
 
 def claim_of(house: House, contract: Contract, run: Run) -> Claim | None:
     """The claim of a run, None where there is none."""
-    body = house.cloud.read("raw", names.claim(contract.dataset, run))
+    body = house.cloud.read("raw", object_names.claim(contract.dataset, run))
     return Claim.decode(body) if body else None
 
 
@@ -460,7 +460,7 @@ def test_what_passes_is_tried_again_until_it_loads(
     settings.cache_clear()
     told: list[Event] = []
     claims: list[Claim | None] = []
-    monkeypatch.setattr(boundary, "_log", told.append)
+    monkeypatch.setattr(handler, "_log", told.append)
     good = export(month(datetime(2022, 5, 2, tzinfo=UTC), 10, seed=22))
     house.serve(*(answer for _, answer, _ in PASSING), Answer(good))
     answer = house.cloud.publishers.answer
@@ -574,7 +574,7 @@ def test_every_row_is_loaded_duplicate_or_quarantined(
     run, lines, reasons = mixed[seed].run, mixed[seed].lines, mixed[seed].reasons
     assert set(reasons.values()) == FAULTS.keys()
     record = SplitRecord.decode(
-        house.cloud.read("landing", names.split_record(USAGE.dataset, SplitKey(run))) or b""
+        house.cloud.read("landing", object_names.split_record(USAGE.dataset, SplitKey(run))) or b""
     )
     assert record.outcome is Outcome.ACCEPTED, record.reason
     ledger = {slot: row for slot, row in house.ledger().items() if row["run"] == run.name}

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from catalog.contract import load_all
-from functions import split
+from functions.split import step as split
 from tests.support.house import APRIL, MAY, USAGE, House, export
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from catalog.contract import load_all
-from local_cloud import trial
+from local_cloud.cli import trial
+from local_cloud.cli.trial import Served
 from local_cloud.cloud import REPOSITORY, LocalCloud
-from local_cloud.trial import Served
 from tests.support.house import House
 
 pytestmark = pytest.mark.timeout(600)

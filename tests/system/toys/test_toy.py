@@ -16,9 +16,9 @@ import pytest
 
 from catalog.contract import Contract, load
 from catalog.records import Manifest
-from local_cloud import trial
+from local_cloud.cli import trial
 from local_cloud.cloud import LocalCloud
-from local_cloud.functions import FunctionProcesses
+from local_cloud.functions_runtime.processes import FunctionProcesses
 from local_cloud.publishers import Answer
 
 pytestmark = pytest.mark.timeout(600)

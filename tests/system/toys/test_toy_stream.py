@@ -19,14 +19,14 @@ import fastavro
 import grpc
 import pytest
 
-from catalog import names
+from catalog import object_names
 from catalog.contract import Contract, load
 from catalog.records import SplitRecord
-from local_cloud import trial
+from local_cloud.cli import trial
 from local_cloud.cloud import LocalCloud
-from local_cloud.pubsub import PublishRequestInfo, ReceivedMessage, Refused
-from local_cloud.pubsub_files import encode
-from local_cloud.storage import EVENTS_TOPIC
+from local_cloud.pubsub.gcs_sink import encode
+from local_cloud.pubsub.service import PublishRequestInfo, ReceivedMessage, Refused
+from local_cloud.storage.server import EVENTS_TOPIC
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -138,14 +138,14 @@ def run_until(cloud: LocalCloud, clock: str) -> None:
 
 def files(cloud: LocalCloud) -> list[str]:
     """Names of the stream's files, in order of time."""
-    listed = cloud.bucket("raw").list_blobs(prefix=names.stream_folder(DATASET))
+    listed = cloud.bucket("raw").list_blobs(prefix=object_names.stream_folder(DATASET))
     return sorted(blob.name for blob in listed)
 
 
 def splits(cloud: LocalCloud) -> list[str]:
     """The runs that have a split record."""
     listed = cloud.bucket("landing").list_blobs(prefix=f"splits/{DATASET}/")
-    return sorted(names.split_of(blob.name)[1].run.name for blob in listed)
+    return sorted(object_names.split_of(blob.name)[1].run.name for blob in listed)
 
 
 def write_again(cloud: LocalCloud, name: str, other: str) -> None:
@@ -154,7 +154,7 @@ def write_again(cloud: LocalCloud, name: str, other: str) -> None:
     message = ReceivedMessage(
         TOPIC, told["message_id"], told["publish_time"], told["data"], told["attributes"]
     )
-    blob = cloud.bucket("raw").blob(names.stream_folder(DATASET) + other)
+    blob = cloud.bucket("raw").blob(object_names.stream_folder(DATASET) + other)
     blob.upload_from_string(encode(told["subscription_name"], [message]))
     cloud.settle()
 

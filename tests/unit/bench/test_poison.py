@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import poison
-from catalog import delivery
+from catalog import retry_policy
 
 
 def test_the_poison_delays_no_healthy_file() -> None:
@@ -32,8 +32,8 @@ def test_a_message_is_tried_and_given_up_as_pub_sub_does(monkeypatch: pytest.Mon
     """The original alone: fifty tries, ten seconds to ten minutes apart."""
     monkeypatch.setattr(poison, "HEALTHY_SECONDS", ())
     day = poison.Simulation(lambda last, now: poison.Action.WAIT).run(poison=True)
-    assert (day.tries, day.dead_letters) == (delivery.MAX_TRIES, 1)
-    assert day.busy_seconds == delivery.MAX_TRIES * poison.POISON_SECONDS
+    assert (day.tries, day.dead_letters) == (retry_policy.MAX_TRIES, 1)
+    assert day.busy_seconds == retry_policy.MAX_TRIES * poison.POISON_SECONDS
 
 
 def test_the_bench_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:

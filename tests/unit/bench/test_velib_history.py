@@ -9,7 +9,7 @@ import pytest
 
 from bench.velib import DATASET, FIRST, Landing
 from catalog.contract import load_all
-from local_cloud.synthetic.snapshots import Network, snapshots
+from local_cloud.generators.velib.snapshots import Network, snapshots
 
 CONTRACT = load_all()[DATASET]
 

@@ -12,7 +12,7 @@ from catalog.contract import Contract, load_all, systems
 from catalog.records import Counts, Manifest, Origin, SlotParts
 from catalog.reports import load_reports
 from catalog.versions import Version
-from functions.swap import swap_script
+from functions.load.swap import swap_script
 from tests.support.predicates import parsed, scopes, tables, unbounded
 
 REPOSITORY = Path(__file__).parents[3]

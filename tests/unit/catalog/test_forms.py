@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.forms import Form
+from catalog.time_format import Form
 
 READ = [
     ("%d/%m/%Y %H:%M", "05/06/2024 10:30", "2024-06-05T10:30:00"),

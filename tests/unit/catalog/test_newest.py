@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalog.contract import NEWEST_ADDED, TYPES, Contract, load_all
-from catalog.newest import columns
+from catalog.latest_table import columns
 from catalog.reports import load_reports
 
 BQ_SQL = Path(__file__).parents[3] / "bq_sql"

@@ -13,7 +13,7 @@ import pytest
 
 from catalog.pages import FORBIDDEN, PageError, column_of, fields, load_page, load_pages
 from catalog.reports import Declaration, ReportColumn
-from functions.serve.declared import shown
+from functions.serve.report_catalog import shown
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DECLARED = {name: each.declared for name, each in shown(REPOSITORY / "bq_sql").items()}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog import names
+from catalog import object_names
 from catalog.runs import Run, tick
 from catalog.versions import Version, manifest_id, revision
 
@@ -64,21 +64,21 @@ def test_a_versions_text_orders_as_the_version(one: Version, other: Version) -> 
 
 @given(RUNS, st.integers(0, 10**13))
 def test_split_keys_read_back(run: str, replay: int) -> None:
-    key = names.SplitKey(Run(run), replay)
-    assert names.SplitKey.parse(str(key)) == key
-    part = names.part("d", "2024-05", key, "0a1b2c3d")
-    assert names.part_of(part) == ("d", "2024-05", key)
-    assert names.split_of(names.split_record("d", key)) == ("d", key)
-    marker = names.Marker.parse(names.marker("d", "2024-05", key))
+    key = object_names.SplitKey(Run(run), replay)
+    assert object_names.SplitKey.parse(str(key)) == key
+    part = object_names.part("d", "2024-05", key, "0a1b2c3d")
+    assert object_names.part_of(part) == ("d", "2024-05", key)
+    assert object_names.split_of(object_names.split_record("d", key)) == ("d", key)
+    marker = object_names.Marker.parse(object_names.marker("d", "2024-05", key))
     assert (marker.slot, marker.split, marker.replay) == ("2024-05", key, 0)
 
 
 @given(FILES)
 def test_a_streams_file_is_a_run_and_the_run_names_the_file(run: Run) -> None:
-    name = names.stream_file("d", run)
-    assert names.stream_file_of(name) == ("d", run)
+    name = object_names.stream_file("d", run)
+    assert object_names.stream_file_of(name) == ("d", run)
     assert (run.asked, run.file) == (None, run.name.partition("_")[2])
-    assert names.stream_file("d", Run.at(run.time)) < name
+    assert object_names.stream_file("d", Run.at(run.time)) < name
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,13 @@ def test_a_streams_file_is_a_run_and_the_run_names_the_file(run: Run) -> None:
 )  # fmt: skip
 def test_what_pubsub_would_not_call_a_file_is_no_run(name: str) -> None:
     with pytest.raises(ValueError):
-        names.stream_file_of(name)
+        object_names.stream_file_of(name)
 
 
 def test_replay_markers_read_back() -> None:
-    marker = names.Marker.parse(names.replay_marker("d", "2024-05", 1_700_000_000_000))
+    marker = object_names.Marker.parse(
+        object_names.replay_marker("d", "2024-05", 1_700_000_000_000)
+    )
     assert (marker.dataset, marker.split, marker.replay) == ("d", None, 1_700_000_000_000)
 
 
@@ -108,27 +110,27 @@ def test_equal_neighbours_count_once_and_returns_do_not() -> None:
 def test_a_manifests_id_leaves_room_for_an_attempt() -> None:
     made = manifest_id("a_system_with_a_very_long_name_indeed", [("d", "2024-05", "v")])
     assert len(made) <= 50
-    assert len(names.batch_id(made, 99)) <= 63
+    assert len(object_names.batch_id(made, 99)) <= 63
     assert made != manifest_id("a_system_with_a_very_long_name_indeed", [("d", "2024-05", "w")])
 
 
 def test_no_output_of_a_step_matches_the_trigger_of_the_same_step() -> None:
     """Over every name that steps write, by zone: a trigger sees the objects meant for it alone."""
-    run, key = Run("20250605T021000Z"), names.SplitKey(Run("20250605T021000Z"))
-    claim, record = names.claim("d", run), names.split_record("d", key)
-    manifest, receipt = names.manifest("s", "id"), names.receipt("s", "id")
+    run, key = Run("20250605T021000Z"), object_names.SplitKey(Run("20250605T021000Z"))
+    claim, record = object_names.claim("d", run), object_names.split_record("d", key)
+    manifest, receipt = object_names.manifest("s", "id"), object_names.receipt("s", "id")
     written = {
-        "raw": [names.raw_data("d", run, "try", "f.csv"), claim, names.failed_slice("d", run, 1, run.time)],
+        "raw": [object_names.raw_data("d", run, "try", "f.csv"), claim, object_names.failed_slice("d", run, 1, run.time)],
         "landing": [
-            names.part("d", "2024-05", key, "try"), names.marker("d", "2024-05", key), record,
-            manifest, names.replay_marker("d", "2024", 1), names.pending_replay("d", "2024", 1),
+            object_names.part("d", "2024-05", key, "try"), object_names.marker("d", "2024-05", key), record,
+            manifest, object_names.replay_marker("d", "2024", 1), object_names.pending_replay("d", "2024", 1),
         ],
-        "quarantine": [names.rejects("d", key, "try"), names.refused("split", claim)],
-        "lake": [names.lake_prefix("t", "id", 1) + "slot=2024/x", receipt],
+        "quarantine": [object_names.rejects("d", key, "try"), object_names.refused("split", claim)],
+        "lake": [object_names.lake_prefix("t", "id", 1) + "slot=2024/x", receipt],
     }  # fmt: skip
     triggers = [
         ("split", "raw", "runs/"), ("split", "raw", "streams/"),
-        ("show", "landing", names.split_records("d")), ("submit", "landing", "manifests/"),
+        ("show", "landing", object_names.split_records("d")), ("submit", "landing", "manifests/"),
         ("load", "lake", "receipts/"),
     ]  # fmt: skip
     started = {

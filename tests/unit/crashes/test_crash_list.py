@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from local_cloud.gate import Phase
+from local_cloud.gateway.proxy import Phase
 from tests.support.crash_list import (
     SHARES,
     Point,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from catalog.data_studio import declarations
 from catalog.pages import load_page
+from docs.generate.data_studio import declarations
 from tests.unit.docs.test_docs import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "adding-a-page.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 from catalog import contract
 from catalog.contract import TYPES
-from catalog.contract_page import DOCUMENT, PLACES, document
+from docs.generate.contract_page import DOCUMENT, PLACES, document
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 

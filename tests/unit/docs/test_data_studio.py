@@ -8,7 +8,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from catalog.data_studio import (
+from catalog.pages import column_of, load_pages
+from docs.generate.data_studio import (
     DOCUMENT,
     _places,
     aggregation,
@@ -16,7 +17,6 @@ from catalog.data_studio import (
     document,
     live_queries,
 )
-from catalog.pages import column_of, load_pages
 from tests.unit.docs.test_docs import REPOSITORY
 
 REPORTS = declarations()

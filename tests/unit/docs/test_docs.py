@@ -60,7 +60,7 @@ def _kept(path: Path) -> bool:
 def test_what_is_read_as_a_path() -> None:
     told = [path for page in PAGES for path in promised_paths(page)]
     assert len(told) > 30
-    assert {"functions/boundary.py", "catalog/datasets/<dataset>.toml", "uv.lock"} <= set(told)
+    assert {"functions/core/handler.py", "catalog/datasets/<dataset>.toml", "uv.lock"} <= set(told)
     assert not any(map(stands, ("gone/", "functions/gone.py", "gone.toml", "functions/<x>.sql")))
     assert all(map(stands, ("functions/", "checks/*.sql", "bq_sql/<system>/", "main.py")))
 

@@ -16,11 +16,11 @@ import sqlglot
 from sqlglot import exp
 
 from catalog.contract import Contract, load_all
-from functions import resend
-from functions.download import Ingest
-from functions.resend import MAX_RESENDS, Resend, StalledWork
-from functions.seal import Request
-from functions.split import Replay
+from functions.download.step import Ingest
+from functions.seal.step import Request
+from functions.split.step import Replay
+from functions.sweep import resend
+from functions.sweep.resend import MAX_RESENDS, Resend, StalledWork
 from infra_pulumi.ops_tables import OPS_TABLES
 from infra_pulumi.steps import STEPS
 from tests.support.logging_filter import matches

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from functions import bits
+from functions.parsing.csv import bits
 from tests.support.examples import examples
 
 TEXTS = st.text(alphabet='";\nx', max_size=200).map(str.encode)

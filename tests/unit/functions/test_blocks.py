@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, Kind, load
 from catalog.runs import Run
-from functions.block_cut import BlockCutter
-from functions.blocks import Block
-from functions.columns import RunRefused
-from functions.cut import Reject
-from functions.parts import _RowsHash
-from functions.readers import File
-from functions.slot_codes import SlotCodes
+from functions.parsing.csv.blocks import Block
+from functions.parsing.file_reader import File
+from functions.parsing.header import RunRefused
+from functions.split.part_writer import _RowsHash
+from functions.validation.block_cut import BlockCutter
+from functions.validation.slot_codes import SlotCodes
+from functions.validation.slotting import Reject
 from tests.support.examples import examples
 from tests.support.split_cloud import NOW, changed
 

@@ -14,12 +14,12 @@ import pytest
 from cloudevents.http import CloudEvent
 
 from catalog.records import Event
-from functions import boundary, clients
-from functions.clients import Clients
-from functions.errors import UnknownSlot
-from functions.messages import Message
-from functions.settings import Settings
-from functions.strays import parse_names
+from functions.core import clients, handler
+from functions.core.clients import Clients
+from functions.core.errors import UnknownSlot
+from functions.core.message import Message
+from functions.core.settings import Settings
+from functions.core.strays import parse_names
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
 SETTINGS = Settings(
@@ -80,19 +80,19 @@ class Handled:
         self.clients = EventClients(answer)
         self.over = False
         self.rows_during_work = -1
-        monkeypatch.setattr(boundary, "clients", lambda: self.clients)
-        monkeypatch.setattr(boundary, "settings", lambda: SETTINGS)
+        monkeypatch.setattr(handler, "clients", lambda: self.clients)
+        monkeypatch.setattr(handler, "settings", lambda: SETTINGS)
 
     def run(self, count: int = 2, error: Exception | None = None) -> None:
         def step(message: Message, _: Clients, __: Settings) -> Iterator[Event]:
             for number in range(count):
-                yield boundary.event("load", message, "loaded", subject=str(number))
+                yield handler.event("load", message, "loaded", subject=str(number))
             self.rows_during_work = len(self.clients.publisher.rows)
             if error:
                 raise error
             self.over = True
 
-        boundary.handle("load", delivered(), step)
+        handler.handle("load", delivered(), step)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -188,7 +188,7 @@ def test_many_skipped_objects_are_counted(
         return []
 
     handled = Handled(monkeypatch, accept)
-    boundary.handle("seal", delivered(), step)
+    handler.handle("seal", delivered(), step)
     slot, *strays = lines(capsys)
     assert (slot["outcome"], slot["object"]) == ("unknown slot", "gs://landing/slot")
     assert {line["outcome"] for line in strays} == {"stray"}
@@ -211,7 +211,7 @@ def test_a_stray_is_reported_once_a_call(
 
     handled = Handled(monkeypatch, accept)
     for _call in range(2):
-        boundary.handle("seal", delivered(), step)
+        handler.handle("seal", delivered(), step)
         (line,) = lines(capsys)
         assert (line["step"], line["outcome"], line["severity"]) == ("seal", "stray", "WARNING")
         assert line["object"] == "gs://landing/dirty/x/"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, load
-from functions.columns import Place, layout
-from functions.reading import sum_of
+from functions.parsing.batch import sum_of
+from functions.parsing.header import Place, layout
 from tests.support.split_cloud import changed
 
 VELIB = load(DATASETS / "velib_stations.toml")

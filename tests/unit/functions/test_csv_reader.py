@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, load
 from catalog.runs import Run
-from functions.block_cut import BlockCutter
-from functions.csv_reader import _FIELDS_A_LINE, _Lines, _Record, _records
-from functions.readers import File
-from functions.reading import item_of
+from functions.parsing.batch import item_of
+from functions.parsing.csv.reader import _FIELDS_A_LINE, _Lines, _Record, _records
+from functions.parsing.file_reader import File
+from functions.validation.block_cut import BlockCutter
 from tests.support.examples import examples
 from tests.support.split_cloud import NOW
 

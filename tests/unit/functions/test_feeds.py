@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.feeds import NoFeedError, feeds
+from functions.download.feed_index import NoFeedError, feeds
 
 NAMES = ("station_information", "station_status")
 INDEX = "https://bikes.example.fr/gbfs.json?key=1"

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.contract import DATASETS, load
-from functions import columns, json_records
-from functions.json_records import Record, Records
-from functions.reading import Seen
+from functions.parsing import header
+from functions.parsing.batch import Seen
+from functions.parsing.json import flatten
+from functions.parsing.json.flatten import Record, Records
 
 CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
 NAMED = load(DATASETS / "paris_wifi_sites.toml")
@@ -37,20 +38,20 @@ def test_layouts_are_kept_by_their_names(shapes: int, fields: int, kept: int) ->
         assert row.values[SITE] == "PW1"
         most = max(most, sum(map(len, made._layouts.kept)))
     assert most == kept * fields
-    for remembered in (columns.normal, columns.parsed):
-        assert remembered.cache_info().currsize <= columns._NAMES
+    for remembered in (header.normal, header.parsed):
+        assert remembered.cache_info().currsize <= header._NAMES
 
 
 def test_the_newest_layout_is_known_however_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of wide records that are all alike is laid out once."""
     laid: list[int] = []
-    layout = json_records.layout
+    layout = flatten.layout
 
-    def seen(*given: object) -> columns.Layout:
+    def seen(*given: object) -> header.Layout:
         laid.append(1)
         return layout(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(json_records, "layout", seen)
+    monkeypatch.setattr(flatten, "layout", seen)
     made = Records(CONTRACT, "x", Seen(shape="json"))
     for line, record in enumerate(records(1, 2_000)):
         made.row(line, "", record)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.cloud.bigquery import QueryJobConfig
 
-from functions import ledger
+from functions.core import ledger
 
 
 class Queries:

@@ -24,18 +24,18 @@ from werkzeug.test import EnvironBuilder
 
 from catalog.records import Origin
 from catalog.reports import ReportColumn
-from functions.clients import Clients
-from functions.serve import drawings, views
+from functions.core.clients import Clients
+from functions.core.settings import Settings
 from functions.serve.app import App
-from functions.serve.declared import Shown
-from functions.serve.drawings import PALETTE, sample
-from functions.serve.pages import Pages, in_script, static_files
-from functions.serve.problems import BadRequest
-from functions.serve.queries import rows_query
-from functions.serve.tables import Table
-from functions.serve.views import Source, fresh_until
-from functions.settings import Settings
-from local_cloud import vega
+from functions.serve.errors import BadRequest
+from functions.serve.pages import charts, view_models
+from functions.serve.pages.charts import PALETTE, sample
+from functions.serve.pages.site import Pages, in_script, static_files
+from functions.serve.pages.view_models import Source, fresh_until
+from functions.serve.report_catalog import Shown
+from functions.serve.warehouse.result import Table
+from functions.serve.warehouse.sql import rows_query
+from local_cloud.cli import vega
 from tests.support.page_rows import (
     AS_OF,
     CONTRACTS,
@@ -532,7 +532,7 @@ def test_every_chart_draws_marks(name: str, chart: str) -> None:
 
 
 def test_the_bundle_is_that_of_the_locked_package() -> None:
-    told = "functions/serve/static/vega.js is another: renew it by `.venv/bin/nox -s renew`"
+    told = "functions/serve/pages/static/vega.js is another: renew it by `.venv/bin/nox -s renew`"
     assert vega.BUNDLE.read_text(encoding="utf-8") == vega.bundle(), told
     assert "BSD 3-Clause" in vega.BUNDLE.with_suffix(".LICENCE.txt").read_text(encoding="utf-8")
 
@@ -562,8 +562,8 @@ def test_a_tip_tells_small_numbers_apart_and_no_place() -> None:
     tips = {tip["field"]: tip for tip in html.blocks["chart-map"]["encoding"]["tooltip"]}
     assert not {"lon", "lat"} & set(tips)
     assert tips["fill_percent"]["format"] == ",.1~f"
-    assert drawings._is_small([0.012, None, -9.9])
-    assert not drawings._is_small([0.012, 10.0])
+    assert charts._is_small([0.012, None, -9.9])
+    assert not charts._is_small([0.012, 10.0])
 
 
 def test_a_map_of_one_place_is_low() -> None:
@@ -578,7 +578,7 @@ def test_a_map_of_one_place_is_low() -> None:
 ])  # fmt: skip
 def test_a_field_has_the_room_that_its_text_needs(text: str, unit: str, kind: str) -> None:
     column = ReportColumn(name="a", type="STRING", description="", unit=unit)
-    assert views._cell(text, column).kind == kind
+    assert view_models._cell(text, column).kind == kind
 
 
 @pytest.mark.parametrize(("label", "unit", "told"), [
@@ -587,13 +587,13 @@ def test_a_field_has_the_room_that_its_text_needs(text: str, unit: str, kind: st
 ])  # fmt: skip
 def test_a_heading_names_its_unit_once(label: str, unit: str, told: str) -> None:
     column = ReportColumn(name="a", type="INT64", description="", unit=unit)
-    assert views._heading(label, column) == told
+    assert view_models._heading(label, column) == told
 
 
 def test_a_notice_names_few_reports_and_counts_many() -> None:
-    assert views._which({"b", "a"}, 5) == "(a; b)"
-    assert views._which({"a", "b", "c", "d"}, 5) == "(4 of the 5 reports here)"
-    assert views._which({"a", "b"}, 2) == "(the whole page)"
+    assert view_models._which({"b", "a"}, 5) == "(a; b)"
+    assert view_models._which({"a", "b", "c", "d"}, 5) == "(4 of the 5 reports here)"
+    assert view_models._which({"a", "b"}, 2) == "(the whole page)"
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from functions.parts import _copied
+from functions.split.part_writer import _copied
 
 WHOLE = pa.record_batch({"site": [f"PW{at:04}" for at in range(10_000)], "line": range(10_000)})
 

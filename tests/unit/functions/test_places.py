@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, Place, load
-from functions.repairs import Columns, Repairs
+from functions.validation.repairs import Columns, Repairs
 from tests.support.split_cloud import changed
 
 VELIB = load(DATASETS / "velib_stations.toml")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog import delivery
-from functions.resend import MAX_RESENDS, Action, Resend, decide
+from catalog import retry_policy
+from functions.sweep.resend import MAX_RESENDS, Action, Resend, decide
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
-LIFE = delivery.life()
+LIFE = retry_policy.life()
 SECOND = timedelta(seconds=1)
 
 

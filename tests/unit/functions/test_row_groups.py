@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.row_groups import RowGroups
+from functions.split.row_groups import RowGroups
 from tests.support.examples import examples
 
 SCHEMA = pa.schema([("site", pa.string()), ("bytes", pa.string()), ("line", pa.int64())])

@@ -8,8 +8,8 @@ import pytest
 
 from catalog.contract import DATASETS, Column, load
 from catalog.runs import Run
-from functions.columns import RunRefused, layout
-from functions.rows import ColumnCheck, instant
+from functions.parsing.header import RunRefused, layout
+from functions.validation.values import ColumnCheck, instant
 from tests.support.split_cloud import NOW, changed
 
 CONTRACT = load(DATASETS / "paris_wifi_usage.toml")

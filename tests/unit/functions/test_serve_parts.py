@@ -20,18 +20,20 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalog.reports import ADDED, ReportColumn, ReportError
-from functions.clients import Clients
-from functions.serve import answers as serve_answers
-from functions.serve import cursors, exports, values, words
-from functions.serve.answers import Answers, within
-from functions.serve.asked import Asked, Operator, allowed, asked
-from functions.serve.cursors import Place
-from functions.serve.declared import DECLARATIONS, shown
-from functions.serve.kept import Kept
-from functions.serve.openapi import document
-from functions.serve.problems import BadRequest
-from functions.serve.queries import rows_query
-from functions.serve.questions import Question, Source
+from functions.core.clients import Clients
+from functions.serve import value_codec
+from functions.serve.api import cursors, exports
+from functions.serve.api.cursors import Place
+from functions.serve.api.openapi import document
+from functions.serve.api.query_params import Asked, Operator, allowed, asked
+from functions.serve.errors import BadRequest
+from functions.serve.pages import formatting
+from functions.serve.pages.data import Question, Source
+from functions.serve.report_catalog import DECLARATIONS, shown
+from functions.serve.warehouse import report_store as serve_answers
+from functions.serve.warehouse.cache import Kept
+from functions.serve.warehouse.report_store import Answers, within
+from functions.serve.warehouse.sql import rows_query
 from tests.support.serve_site import COLUMNS, declare
 
 INSTANTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
@@ -59,21 +61,21 @@ TEXTS = st.text(st.sampled_from("=+-@\t\r\n'＝a1 \",;é"), max_size=6)
     ],
 )  # fmt: skip
 def test_a_number_has_three_digits_and_is_zero_only_where_it_is(number: float, told: str) -> None:
-    assert words.decimal(number) == told
+    assert formatting.decimal(number) == told
 
 
 @given(TYPED)
 def test_what_an_answer_says_can_be_asked_for(typed: tuple[str, Any]) -> None:
     kind, value = typed
-    said = values.told(value)
+    said = value_codec.told(value)
     if value is None or kind == "BOOL":
         assert said is value
     else:
-        assert values.read(kind, str(said)) == value
+        assert value_codec.read(kind, str(said)) == value
 
 
 def test_a_day_stands_for_the_whole_of_it() -> None:
-    first, last = (values.read("TIMESTAMP", "2024-05-01", last=last) for last in (False, True))
+    first, last = (value_codec.read("TIMESTAMP", "2024-05-01", last=last) for last in (False, True))
     assert first == datetime(2024, 5, 1, tzinfo=UTC)
     assert last == datetime(2024, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 

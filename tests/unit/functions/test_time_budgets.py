@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from catalog.records import Event
-from functions import boundary, ledger, load, sweep
-from functions.clients import EVENTS_SECONDS
-from functions.messages import Message
-from functions.settings import from_environment
+from functions.core import handler, ledger
+from functions.core.clients import EVENTS_SECONDS
+from functions.core.message import Message
+from functions.core.settings import from_environment
+from functions.load import step as load
+from functions.sweep import step as sweep
 from infra_pulumi.functions import SECONDS
 
 PUBLISH_SECONDS = 60
@@ -58,7 +60,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
     def system(name: str, _: object, message: Message, *__: object) -> Iterator[Event]:
         for number in range(2):
             clock.now += 200
-            yield boundary.event("sweep", message, f"{name}{number}")
+            yield handler.event("sweep", message, f"{name}{number}")
 
     monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(sweep, "load_all", dict)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.program import Resource, Setting
+from local_cloud.pulumi.mocks import Resource, Setting
 from tests.support import stacks
 
 REPOSITORY = Path(__file__).resolve().parents[3]

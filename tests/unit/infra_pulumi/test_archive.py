@@ -49,7 +49,7 @@ def test_changed_source_changes_the_name(tmp_path: Path) -> None:
     for folder in ("functions", "catalog"):
         shutil.copytree(REPOSITORY / folder, copy / folder)
     before = build_archive(copy, CONTRACTS, DECLARED, tmp_path / "a")
-    with (copy / "functions" / "store.py").open("a") as source:
+    with (copy / "functions" / "core" / "gcs.py").open("a") as source:
         source.write("# changed\n")
     after = build_archive(copy, CONTRACTS, DECLARED, tmp_path / "a")
     assert before.path != after.path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local_cloud.program import Resource
-from local_cloud.provision import RECORDED
+from local_cloud.pulumi.mocks import Resource
+from local_cloud.pulumi.provision import RECORDED
 from tests.support.inventory import GOLDEN, RENEW, inventory
 from tests.support.stacks import registered, stack_files
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from infra_pulumi.config import ConfigError
-from local_cloud.program import Resource
-from local_cloud.provision import _keys
+from local_cloud.pulumi.mocks import Resource
+from local_cloud.pulumi.provision import _keys
 from tests.unit.infra_pulumi.conftest import KEY, Register, Root
 
 GRANT = "gcp:secretmanager/secretIamMember:SecretIamMember"

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from catalog.data_studio import declarations, live_queries
 from catalog.pages import load_pages
 from catalog.reports import Report, load_reports
+from docs.generate.data_studio import declarations, live_queries
 from infra_pulumi.config import StackConfig
 from infra_pulumi.links import first_look, live_link, live_reports, report_link, system_link
 from infra_pulumi.ops_tables import OPS_TABLES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.program import Resource
+from local_cloud.pulumi.mocks import Resource
 from tests.support import policies as p
 from tests.support.policies import POLICIES, Policy, faults
 from tests.support.stacks import Stack, registered, settings_of, stack_files

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from local_cloud.engine.read_back import read_back
-from local_cloud.engine.replacing import differences
-from local_cloud.program import Resource
+from local_cloud.pulumi.engine.read_back import read_back
+from local_cloud.pulumi.engine.replacing import differences
+from local_cloud.pulumi.mocks import Resource
 from tests.support.policies import FUNCTION
 from tests.support.stacks import registered, stack_files
 

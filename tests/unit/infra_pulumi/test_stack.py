@@ -15,11 +15,11 @@ import pytest
 from croniter import croniter
 
 from catalog.contract import load_all, systems
-from functions.settings import from_environment
+from functions.core.settings import from_environment
 from infra_pulumi.accounts import query_account
 from infra_pulumi.config import ConfigError, StackConfig
 from infra_pulumi.zones import ZONES
-from local_cloud.program import Resource
+from local_cloud.pulumi.mocks import Resource
 from smoke import outputs
 from tests.support.policies import (
     AGENT_ROLES,

@@ -15,12 +15,16 @@ from cloudevents.http import CloudEvent
 from google.cloud.dataproc_v1 import Batch
 
 from catalog.contract import load_all
-from catalog.names import SplitKey
+from catalog.object_names import SplitKey
 from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
-from functions import boundary, freshness, resend, seal, split, sweep
-from functions.errors import Permanent, UnknownSlot
-from functions.messages import Message
+from functions.core import handler
+from functions.core.errors import Permanent, UnknownSlot
+from functions.core.message import Message
+from functions.seal import step as seal
+from functions.split import step as split
+from functions.sweep import freshness, resend
+from functions.sweep import step as sweep
 from infra_pulumi.alerts import ALERTS, alerts
 from infra_pulumi.dashboard import dashboard
 from infra_pulumi.log_metrics import LOG_METRICS
@@ -44,7 +48,7 @@ def handled(name: str, error: Exception) -> None:
         {"type": "google.cloud.pubsub.topic.v1.messagePublished", "source": "//pubsub"},
         {"message": {"data": "e30=", "messageId": "m1", "publishTime": NOW.isoformat()}},
     )
-    boundary.handle(name, made, step)
+    handler.handle(name, made, step)
 
 
 def split_told(**changed: Any) -> list[Event]:
@@ -86,9 +90,9 @@ def lines(
     cloud: Any = SimpleNamespace(
         publish_events=lambda _: [], storage=SimpleNamespace(bucket=lambda _: BUCKET)
     )
-    monkeypatch.setattr(boundary, "clients", lambda: cloud)
-    monkeypatch.setattr(boundary, "settings", lambda: SimpleNamespace(quarantine="q"))
-    monkeypatch.setattr(boundary, "_keep", lambda *_: None)
+    monkeypatch.setattr(handler, "clients", lambda: cloud)
+    monkeypatch.setattr(handler, "settings", lambda: SimpleNamespace(quarantine="q"))
+    monkeypatch.setattr(handler, "_keep", lambda *_: None)
     monkeypatch.setattr(resend, "_refuse", lambda *_: None)
     events = {
         "split accepted": split_told(),
@@ -97,20 +101,20 @@ def lines(
         "drift": split_told(files=(STRANGE,))[1:],
         "seal refused": [seal._told(FEWER, None, "", MESSAGE)],
         "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
-        "loaded": [boundary.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
+        "loaded": [handler.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
         "resends used up": list(
-            resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, boundary.settings())
+            resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, handler.settings())
         ),
         "system not swept": [sweep._fault("toy", OSError("x"), MESSAGE, again=False)],
         "no system swept": [sweep._fault("toy", OSError("x"), MESSAGE, again=True)],
-        "stray": list(boundary._skipped("seal", MESSAGE, {"gs://l/dirty/x/": ValueError("x")})),
-        "unknown slot": list(boundary._skipped("seal", MESSAGE, {"gs://l/x": UnknownSlot("x")})),
+        "stray": list(handler._skipped("seal", MESSAGE, {"gs://l/dirty/x/": ValueError("x")})),
+        "unknown slot": list(handler._skipped("seal", MESSAGE, {"gs://l/x": UnknownSlot("x")})),
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
     found: dict[str, list[Entry]] = {}
     for what, told in events.items():
         for each in told:
-            boundary._log(each)
+            handler._log(each)
         found[what] = logged(capsys, told[0].step if told[0].step != "batch" else "sweep")
     handled("download", Permanent("refused"))
     found["refused for good"] = logged(capsys, "download")

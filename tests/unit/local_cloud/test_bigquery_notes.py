@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from local_bigquery.models import Job, Table
 
-from local_cloud.bigquery_server import notes
+from local_cloud.bigquery import notes
 
 
 def job(name: str, state: str = "DONE", parent: str | None = None) -> Job:

@@ -10,10 +10,10 @@ from local_bigquery.models import RowAccessPolicy, Table
 from local_bigquery.sql.translate import Context
 from sqlglot import exp
 
-from local_cloud.bigquery_server import translations as module
-from local_cloud.bigquery_server.catalogue import Entry, Version
-from local_cloud.bigquery_server.notes import Resources
-from local_cloud.bigquery_server.translations import Translations
+from local_cloud.bigquery import translations as module
+from local_cloud.bigquery.catalogue import Entry, Version
+from local_cloud.bigquery.notes import Resources
+from local_cloud.bigquery.translations import Translations
 
 TABLE = ("demo", "ops", "t")
 INTEGER = ("v", "int64", True, None)

@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from local_cloud.accounts import account_of, issue_token
-from local_cloud.calls import read_call
-from local_cloud.wire import Head
+from local_cloud.gateway.calls import read_call
+from local_cloud.gateway.http1 import Head
+from local_cloud.iam.accounts import account_of, issue_token
 
 UP = "/upload/storage/v1/b/raw/o"
 O = "/storage/v1/b/raw/o"  # noqa: E741

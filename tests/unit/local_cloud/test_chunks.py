@@ -7,8 +7,8 @@ from io import BufferedReader, BytesIO
 
 import pytest
 
-from local_cloud.chunks import Chunks
-from local_cloud.wire import Body, Head
+from local_cloud.gateway.http1 import Body, Head
+from local_cloud.storage.resumable import Chunks
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from catalog.contract import ContractError
 from catalog.pages import PageError
 from catalog.reports import ReportError
 from local_cloud import __main__ as command
+from local_cloud.cli.declarations import read_declarations
 from local_cloud.cloud import REPOSITORY
-from local_cloud.declarations import read_declarations
 
 TOY = REPOSITORY / "tests" / "system" / "toy"
 PAGE = TOY / "dashboards" / "harbour.toml"

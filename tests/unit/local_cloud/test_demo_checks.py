@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud import demo
+from local_cloud.cli import demo
 
 CHECKS = (
     "every slot reconciles",

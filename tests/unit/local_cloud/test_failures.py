@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 from google.cloud.dataproc_v1 import Batch
 
-from local_cloud import failures
+from local_cloud.cli import failures
+from local_cloud.cli.failures import Failure
 from local_cloud.cloud import LocalCloud
-from local_cloud.failures import Failure
 from local_cloud.scheduler import QueryRun
 
 State = Batch.State

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from catalog.contract import load_all
-from functions.serve.pages import Pages
-from functions.serve.questions import Source
-from local_cloud import pictures
+from functions.serve.pages.data import Source
+from functions.serve.pages.site import Pages
+from local_cloud.cli import pictures
 from tests.support.page_rows import DASHBOARDS, NOW, SHOWN, Warehouse
 
 PNG = b"\x89PNG\r\n\x1a\n"

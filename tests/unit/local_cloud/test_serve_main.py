@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from functions.clients import Clients
+from functions.core.clients import Clients
+from functions.core.settings import Settings
 from functions.serve.app import App
-from functions.settings import Settings
-from local_cloud import serve_main
 from local_cloud.clock import VirtualClock
+from local_cloud.functions_runtime import serve
 
 START = datetime(2024, 9, 9, 3, 26, tzinfo=UTC)
 SETTINGS = Settings(
@@ -24,9 +24,9 @@ def test_answers_and_pages_have_the_time_of_the_clock(
 ) -> None:
     monkeypatch.setattr(App.__init__, "__kwdefaults__", dict(App.__init__.__kwdefaults__ or {}))
     file, clock = tmp_path / "clock", VirtualClock(START)
-    serve_main.keep(file, clock.now())
-    clock.subscribe(lambda moment: serve_main.keep(file, moment))
-    serve_main.follow(file)
+    serve.keep(file, clock.now())
+    clock.subscribe(lambda moment: serve.keep(file, moment))
+    serve.follow(file)
     app = App(Clients(SETTINGS))
     assert app.answers.now() == app._site._pages._source.now() == START
     clock.advance_to(START + timedelta(days=3))
@@ -37,5 +37,7 @@ def test_an_app_of_another_form_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(App.__init__, "__kwdefaults__", {})
-    with pytest.raises(RuntimeError, match=r"no option `now`: correct local_cloud/serve_main\.py"):
-        serve_main.follow(tmp_path / "clock")
+    with pytest.raises(
+        RuntimeError, match=r"no option `now`: correct local_cloud/functions_runtime/serve\.py"
+    ):
+        serve.follow(tmp_path / "clock")

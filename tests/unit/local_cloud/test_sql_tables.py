@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from catalog.reports import script
-from functions import ledger, swap
+from functions.core import ledger
+from functions.load import swap
+from local_cloud.bigquery.statement_tables import touched
 from local_cloud.cloud import REPOSITORY
-from local_cloud.sql_tables import touched
 
 GET, PUT, MAKE, UPDATE = (
     f"bigquery.tables.{each}" for each in ("getData", "updateData", "create", "update")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.storage import EVENTS_TOPIC, NotificationRouter
+from local_cloud.storage.server import EVENTS_TOPIC, NotificationRouter
 
 
 @dataclass(frozen=True)

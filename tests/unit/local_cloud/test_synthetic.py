@@ -20,10 +20,16 @@ from pathlib import Path
 import pytest
 
 from local_cloud.__main__ import main
-from local_cloud.synthetic.faults import Fault
-from local_cloud.synthetic.layouts import API_NAMES, LABELS, Layout
-from local_cloud.synthetic.population import LONGEST_SECONDS, PARIS, VOLUMES, population, sites
-from local_cloud.synthetic.usage import BLOCK_ROWS, Export, Order, blocks, made, write
+from local_cloud.generators.wifi.faults import Fault
+from local_cloud.generators.wifi.layouts import API_NAMES, LABELS, Layout
+from local_cloud.generators.wifi.population import (
+    LONGEST_SECONDS,
+    PARIS,
+    VOLUMES,
+    population,
+    sites,
+)
+from local_cloud.generators.wifi.usage import BLOCK_ROWS, Export, Order, blocks, made, write
 
 WIFI = Path(__file__).parents[2] / "data" / "wifi"
 REAL = WIFI / "usage_2019-09-05_head5_from_notebook.csv"

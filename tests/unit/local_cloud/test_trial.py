@@ -10,8 +10,8 @@ import pytest
 
 from catalog.contract import Column, load_all
 from catalog.records import FileReport, Part
-from local_cloud import trial
-from local_cloud.trial import Served, TrialError
+from local_cloud.cli import trial
+from local_cloud.cli.trial import Served, TrialError
 
 NOW = datetime(2025, 6, 5, 4, 17, 30, 250, tzinfo=UTC)
 EARLY = datetime(2017, 5, 31, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.errors import Permanent
+from functions.core.errors import Permanent
 from tests.mutants.mutation import Mutation, MutationError
 from tests.mutants.plugin import Mutants
 
@@ -22,7 +22,7 @@ def price():
 TESTS = """
 import pytest
 import shop
-from functions.errors import Permanent
+from functions.core.errors import Permanent
 
 @pytest.fixture(scope="module")
 def before():
@@ -135,13 +135,13 @@ def test_a_timeout_catches_nothing() -> None:
 
 
 def test_a_mutation_ends_with_its_block() -> None:
-    one = mutated("", lambda _: 5, "functions.load.SECONDS")
-    from functions import load
+    one = mutated("", lambda _: 5, "functions.load.step.SECONDS")
+    from functions.load import step as load
 
     before = load.SECONDS
     with one.applied():
         assert load.SECONDS == 5
     assert before == load.SECONDS
-    with pytest.raises(MutationError, match=r"functions\.load\.GONE not found"):  # noqa: SIM117
-        with mutated("", lambda _: 5, "functions.load.GONE").applied():
+    with pytest.raises(MutationError, match=r"functions\.load\.step\.GONE not found"):  # noqa: SIM117
+        with mutated("", lambda _: 5, "functions.load.step.GONE").applied():
             pass

@@ -12,29 +12,29 @@ from tests.support.sql_texts import LOCAL_CLOUD_VALUES, ROOT, texts
 
 PACKAGES = ("catalog", "cost", "dataproc_jobs", "functions", "infra_pulumi", "local_cloud", "smoke")
 SENDING = ("query", "query_and_wait")
-"""Methods of BigQuery's client, and `functions.ledger.query`, that send SQL."""
+"""Methods of BigQuery's client, and `functions.core.ledger.query`, that send SQL."""
 SITES = {
-    "functions/ledger.py query": (),  # passes on what those below give it
-    "functions/ledger.py read": ("ledger_read",),
-    "functions/ledger.py raise_versions": ("ledger_raise",),
-    "functions/serve/answers.py _ask": ("serve_",),
-    "functions/show.py _put": ("show_",),
-    "functions/swap.py swap": ("swap_",),
+    "functions/core/ledger.py query": (),  # passes on what those below give it
+    "functions/core/ledger.py read": ("ledger_read",),
+    "functions/core/ledger.py raise_versions": ("ledger_raise",),
+    "functions/serve/warehouse/report_store.py _ask": ("serve_",),
+    "functions/publish_latest/step.py _put": ("show_",),
+    "functions/load/swap.py swap": ("swap_",),
     "local_cloud/cloud.py _run_query": ("reports_",),
     "local_cloud/cloud.py rows": ("cloud_", "demo_", "trial_"),
     "local_cloud/googlesql/client.py query": (),  # sends nothing: it runs what tests give it
-    "local_cloud/trial.py _query": (),  # what a person gives `nox -s try`
+    "local_cloud/cli/trial.py _query": (),  # what a person gives `nox -s try`
     "smoke/chain.py _reports": ("smoke_reports",),
     "smoke/services.py failed_check_stops_a_script": ("smoke_failed_check_stops_a_script",),
     "smoke/services.py rows_changed_are_counted": ("smoke_rows_changed_are_counted",),
 }
 """File and function → beginnings of the names of texts in tests/support/sql_texts.py."""
 CLIENTS = {
-    "functions/clients.py", "functions/ledger.py", "functions/load.py",
-    "functions/serve/answers.py", "functions/serve/queries.py", "functions/swap.py",
-    "local_cloud/bigquery.py", "local_cloud/cloud.py", "local_cloud/googlesql/client.py",
-    "local_cloud/in_process.py",
-    "local_cloud/pictures.py", "local_cloud/provision.py",
+    "functions/core/clients.py", "functions/core/ledger.py", "functions/load/step.py",
+    "functions/serve/warehouse/report_store.py", "functions/serve/warehouse/sql.py", "functions/load/swap.py",
+    "local_cloud/bigquery/server.py", "local_cloud/cloud.py", "local_cloud/googlesql/client.py",
+    "local_cloud/functions_runtime/in_process.py",
+    "local_cloud/cli/pictures.py", "local_cloud/pulumi/provision.py",
 }  # fmt: skip
 """Files that import BigQuery's client."""
 
@@ -72,7 +72,7 @@ def test_the_texts_of_a_place_are_collected(beginning: str) -> None:
 
 def test_queries_of_serve_are_written_in_one_file() -> None:
     found = {path for path, tree in modules() for _ in calls(tree, ("Query",))}
-    assert found == {"functions/serve/queries.py"}
+    assert found == {"functions/serve/warehouse/sql.py"}
 
 
 def test_looks_of_the_local_cloud_have_their_text_at_the_call() -> None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from functions.serve.asked import asked
-from functions.serve.declared import shown
-from functions.serve.queries import rows_query
-from local_cloud.calls import Call
-from local_cloud.gate import Gate
+from functions.serve.api.query_params import asked
+from functions.serve.report_catalog import shown
+from functions.serve.warehouse.sql import rows_query
+from local_cloud.gateway.calls import Call
+from local_cloud.gateway.proxy import Gate
 from tests.support.sent_sql import SentSql, unknown
 from tests.support.sql_texts import texts
 

@@ -1,0 +1,267 @@
+"""`nox -s renew`: docs/data-studio.md anew, our pages field by field for Data Studio.
+
+No API makes a Data Studio report, so a person builds it from this page: which table a source is,
+what each chart is called there, and for each field its type and how it may be aggregated. A row of a
+report is a figure already: what is not additive must never be summed or averaged once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from catalog.pages import Chart, Dashboard, Figure, Filter, Listing, Page, column_of, load_pages
+from catalog.reports import Declaration, ReportColumn, declaration
+
+_ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = _ROOT / "docs" / "data-studio.md"
+
+_HEAD = """\
+# The pages in Data Studio
+
+Each page of `serve`, to be built in Data Studio (the former Looker Studio) on the same report tables.
+Written by `.venv/bin/nox -s renew` from `dashboards/` and the declarations; do not edit it.
+
+1. `pulumi -C infra_pulumi stack output reports` has a link for each data source: it opens a new report on that table or
+   custom query, with your own credentials. Add the page's others by *Resource → Manage added data sources*.
+2. Set each field's type and default aggregation as told below (*Resource → Manage → Edit*). *Sum* is for
+   additive columns alone. *Max* stands where one row is one figure: with all of a chart's dimensions in
+   place and its single-select controls set there is one row behind each mark, so Max shows it as it is;
+   never choose Sum or Average there.
+3. Make charts and controls. A control acts on the charts whose source has its field: group it with those
+   that are told to follow it. One that is told as *single select* must never stand at *all*: it would add up
+   rows of several of its values, or show the greatest of them.
+4. Each field has its place in our drawing. Of `x` and `y` the text or date is the chart's dimension, the number
+   its metric; `colour` is the breakdown dimension, or the colour of bubbles and cells; `size` and `location` are a
+   map's; `table` is in the table under our chart alone. Data Studio has no `opacity` and `shape`: leave them out.
+5. A key figure is that of the newest year or day. A calculated field sees one row and cannot find it, so its source
+   is a custom query, told with it, which numbers them back in a field `newest`: 1 is the newest, 2 the one
+   before. Data Studio compares date ranges alone: the one before is a second scorecard with `newest` 2. Keep
+   both out of the group of a control on the same field, which would leave them empty; a scorecard on the table
+   itself, without `newest`, shows the one that a single select has.
+6. Say on the page what the tables say: `data_as_of` and `origin` are columns of every table.
+
+A stack's `templates` setting and `pulumi -C infra_pulumi stack output` `pages` copy a report once it is built
+([deploy.md](deploy.md)). Nothing of this was tried in Data Studio where it was written.
+"""
+
+_TYPES = {
+    "STRING": "Text",
+    "INT64": "Number",
+    "FLOAT64": "Number",
+    "NUMERIC": "Number",
+    "BOOL": "Boolean",
+    "DATE": "Date",
+    "TIMESTAMP": "Date & Time",
+    "GEOGRAPHY": "Geospatial",
+}
+_CHARTS = {
+    "bar": "bar chart",
+    "line": "line chart, or time series where the dimension is a date",
+    "point": "scatter chart",
+    "circle": "scatter chart",
+    "rect": "pivot table with heat map",
+    "area": "area chart",
+    "tick": "bar chart",
+}
+_CHANNELS = {"color": "colour", "longitude": "location", "latitude": "location"}
+"""Vega-Lite's channel → what it is called here, where it is not the same."""
+_MAP = (
+    'Google Maps bubble map; its location is a calculated field `CONCAT(lat, ",", lon)` of type '
+    "Latitude, Longitude"
+)
+
+
+def document(
+    pages: Mapping[str, Dashboard], reports: Mapping[str, Declaration], queries: Mapping[str, str]
+) -> str:
+    """The whole document; `queries` are the reports that are no table, by the path of their SELECT."""
+    parts = [_HEAD, *_worked(queries)]
+    for name, dashboard in pages.items():
+        parts += ["\n".join(_page(name, dashboard, reports, queries)) + "\n"]
+    return "\n".join(parts)
+
+
+def _worked(queries: Mapping[str, str]) -> Iterator[str]:
+    """The shortest custom query, as a person pastes it."""
+    texts = {path: (_ROOT / path).read_text(encoding="utf-8") for path in queries.values()}
+    if not texts:
+        return
+    path = min(sorted(texts), key=lambda each: len(texts[each]))
+    text = texts[path].replace("@now", "CURRENT_TIMESTAMP()").strip()
+    yield (
+        "## A custom query\n\nWhat is no table is a SELECT over `ops`: *Add data*, *BigQuery*, *Custom query*, the "
+        "stack's project to\nbill, and the text of the file with `CURRENT_TIMESTAMP()` for each `@now`, no "
+        f"parameter ticked. So `{path}` is\n\n```sql\n{text}\n```\n"
+    )
+
+
+def declarations(folder: Path = _ROOT / "bq_sql") -> dict[str, Declaration]:
+    """Every declared report by its name."""
+    paths = (*folder.glob("*/tables/*.toml"), *folder.glob("*/live/*.toml"))
+    return {path.stem: declaration(path) for path in sorted(paths)}
+
+
+def live_queries(folder: Path = _ROOT / "bq_sql") -> dict[str, str]:
+    """The reports that are a SELECT and no table: name → path of the SELECT."""
+    paths = sorted(folder.glob("*/live/*.sql"))
+    return {path.stem: f"bq_sql/{path.relative_to(folder).as_posix()}" for path in paths}
+
+
+def aggregation(declared: Declaration, column: ReportColumn) -> str:
+    """How Data Studio may add up a column: Sum of what is additive, else the one value there is."""
+    if column.type not in ("INT64", "FLOAT64", "NUMERIC") or column.name in declared.key:
+        return "None (dimension)"
+    if not column.unit or column.unit == "degrees":
+        return "None (dimension)"
+    additive = "Additive." in column.definition and "Not additive" not in column.definition
+    return "Sum" if additive else "Max"
+
+
+def _page(
+    name: str, dashboard: Dashboard, reports: Mapping[str, Declaration], queries: Mapping[str, str]
+) -> Iterator[str]:
+    """A page: its sources, its controls, its parts."""
+    page = dashboard.page
+    yield f"## {page.title}\n"
+    yield f"`/{name}`. {page.intro}\n"
+    yield from _sources(page, reports, queries)
+    if page.filters:
+        yield "**Controls**\n"
+        yield from (_control(each) for each in page.filters)
+        yield ""
+    for section in page.sections:
+        yield f"### {page.title}: {section.title}\n"
+        for figure in section.figures:
+            declared = reports[figure.report]
+            column = column_of(declared, figure.column)
+            yield (
+                f"- **{figure.label}**: scorecard on `{figure.report}`, metric `{figure.column}`"
+                f"{_unit(column)}, {aggregation(declared, column)}, filter: include `newest` is 1"
+                f"{_and(figure.where)}; the `{figure.at}` before: the same with `newest` is 2."
+            )
+        yield from _newest(section.figures, queries)
+        for chart in section.charts:
+            yield from _chart(chart, dashboard.drawings[chart.name], reports)
+        for table in section.tables:
+            yield from _fields(table, "table", reports)
+        yield ""
+
+
+def _newest(figures: Iterable[Figure], queries: Mapping[str, str]) -> Iterator[str]:
+    """The custom query behind each report's key figures; within what they are filtered by."""
+    for report, at, parts in dict.fromkeys((f.report, f.at, tuple(f.where)) for f in figures):
+        within = f"PARTITION BY {', '.join(parts)} " if parts else ""
+        table = f"(text of {queries[report]})" if report in queries else f"reports.{report}"
+        yield f"\n  The key figures' source on `{report}`:\n\n  ```sql"
+        yield f"  SELECT *, DENSE_RANK() OVER ({within}ORDER BY {at} DESC) AS newest"
+        yield f"  FROM {table}\n  ```\n"
+
+
+def _sources(
+    page: Page, reports: Mapping[str, Declaration], queries: Mapping[str, str]
+) -> Iterator[str]:
+    """What a page needs as data sources: tables, or custom queries."""
+    yield "| data source | title | default date | rows are |"
+    yield "|---|---|---|---|"
+    for name in page.reports:
+        declared = reports[name]
+        date = f"`{declared.default_date}`" if declared.default_date else "none"
+        told = f"`reports.{name}`"
+        if name in queries:
+            told = f"custom query: `{queries[name]}` with `CURRENT_TIMESTAMP()` for `@now`"
+        yield f"| {told} | {declared.title} | {date} | {declared.grain} |"
+    yield ""
+
+
+def _control(each: Filter) -> str:
+    """A filter as Data Studio's control."""
+    kind = "date range control" if each.kind == "dates" else "drop-down list"
+    if each.first:
+        kind += ", single select, default: the newest value,"
+    return f"- {each.label}: {kind} on `{each.column}` of `{each.report}`."
+
+
+def _chart(
+    chart: Chart, drawing: Mapping[str, Any], reports: Mapping[str, Declaration]
+) -> Iterator[str]:
+    """A chart with its fields."""
+    marks = [mark for mark in _marks(drawing) if mark in _CHARTS]
+    told = _CHARTS[marks[0]] if marks else "table"
+    if {"lat", "lon"} <= set(chart.columns):
+        told = _MAP
+    yield from _fields(chart, told, reports, dict(_places(drawing)))
+
+
+def _places(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Field → the place that a specification and its layers give it."""
+    for channel, told in node.get("encoding", {}).items():
+        for each in told if isinstance(told, list) else [told]:
+            if "field" in each:
+                yield each["field"], _CHANNELS.get(channel, channel)
+    for layer in node.get("layer", ()):
+        yield from _places(layer)
+
+
+def _fields(
+    part: Chart | Listing,
+    kind: str,
+    reports: Mapping[str, Declaration],
+    places: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """A part's fields as a table; `places` are those in a drawing, a table alone has columns."""
+    declared = reports[part.report]
+    yield f"- **{part.title}**: {kind}, on `{part.report}`{_where(part.where)}{_told(part, declared)}.\n"
+    yield "  | field | place | shown as | type | aggregation |"
+    yield "  |---|---|---|---|---|"
+    for name, label in part.columns.items():
+        column = column_of(declared, name)
+        place = "column" if places is None else places.get(name, "table")
+        yield (
+            f"  | `{name}` | {place} | {label}{_unit(column)} | {_TYPES[column.type]} | "
+            f"{aggregation(declared, column)} |"
+        )
+    yield ""
+
+
+def _told(part: Chart | Listing, declared: Declaration) -> str:
+    """What controls a part follows, how its rows are sorted and how many there are at most."""
+    follows = ", ".join(f"`{name}`" for name in part.filters)
+    sort = ", ".join(f"`{name}`" for name in declared.order)
+    told = f"; follows {follows}" if follows else "; follows no control"
+    return told + (f"; sort: {sort}" if sort else "") + f"; at most {part.rows} rows"
+
+
+def _marks(node: object) -> Iterator[str]:
+    """The kinds of mark in a specification, in their order."""
+    if isinstance(node, dict):
+        mark = node.get("mark")
+        if mark:
+            yield mark if isinstance(mark, str) else mark["type"]
+        for each in node.get("layer", ()):
+            yield from _marks(each)
+
+
+def _unit(column: ReportColumn) -> str:
+    """A column's unit in brackets."""
+    return f" [{column.unit}]" if column.unit else ""
+
+
+def _where(where: Mapping[str, tuple[str, ...]]) -> str:
+    """A part's fixed conditions as a filter of the chart."""
+    told = _and(where).removeprefix(" and ")
+    return f", filter: include {told}" if told else ""
+
+
+def _and(where: Mapping[str, tuple[str, ...]]) -> str:
+    """Fixed conditions after another."""
+    told = (f" and `{column}` is {' or '.join(texts)}" for column, texts in where.items())
+    return "".join(told)
+
+
+if __name__ == "__main__":
+    made = declarations()
+    pages = load_pages(_ROOT / "dashboards", made)
+    DOCUMENT.write_text(document(pages, made, live_queries()), encoding="utf-8")
+    print(DOCUMENT)

@@ -1,0 +1,79 @@
+"""Makes the Google clients, each once and when first asked for.
+
+Endpoints and credentials come from the clients' own environment settings; Dataproc's client has
+none, so `DATAPROC_API_ENDPOINT` stands in for the region's address where it is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import wait
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from functions.core.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery, dataproc_v1, pubsub_v1, storage  # type: ignore[attr-defined]
+
+
+EVENTS_SECONDS = 10.0
+"""How long a step waits for all its events to be published: telemetry is worth no more."""
+
+
+class Clients:
+    """The clients of one process. A function that never asks for one never imports its library."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make nothing yet."""
+        self.settings = settings
+
+    @cached_property
+    def storage(self) -> storage.Client:
+        """Cloud Storage."""
+        from google.cloud import storage
+
+        return storage.Client(project=self.settings.project)
+
+    @cached_property
+    def bigquery(self) -> bigquery.Client:
+        """BigQuery, in the region of the data."""
+        from google.cloud import bigquery
+
+        return bigquery.Client(project=self.settings.project, location=self.settings.region)
+
+    @cached_property
+    def publisher(self) -> pubsub_v1.PublisherClient:
+        """Pub/Sub, for publishing."""
+        from google.cloud import pubsub_v1  # type: ignore[attr-defined]
+
+        return pubsub_v1.PublisherClient()
+
+    @cached_property
+    def batches(self) -> dataproc_v1.BatchControllerClient:
+        """Dataproc batches of the region, over REST."""
+        from google.cloud import dataproc_v1
+
+        endpoint = os.environ.get(
+            "DATAPROC_API_ENDPOINT", f"https://{self.settings.region}-dataproc.googleapis.com"
+        )
+        return dataproc_v1.BatchControllerClient(
+            transport="rest", client_options={"api_endpoint": endpoint}
+        )
+
+    def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        """Publish one message to a topic of the project and wait until it is taken."""
+        path = f"projects/{self.settings.project}/topics/{topic}"
+        self.publisher.publish(path, data, **attributes).result(timeout=60)
+
+    def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
+        """Publish (data, attributes) pairs to topic `events`, with one wait for all of them.
+
+        Returns an error for each that Pub/Sub did not take within `EVENTS_SECONDS`.
+        """
+        path = f"projects/{self.settings.project}/topics/events"
+        futures = [self.publisher.publish(path, data, **about) for data, about in events]
+        done, late = wait(futures, timeout=EVENTS_SECONDS)
+        errors = [error for future in done if (error := future.exception())]
+        return [*errors, *[TimeoutError(f"no answer in {EVENTS_SECONDS:g} s")] * len(late)]

@@ -1,0 +1,52 @@
+"""The contract that a message names, and what it says of a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from catalog.contract import DATASETS, Contract, load
+from catalog.runs import Run
+from functions.core.errors import Permanent, UnknownSlot
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
+    """The contract of a data set.
+
+    Raises Permanent naming the data sets there are, and ContractError where the file is at fault.
+    """
+    path = folder / f"{dataset}.toml"
+    if not _NAME.fullmatch(dataset) or not path.is_file():
+        known = ", ".join(sorted(found.stem for found in folder.glob("*.toml")))
+        raise Permanent(f"{dataset[:80]!r} is no data set of this release; it knows: {known}")
+    return load(path)
+
+
+def own_slot(contract: Contract, run: Run) -> str | None:
+    """The slot of a run, for kinds whose rows all have that of their run; None for the others."""
+    if not contract.kind.by_run:
+        return None
+    if run.asked and is_slot(contract, run.asked):
+        return run.asked
+    return contract.calendar.slot(run.time)
+
+
+def is_slot(contract: Contract, text: str | None) -> bool:
+    """Whether a text names a slot of the contract's calendar."""
+    if text is None:
+        return False
+    try:
+        contract.calendar.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def require_slot(contract: Contract, slot: str) -> None:
+    """Raise UnknownSlot where the contract's calendar cannot parse a slot."""
+    try:
+        contract.calendar.parse(slot)
+    except ValueError as error:
+        raise UnknownSlot(f"{contract.dataset}: {error}") from error

@@ -1,0 +1,219 @@
+"""The one boundary: an event or request in, an acknowledgement, answer or raise out, log lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from cloudevents.http import CloudEvent
+
+from catalog import object_names
+from catalog.records import Event
+from functions.core import gcs, strays
+from functions.core.clients import Clients
+from functions.core.errors import Permanent, UnknownSlot
+from functions.core.message import Message, from_cloud_event
+from functions.core.settings import Settings, settings
+
+Step = Callable[[Message, Clients, Settings], Iterable[Event]]
+"""A step: works on one message and tells what it did, an event per slot or run."""
+
+_CLIENTS: list[Clients] = []
+_UNREADABLE = Message(
+    data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
+)
+"""Stands for an event that holds no message."""
+MOST_SKIPPED = 20
+"""How many skipped objects of a kind one call reports one by one."""
+
+
+class _Skip(NamedTuple):
+    """How a skipped object is reported, and how to fix it."""
+
+    outcome: str
+    severity: str
+    fix: str
+
+
+_STRAY = _Skip("stray", "WARNING", "The pipeline did not write it: delete it")
+_UNKNOWN_SLOT = _Skip(
+    "unknown slot",
+    "ERROR",
+    "The pipeline wrote it for another slot_unit: restore slot_unit in the contract, or move it out "
+    "of the folder. During a deployment, wait for its end",
+)
+
+
+def clients() -> Clients:
+    """Return the clients of this process; make them at the first call."""
+    if not _CLIENTS:
+        _CLIENTS.append(Clients(settings()))
+    return _CLIENTS[0]
+
+
+def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
+    """Run a step on an event, then publish what it reported.
+
+    `Permanent` is acknowledged, kept in quarantine and logged at ERROR; any other error is logged
+    and raised, so that the message comes again and in the end is dead-lettered. Each event of the
+    step is logged at once and published after its work: telemetry never changes the outcome.
+    """
+    begin = time.monotonic()
+    message: Message | None = None
+    events: list[Event] = []
+
+    def report(each: Event) -> None:
+        _log(each)
+        events.append(each)
+
+    with strays.collect() as skipped:
+        try:
+            message = from_cloud_event(cloud_event)
+            for each in step(message, clients(), settings()):
+                report(each)
+        except Permanent as error:
+            _keep(name, cloud_event, message, error)
+            report(_failed(name, message, "refused", "ERROR", str(error), begin))
+        except Exception as error:  # the boundary: logged, then raised to be delivered again
+            text = f"{type(error).__name__}: {error}"
+            _log(_failed(name, message, "failed", "WARNING", text, begin))
+            raise
+        finally:
+            for each in _skipped(name, message, skipped):
+                report(each)
+            _publish(name, message, events)
+
+
+def respond[Request, Response](
+    name: str,
+    request: Request,
+    answer: Callable[[Request], Response],
+    failed: Callable[[Exception], Response],
+) -> Response:
+    """Answer a reader's request; log an error and answer by `failed`, which does not reveal it."""
+    begin = time.monotonic()
+    try:
+        return answer(request)
+    except Exception as error:  # noqa: BLE001 - the boundary: logged, and told without its text
+        text = f"{type(error).__name__}: {error}"
+        _log(_failed(name, None, "failed", "ERROR", text, begin))
+        return failed(error)
+
+
+def event(
+    step: str,
+    message: Message,
+    outcome: str,
+    /,
+    *,
+    subject: str = "",
+    **facts: str | int | float | None,
+) -> Event:
+    """Build an event of a step; the same message, subject and outcome give the same `event_id`."""
+    identity = "\n".join((step, message.id, subject, outcome))
+    return Event(
+        event_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
+        at=message.published.isoformat(),
+        step=step,
+        outcome=outcome,
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def _failed(
+    name: str, message: Message | None, outcome: str, severity: str, text: str, begin: float
+) -> Event:
+    """Build the event of a step that ended in an error."""
+    base = message or _UNREADABLE
+    return event(
+        name,
+        base,
+        outcome,
+        severity=severity,
+        message=text,
+        object=base.object,
+        seconds=round(time.monotonic() - begin, 3),
+    )
+
+
+def _skipped(
+    name: str, message: Message | None, found: Mapping[str, ValueError]
+) -> Iterator[Event]:
+    """Build the events of the objects that a step skipped because of their names.
+
+    Of each kind the first `MOST_SKIPPED` have an event each, and one event counts the others.
+    """
+    kinds: dict[_Skip, list[str]] = {_UNKNOWN_SLOT: [], _STRAY: []}
+    for address, fault in found.items():
+        kinds[_UNKNOWN_SLOT if isinstance(fault, UnknownSlot) else _STRAY].append(address)
+    for kind, addresses in kinds.items():
+        for address in addresses[:MOST_SKIPPED]:
+            text = f"{address} was skipped: {found[address]}. {kind.fix}"
+            yield _skip(name, message, kind, text, address)
+        if more := addresses[MOST_SKIPPED:]:
+            text = f"{len(more)} more objects were skipped, the first is {more[0]}. {kind.fix}"
+            yield _skip(name, message, kind, text, None)
+
+
+def _skip(name: str, message: Message | None, kind: _Skip, text: str, address: str | None) -> Event:
+    """Build an event of one skipped object, or of the number of others."""
+    return event(
+        name,
+        message or _UNREADABLE,
+        kind.outcome,
+        subject=address or "more",
+        severity=kind.severity,
+        message=text,
+        object=address,
+    )
+
+
+def _publish(name: str, message: Message | None, events: Sequence[Event]) -> None:
+    """Publish events to topic `events`; log a failure, since the log has the events already."""
+    if not events:
+        return
+    try:
+        failures = clients().publish_events([(_body(each), {"step": each.step}) for each in events])
+    except Exception as error:  # noqa: BLE001 - telemetry must not stop a step
+        failures = [error] * len(events)
+    if failures:
+        first = f"{type(failures[0]).__name__}: {failures[0]}"
+        text = (
+            f"{name}: {len(failures)} of {len(events)} events were not published to topic events, "
+            f"the first for {first}; their lines are in the log. If this lasts, check the topic "
+            "and the grant of the function's account on it"
+        )
+        lost = event(name, message or _UNREADABLE, "events lost", severity="WARNING", message=text)
+        _log(lost)
+
+
+def _body(each: Event) -> bytes:
+    """Encode an event as a row of `ops.events`."""
+    row = {k: v for k, v in json.loads(each.encode()).items() if v is not None}
+    row.pop("format")
+    return json.dumps(row).encode()
+
+
+def _log(told: Event) -> None:
+    """Print one JSON line on standard output, as Cloud Logging reads it."""
+    line = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
+    line["message"] = told.message or f"{told.step}: {told.outcome}"
+    print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)
+
+
+def _keep(name: str, cloud_event: CloudEvent, message: Message | None, error: Permanent) -> None:
+    """Keep a message that cannot be worked on, with the reason, in quarantine.
+
+    One that tells of an object is also kept under that object's name, where `sweep` looks for it.
+    """
+    bucket = clients().storage.bucket(settings().quarantine)
+    kept = {"step": name, "reason": str(error), "event": cloud_event.data}
+    body = json.dumps(kept, ensure_ascii=False, default=str).encode()
+    gcs.create(bucket, f"messages/{name}/{cloud_event['id']}.json", body)
+    if message and message.object:
+        gcs.create(bucket, object_names.refused(name, message.object), body)

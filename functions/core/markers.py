@@ -1,0 +1,30 @@
+"""Markers of a data set's slots, as `seal` and `sweep` list them."""
+
+from __future__ import annotations
+
+from google.cloud.storage import Bucket
+
+from catalog.contract import Contract
+from catalog.object_names import Marker
+from functions.core import gcs
+from functions.core.contracts import require_slot
+from functions.core.strays import parse_names
+
+
+def dirty(landing: Bucket, contract: Contract) -> list[Marker]:
+    """List the markers of the slots that changed and that no manifest has taken."""
+    return _listed(landing, contract, f"dirty/{contract.dataset}/")
+
+
+def pending_replays(landing: Bucket, contract: Contract) -> list[Marker]:
+    """List the replays that a manifest has taken and that the ledger does not hold yet."""
+    return _listed(landing, contract, f"replays/{contract.dataset}/")
+
+
+def _listed(landing: Bucket, contract: Contract, folder: str) -> list[Marker]:
+    def parse(name: str) -> Marker:
+        marker = Marker.parse(name)
+        require_slot(contract, marker.slot)
+        return marker
+
+    return [marker for _, marker in parse_names(landing, gcs.names(landing, folder), parse)]

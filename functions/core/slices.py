@@ -1,0 +1,139 @@
+"""A run in slices: which slice comes next, and when one that cannot be read is passed over.
+
+A slice is a run of one slot. Its claim says which slice is to follow, and whoever made the claim
+asks for that one; so a run of a sliced data set goes from its first slot to that of its time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from google.cloud.storage import Bucket
+
+from catalog import object_names, retry_policy
+from catalog.contract import Contract
+from catalog.runs import Run
+from functions.core import gcs
+from functions.core.clients import Clients
+from functions.core.message import Message
+from functions.core.strays import parse_names
+
+TRIES = 3
+"""After how many failures of a slice the next one is asked for; its own message goes on trying."""
+PATIENCE = timedelta(minutes=20)
+"""How long a slice's successor is waited for: two fetches may take 400 s each."""
+
+
+def following(contract: Contract, run: Run) -> str | None:
+    """The slot of the slice after that of `run`; None after the last, and where there are none."""
+    if contract.source.slices is None or run.asked is None:
+        return None
+    after = contract.calendar.shift(run.asked, 1)
+    return after if contract.calendar.start(after) <= run.time else None
+
+
+def request(contract: Contract, run: Run) -> tuple[bytes, dict[str, str]]:
+    """The data and attributes of the message that asks for the slice `run` and those after it."""
+    body = {
+        "dataset": contract.dataset,
+        "run": Run.at(run.time).name,
+        "slot": run.asked,
+        "onward": True,
+    }
+    attributes = {
+        "dataset": contract.dataset,
+        "system": contract.system,
+        "kind": str(contract.kind),
+    }
+    return json.dumps(body).encode(), attributes
+
+
+def ask(clients: Clients, contract: Contract, run: Run, slot: str) -> None:
+    """Ask for the slice of `slot` in the run that `run` is a slice of."""
+    data, attributes = request(contract, Run.at(run.time, slot))
+    clients.publish("ingest", data, attributes)
+
+
+def failed(
+    clients: Clients, raw: Bucket, contract: Contract, run: Run, message: Message, told: str
+) -> None:
+    """Note that a slice failed; at the third time ask for the one after it.
+
+    Asked first and noted then: a crash between the two asks once more, which repeats no claim.
+    """
+    if contract.source.slices is None:
+        return
+    listed = gcs.names(raw, object_names.failed_slices(contract.dataset, run))
+    number = len(list(parse_names(raw, listed, object_names.failed_slice_of))) + 1
+    after = following(contract, run)
+    if number > TRIES:
+        return
+    if number == TRIES and after:
+        ask(clients, contract, run, after)
+    name = object_names.failed_slice(contract.dataset, run, number, message.published)
+    gcs.create(raw, name, told.encode(), "text/plain")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What the notes on a slice say."""
+
+    times: int
+    asked: datetime
+    """When the newest of the messages that failed was published."""
+
+    @classmethod
+    def of(cls, notes: Iterable[tuple[Run, datetime]]) -> dict[Run, Failed]:
+        """Group the notes of a data set, each read by `names.failed_slice_of`, by slice."""
+        found: dict[Run, list[datetime]] = defaultdict(list)
+        for run, asked in notes:
+            found[run].append(asked)
+        return {run: cls(len(asked), max(asked)) for run, asked in found.items()}
+
+    def passed(self, now: datetime) -> bool:
+        """Whether the slice after it should have been asked for by `now`.
+
+        Its message asks at its third failure; it may have become a dead letter before that.
+        """
+        age = now - self.asked
+        return age >= retry_policy.life() or (self.times >= TRIES and age >= PATIENCE)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A slice that nobody may be at work on."""
+
+    run: Run
+    claim: Run | None
+    """The newest claimed slice before it."""
+    noted: bool
+    """Whether one before it failed: then it is to follow, whatever the claim says."""
+
+
+def unasked(
+    contract: Contract, claimed: set[Run], failures: dict[Run, Failed], now: datetime
+) -> Iterator[Gap]:
+    """Of each run the first slice, after its oldest known one, that is neither claimed nor failed.
+
+    One that failed a short while ago is in the hands of its own message, and none behind it is
+    looked for; one that was passed over is like a claimed. Whether the claim before a gap says that
+    the gap is to follow, its reader must see.
+    """
+    oldest: dict[str, Run] = {}
+    for run in sorted(claimed | failures.keys()):
+        oldest.setdefault(Run.at(run.time).name, run)
+    for run in oldest.values():
+        claim, noted, found = None, False, run
+        while found in claimed or (found in failures and failures[found].passed(now)):
+            noted = noted or found not in claimed
+            claim = found if found in claimed else claim
+            slot = following(contract, found)
+            if slot is None:
+                break
+            found = Run.at(run.time, slot)
+        if found not in claimed and found not in failures:
+            yield Gap(found, claim, noted)

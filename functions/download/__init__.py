@@ -1,0 +1,1 @@
+"""Step 1: fetch a run from its publisher and claim it."""

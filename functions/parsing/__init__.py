@@ -1,0 +1,1 @@
+"""Read files of publishers into batches of text; knows no Cloud Storage."""

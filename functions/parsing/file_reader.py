@@ -1,0 +1,94 @@
+"""The records of a file in the contract's columns: CSV, JSON and messages, streamed in batches.
+
+Every record ends in a batch or is told as broken, with its line: in CSV the first physical line
+of the record, in JSON and of messages the number of the record, all from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from catalog.contract import Contract, Kind
+from catalog.records import FileReport, Origin
+from functions.parsing.avro import MessageReader
+from functions.parsing.batch import Batch, Seen
+from functions.parsing.csv.blocks import Block
+from functions.parsing.csv.reader import BLOCK_BYTES, CsvReader
+from functions.parsing.file_format import Form, body
+from functions.parsing.json.reader import JsonReader
+from functions.parsing.lookup_join import Beside, beside
+
+
+@dataclass
+class File:
+    """One file of a run, read once: the batches first, then the report."""
+
+    object: str
+    where: str
+    """How sentences name it: data set, run, file."""
+    contract: Contract
+    pool: Executor
+    """Where blocks of CSV are looked through."""
+    block_bytes: int = BLOCK_BYTES
+    beside: Beside | None = None
+    """What its records are filled in with."""
+    origins: set[Origin] = field(default_factory=set, init=False)
+    """What its records say of their origin, as far as the file was read."""
+    _seen: Seen | None = field(default=None, init=False)
+    _encoding: str = field(default="", init=False)
+
+    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch | Block]:
+        """The records in the bytes of the file; raises RunRefused where it cannot be taken."""
+        if self.contract.kind is Kind.STREAM:
+            messages = MessageReader(self.contract, self.where)
+            self._seen, self._encoding, self.origins = messages.seen, "utf-8", messages.origins
+            yield from messages.batches(chunks)
+            return
+        found = body(chunks, self.contract, self.where)
+        self._encoding = found.encoding
+        if found.form is Form.JSON:
+            json = JsonReader(self.contract, self.where, self.beside)
+            self._seen = json.seen
+            yield from json.batches(found.texts)
+        else:
+            csv = CsvReader(self.contract, self.where, self.pool, self.block_bytes)
+            self._seen = csv.seen
+            yield from csv.batches(found.pieces)
+
+    def lying_beside(self, chunks: Iterator[bytes]) -> Beside | None:
+        """Its records where they fill in those of the run's other files; None where they do not.
+
+        Raises RunRefused where the file cannot be taken.
+        """
+        found = body(chunks, self.contract, self.where)
+        if found.form is not Form.JSON:
+            return None
+        json = JsonReader(self.contract, self.where)
+        self._seen, self._encoding = json.seen, found.encoding
+        records = list(json.records(found.texts))
+        made = beside(self.contract, self.object.rpartition("/")[2], records)
+        if made is not None:
+            json.seen.header = made.header
+        return made
+
+    def report(self, generation: int, sha256: str) -> FileReport | None:
+        """How the header met the contract, as far as the file was read; None before that.
+
+        `generation` and `sha256` are those of the bytes that were read.
+        """
+        seen = self._seen
+        if seen is None:
+            return None
+        return FileReport(
+            object=self.object,
+            generation=generation,
+            sha256=sha256,
+            encoding=self._encoding,
+            shape=seen.shape,
+            header=tuple(seen.header),
+            aliases=seen.aliases,
+            unknown_columns=seen.unknown,
+            missing_columns=tuple(seen.missing),
+        )

@@ -1,0 +1,1 @@
+"""Read JSON documents and lines."""

@@ -1,0 +1,214 @@
+"""Records of JSON in the contract's columns: fields found by name and path, kept as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.contract import Column, Contract
+from functions.parsing.batch import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of, sum_of
+from functions.parsing.file_format import ESCAPED
+from functions.parsing.header import Layout, Place, layout, normal, refuse_lacking, refuse_missing
+
+_DEPTH = 4
+_ITEMS = 8
+_NAMES = 200
+_WIDEST = 500
+_MOST_NAMES = 20_000
+"""How many names a layout may have to be kept, and all that are kept together."""
+
+
+class Records:
+    """Turns the records of one file into rows, and notes in `seen` what they had."""
+
+    def __init__(
+        self, contract: Contract, where: str, seen: Seen, beside: Collection[str] = ()
+    ) -> None:
+        """`where` names the file in sentences; fields named in `beside` are never unknown."""
+        self.seen = seen
+        self._contract = contract
+        self._where = where
+        self._layouts = Layouts()
+        self._found: set[str] = set()
+        self._ignored = frozenset(map(normal, (*contract.ignored, *beside)))
+
+    def row(self, line: int, text: str, record: Any) -> Row:
+        """A record as a row; `text` is the record as it came."""
+        if not isinstance(record, dict):
+            return Broken(line, "not an object", text)
+        fields = list(_flat(record))
+        values = [value for _, _, value in fields]
+        found = self._layout(fields)
+        row = Record(line, text, [_value(place, values) for place in found.places])
+        return self._fault(row) or row
+
+    def batch(self, rows: list[Row]) -> Batch:
+        """The rows as a batch; raises RunRefused where all so far miss a required column."""
+        missing: list[Column] = [c for c in self._contract.columns if c.name not in self._found]
+        self.seen.missing = [column.name for column in missing]
+        if self._found or self.seen.header:
+            refuse_missing(missing, self.seen.header, self._where, list(self.seen.unknown))
+            refuse_lacking(self._contract, missing, self.seen.header, self._where)
+        good = [row for row in rows if isinstance(row, Record)]
+        width = len(self._contract.columns)
+        columns = [list(values) for values in zip(*(row.values for row in good), strict=True)]
+        return Batch(
+            lines=[row.line for row in good],
+            columns=columns or [[] for _ in range(width)],
+            texts=[row.text for row in good],
+            broken=[row for row in rows if isinstance(row, Broken)],
+        )
+
+    def _fault(self, row: Record) -> Broken | None:
+        longest = self._contract.bounds.field_bytes_max
+        for value in row.values:
+            if len(value) > longest:
+                return Broken(row.line, "a field above the bound", row.text)
+            if "\0" in value:
+                return Broken(row.line, "a NUL byte", row.text)
+            if not value.isascii() and ESCAPED.search(value):
+                return Broken(row.line, "bytes that are not of the encoding", row.text)
+        return None
+
+    def _layout(self, fields: list[tuple[str, str, str]]) -> Layout:
+        """The layout of a record with these fields: records may leave fields out."""
+        names = tuple(name for _, name, _ in fields)
+        found = self._layouts.find(names)
+        if found is None:
+            found = self._layouts.keep(names, layout(self._contract, names))
+            self._found.update(
+                column.name
+                for column, place in zip(self._contract.columns, found.places, strict=True)
+                if place is not None
+            )
+            for name, seen in found.aliases.items():
+                self.seen.aliases.setdefault(name, seen)
+            self._note(fields, found)
+        elif any(not self.seen.unknown.get(root, "-") for root, _, _ in fields):
+            self._note(fields, found)
+        return found
+
+    def _note(self, fields: list[tuple[str, str, str]], found: Layout) -> None:
+        """Note the fields of a record, and those of them that the contract does not know."""
+        used = {at for place in found.places if place for at in (place.index, *place.plus)}
+        known = {root for at, (root, _, _) in enumerate(fields) if at in used}
+        for root, name, value in fields:
+            if root not in self.seen.header and len(self.seen.header) < _NAMES:
+                self.seen.header.append(root)
+            unknown = root == name and root not in known and normal(root) not in self._ignored
+            if unknown and (root in self.seen.unknown or len(self.seen.unknown) < _NAMES):
+                sample = self.seen.unknown.get(root) or value[:SAMPLE_CHARACTERS]
+                self.seen.unknown[root] = sample
+
+
+class Layouts:
+    """The layouts of the records so far, as long as their names are few.
+
+    A publisher decides how many fields a record has: what is kept is bounded by names, not layouts.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is kept yet."""
+        self.kept: dict[tuple[str, ...], Layout] = {}
+        self._names = 0
+        self._newest: tuple[tuple[str, ...], Layout] | None = None
+
+    def find(self, names: tuple[str, ...]) -> Layout | None:
+        """The layout of these names, if it is known; the newest one is, however wide."""
+        if self._newest and self._newest[0] == names:
+            return self._newest[1]
+        return self.kept.get(names)
+
+    def keep(self, names: tuple[str, ...], found: Layout) -> Layout:
+        """Keep the layout of these names, where they are few; gives it back."""
+        self._newest = names, found
+        if len(names) > _WIDEST:
+            return found
+        if self._names + len(names) > _MOST_NAMES:
+            self.kept.clear()
+            self._names = 0
+        self.kept[names] = found
+        self._names += len(names)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record: its number, its text, its values in the contract's order."""
+
+    line: int
+    text: str
+    values: list[str]
+
+
+Row = Record | Broken
+"""What becomes of a record."""
+
+
+def _value(place: Place | None, values: list[str]) -> str:
+    if place is None:
+        return ""
+    value = values[place.index]
+    if place.plus:
+        return sum_of([value, *(values[at] for at in place.plus)])
+    return value if place.item is None else item_of(value, place.item)
+
+
+def field_names(record: dict[str, Any]) -> Iterator[str]:
+    """The names of a record's fields, and the paths into them."""
+    return (name for _, name, _ in _flat(record))
+
+
+def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The fields of a record as (field, path, text): objects and lists whole, and opened."""
+    for root, value in record.items():
+        for name, text in _opened(root, value, _DEPTH):
+            yield root, name, text
+
+
+def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    yield name, text_of(_localized(value))
+    if not depth:
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _opened(f"{name}.{key}", inner, depth - 1)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value[:_ITEMS]):
+            if not isinstance(inner, dict | list):
+                yield f"{name}#{at}", text_of(inner)
+        for key, inner in _first_of_each(value[:_ITEMS]).items():
+            yield from _opened(f"{name}.{key}", inner, depth - 1)
+
+
+def _localized(value: Any) -> Any:
+    """The first text of a list of texts by language, as GBFS 3 writes names; else the value."""
+    if isinstance(value, list) and value and all(map(_is_localized, value)):
+        return value[0]["text"]
+    return value
+
+
+def _is_localized(item: Any) -> bool:
+    return isinstance(item, dict) and item.keys() == {"text", "language"}
+
+
+def _first_of_each(items: list[Any]) -> dict[str, Any]:
+    """The keys of the objects in a list, each with its first value."""
+    found: dict[str, Any] = {}
+    for item in items:
+        if isinstance(item, dict):
+            found = item | found
+    return found
+
+
+def text_of(value: Any) -> str:
+    """A value of JSON as text: empty for a null, an object or a list as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)

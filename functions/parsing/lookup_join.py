@@ -1,0 +1,111 @@
+"""Files of a run that are one table: records that fill in those of another file.
+
+A file whose records lack a required column lies beside the others and is read first; by the fields of
+`source.join` its values are put into their records. Rows that only one side has are rejected, and so
+are those of which the two sides tell different values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.contract import Contract
+from functions.parsing.batch import Batch, Broken
+from functions.parsing.header import fields_of, layout, normal
+from functions.parsing.json.flatten import field_names, text_of
+
+Numbered = tuple[int, str, Any]
+"""A record of a file: its number, its text, itself."""
+
+
+@dataclass
+class _Partner:
+    """A record beside the others."""
+
+    line: int
+    text: str
+    fields: dict[str, Any]
+    used: bool = False
+
+
+class Beside:
+    """The records of one file that fill in those of the run's other files."""
+
+    def __init__(self, contract: Contract, file: str, records: Sequence[Numbered]) -> None:
+        """`file` names it in reasons; `records` are all that it has."""
+        self._contract = contract
+        self._file = file
+        self._known = {normal(name) for column in contract.columns for name in fields_of(column)}
+        self._doubled: list[Broken] = []
+        self._partners: list[_Partner] = []
+        self._by: dict[str, dict[str, _Partner]] = {field: {} for field in contract.source.join}
+        for line, text, record in records:
+            self._keep(line, text, record)
+        fields = (name for partner in self._partners for name in partner.fields)
+        self.header = list(dict.fromkeys(fields))
+        """The fields of its records."""
+
+    def filled(self, record: dict[str, Any]) -> dict[str, Any] | str:
+        """A record of another file with what is told of it here, or why it is no row."""
+        field = next((f for f in self._contract.source.join if f in record and self._by[f]), None)
+        if field is None:
+            return f"{self._contract.source.join[0]}: missing, to join the files by"
+        partner = self._by[field].get(text_of(record[field]))
+        if partner is None:
+            return f"{field}: not in {self._file}"
+        partner.used = True
+        told = {name: value for name, value in record.items() if value is not None}
+        for name, value in told.items():
+            other = partner.fields.get(name)
+            if other is None or normal(name) not in self._known:
+                continue
+            if text_of(value) != text_of(other):
+                return f"{name}: the files disagree"
+        return partner.fields | told
+
+    def left(self) -> Batch:
+        """What no other file has, once these were read: a batch of records that are no rows."""
+        alone = f"{self._contract.source.join[0]}: in {self._file} alone"
+        broken = [Broken(p.line, alone, p.text) for p in self._partners if not p.used]
+        width = len(self._contract.columns)
+        return Batch(
+            [], [[] for _ in range(width)], [], sorted([*self._doubled, *broken], key=_line)
+        )
+
+    def _keep(self, line: int, text: str, record: Any) -> None:
+        """Keep a record by every field that it may be joined by."""
+        if not isinstance(record, dict):
+            self._doubled.append(Broken(line, "not an object", text))
+            return
+        keys = [(field, text_of(record[field])) for field in self._by if field in record]
+        if not keys:
+            self._doubled.append(Broken(line, f"{next(iter(self._by))}: missing", text))
+            return
+        if any(key in self._by[field] for field, key in keys):
+            self._doubled.append(Broken(line, f"{keys[0][0]}: twice in {self._file}", text))
+            return
+        partner = _Partner(line, text, record)
+        self._partners.append(partner)
+        for field, key in keys:
+            self._by[field][key] = partner
+
+
+def beside(contract: Contract, file: str, records: Sequence[Numbered]) -> Beside | None:
+    """The records of a file where they fill in those of others; None where they stand alone.
+
+    They do where none of them has some required column, and one a field to join by.
+    """
+    names = dict.fromkeys(
+        name for _, _, record in records if isinstance(record, dict) for name in field_names(record)
+    )
+    if not any(field in names for field in contract.source.join):
+        return None
+    if not any(column.required for column in layout(contract, list(names)).missing):
+        return None
+    return Beside(contract, file, records)
+
+
+def _line(broken: Broken) -> int:
+    return broken.line

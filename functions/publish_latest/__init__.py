@@ -1,0 +1,1 @@
+"""Publish the newest snapshot of a data set as a table."""

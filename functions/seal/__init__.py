@@ -1,0 +1,1 @@
+"""Step 3: freeze the slots of a system that changed in a manifest."""

@@ -1,0 +1,211 @@
+"""Which parts of a slot count: those that an accepted split record names and that still stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from google.cloud.storage import Bucket
+
+from catalog import object_names
+from catalog.contract import Contract
+from catalog.object_names import SplitKey
+from catalog.records import Origin, Outcome, Part, SlotParts, SplitRecord
+from catalog.runs import Run
+from catalog.versions import Version, revision
+from functions.core import gcs
+from functions.core.strays import parse_names
+
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Content:
+    """A slot as a manifest tells it, and the bytes that a batch reads for it."""
+
+    parts: SlotParts
+    bytes: int
+
+
+def contents(
+    bucket: Bucket, contract: Contract, replays: dict[str, int]
+) -> dict[str, Content | None]:
+    """What counts in each slot of `replays` (slot → number of its newest replay request, or 0).
+
+    None for a slot in which no part counts. Reads the landing bucket's list of parts, then the
+    records that name them.
+    """
+    context = {slot: _before(contract, slot) for slot in replays}
+    wanted = sorted({*replays, *(each for before in context.values() for each in before)})
+    objects = _objects(bucket, contract.dataset, wanted)
+    splits = _Splits(bucket, contract.dataset, {run for found in objects.values() for run in found})
+    if not contract.kind.replaced:
+        splits.fetch(run for found in objects.values() for run in found)
+    counting = {slot: _counting(contract, splits, slot, objects[slot]) for slot in wanted}
+    return {
+        slot: _content(bucket.name, contract, slot, replay, counting, context[slot])
+        for slot, replay in replays.items()
+    }
+
+
+def recorded(bucket: Bucket, dataset: str, runs: Iterable[Run]) -> set[SplitKey]:
+    """The keys of a data set's split records from the oldest to the newest of `runs`."""
+    ordered = sorted(runs)
+    if not ordered:
+        return set()
+    folder = f"splits/{dataset}/"
+    listed = bucket.list_blobs(
+        prefix=folder,
+        start_offset=folder + ordered[0].name,
+        end_offset=f"{folder}{ordered[-1].name}~",
+        fields="items(name),nextPageToken",
+    )
+    named = parse_names(bucket, (blob.name for blob in listed), object_names.split_of)
+    return {key for _, (_, key) in named}
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """A part that counts, the split that made it and where its rows come from."""
+
+    key: SplitKey
+    part: Part
+    origin: Origin
+
+
+_Objects = dict[Run, dict[str, int]]
+"""Run → its parts' objects in a slot with their generations."""
+
+
+class _Splits:
+    """The split records of a data set's runs, each read when it is first asked for."""
+
+    def __init__(self, bucket: Bucket, dataset: str, runs: set[Run]) -> None:
+        """List the names of the records that may name these runs' parts."""
+        self._bucket = bucket
+        self._dataset = dataset
+        self._keys: dict[Run, list[SplitKey]] = {}
+        self._found: dict[Run, SplitRecord | None] = {}
+        for key in sorted(recorded(bucket, dataset, runs), reverse=True):
+            self._keys.setdefault(key.run, []).append(key)
+
+    def accepted(self, run: Run) -> SplitRecord | None:
+        """The accepted record of a run's newest replay, or None."""
+        if run not in self._found:
+            self._found[run] = self._read(run)
+        return self._found[run]
+
+    def fetch(self, runs: Iterable[Run]) -> None:
+        """Read the records of many runs at once."""
+        missing = sorted(set(runs) - set(self._found))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            self._found.update(zip(missing, pool.map(self._read, missing), strict=True))
+
+    def _read(self, run: Run) -> SplitRecord | None:
+        for key in self._keys.get(run, []):
+            body = gcs.read(self._bucket, object_names.split_record(self._dataset, key))
+            record = SplitRecord.decode(body) if body else None
+            if record and record.outcome is Outcome.ACCEPTED:
+                return record
+        return None
+
+
+def _before(contract: Contract, slot: str) -> list[str]:
+    """The slots that are read as the context of `slot`, oldest first."""
+    return [contract.calendar.shift(slot, -back) for back in range(contract.lookback, 0, -1)]
+
+
+def _objects(bucket: Bucket, dataset: str, slots: Sequence[str]) -> dict[str, _Objects]:
+    """The parts that stand in each slot, by run."""
+
+    def listed(slot: str) -> dict[str, int]:
+        """The generations of one slot's objects, by name."""
+        found = bucket.list_blobs(
+            prefix=f"parts/{dataset}/slot={slot}/", fields="items(name,generation),nextPageToken"
+        )
+        return {blob.name: int(blob.generation) for blob in found}
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        generations = dict(zip(slots, pool.map(listed, slots), strict=True))
+    return {slot: _by_run(bucket, found) for slot, found in generations.items()}
+
+
+def _by_run(bucket: Bucket, generations: dict[str, int]) -> _Objects:
+    """The parts' objects of one slot, by run."""
+    found: _Objects = {}
+    for name, (_, _, key) in parse_names(bucket, generations, object_names.part_of):
+        found.setdefault(key.run, {})[name] = generations[name]
+    return found
+
+
+def _counting(contract: Contract, splits: _Splits, slot: str, objects: _Objects) -> list[_Counting]:
+    """The parts of a slot that count, in run order: the newest run's alone where it replaces."""
+    found: list[_Counting] = []
+    for run in sorted(objects, reverse=True):
+        made = list(_of_run(splits.accepted(run), slot, objects[run]))
+        found = made + found
+        if made and contract.kind.replaced:
+            break
+    return found
+
+
+def _of_run(record: SplitRecord | None, slot: str, objects: dict[str, int]) -> Iterator[_Counting]:
+    """The parts of one run in one slot that count."""
+    if record is None:
+        return
+    for part in record.parts:
+        if part.slot == slot and not part.held and objects.get(part.object) == part.generation:
+            yield _Counting(SplitKey(Run(record.run), record.replay), part, record.origin)
+
+
+def _content(
+    bucket: str,
+    contract: Contract,
+    slot: str,
+    replay: int,
+    counting: dict[str, list[_Counting]],
+    before: list[str],
+) -> Content | None:
+    """A slot's parts with their version, revision and sums; None when it has none of its own."""
+    own = counting[slot]
+    if not own:
+        return None
+    context = [each for earlier in before for each in counting[earlier]]
+    every = [*context, *own]
+    newest_run = max(each.key.run for each in every)
+    replayed = max(replay, *(each.key.replay for each in every))
+    parts = SlotParts(
+        dataset=contract.dataset,
+        slot=slot,
+        slot_start=contract.calendar.slot_start(slot),
+        version=str(Version(newest_run.name, len(every), replayed)),
+        revision=revision(_hashes(slot, before, counting)),
+        origin=Origin.worst(each.origin for each in every),
+        parts=tuple(f"gs://{bucket}/{each.part.object}" for each in own),
+        context=tuple(f"gs://{bucket}/{each.part.object}" for each in context),
+        rows_in=sum(each.part.rows + sum(each.part.rejected.values()) for each in own),
+        rejected=_sums(each.part.rejected for each in own),
+        newest=max((each.part.newest for each in own if each.part.newest), default=None),
+        run=newest_run.name,
+    )
+    return Content(parts, sum(each.part.bytes for each in every))
+
+
+def _hashes(slot: str, before: list[str], counting: dict[str, list[_Counting]]) -> Iterator[str]:
+    """The hashes that a revision is made of; a context's are kept apart by their slot's name."""
+    for earlier in before:
+        yield earlier
+        yield from (each.part.hash for each in counting[earlier])
+    if before:
+        yield slot
+    yield from (each.part.hash for each in counting[slot])
+
+
+def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Counts by reason, added up, in order of reason."""
+    total: dict[str, int] = {}
+    for each in counts:
+        for reason, count in each.items():
+            total[reason] = total.get(reason, 0) + count
+    return dict(sorted(total.items()))

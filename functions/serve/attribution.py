@@ -1,0 +1,76 @@
+"""Where a report's rows come from: licences and attributions, as the contracts have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from catalog.contract import Contract
+from functions.serve.report_catalog import Shown
+from functions.serve.value_codec import told
+from functions.serve.warehouse.result import Table
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The contracts of one report's data sets."""
+
+    contracts: tuple[Contract, ...]
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """Each licence once, by its SPDX name."""
+        return tuple(dict.fromkeys(each.licence for each in self.contracts))
+
+    @property
+    def attributions(self) -> tuple[str, ...]:
+        """Each attribution once, in the publishers' words."""
+        return tuple(dict.fromkeys(each.attribution for each in self.contracts))
+
+    def document(self) -> list[dict[str, str]]:
+        """What is to be known of each data set."""
+        return [
+            {
+                "dataset": each.dataset,
+                "title": each.title,
+                "publisher": each.publisher,
+                "homepage": each.homepage,
+                "licence": each.licence,
+                "licence_url": each.licence_url,
+                "attribution": each.attribution,
+            }
+            for each in self.contracts
+        ]
+
+
+def sources(report: Shown, contracts: Mapping[str, Contract]) -> Sources:
+    """The contracts of all data sets that a report is made of or joined with."""
+    named = (*report.declared.datasets, *report.declared.joined)
+    return Sources(tuple(contracts[name] for name in dict.fromkeys(named) if name in contracts))
+
+
+def headers(own: Sources, table: Table) -> tuple[tuple[str, str], ...]:
+    """What an answer carries beside its rows, so that a file has it too.
+
+    Text beyond ASCII is percent-encoded UTF-8: a header has no other letters.
+    """
+    links = [
+        f'<{quote(each.licence_url, safe=_SAFE)}>; rel="license"; title="{_plain(each.licence)}"'
+        for each in own.contracts
+    ]
+    links.append(f'</api/v1/reports/{table.name}>; rel="describedby"')
+    return (
+        ("Link", ", ".join(dict.fromkeys(links))),
+        ("X-Attribution", _plain("; ".join(own.attributions))),
+        ("X-Data-As-Of", str(told(table.data_as_of) or "")),
+        ("X-Licence", _plain(", ".join(own.licences))),
+        ("X-Origin", str(table.origin or "")),
+    )
+
+
+_SAFE = "/:?=&%#+,;@~-._"
+
+
+def _plain(text: str) -> str:
+    return quote(text, safe=" /:?=&+,;@~-._'()")

@@ -1,0 +1,259 @@
+"""Pages as HTML: `/`, `/<page>` and the files under `/assets`, compressed, checked and locked down.
+
+A page's filters are a form by GET, so a choice is an address. Nothing on a page comes from another
+origin, and its policy forbids inline script and style; data lie in blocks of JSON.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flask import Request, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from werkzeug.exceptions import NotFound
+
+from catalog.contract import Contract
+from catalog.pages import Dashboard, load_pages
+from functions.serve.errors import BadRequest
+from functions.serve.pages.data import Source
+from functions.serve.pages.view_models import PageView, page_view
+from functions.serve.warehouse.report_store import Answers
+
+HERE = Path(__file__).parent
+DASHBOARDS = HERE.parents[2] / "dashboards"
+"""Where the functions' archive keeps the pages, and the repository too."""
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+        "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
+    )
+)  # fmt: skip
+"""No inline script or style, no eval, nothing from elsewhere."""
+
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+PAGE_SECONDS = 60
+"""How long a browser may show a page again without asking."""
+
+YEAR_SECONDS = 31_536_000
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+
+
+class Site:
+    """The pages and their files; what it needs of declarations is read with the first page."""
+
+    def __init__(self, make: Callable[[], Pages]) -> None:
+        """`make` gives the pages; it raises PageError for a declaration at fault."""
+        self._make = make
+
+    def respond(self, request: Request) -> Response:
+        """The answer to a request; raises NotFound where nobody is told who reads HTML."""
+        name = request.path.strip("/")
+        if name.startswith("assets/"):
+            return _static(name.removeprefix("assets/"), request)
+        known = {"", *(path.stem for path in DASHBOARDS.glob("*.toml"))}
+        if name not in known and not request.accept_mimetypes.accept_html:
+            raise NotFound
+        return self._pages.respond(request)
+
+    @cached_property
+    def _pages(self) -> Pages:
+        """The pages, made once."""
+        return self._make()
+
+
+def site(answers: Answers, contracts: Mapping[str, Contract]) -> Site:
+    """The pages over what the warehouse answers."""
+
+    def make() -> Pages:
+        """Read the pages, checked against the reports."""
+        declared = {name: each.declared for name, each in answers.shown.items()}
+        source = Source(answers.shown, answers.table, answers.now)
+        return Pages(load_pages(DASHBOARDS, declared), source, contracts)
+
+    return Site(make)
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    """A file of ours under the name that its content gives it."""
+
+    name: str
+    body: bytes
+
+    @property
+    def type(self) -> str:
+        """Its media type."""
+        return _TYPES[Path(self.name).suffix]
+
+    @cached_property
+    def packed(self) -> bytes:
+        """Its body, compressed."""
+        return gzip.compress(self.body, mtime=0)
+
+
+@lru_cache(maxsize=1)
+def static_files() -> Mapping[str, StaticFile]:
+    """Every file of `static/` by its plain name, as `vega.js`; its own name bears its hash."""
+    return {
+        path.name: _hashed(path)
+        for path in sorted((HERE / "static").iterdir())
+        if path.suffix in _TYPES
+    }
+
+
+class Links:
+    """Where a page's links lead in the running function; a copy on disk has links of its own."""
+
+    api = "/api/v1/"
+    picture: Callable[[str, str], str] | None = None
+
+    def __init__(self, dashboards: Mapping[str, Dashboard]) -> None:
+        """The pages stand in every page's head."""
+        self.pages = [(name, each.page.title) for name, each in dashboards.items()]
+
+    def page(self, name: str) -> str:
+        """A page; the empty name is the list of all."""
+        return f"/{quote(name)}"
+
+    def static(self, name: str) -> str:
+        """A file by its plain name."""
+        return f"/assets/{static_files()[name].name}"
+
+
+class Pages:
+    """All pages over one source of answers."""
+
+    def __init__(
+        self,
+        dashboards: Mapping[str, Dashboard],
+        source: Source,
+        contracts: Mapping[str, Contract],
+        links: Links | None = None,
+    ) -> None:
+        """Links lead to the running function where none are given."""
+        self.dashboards = dashboards
+        self.links = links or Links(dashboards)
+        self._source = source
+        self._contracts = contracts
+
+    def index(self) -> str:
+        """The list of all pages."""
+        dashboards = [(name, each.page) for name, each in self.dashboards.items()]
+        return self._filled("index.html", title="All pages", current="", dashboards=dashboards)
+
+    def page(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> str:
+        """A page; raises KeyError for one that is none, BadRequest for what cannot be chosen."""
+        return self.shown(self.view(name, parameters))
+
+    def view(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> PageView:
+        """What a page shows, for whoever draws it otherwise; raises as `page` does."""
+        return page_view(self.dashboards[name], self._source, self._contracts, parameters)
+
+    def shown(self, view: PageView) -> str:
+        """A page as HTML."""
+        return self._filled("page.html", title=view.page.title, current=view.name, view=view)
+
+    def problem(self, title: str, detail: str) -> str:
+        """A page that says what is wrong with a request."""
+        return self._filled("problem.html", title=title, current="", detail=detail)
+
+    def respond(self, request: Request) -> Response:
+        """The answer to a request for a page or a file."""
+        name = request.path.strip("/")
+        if name.startswith("assets/"):
+            return _static(name.removeprefix("assets/"), request)
+        if name and name not in self.dashboards:
+            known = ", ".join(f"/{each}" for each in self.dashboards)
+            return self._told(request, 404, self.problem("No such page", f"There are {known}."))
+        try:
+            body = self.page(name, request.args.items(multi=True)) if name else self.index()
+        except BadRequest as error:
+            return self._told(request, 400, self.problem("This cannot be chosen", str(error)))
+        return self._told(request, 200, body)
+
+    def _told(self, request: Request, status: int, body: str) -> Response:
+        """A page with its headers; 304 where the browser has it."""
+        response = Response(body, status, HEADERS, content_type="text/html; charset=utf-8")
+        if status != 200:
+            return response
+        response.cache_control.max_age = PAGE_SECONDS
+        response.set_etag(hashlib.sha256(body.encode()).hexdigest()[:32], weak=True)
+        response.vary.add("Accept-Encoding")
+        response.make_conditional(request)
+        if response.status_code == 304:
+            response.set_data(b"")
+        elif request.accept_encodings["gzip"]:
+            response.set_data(gzip.compress(body.encode(), 6, mtime=0))
+            response.headers["Content-Encoding"] = "gzip"
+        return response
+
+    def _filled(self, template: str, **known: Any) -> str:
+        """A template with what it shows."""
+        return _templates().get_template(template).render(links=self.links, **known)
+
+
+def in_script(document: object) -> Markup:
+    """JSON that may stand in a script element: nothing in it can end the element or begin another."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - what markup is made of has just been replaced
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    """The templates; a name that is not given is an error, and all text is escaped."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["json"] = in_script
+    return made
+
+
+def _hashed(path: Path) -> StaticFile:
+    """A file under a name with its hash."""
+    body = path.read_bytes()
+    return StaticFile(f"{path.stem}.{hashlib.sha256(body).hexdigest()[:16]}{path.suffix}", body)
+
+
+def _static(name: str, request: Request) -> Response:
+    """A file by the name with its hash, for a year; any other name is not there."""
+    found = next((each for each in static_files().values() if each.name == name), None)
+    if found is None:
+        return Response("no such file\n", 404, HEADERS, content_type="text/plain; charset=utf-8")
+    packed = bool(request.accept_encodings["gzip"])
+    response = Response(
+        found.packed if packed else found.body,
+        200,
+        HEADERS,
+        content_type=f"{found.type}; charset=utf-8",
+    )
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
+    response.vary.add("Accept-Encoding")
+    response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+    return response

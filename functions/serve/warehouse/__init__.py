@@ -1,0 +1,1 @@
+"""Read reports from BigQuery, with a cache."""

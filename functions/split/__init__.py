@@ -1,0 +1,1 @@
+"""Step 2: cut a run into slots and quarantine the rows that break the contract."""

@@ -1,0 +1,331 @@
+"""The parts of a run: rows gathered by slot, written as they grow, hashed on the way.
+
+Memory is bounded by the rows that wait, which keep the blocks they were cut from, up to
+`_WAITING_BYTES`, by those of small slots that wait longer, and by a chunk of upload for each slot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from google.cloud.storage import Bucket
+
+from catalog import object_names
+from catalog.contract import Bounds, Column
+from catalog.object_names import SplitKey
+from catalog.records import Part
+from functions.core.uploads import Upload
+from functions.parsing import arrays
+from functions.parsing.csv.bits import Bytes, Places
+from functions.parsing.header import RunRefused
+from functions.split.row_groups import RowGroups
+from functions.validation.slotting import Cut
+
+MOST_SLOTS = 1_000
+"""Slots of one run: each holds up to a chunk of upload, 256 KiB, until the run ends."""
+
+_WAITING_BYTES = 40 << 20
+_KEPT_SHARE = 4
+"""When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
+_GROUP_BYTES = 2 << 20
+"""A row group is in memory three times while it is written."""
+_OWNED_BATCHES = 8
+"""So many batches of a slot become one: each costs memory of its own."""
+_VARIED = ("integer", "float", "timestamp")
+"""Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
+_REJECT_CHARACTERS = 2_000
+_SAMPLES = 20
+_SAMPLE_CHARACTERS = 200
+
+T = TypeVar("T")
+_Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
+
+
+class Parts:
+    """The parts of one try at a split, in the bucket `landing`."""
+
+    def __init__(
+        self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[Column],
+        pool: Executor,
+    ) -> None:  # fmt: skip
+        """`columns` are the contract's; `run` and `line` are added. `pool` writes."""
+        self.slots: dict[str, SlotPart] = {}
+        self._bucket = bucket
+        self._dataset = dataset
+        self._key = key
+        self._attempt = attempt
+        self._pool = pool
+        self._waiting_bytes = 0
+        self._repeating = [c.name for c in columns if c.type not in _VARIED] + ["run"]
+        self._schema = pa.schema(
+            [(column.name, pa.string()) for column in columns]
+            + [("run", pa.string()), ("line", pa.int64())]
+        )
+        # A dictionary leaves zstd little to win, and it takes long to begin for so few bytes.
+        self._compression: dict[str, _Codec] = {
+            name: "snappy" if name in self._repeating else "zstd" for name in self._schema.names
+        }
+
+    def add(self, cut: Cut) -> None:
+        """Add the rows of the slots that a cut found, and count its rejects by slot.
+
+        Raises RunRefused for a run of more than `MOST_SLOTS` slots.
+        """
+        count = sum(rows.num_rows for rows in cut.tables.values())
+        for slot, rows in cut.tables.items():
+            share = cut.bytes * rows.num_rows // count
+            self._slot(slot).add(rows, share, cut.newest.get(slot))
+        for reject in cut.rejects:
+            if reject.slot is not None:
+                self._slot(reject.slot).reject(reject.reason, reject.text)
+        # Counted by cut: a few rows that wait keep all that they were cut from.
+        self._waiting_bytes += cut.bytes
+        if self._waiting_bytes >= _WAITING_BYTES:
+            self._settle()
+
+    def expect(self, slot: str) -> None:
+        """Make a part of the slot even where it gets no row."""
+        self._slot(slot)
+
+    def finish(self, bounds: Bounds) -> tuple[Part, ...]:
+        """Write what waits; the parts in order of slot, held where too many rows were rejected."""
+        slots = sorted(self.slots)
+        return tuple(
+            _results([self._pool.submit(self.slots[slot].finish, bounds) for slot in slots])
+        )
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        for part in self.slots.values():
+            part.upload.abandon()
+
+    def _settle(self) -> None:
+        """Write the slots of which most waits; no row of the others keeps its block."""
+        parts = sorted(self.slots.values(), key=lambda part: -part.waiting_bytes)
+        left = sum(part.waiting_bytes for part in parts)
+        full = 0
+        while left > _WAITING_BYTES // _KEPT_SHARE:
+            left -= parts[full].waiting_bytes
+            full += 1
+        writing = [self._pool.submit(part.write) for part in parts[:full]]
+        _results(writing + [self._pool.submit(part.own) for part in parts[full:]])
+        pa.default_memory_pool().release_unused()
+        self._waiting_bytes = left
+
+    def _slot(self, slot: str) -> SlotPart:
+        found = self.slots.get(slot)
+        if found is None:
+            if len(self.slots) >= MOST_SLOTS:
+                raise RunRefused(
+                    f"{self._dataset} {self._key.run.name}: more than {MOST_SLOTS:,} slots, {slot} "
+                    "among them; choose a longer slot_unit, or slices ([source.slices])"
+                )
+            name = object_names.part(self._dataset, slot, self._key, self._attempt)
+            upload = Upload(self._bucket, name, "application/vnd.apache.parquet")
+            found = SlotPart(
+                slot, self._key.run.name, upload, self._schema, self._repeating, self._compression
+            )
+            self.slots[slot] = found
+        return found
+
+
+@dataclass
+class SlotPart:
+    """One part while it grows."""
+
+    slot: str
+    run: str
+    upload: Upload
+    schema: pa.Schema
+    repeating: list[str]
+    """Columns whose values are few."""
+    compression: dict[str, _Codec]
+    rows: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    newest: float | None = None
+    """Seconds since 1970 of its newest event."""
+    waiting_bytes: int = 0
+    _waiting: list[pa.RecordBatch] = field(default_factory=list)
+    _owned: int = 0
+    """How many of the batches that wait keep nothing but themselves."""
+
+    def __post_init__(self) -> None:
+        """Begin the file and the hash."""
+        self._file = RowGroups(
+            self.upload, self.schema, compression=self.compression,
+            use_dictionary=self.repeating, write_statistics=False,
+        )  # fmt: skip
+        self._hash = _RowsHash(self.schema.names[:-2])
+
+    def add(self, rows: pa.RecordBatch, size: int, newest: float | None) -> None:
+        """Add rows, of so many bytes; they wait."""
+        self.rows += rows.num_rows
+        self._waiting.append(rows)
+        self.waiting_bytes += size
+        if newest is not None and (self.newest is None or newest > self.newest):
+            self.newest = newest
+
+    def reject(self, reason: str, text: str) -> None:
+        """Count a rejected row."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        self._hash.reject(reason, text)
+
+    def own(self) -> None:
+        """Copy the rows that wait in blocks that others share."""
+        if len(self._waiting) == self._owned:
+            return
+        kept = self._owned if self._owned < _OWNED_BATCHES else 0
+        self._waiting[kept:] = [_copied(self._waiting[kept:])]
+        self._owned = kept + 1
+
+    def write(self) -> None:
+        """Write the rows that wait, as row groups of a size that memory bears."""
+        waiting = self._waiting
+        size = 1 + len(waiting) // (1 + self.waiting_bytes // _GROUP_BYTES)
+        self._waiting, self._owned, self.waiting_bytes = [], 0, 0
+        for begin in range(0, len(waiting), size):
+            self._write_group(_joined(waiting[begin : begin + size]))
+
+    def _write_group(self, rows: pa.RecordBatch) -> None:
+        self._hash.add(rows)
+        run = arrays.repeated(self.run, rows.num_rows)
+        columns = [*rows.columns[:-1], run, rows.columns[-1]]
+        self._file.write(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+
+    def finish(self, bounds: Bounds) -> Part:
+        """Make the object; the part is held when it has more rejected rows than the bounds bear."""
+        self.write()
+        self._file.finish()
+        generation = self.upload.finish()
+        bad = sum(self.rejected.values())
+        return Part(
+            slot=self.slot,
+            object=self.upload.name,
+            generation=generation,
+            rows=self.rows,
+            bytes=self.upload.size,
+            hash=self._hash.hexdigest(),
+            rejected=dict(sorted(self.rejected.items())),
+            held=not bounds.bears(bad, self.rows + bad),
+            newest=None if self.newest is None else _iso(self.newest),
+        )
+
+
+class Rejects:
+    """The rejected rows of one try at a split, in the bucket `quarantine`, one JSON line each."""
+
+    def __init__(self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str) -> None:
+        """No object is made before a row is rejected."""
+        name = object_names.rejects(dataset, key, attempt)
+        self.count = 0
+        self.reasons: dict[str, int] = {}
+        self.samples: dict[str, str] = {}
+        """Reason → line and beginning of the first row that has it, of so many reasons."""
+        self._upload = Upload(bucket, name, "application/x-ndjson")
+
+    def add(self, line: int, reason: str, slot: str | None, text: str, file: str) -> None:
+        """Keep a row with its line and reason; its text is cut at 2,000 characters."""
+        self.count += 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        if reason not in self.samples and len(self.samples) < _SAMPLES:
+            self.samples[reason] = f"{file} {line}: {_shown(text)}"
+        body = {
+            "line": line, "reason": reason, "slot": slot, "file": file,
+            "row": text[:_REJECT_CHARACTERS].rstrip("\r\n"),
+        }  # fmt: skip
+        told = json.dumps(body, ensure_ascii=False) + "\n"
+        self._upload.write(told.encode("utf-8", "backslashreplace"))
+
+    def finish(self) -> str | None:
+        """Make the object; its name, or None where no row was rejected."""
+        if not self.count:
+            return None
+        self._upload.finish()
+        return self._upload.name
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._upload.abandon()
+
+
+def _shown(text: str) -> str:
+    """The beginning of a row, as a record can hold it."""
+    cut = text[:_SAMPLE_CHARACTERS].rstrip("\r\n")
+    return cut.encode("utf-8", "backslashreplace").decode()
+
+
+class _RowsHash:
+    """Hash of rows in order, the same however they are cut into batches.
+
+    A column that is null in every row does not count: a column that joins the contract changes no
+    hash before it has a value. No text is empty: a part has null in its place.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._texts = {name: hashlib.sha256() for name in columns}
+        self._lengths = {name: hashlib.sha256() for name in columns}
+        self._filled: set[str] = set()
+        self._rejects = hashlib.sha256()
+        self._rows = 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Take rows into the hash, in order."""
+        self._rows += rows.num_rows
+        for at, (name, text) in enumerate(self._texts.items()):
+            lengths, data = _buffers(rows.column(at))
+            if len(data):
+                self._filled.add(name)
+            self._lengths[name].update(lengths)
+            text.update(data)
+
+    def reject(self, reason: str, text: str) -> None:
+        """Take a rejected row into the hash."""
+        self._rejects.update(f"{reason}\0{text}\0".encode("utf-8", "surrogatepass"))
+
+    def hexdigest(self) -> str:
+        """The hash of all that was taken, hex."""
+        whole = hashlib.sha256(f"{self._rows}\n".encode())
+        for name in sorted(self._filled):
+            whole.update(name.encode() + b"\0")
+            whole.update(self._lengths[name].digest() + self._texts[name].digest())
+        whole.update(self._rejects.digest())
+        return whole.hexdigest()
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of several."""
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _copied(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of several with buffers of its own: joining a single one would share them."""
+    if len(batches) > 1:
+        return _joined(batches)
+    return batches[0].take(np.arange(batches[0].num_rows))
+
+
+def _results(begun: Sequence[Future[T]]) -> list[T]:
+    """What comes of work, in order, once all of it has ended; raises the first error."""
+    wait(begun)
+    return [future.result() for future in begun]
+
+
+def _iso(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()
+
+
+def _buffers(column: pa.Array[Any]) -> tuple[Places, Bytes]:
+    """The lengths of a column's texts, 0 for null, and the texts end to end."""
+    _, offsets, data = column.buffers()
+    if offsets is None or data is None or not len(column):
+        return np.zeros(len(column), np.int32), np.empty(0, np.uint8)
+    bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    return bounds[1:] - bounds[:-1], np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]

@@ -1,0 +1,40 @@
+"""A stream's files: what a claim tells of a fetched run, told by the file that Pub/Sub wrote."""
+
+from __future__ import annotations
+
+from google.cloud.storage import Bucket
+
+from catalog import object_names
+from catalog.contract import Contract
+from catalog.object_names import SplitKey
+from catalog.records import Claim, Origin, Outcome, RawFile
+from functions.core.errors import Permanent
+
+
+def claim_of(raw: Bucket, contract: Contract, key: SplitKey, origin: Origin) -> Claim:
+    """The claim of a stream's run, made from its file: nobody else writes one.
+
+    Its file has no sha256: nobody has read it yet. Raises Permanent where the run names no file,
+    or one that is not there.
+    """
+    run = key.run
+    if run.file is None:
+        raise Permanent(
+            f"{contract.dataset} {run.name}: a stream's run is a file: name it as split records do, "
+            "such as 20250605T021000Z_<uuid>"
+        )
+    name = object_names.stream_file(contract.dataset, run)
+    blob = raw.get_blob(name)
+    if blob is None:
+        raise Permanent(
+            f"{contract.dataset} {run.name}: {name} is not in raw, and a stream cannot be fetched "
+            "again; look for the file below its folder"
+        )
+    file = RawFile(
+        object=name, generation=int(blob.generation or 0), url="", status=200,
+        bytes=int(blob.size or 0), sha256="", headers={},
+    )  # fmt: skip
+    return Claim(
+        dataset=contract.dataset, run=run.name, outcome=Outcome.ACCEPTED, origin=origin,
+        source="stream", fetched_at=run.time.isoformat(), files=(file,),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Step 4: submit the Spark batch of a manifest."""

@@ -1,0 +1,1 @@
+"""Find work that stands still and send it again; measure freshness."""

@@ -1,0 +1,154 @@
+"""What is done to values before they are checked, where the contract asks for it, and how often.
+
+A repair never guesses: text is read anew only where all of it turns into UTF-8, and a place is
+exchanged only where that puts it into the contract's box. What is not in a column's form, and no
+number with a decimal comma, stays as it is, for the column's own check to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from catalog.contract import Column, Contract, Place
+from catalog.time_format import Form
+
+Columns = list[list[str | None]]
+
+_MOST_DECODINGS = 4
+_CONTROLS = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+"""Bytes that stand for no letter in Windows-1252, and are read as controls."""
+_AS_LATIN = {
+    ord(bytes([byte]).decode("cp1252")): chr(byte)
+    for byte in range(0x80, 0xA0)
+    if byte not in _CONTROLS
+}
+"""What Windows-1252 has in place of Latin-1's controls → those."""
+_BLANKS = " \u00a0\u2009\u202f"
+"""What stands between thousands: blanks, no-break, thin and both."""
+_COMMA = re.compile(
+    rf"[+-]?(?:(?:[0-9]+|[0-9]{{1,3}}(?:[{_BLANKS}][0-9]{{3}})+)(?:,[0-9]*)?|,[0-9]+)"
+    r"(?:[eE][+-]?[0-9]{1,3})?"
+)
+_POINTED = str.maketrans({",": "."} | dict.fromkeys(_BLANKS, ""))
+
+
+class Repairs:
+    """The repairs of one contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        """Nothing is repaired yet."""
+        names = [column.name for column in contract.columns]
+        columns = list(enumerate(contract.columns))
+        self._decoded = [(at, c) for at, c in columns if c.mojibake]
+        self._commas = [(at, c) for at, c in columns if c.decimal]
+        self._forms = [(at, _iso(Form(c.form), c)) for at, c in columns if c.form is not None]
+        self._places = [
+            (names.index(place.latitude), names.index(place.longitude), place)
+            for place in contract.places
+        ]
+        self._none = not (self._decoded or self._commas or self._forms or self._places)
+        self.any = not self._none or any(column.words for column in contract.columns)
+        """Whether a value may be kept otherwise than its letters alone would tell."""
+
+    def done(self, columns: Columns) -> tuple[Columns, Counter[str]]:
+        """The contract's columns with every value repaired, and how many were, by column and repair."""
+        told: Counter[str] = Counter()
+        if self._none:
+            return columns, told
+        made = list(columns)
+        for at, column in self._decoded:
+            made[at] = _meant(columns[at], column, told)
+        for at, column in self._commas:
+            made[at] = _anew(columns[at], pointed, told, f"{column.name}: decimal comma")
+        for at, iso in self._forms:  # another way to write a time is no fault, and not counted
+            made[at] = _anew(columns[at], iso)
+        for north, east, place in self._places:
+            made[north], made[east] = _placed(made[north], made[east], place, told)
+        return made, told
+
+
+def meant(text: str) -> str:
+    """The text that was meant where UTF-8 was read as Windows-1252, however often; else the text.
+
+    A blank after `Ã` stands for the no-break space that some tool has made of it, the second byte of
+    an `à`: without that such a text would be half repaired.
+    """
+    for _ in range(_MOST_DECODINGS):
+        if text.isascii():
+            break
+        inner = _decoded(text) or _decoded(text.replace("Ã ", "Ã\xa0"))
+        if inner is None or inner == text:
+            break
+        text = inner
+    return text
+
+
+def _decoded(text: str) -> str | None:
+    """The text read anew; None where it is not UTF-8 that was misread."""
+    try:
+        return text.translate(_AS_LATIN).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def pointed(text: str) -> str:
+    """A number with a decimal comma, or blanks between its thousands, with a point; else the text."""
+    stripped = text.strip()
+    read = stripped.translate(_POINTED)
+    return read if read != stripped and _COMMA.fullmatch(stripped) else text
+
+
+def _iso(form: Form, column: Column) -> Callable[[str], str]:
+    """What tells a text of a form as ISO, by the column's type; other texts stay."""
+    read = form.date if column.type == "date" else form.instant
+    return lambda text: read(text) or text
+
+
+def _meant(values: list[str | None], column: Column, told: Counter[str]) -> list[str | None]:
+    def read(value: str) -> str:
+        return value if value.isascii() else meant(value)
+
+    return _anew(values, read, told, f"{column.name}: mojibake")
+
+
+def _anew(
+    values: list[str | None], read: Callable[[str], str], told: Counter[str] | None = None,
+    name: str = "",
+) -> list[str | None]:  # fmt: skip
+    """The values as `read` has them; how many differ is told under `name`, where that is asked."""
+    known = {value: read(value) for value in set(values) if value}
+    new = {value: text for value, text in known.items() if text != value}
+    if not new:
+        return values
+    if told is not None:
+        told[name] += sum(value in new for value in values)
+    return [new.get(value, value) if value else value for value in values]
+
+
+def _placed(
+    north: list[str | None], east: list[str | None], place: Place, told: Counter[str]
+) -> tuple[list[str | None], list[str | None]]:
+    """Latitudes and longitudes, exchanged or emptied where they are not in the box."""
+    pair = f"{place.latitude}, {place.longitude}"
+    latitudes, longitudes = list(north), list(east)
+    for at, (one, other) in enumerate(zip(north, east, strict=True)):
+        first, second = _number(one), _number(other)
+        if first is None or second is None or place.holds(first, second):
+            continue
+        if place.holds(second, first):
+            latitudes[at], longitudes[at] = other, one
+            told[f"{pair}: exchanged"] += 1
+        else:
+            latitudes[at] = longitudes[at] = None
+            told[f"{pair}: outside the box"] += 1
+    return latitudes, longitudes
+
+
+def _number(text: str | None) -> float | None:
+    """A number, None for what the column's own check has to judge."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""The local cloud: stand-ins for the services that the stack uses."""

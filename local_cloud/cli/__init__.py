@@ -1,0 +1,1 @@
+"""The commands of the local cloud: `demo`, `try`, `export`, `pages`."""

@@ -1,0 +1,49 @@
+"""What failed behind the files that `try` was given: batches, and scheduled queries with their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from google.cloud.dataproc_v1 import Batch
+
+from catalog import object_names
+from local_cloud.cloud import LocalCloud
+from local_cloud.scheduler import QueryRun
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A batch or a scheduled query that did not do its work, and why."""
+
+    step: str
+    """`batch` or `report`."""
+    name: str
+    reason: str
+
+
+def of_batches(cloud: LocalCloud, system: str) -> list[Failure]:
+    """The batches whose manifest has no receipt; attempts that failed alike are told once."""
+    told: dict[str, Failure] = {}
+    for batch in cloud.dataproc.batches():
+        manifest = _manifest(batch)
+        if cloud.read("lake", object_names.receipt(system, manifest)) is not None:
+            continue
+        reason = batch.state_message.strip() or (
+            f"{batch.state.name}, without a receipt: does dataproc_jobs/{system}.py end with "
+            "batch.run(transform)?"
+        )
+        told.setdefault(reason.partition("\n")[0], Failure("batch", manifest, reason))
+    return list(told.values())
+
+
+def of_reports(runs: Iterable[QueryRun]) -> Iterator[Failure]:
+    """The scheduled queries that raised: a check that does not hold is one."""
+    for run in runs:
+        if run.error is not None:
+            yield Failure("report", run.name, run.error)
+
+
+def _manifest(batch: Batch) -> str:
+    """The id of the manifest that a batch works on: its own without the attempt."""
+    return batch.name.rpartition("/")[2].rpartition("-a")[0]

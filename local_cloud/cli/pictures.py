@@ -1,0 +1,179 @@
+"""Every page as a file that opens from disk, and every chart of it as a picture, without a browser.
+
+A picture says in itself what the page says beside the chart: origin, sample size, how far the data
+reach, and whose they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from google.cloud import bigquery
+
+from catalog.records import Origin
+from functions.core.clients import Clients
+from functions.serve.pages.charts import LOCALE
+from functions.serve.pages.data import Source
+from functions.serve.pages.formatting import ORIGINS
+from functions.serve.pages.site import Links, Pages, static_files
+from functions.serve.pages.view_models import PageView, Rows
+from functions.serve.warehouse.report_store import Answers
+from local_cloud.cli.declarations import Declarations
+
+_WIDTH, _SCALE = 720, 1.5
+_LINE = 130
+"""Characters of a line under a picture's title."""
+_TRIED = 20
+"""Choices that are looked at for one that a chart has rows of."""
+
+
+def write_pages(
+    client: bigquery.Client, now: datetime, declared: Declarations, folder: Path
+) -> list[Path]:
+    """Write all pages, their files and a PNG of each chart that has rows; gives the pictures.
+
+    `now` is the time that the age of the data is told by.
+    """
+    return _written(_pages(client, now, declared), folder)
+
+
+def _written(pages: Pages, folder: Path) -> list[Path]:
+    """Write pages, their files and pictures; gives the pictures."""
+    (folder / "assets").mkdir(parents=True, exist_ok=True)
+    for each in static_files().values():
+        (folder / "assets" / each.name).write_bytes(each.body)
+    (folder / "index.html").write_text(pages.index(), encoding="utf-8")
+    drawn = []
+    for name in pages.dashboards:
+        view = _chosen(pages, name)
+        (folder / f"{name}.html").write_text(pages.shown(view), encoding="utf-8")
+        for chart in _drawn(view):
+            path = folder / _picture(name, chart.anchor)
+            path.write_bytes(picture(view, chart))
+            drawn.append(path)
+    return drawn
+
+
+def picture(view: PageView, chart: Rows) -> bytes:
+    """A chart as PNG, on white, with its title and what must be known of it."""
+    drawing: dict[str, Any] = dict(chart.drawing or {})
+    drawing |= {
+        "width": _WIDTH,
+        "background": "#ffffff",
+        "padding": 12,
+        "title": _title(view, chart),
+    }
+    drawing["autosize"] = {"type": "pad"}
+    return vl_convert.vegalite_to_png(
+        drawing, scale=_SCALE, format_locale=LOCALE, allowed_base_urls=[]
+    )
+
+
+class _DiskLinks(Links):
+    """Links of pages that lie beside each other in a folder, with no function behind them."""
+
+    api = ""
+    picture: Callable[[str, str], str] | None = staticmethod(
+        lambda page, chart: _picture(page, chart)
+    )
+
+    def page(self, name: str) -> str:
+        """A page's file."""
+        return f"{name or 'index'}.html"
+
+    def static(self, name: str) -> str:
+        """A file's copy."""
+        return f"assets/{static_files()[name].name}"
+
+
+class _Looking(Clients):
+    """A client that is there already."""
+
+    def __init__(self, client: bigquery.Client) -> None:
+        self.bigquery = client
+
+
+def _pages(client: bigquery.Client, now: datetime, declared: Declarations) -> Pages:
+    """The pages over a warehouse, with links that work from disk."""
+    answers = Answers(_Looking(client), declared.reports, now=lambda: now)
+    source = Source(declared.reports, answers.table, lambda: now)
+    return Pages(declared.pages, source, declared.contracts, _DiskLinks(declared.pages))
+
+
+def _chosen(pages: Pages, name: str) -> PageView:
+    """A page nobody can choose on: a chart that needs a choice shows the first that it has rows of."""
+    view = pages.view(name)
+    waiting = {each.name: each.needs for each in view.page.charts if each.needs}
+    found = {chart: _first(pages, view, chart, column) for chart, column in waiting.items()}
+    sections = (
+        replace(section, charts=tuple(found.get(c.anchor, c) for c in section.charts))
+        for section in view.sections
+    )
+    return replace(view, sections=tuple(sections))
+
+
+def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows:
+    """A chart for the first choice that it has rows of, whose name stands in its title.
+
+    Without one it says so: nothing can be chosen on a page on disk.
+    """
+    [(choices, label)] = ((f.choices, f.label) for f in view.filters if f.column == column)
+    for one in choices[:_TRIED]:
+        shown = _drawn(pages.view(view.name, [(column, one.value)]))
+        found = next((each for each in shown if each.anchor == chart), None)
+        if found:
+            return replace(found, title=f"{found.title}: {one.text}")
+    [waiting] = (c for section in view.sections for c in section.charts if c.anchor == chart)
+    count = min(len(choices), _TRIED)
+    return replace(waiting, state=f"No rows for the first {count} choices of {label.lower()}.")
+
+
+def _drawn(view: PageView) -> Iterator[Rows]:
+    """The charts of a page that have rows."""
+    for section in view.sections:
+        yield from (chart for chart in section.charts if chart.drawing is not None)
+
+
+def _picture(page: str, chart: str) -> str:
+    """The name of a chart's picture."""
+    return f"{page}_{chart}.png"
+
+
+def _title(view: PageView, chart: Rows) -> dict[str, Any]:
+    """A picture's title, and under it what a page says around a chart."""
+    marked = _mark(chart.origin)
+    sources = "; ".join(dict.fromkeys(contract.attribution for contract in view.sources))
+    return {
+        "text": chart.title,
+        "subtitle": [*_lines(marked + chart.told), *_lines(sources)],
+        "anchor": "start",
+        "fontSize": 17,
+        "subtitleFontSize": 11,
+        "subtitleColor": "#545b64",
+        "offset": 14,
+    }
+
+
+def _mark(origin: str) -> str:
+    """What must be said of rows that are not the publisher's, its first word in capitals."""
+    if not origin:
+        return ""
+    kind, _, told = ORIGINS[Origin(origin)].partition(":")
+    return f"{kind.upper()} DATA:{told}. "
+
+
+def _lines(text: str) -> Iterator[str]:
+    """A text in lines of a picture's width."""
+    line = ""
+    for word in text.split(" "):
+        if line and len(line) + len(word) > _LINE:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    yield line

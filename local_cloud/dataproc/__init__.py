@@ -1,0 +1,1 @@
+"""A stand-in for Dataproc Serverless over one Spark session."""

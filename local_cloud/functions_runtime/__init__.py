@@ -1,0 +1,1 @@
+"""Run the functions as processes or in this process."""

@@ -1,0 +1,53 @@
+"""Starts `serve` on the local cloud's time: `python serve.py CLOCK OPTIONS…` of functions-framework.
+
+Pages tell ages and reports without a table are asked as of now, and here now is the virtual clock's,
+which `LocalCloud` keeps in the file CLOCK. Nothing else of the function is touched.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+
+def keep(clock: Path, moment: datetime) -> None:
+    """Write the time down, whole: who reads meanwhile finds this one or the one before."""
+    fresh = clock.with_suffix(".new")
+    fresh.write_text(moment.isoformat(), encoding="utf-8")
+    fresh.replace(clock)
+
+
+def kept(clock: Path) -> datetime:
+    """The time as it was last written down, UTC."""
+    return datetime.fromisoformat(clock.read_text(encoding="utf-8"))
+
+
+def follow(clock: Path) -> None:
+    """Have every App of this process take its time from the file, unless it is told another.
+
+    Raises RuntimeError where App no longer takes its time as `now`.
+    """
+    from functions.serve.app import App
+
+    defaults = App.__init__.__kwdefaults__ or {}
+    if "now" not in defaults:
+        raise RuntimeError(
+            "functions.serve.app.App has no option `now`: correct local_cloud/functions_runtime/serve.py"
+        )
+    defaults["now"] = lambda: kept(clock)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the function until the process is ended."""
+    from functions_framework._cli import _cli
+
+    clock, *options = arguments
+    # -P keeps the folder of this file off the path; the function's own is where it is started.
+    sys.path.insert(0, str(Path.cwd()))
+    follow(Path(clock))
+    _cli(options, prog_name="serve.py")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""The proxy that all calls to the stand-ins pass."""

@@ -1,0 +1,1 @@
+"""Made-up exports of Paris Wi-Fi."""

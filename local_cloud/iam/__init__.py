@@ -1,0 +1,1 @@
+"""Accounts, roles and the check of each call's permission."""

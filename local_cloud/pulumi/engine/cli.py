@@ -1,0 +1,119 @@
+"""Pulumi's CLI: the one on PATH, else one built with Go from its modules and kept in a cache.
+
+`python -m local_cloud.pulumi.engine.cli find|go|build CACHE` prints a path, or nothing. `build` prints
+nothing only where Go's modules cannot be reached; the command that failed stands on standard error.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+VERSION = "3.250.0"
+"""What is built, and the oldest that is taken from PATH; the SDK of `uv.lock` works with it."""
+
+GO = (1, 25)
+"""The oldest Go that this version's modules take."""
+
+_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+_MODULE = f"""module citypulse.invalid/pulumi
+
+go {GO[0]}.{GO[1]}
+
+require (
+\tgithub.com/pulumi/pulumi/pkg/v3 v{VERSION}
+\tgithub.com/pulumi/pulumi/sdk/v3 v{VERSION}
+)
+"""
+
+
+def find(cache: Path) -> Path | None:
+    """A CLI that will do: on PATH, else in the cache; None where there is none."""
+    found = shutil.which("pulumi")
+    if found and _will_do(_said(found, "version")):
+        return Path(found)
+    built = _place(cache)
+    return built if built.is_file() else None
+
+
+def find_go() -> Path | None:
+    """A Go on PATH that is new enough."""
+    found = shutil.which("go")
+    told = re.search(r"go(\d+)\.(\d+)", _said(found, "version")) if found else None
+    new_enough = told and (int(told[1]), int(told[2])) >= GO
+    return Path(found) if found and new_enough else None
+
+
+def build(cache: Path) -> Path | None:
+    """Build the CLI into the cache: some four minutes of two cores, once.
+
+    Gives None where Go's modules cannot be reached. Raises CalledProcessError where the build fails.
+    """
+    made = _place(cache)
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+        (Path(folder) / "go.mod").write_text(_MODULE, encoding="utf-8")
+        # All modules first: what fails after that is the build, and no want of a network.
+        if not _fetched(["go", "list", "-mod=mod", "-deps", _PACKAGE], Path(folder)):
+            return None
+        stamp = f"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
+        subprocess.run(
+            ["go", "build", "-mod=mod", "-ldflags", f"-s -w -X {stamp}", "-o", "pulumi", _PACKAGE],
+            cwd=folder,
+            check=True,
+            stdout=sys.stderr,
+        )
+        (Path(folder) / "pulumi").replace(made)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit code."""
+    command, cache = arguments or sys.argv[1:]
+    ways = {"find": find, "go": lambda _: find_go(), "build": build}
+    found = ways[command](Path(cache))
+    sys.stdout.write(f"{found or ''}\n")
+    return 0
+
+
+def _place(cache: Path) -> Path:
+    return cache / VERSION / "pulumi"
+
+
+def _will_do(told: str) -> bool:
+    """Whether a version as the CLI prints it is of the same kind and not older than ours."""
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", told)
+    if not found:
+        return False
+    version, oldest = (
+        [int(number) for number in numbers] for numbers in (found.groups(), VERSION.split("."))
+    )
+    return version[0] == oldest[0] and version >= oldest
+
+
+def _said(program: str, *words: str) -> str:
+    """What a program prints; nothing where it fails or cannot be run."""
+    try:
+        return subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _fetched(command: Sequence[str], folder: Path) -> bool:
+    """Whether a command that only fetches went well; says what failed where it did not."""
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        sys.stderr.write(f"failed: {' '.join(command)}\n{done.stderr[-2000:]}\n")
+    return not done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

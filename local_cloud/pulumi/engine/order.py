@@ -1,0 +1,74 @@
+"""Whether a stack's order is sure: a race that one `up` wins is lost by another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from local_cloud.pulumi.engine.project import SERVICE, api_of, named, names
+from local_cloud.pulumi.mocks import Resource
+
+type Found = Mapping[str, Any]
+"""A resource as the state has it: urn, type, id, inputs, outputs, parent, dependencies."""
+
+
+def races(resources: Sequence[Found], project: str) -> list[str]:
+    """A sentence for each resource that need not wait for what it names, or for its API."""
+    by_urn = {found["urn"]: found for found in resources}
+    made = [found for found in resources if found["type"].startswith("gcp:")]
+    known = {found["urn"]: _known(found, project) for found in made}
+    said = []
+    for found in made:
+        waits = _waits(found["urn"], by_urn)
+        for what, urns in _wanted(found, made, known):
+            if urns and not urns & waits:
+                said.append(f"{found['type']} {_name(found['urn'])} need not wait for {what}")
+    return said
+
+
+def _wanted(
+    found: Found, made: Sequence[Found], known: Mapping[str, frozenset[str]]
+) -> list[tuple[str, frozenset[str]]]:
+    """What a resource needs first, and by which resources of the stack it is there."""
+    wanted = [
+        (
+            f"{kind.rpartition(':')[2]} {name}, which its {path} names",
+            frozenset(o["urn"] for o in made if o["type"] == kind and name in known[o["urn"]]),
+        )
+        for path, kind, name in named(_resource(found))
+    ]
+    api = api_of(found["type"])
+    return [*wanted, (f"the API {api}", _serving(made, api))] if api else wanted
+
+
+def _serving(made: Sequence[Found], api: str) -> frozenset[str]:
+    return frozenset(
+        found["urn"]
+        for found in made
+        if found["type"] == SERVICE and found["inputs"]["service"] == f"{api}.googleapis.com"
+    )
+
+
+def _waits(urn: str, by_urn: Mapping[str, Found]) -> set[str]:
+    """Everything that is there before a resource is made, its parents' dependencies with it."""
+    found: set[str] = set()
+    todo = [urn]
+    while todo:
+        told = by_urn.get(todo.pop(), {})
+        before = {*told.get("dependencies", ()), *filter(None, (told.get("parent"),))} - found
+        found |= before
+        todo += before
+    return found
+
+
+def _known(found: Found, project: str) -> frozenset[str]:
+    """By what others may name a resource."""
+    return frozenset({found["id"], *names(_resource(found), found.get("outputs", {}), project)})
+
+
+def _resource(found: Found) -> Resource:
+    return Resource(found["type"], _name(found["urn"]), found.get("inputs", {}))
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]

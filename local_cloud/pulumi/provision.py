@@ -1,0 +1,321 @@
+"""Makes each resource that the Pulumi program registers in the service that stands for it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from google.cloud import bigquery, storage  # type: ignore[attr-defined,unused-ignore]
+
+from local_cloud.functions_runtime.processes import FunctionHost, FunctionSpec
+from local_cloud.iam.accounts import Accounts
+from local_cloud.iam.authority import Authority
+from local_cloud.iam.grants import grant_of
+from local_cloud.pubsub.service import FileSink, PubSub, SubscriptionSpec
+from local_cloud.pulumi.mocks import Resource, UnknownResource
+from local_cloud.scheduler import Scheduler
+from local_cloud.storage.server import NotificationRouter, StorageServer
+
+type Made = tuple[str, Mapping[str, Any]]
+
+
+@dataclass
+class StandIns:
+    """The services in which resources are made."""
+
+    project: str
+    folder: Path
+    """Where source archives are unpacked."""
+    buckets: StorageServer
+    storage: storage.Client
+    router: NotificationRouter
+    pubsub: PubSub
+    bigquery: bigquery.Client
+    wait_for_bigquery: Callable[[], None]
+    """Returns when BigQuery answers: the slowest to start, and wanted last."""
+    accounts: Accounts
+    functions: FunctionHost
+    scheduler: Scheduler
+    authority: Authority
+    recorded: list[Resource] = field(default_factory=list)
+    """APIs, networks and grants: nothing is made for them, but calls are measured by the grants."""
+    made: int = 0
+    """How many resources were made."""
+
+
+class Provisioner:
+    """Call it with a resource: it makes it and gives its id and outputs, as the provider would.
+
+    Raises UnknownResource for a type that nothing stands for.
+    """
+
+    def __init__(self, services: StandIns) -> None:
+        self._in = services
+        self._lock = threading.Lock()
+        self._makers: dict[str, Callable[[Resource], Made]] = {
+            "gcp:bigquery/dataTransferConfig:DataTransferConfig": self._query,
+            "gcp:bigquery/dataset:Dataset": self._dataset,
+            "gcp:bigquery/table:Table": self._table,
+            "gcp:cloudfunctionsv2/function:Function": self._function,
+            "gcp:cloudscheduler/job:Job": self._job,
+            "gcp:pubsub/subscription:Subscription": self._subscription,
+            "gcp:pubsub/topic:Topic": self._topic,
+            "gcp:serviceaccount/account:Account": self._account,
+            "gcp:storage/bucket:Bucket": self._bucket,
+            "gcp:storage/bucketObject:BucketObject": self._object,
+            "gcp:storage/notification:Notification": self._notification,
+        }
+
+    def __call__(self, resource: Resource) -> Made:
+        """Make one resource."""
+        maker = self._makers.get(resource.type)
+        if maker is not None:
+            made = maker(resource)
+            with self._lock:
+                self._in.made += 1
+            return made
+        if resource.type in RECORDED:
+            with self._lock:
+                self._in.recorded.append(resource)
+            if grant := grant_of(resource, self._in.project):
+                self._in.authority.add(grant)
+            return provider_outputs(resource, self._in.project)
+        raise UnknownResource(
+            f"{resource.type} {resource.name}: no stand-in makes this type: add it to {__name__}"
+        )
+
+    def _outputs(self, resource: Resource) -> Made:
+        return provider_outputs(resource, self._in.project)
+
+    def _bucket(self, resource: Resource) -> Made:
+        self._in.buckets.create_bucket(resource.inputs["name"])
+        return self._outputs(resource)
+
+    def _object(self, resource: Resource) -> Made:
+        """Upload an object; a zip is unpacked too, for the functions that run from it."""
+        body = _asset(resource.inputs["source"])
+        bucket = self._in.storage.bucket(resource.inputs["bucket"])
+        name = resource.inputs["name"]
+        bucket.blob(name).upload_from_string(body, content_type="application/octet-stream")
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(body)) as archive:
+                archive.extractall(self._unpacked(name))
+        return self._outputs(resource)
+
+    def _unpacked(self, object_name: str) -> Path:
+        return self._in.folder / object_name.removesuffix(".zip").replace("/", "-")
+
+    def _notification(self, resource: Resource) -> Made:
+        told = resource.inputs
+        made = self._in.router.add(
+            told["bucket"],
+            told["topic"],
+            told.get("objectNamePrefix", ""),
+            told.get("eventTypes", ()),
+            told.get("customAttributes"),
+        )
+        return f"{told['bucket']}/notificationConfigs/{made}", {"notificationId": made}
+
+    def _topic(self, resource: Resource) -> Made:
+        self._in.pubsub.create_topic(resource.inputs["name"])
+        return self._outputs(resource)
+
+    def _subscription(self, resource: Resource) -> Made:
+        self._in.pubsub.create_subscription(self._spec(resource.inputs))
+        return self._outputs(resource)
+
+    def _spec(self, told: Mapping[str, Any]) -> SubscriptionSpec:
+        push, sink = told.get("pushConfig", {}), told.get("bigqueryConfig", {})
+        retry, dead = told.get("retryPolicy", {}), told.get("deadLetterPolicy", {})
+        endpoint = push.get("pushEndpoint")
+        return SubscriptionSpec(
+            name=told["name"],
+            topic=told["topic"],
+            push_endpoint=endpoint,
+            push_audience=push.get("oidcToken", {}).get("audience"),
+            service_account=push.get("oidcToken", {}).get("serviceAccountEmail"),
+            bigquery_table=sink.get("table"),
+            files=_files(told["cloudStorageConfig"]) if "cloudStorageConfig" in told else None,
+            use_table_schema=sink.get("useTableSchema", False),
+            write_metadata=sink.get("writeMetadata", False),
+            drop_unknown_fields=sink.get("dropUnknownFields", False),
+            filter=told.get("filter"),
+            ack_deadline_seconds=told.get("ackDeadlineSeconds", 10),
+            retention_seconds=_seconds(told.get("messageRetentionDuration", "604800s")),
+            min_backoff=_seconds(retry.get("minimumBackoff", "10s")),
+            max_backoff=_seconds(retry.get("maximumBackoff", "600s")),
+            dead_letter_topic=dead.get("deadLetterTopic"),
+            max_delivery_attempts=int(dead.get("maxDeliveryAttempts", 5)),
+            max_outstanding=self._in.functions.concurrency(endpoint) if endpoint else 1000,
+        )
+
+    def _dataset(self, resource: Resource) -> Made:
+        made = bigquery.Dataset(f"{self._in.project}.{resource.inputs['datasetId']}")
+        made.location = resource.inputs["location"]
+        self._in.wait_for_bigquery()
+        self._in.bigquery.create_dataset(made, exists_ok=True)
+        return self._outputs(resource)
+
+    def _table(self, resource: Resource) -> Made:
+        told = resource.inputs
+        made = bigquery.Table(
+            f"{self._in.project}.{told['datasetId']}.{told['tableId']}",
+            schema=[bigquery.SchemaField.from_api_repr(f) for f in json.loads(told["schema"])],
+        )
+        made.description = told.get("description")
+        if "timePartitioning" in told:
+            kind, column = (told["timePartitioning"][key] for key in ("type", "field"))
+            made.time_partitioning = bigquery.TimePartitioning(type_=kind, field=column)
+        if told.get("clusterings"):
+            made.clustering_fields = told["clusterings"]
+        self._in.bigquery.create_table(made, exists_ok=True)
+        return self._outputs(resource)
+
+    def _account(self, resource: Resource) -> Made:
+        made, outputs = self._outputs(resource)
+        self._in.accounts.key_file(outputs["email"])
+        return made, outputs
+
+    def _function(self, resource: Resource) -> Made:
+        service, build = resource.inputs["serviceConfig"], resource.inputs["buildConfig"]
+        spec = FunctionSpec(
+            name=resource.inputs["name"],
+            entry_point=build["entryPoint"],
+            folder=self._unpacked(build["source"]["storageSource"]["object"]),
+            env=service["environmentVariables"] | _keys(service),
+            account=service["serviceAccountEmail"],
+            concurrency=int(service.get("maxInstanceRequestConcurrency", 1)),
+        )
+        url = self._in.functions.create(spec)
+        made, outputs = self._outputs(resource)
+        return made, {**outputs, "url": url, "serviceConfig": {**service, "uri": url}}
+
+    def _job(self, resource: Resource) -> Made:
+        told, target = resource.inputs, resource.inputs["pubsubTarget"]
+        if told["timeZone"] not in ("Etc/UTC", "UTC"):
+            raise ValueError(f"Scheduler job {told['name']}: only UTC is scheduled here")
+        self._in.scheduler.add_job(
+            told["name"],
+            told["schedule"],
+            target["topicName"].rpartition("/")[2],
+            base64.b64decode(target.get("data", "")),
+            target.get("attributes") or {},
+        )
+        return self._outputs(resource)
+
+    def _query(self, resource: Resource) -> Made:
+        told = resource.inputs
+        self._in.scheduler.add_query(
+            resource.name, told["schedule"], told["params"]["query"], told["serviceAccountName"]
+        )
+        return self._outputs(resource)
+
+
+def _keys(service: Mapping[str, Any]) -> dict[str, str]:
+    """What a function finds for the secrets it is given: made up, and told apart by version."""
+    given = service.get("secretEnvironmentVariables") or ()
+    return {each["key"]: f"{each['secret']}/{each['version']} (made up)" for each in given}
+
+
+RECORDED = frozenset(
+    {
+        "gcp:artifactregistry/repository:Repository",
+        "gcp:billing/budget:Budget",
+        "gcp:bigquery/datasetIamMember:DatasetIamMember",
+        "gcp:cloudrunv2/serviceIamMember:ServiceIamMember",
+        "gcp:compute/firewall:Firewall",
+        "gcp:compute/network:Network",
+        "gcp:compute/subnetwork:Subnetwork",
+        "gcp:iam/workloadIdentityPool:WorkloadIdentityPool",
+        "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider",
+        "gcp:logging/metric:Metric",
+        "gcp:monitoring/alertPolicy:AlertPolicy",
+        "gcp:monitoring/dashboard:Dashboard",
+        "gcp:monitoring/notificationChannel:NotificationChannel",
+        "gcp:projects/iAMMember:IAMMember",
+        "gcp:projects/service:Service",
+        "gcp:projects/serviceIdentity:ServiceIdentity",
+        "gcp:pubsub/subscriptionIAMMember:SubscriptionIAMMember",
+        "gcp:pubsub/topicIAMMember:TopicIAMMember",
+        "gcp:secretmanager/secretIamMember:SecretIamMember",
+        "gcp:serviceaccount/iAMMember:IAMMember",
+        "gcp:storage/bucketIAMMember:BucketIAMMember",
+    }
+)
+"""Types that are kept in a list: no stand-in has APIs, networks, alerts or budgets."""
+
+
+def provider_outputs(resource: Resource, project: str) -> Made:
+    """The id of a resource and the outputs that the provider computes, for those others read."""
+    told, kind = resource.inputs, resource.type
+    name = str(told.get("name", resource.name))
+    match kind:
+        case "gcp:serviceaccount/account:Account":
+            email = f"{told['accountId']}@{project}.iam.gserviceaccount.com"
+            path = f"projects/{project}/serviceAccounts/{email}"
+            return path, {"email": email, "member": f"serviceAccount:{email}", "name": path}
+        case "gcp:projects/serviceIdentity:ServiceIdentity":
+            email = f"service-1@gcp-sa-{told['service'].partition('.')[0]}.iam.gserviceaccount.com"
+            return email, {"email": email, "member": f"serviceAccount:{email}"}
+        case "gcp:storage/bucket:Bucket":
+            return name, {"url": f"gs://{name}"}
+        case "gcp:storage/bucketObject:BucketObject":
+            return f"{told['bucket']}-{name}", {"outputName": name, "generation": 1}
+        case "gcp:pubsub/topic:Topic" | "gcp:pubsub/subscription:Subscription":
+            return f"projects/{project}/{kind.rpartition(':')[2].lower()}s/{name}", {"name": name}
+        case "gcp:iam/workloadIdentityPool:WorkloadIdentityPool":
+            pool = told["workloadIdentityPoolId"]
+            path = f"projects/1/locations/global/workloadIdentityPools/{pool}"
+            return path, {"name": path}
+        case "gcp:artifactregistry/repository:Repository":
+            place = f"projects/{project}/locations/{told['location']}"
+            return f"{place}/repositories/{told['repositoryId']}", {}
+        case "gcp:compute/subnetwork:Subnetwork":
+            return f"projects/{project}/regions/{told['region']}/subnetworks/{name}", {}
+        case "gcp:cloudfunctionsv2/function:Function":
+            uri = f"https://{name}-local.a.run.app"
+            outputs = {"url": uri, "serviceConfig": {**told["serviceConfig"], "uri": uri}}
+            return f"projects/{project}/locations/{told['location']}/functions/{name}", outputs
+        case _:
+            return f"projects/{project}/{name}", {}
+
+
+def _files(told: Mapping[str, Any]) -> FileSink:
+    """What a Cloud Storage subscription is told; raises ValueError for what is not written here."""
+    if not told.get("avroConfig", {}).get("writeMetadata"):
+        raise ValueError(
+            f"files in {told['bucket']}: only Avro with metadata is written here: set "
+            "avro_config.write_metadata"
+        )
+    return FileSink(
+        bucket=told["bucket"],
+        prefix=told.get("filenamePrefix", ""),
+        suffix=told.get("filenameSuffix", ""),
+        datetime_format=told.get("filenameDatetimeFormat", FileSink.datetime_format),
+        max_duration=_seconds(told.get("maxDuration", "300s")),
+        max_bytes=_whole(told.get("maxBytes")),
+        max_messages=_whole(told.get("maxMessages")),
+    )
+
+
+def _whole(told: float | None) -> int | None:
+    return None if told is None else int(told)
+
+
+def _asset(source: pulumi.Asset | pulumi.Archive | Mapping[str, Any]) -> bytes:
+    """What an object's source holds; raises TypeError for anything but a file."""
+    if isinstance(source, pulumi.FileAsset):
+        return Path(source.path).read_bytes()
+    raise TypeError(f"an object's source is {source!r}: only a FileAsset is uploaded here")
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
