@@ -21,7 +21,7 @@ from croniter import croniter
 from catalog import retry_policy
 from functions.sweep import resend
 from functions.sweep.resend import Action, Resend
-from functions.sweep.step import PATIENCE
+from functions.sweep.stalled_work import PATIENCE
 from infra_pulumi.schedules import SWEEP
 from infra_pulumi.steps import STEPS
 

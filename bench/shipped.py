@@ -13,8 +13,8 @@ from catalog.contract import DATASETS, load
 from catalog.object_names import SplitKey
 from catalog.records import Claim, Origin, Outcome, RawFile, SplitRecord
 from catalog.runs import Run
-from functions.core.zones import Zones
-from functions.split.step import Try
+from functions.core.clients import Zones
+from functions.split.attempt import SplitAttempt
 
 _USAGE = load(DATASETS / "paris_wifi_usage.toml")
 _UNBOUND = replace(_USAGE.bounds, bytes_max=1 << 40, rows_max=1 << 40)
@@ -44,7 +44,7 @@ def claim_of(export: Path, generation: int) -> Claim:
 
 def split(claim: Claim, zones: Zones) -> SplitRecord:
     """Split the claimed run; raises ValueError where it is refused."""
-    record = Try(CONTRACT, claim, SplitKey(RUN), zones).record()
+    record = SplitAttempt(CONTRACT, claim, SplitKey(RUN), zones).record()
     if record.outcome is not Outcome.ACCEPTED:
         raise ValueError(record.reason)
     return record

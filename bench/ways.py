@@ -26,7 +26,7 @@ def shipped(export: Path, folder: Path, start: str) -> Callable[[], None]:
     """The shipped split, local file to local files."""
     from bench.folder_bucket import FolderBucket
     from bench.shipped import OBJECT, claim_of, split
-    from functions.core.zones import Zones
+    from functions.core.clients import Zones
 
     del start
     buckets = [
@@ -45,7 +45,7 @@ def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
     from google.cloud import storage
 
     from bench.shipped import OBJECT, claim_of, split
-    from functions.core.zones import Zones
+    from functions.core.clients import Zones
     from local_cloud.ports import free_port
     from local_cloud.processes import Supervisor
     from local_cloud.storage.server import StorageServer

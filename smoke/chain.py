@@ -13,9 +13,9 @@ from catalog.contract import Contract
 from catalog.object_names import SplitKey
 from catalog.records import Claim, Outcome, SplitRecord
 from catalog.runs import Run, tick
-from functions.core import gcs, ledger
+from functions.core import bigquery, gcs, ledger
+from functions.core.bigquery import parameter
 from functions.core.clients import Clients
-from functions.core.ledger import parameter
 
 SECONDS = 7200.0
 """How long each wait may last: a slot of an hour is sealed once it and its grace have ended."""
@@ -132,7 +132,7 @@ LIMIT 1;
 
 def _reports(clients: Clients, contract: Contract) -> str | None:
     """What the scheduled query made of the ledger as it stands; None while it has not run."""
-    rows = list(ledger.query(clients, _REPORTS, [parameter("system", "STRING", contract.system)]))
+    rows = list(bigquery.query(clients, _REPORTS, [parameter("system", "STRING", contract.system)]))
     if not rows:
         return None
     if rows[0].outcome != "published":

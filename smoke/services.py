@@ -8,7 +8,7 @@ from collections.abc import Callable
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.dataproc_v1 import GetBatchRequest
 
-from functions.core import dataproc, gcs, ledger
+from functions.core import bigquery, dataproc, gcs
 from functions.core.clients import Clients
 
 FOLDER = "smoke/"
@@ -68,7 +68,7 @@ def failed_check_stops_a_script(clients: Clients) -> None:
     END;
     """
     try:
-        list(ledger.query(clients, sql, []))
+        list(bigquery.query(clients, sql, []))
     except BadRequest as error:
         _hold("one is not more than two" in str(error), f"it says {error}")
         return
@@ -85,7 +85,7 @@ def rows_changed_are_counted(clients: Clients) -> None:
     END IF;
     """
     try:
-        list(ledger.query(clients, sql, []))
+        list(bigquery.query(clients, sql, []))
     except BadRequest as error:
         _hold("no row changed" in str(error), f"it says {error}")
         return

@@ -1,6 +1,6 @@
 """`nox -s renew`: docs/contract.md, every facet that a contract may say.
 
-Facets, their types and defaults are those of `catalog/contract.py`, their meaning what is written below
+Facets, their types and defaults are those of `catalog/contract/model.py`, their meaning what is written below
 each there; which texts a column's type takes is the table of `functions/validation/values.py`.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = _ROOT / "docs" / "contract.md"
-_CONTRACT = _ROOT / "catalog" / "contract.py"
+_CONTRACT = _ROOT / "catalog" / "contract" / "model.py"
 _ROWS = _ROOT / "functions" / "validation" / "values.py"
 
 PLACES = {
@@ -35,7 +35,7 @@ _HEAD = """\
 
 Every facet of `catalog/datasets/<dataset>.toml`, how to use them is in
 [adding-a-data-set.md](adding-a-data-set.md). Written by `.venv/bin/nox -s renew` from
-`catalog/contract.py`; do not edit it. A facet without a default must be said; one that is not here is
+`catalog/contract/model.py`; do not edit it. A facet without a default must be said; one that is not here is
 refused by name.
 """
 _TYPES = """\

@@ -16,7 +16,9 @@ from functions.core.settings import Settings
 
 if TYPE_CHECKING:
     from google.cloud import bigquery, dataproc_v1, pubsub_v1, storage  # type: ignore[attr-defined]
+from dataclasses import dataclass
 
+from google.cloud.storage import Bucket
 
 EVENTS_SECONDS = 10.0
 """How long a step waits for all its events to be published: telemetry is worth no more."""
@@ -77,3 +79,18 @@ class Clients:
         done, late = wait(futures, timeout=EVENTS_SECONDS)
         errors = [error for future in done if (error := future.exception())]
         return [*errors, *[TimeoutError(f"no answer in {EVENTS_SECONDS:g} s")] * len(late)]
+
+
+@dataclass(frozen=True)
+class Zones:
+    """The buckets that `download` and `split` read and write."""
+
+    raw: Bucket
+    landing: Bucket
+    quarantine: Bucket
+
+    @classmethod
+    def of(cls, clients: Clients, settings: Settings) -> Zones:
+        """The buckets that the settings name."""
+        bucket = clients.storage.bucket
+        return cls(bucket(settings.raw), bucket(settings.landing), bucket(settings.quarantine))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cloudevents.http import CloudEvent
@@ -19,15 +16,13 @@ from functions.core.clients import Clients
 from functions.core.errors import Permanent, UnknownSlot
 from functions.core.message import Message, from_cloud_event
 from functions.core.settings import Settings, settings
+from functions.core.telemetry import UNREADABLE, event, event_row, log
 
 Step = Callable[[Message, Clients, Settings], Iterable[Event]]
 """A step: works on one message and tells what it did, an event per slot or run."""
 
 _CLIENTS: list[Clients] = []
-_UNREADABLE = Message(
-    data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
-)
-"""Stands for an event that holds no message."""
+
 MOST_SKIPPED = 20
 """How many skipped objects of a kind one call reports one by one."""
 
@@ -41,6 +36,7 @@ class _Skip(NamedTuple):
 
 
 _STRAY = _Skip("stray", "WARNING", "The pipeline did not write it: delete it")
+
 _UNKNOWN_SLOT = _Skip(
     "unknown slot",
     "ERROR",
@@ -68,7 +64,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
     events: list[Event] = []
 
     def report(each: Event) -> None:
-        _log(each)
+        log(each)
         events.append(each)
 
     with strays.collect() as skipped:
@@ -81,7 +77,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
             report(_failed(name, message, "refused", "ERROR", str(error), begin))
         except Exception as error:  # the boundary: logged, then raised to be delivered again
             text = f"{type(error).__name__}: {error}"
-            _log(_failed(name, message, "failed", "WARNING", text, begin))
+            log(_failed(name, message, "failed", "WARNING", text, begin))
             raise
         finally:
             for each in _skipped(name, message, skipped):
@@ -101,35 +97,15 @@ def respond[Request, Response](
         return answer(request)
     except Exception as error:  # noqa: BLE001 - the boundary: logged, and told without its text
         text = f"{type(error).__name__}: {error}"
-        _log(_failed(name, None, "failed", "ERROR", text, begin))
+        log(_failed(name, None, "failed", "ERROR", text, begin))
         return failed(error)
-
-
-def event(
-    step: str,
-    message: Message,
-    outcome: str,
-    /,
-    *,
-    subject: str = "",
-    **facts: str | int | float | None,
-) -> Event:
-    """Build an event of a step; the same message, subject and outcome give the same `event_id`."""
-    identity = "\n".join((step, message.id, subject, outcome))
-    return Event(
-        event_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
-        at=message.published.isoformat(),
-        step=step,
-        outcome=outcome,
-        **facts,  # type: ignore[arg-type]
-    )
 
 
 def _failed(
     name: str, message: Message | None, outcome: str, severity: str, text: str, begin: float
 ) -> Event:
     """Build the event of a step that ended in an error."""
-    base = message or _UNREADABLE
+    base = message or UNREADABLE
     return event(
         name,
         base,
@@ -164,7 +140,7 @@ def _skip(name: str, message: Message | None, kind: _Skip, text: str, address: s
     """Build an event of one skipped object, or of the number of others."""
     return event(
         name,
-        message or _UNREADABLE,
+        message or UNREADABLE,
         kind.outcome,
         subject=address or "more",
         severity=kind.severity,
@@ -178,7 +154,9 @@ def _publish(name: str, message: Message | None, events: Sequence[Event]) -> Non
     if not events:
         return
     try:
-        failures = clients().publish_events([(_body(each), {"step": each.step}) for each in events])
+        failures = clients().publish_events(
+            [(event_row(each), {"step": each.step}) for each in events]
+        )
     except Exception as error:  # noqa: BLE001 - telemetry must not stop a step
         failures = [error] * len(events)
     if failures:
@@ -188,22 +166,8 @@ def _publish(name: str, message: Message | None, events: Sequence[Event]) -> Non
             f"the first for {first}; their lines are in the log. If this lasts, check the topic "
             "and the grant of the function's account on it"
         )
-        lost = event(name, message or _UNREADABLE, "events lost", severity="WARNING", message=text)
-        _log(lost)
-
-
-def _body(each: Event) -> bytes:
-    """Encode an event as a row of `ops.events`."""
-    row = {k: v for k, v in json.loads(each.encode()).items() if v is not None}
-    row.pop("format")
-    return json.dumps(row).encode()
-
-
-def _log(told: Event) -> None:
-    """Print one JSON line on standard output, as Cloud Logging reads it."""
-    line = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
-    line["message"] = told.message or f"{told.step}: {told.outcome}"
-    print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)
+        lost = event(name, message or UNREADABLE, "events lost", severity="WARNING", message=text)
+        log(lost)
 
 
 def _keep(name: str, cloud_event: CloudEvent, message: Message | None, error: Permanent) -> None:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
-
-from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig, ScalarQueryParameter
 
 from catalog.records import SlotParts
 from catalog.versions import Version
+from functions.core.bigquery import parameter, query
 from functions.core.clients import Clients
-
-QUERY_BYTES = 20_000_000_000
-"""Most bytes that a query of the ledger may be billed for."""
-QUERY_SECONDS = 120.0
-RETRY = DEFAULT_RETRY.with_timeout(60.0)
-"""How long a call that makes a job is tried again; the library's own ten minutes are too long."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +49,6 @@ def raise_versions(
         parameter("slots", "STRING", json.dumps(wanted)),
     ]
     return _ledger(query(clients, LOCK + _RAISE + _READ, parameters))
-
-
-def query(
-    clients: Clients,
-    sql: str,
-    parameters: list[ScalarQueryParameter],
-    *,
-    cap: int = QUERY_BYTES,
-    seconds: float = QUERY_SECONDS,
-) -> Iterable[Any]:
-    """Run a query or script with a cap on its bytes; the rows of its last SELECT.
-
-    Raises GoogleAPICallError when it fails and TimeoutError when it takes over `seconds`.
-    """
-    config = QueryJobConfig(query_parameters=parameters, maximum_bytes_billed=cap)
-    job = clients.bigquery.query(sql, job_config=config, retry=RETRY, timeout=60.0, job_retry=None)
-    rows: Iterable[Any] = job.result(timeout=seconds, job_retry=None)
-    return rows
-
-
-def parameter(name: str, kind: str, value: str | int | date | None) -> ScalarQueryParameter:
-    """A named parameter of a query."""
-    return ScalarQueryParameter(name, kind, value)
 
 
 def current(loaded: Loaded | None, version: str) -> bool:

@@ -14,12 +14,14 @@ from catalog.object_names import SplitKey
 from catalog.records import Claim, Outcome, SplitRecord
 from catalog.runs import Run
 from functions.core import gcs
+from functions.core.records import read_split
 from functions.core.strays import parse_names
 
 T = TypeVar("T")
 
 MONTHS = 24
 """How far back an earlier run is looked for."""
+
 READS = 60
 """How many records are read to find one; further back a run counts as the first."""
 
@@ -66,12 +68,6 @@ def last_accepted(
         if outcome is not Outcome.REFUSED:
             return (claim, outcome is not None) if earlier.asked == run.asked else None
     return None
-
-
-def read_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord | None:
-    """The record of a split; None where there is none."""
-    body = gcs.read(landing, object_names.split_record(dataset, key))
-    return SplitRecord.decode(body) if body else None
 
 
 def _split_outcome(landing: Bucket, dataset: str, run: Run) -> Outcome | None:

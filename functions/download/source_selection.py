@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from catalog.contract import Contract
 from catalog.records import Claim, RawFile
 from catalog.runs import Run
-from functions.core.uploads import Upload
+from functions.core.gcs import Upload
 
 MOST_BYTES = 20_000_000
 """Largest body that is looked through; a larger one is judged by its size and head alone."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 import msgspec
@@ -13,22 +11,12 @@ from google.cloud.bigquery import ScalarQueryParameter
 
 from catalog import object_names
 from catalog.records import Counts, LakeTable, Manifest, SlotParts
-from functions.core import ledger
+from functions.core import bigquery, ledger
+from functions.core.bigquery import Script, identifier, parameter
 from functions.core.clients import Clients
-from functions.core.errors import Permanent
-from functions.core.ledger import parameter
 
 SWAP_BYTES = 200_000_000_000
 """Most bytes that each statement of a swap may be billed for."""
-_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class Script:
-    """A script with its parameters."""
-
-    sql: str
-    parameters: list[ScalarQueryParameter]
 
 
 def swap(
@@ -45,7 +33,7 @@ def swap(
     A transaction that loses a race raises BadRequest: nothing happened, and it may be run again.
     """
     script = swap_script(manifest, counts, staged, now)
-    rows = ledger.query(clients, script.sql, script.parameters, cap=SWAP_BYTES, seconds=seconds)
+    rows = bigquery.query(clients, script.sql, script.parameters, cap=SWAP_BYTES, seconds=seconds)
     return {(row.dataset, row.slot) for row in rows}
 
 
@@ -119,13 +107,6 @@ def _table_sql(table: LakeTable, number: int, manifest_id: str, staged: bool) ->
     }
     sql = _DELETE + _INSERT if staged else _DELETE
     return sql.format_map(words)
-
-
-def identifier(name: str) -> str:
-    """A name that may stand in SQL; raises Permanent for any other."""
-    if not _IDENTIFIER.fullmatch(name):
-        raise Permanent(f"{name!r} cannot name a table or column: a-z, 0-9 and _ only")
-    return name
 
 
 _FRESH = """\

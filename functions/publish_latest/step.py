@@ -13,15 +13,14 @@ from datetime import datetime
 from catalog import object_names
 from catalog.object_names import SplitKey
 from catalog.records import Event, Outcome
-from functions.core import ledger, run_history
+from functions.core import bigquery, records
+from functions.core.bigquery import Script, identifier, parameter
 from functions.core.clients import Clients
 from functions.core.contracts import contract_of
 from functions.core.errors import Permanent
-from functions.core.handler import event
-from functions.core.ledger import parameter
 from functions.core.message import Message
 from functions.core.settings import Settings
-from functions.load.swap import Script, identifier
+from functions.core.telemetry import event
 from functions.publish_latest.rows import Shown, shown
 
 MOST_BYTES = 8_000_000
@@ -41,7 +40,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     dataset, key = _asked(message)
     contract = contract_of(dataset)
     landing = clients.storage.bucket(settings.landing)
-    record = run_history.read_split(landing, dataset, key)
+    record = records.read_split(landing, dataset, key)
     if record is None:
         raise Permanent(
             f"show: gs://{settings.landing}/{message.object} is not there: the next fetch is shown"
@@ -92,7 +91,7 @@ def show_script(found: Shown, now: datetime) -> Script:
 def _put(clients: Clients, found: Shown, now: datetime) -> str:
     """Run the script; whether the table now shows this run."""
     script = show_script(found, now)
-    rows = ledger.query(clients, script.sql, script.parameters, cap=SHOW_BYTES)
+    rows = bigquery.query(clients, script.sql, script.parameters, cap=SHOW_BYTES)
     # Two first scripts at once may each make the row: they are one, whoever raises both.
     return "shown" if {row.run for row in rows} == {str(found.key)} else "older"
 

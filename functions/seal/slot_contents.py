@@ -15,6 +15,7 @@ from catalog.records import Origin, Outcome, Part, SlotParts, SplitRecord
 from catalog.runs import Run
 from catalog.versions import Version, revision
 from functions.core import gcs
+from functions.core.records import recorded_splits
 from functions.core.strays import parse_names
 
 _THREADS = 8
@@ -49,22 +50,6 @@ def contents(
     }
 
 
-def recorded(bucket: Bucket, dataset: str, runs: Iterable[Run]) -> set[SplitKey]:
-    """The keys of a data set's split records from the oldest to the newest of `runs`."""
-    ordered = sorted(runs)
-    if not ordered:
-        return set()
-    folder = f"splits/{dataset}/"
-    listed = bucket.list_blobs(
-        prefix=folder,
-        start_offset=folder + ordered[0].name,
-        end_offset=f"{folder}{ordered[-1].name}~",
-        fields="items(name),nextPageToken",
-    )
-    named = parse_names(bucket, (blob.name for blob in listed), object_names.split_of)
-    return {key for _, (_, key) in named}
-
-
 @dataclass(frozen=True)
 class _Counting:
     """A part that counts, the split that made it and where its rows come from."""
@@ -87,7 +72,7 @@ class _Splits:
         self._dataset = dataset
         self._keys: dict[Run, list[SplitKey]] = {}
         self._found: dict[Run, SplitRecord | None] = {}
-        for key in sorted(recorded(bucket, dataset, runs), reverse=True):
+        for key in sorted(recorded_splits(bucket, dataset, runs), reverse=True):
             self._keys.setdefault(key.run, []).append(key)
 
     def accepted(self, run: Run) -> SplitRecord | None:

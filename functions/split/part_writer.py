@@ -6,13 +6,11 @@ Memory is bounded by the rows that wait, which keep the blocks they were cut fro
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +20,10 @@ from catalog import object_names
 from catalog.contract import Bounds, Column
 from catalog.object_names import SplitKey
 from catalog.records import Part
-from functions.core.uploads import Upload
+from functions.core.gcs import Upload
 from functions.parsing import arrays
-from functions.parsing.csv.bits import Bytes, Places
 from functions.parsing.header import RunRefused
+from functions.split.content_hash import RowsHash
 from functions.split.row_groups import RowGroups
 from functions.validation.slotting import Cut
 
@@ -33,19 +31,21 @@ MOST_SLOTS = 1_000
 """Slots of one run: each holds up to a chunk of upload, 256 KiB, until the run ends."""
 
 _WAITING_BYTES = 40 << 20
+
 _KEPT_SHARE = 4
 """When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
+
 _GROUP_BYTES = 2 << 20
 """A row group is in memory three times while it is written."""
+
 _OWNED_BATCHES = 8
 """So many batches of a slot become one: each costs memory of its own."""
+
 _VARIED = ("integer", "float", "timestamp")
 """Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
-_REJECT_CHARACTERS = 2_000
-_SAMPLES = 20
-_SAMPLE_CHARACTERS = 200
 
 T = TypeVar("T")
+
 _Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
 
 
@@ -163,7 +163,7 @@ class SlotPart:
             self.upload, self.schema, compression=self.compression,
             use_dictionary=self.repeating, write_statistics=False,
         )  # fmt: skip
-        self._hash = _RowsHash(self.schema.names[:-2])
+        self._hash = RowsHash(self.schema.names[:-2])
 
     def add(self, rows: pa.RecordBatch, size: int, newest: float | None) -> None:
         """Add rows, of so many bytes; they wait."""
@@ -219,87 +219,6 @@ class SlotPart:
         )
 
 
-class Rejects:
-    """The rejected rows of one try at a split, in the bucket `quarantine`, one JSON line each."""
-
-    def __init__(self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str) -> None:
-        """No object is made before a row is rejected."""
-        name = object_names.rejects(dataset, key, attempt)
-        self.count = 0
-        self.reasons: dict[str, int] = {}
-        self.samples: dict[str, str] = {}
-        """Reason → line and beginning of the first row that has it, of so many reasons."""
-        self._upload = Upload(bucket, name, "application/x-ndjson")
-
-    def add(self, line: int, reason: str, slot: str | None, text: str, file: str) -> None:
-        """Keep a row with its line and reason; its text is cut at 2,000 characters."""
-        self.count += 1
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        if reason not in self.samples and len(self.samples) < _SAMPLES:
-            self.samples[reason] = f"{file} {line}: {_shown(text)}"
-        body = {
-            "line": line, "reason": reason, "slot": slot, "file": file,
-            "row": text[:_REJECT_CHARACTERS].rstrip("\r\n"),
-        }  # fmt: skip
-        told = json.dumps(body, ensure_ascii=False) + "\n"
-        self._upload.write(told.encode("utf-8", "backslashreplace"))
-
-    def finish(self) -> str | None:
-        """Make the object; its name, or None where no row was rejected."""
-        if not self.count:
-            return None
-        self._upload.finish()
-        return self._upload.name
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        self._upload.abandon()
-
-
-def _shown(text: str) -> str:
-    """The beginning of a row, as a record can hold it."""
-    cut = text[:_SAMPLE_CHARACTERS].rstrip("\r\n")
-    return cut.encode("utf-8", "backslashreplace").decode()
-
-
-class _RowsHash:
-    """Hash of rows in order, the same however they are cut into batches.
-
-    A column that is null in every row does not count: a column that joins the contract changes no
-    hash before it has a value. No text is empty: a part has null in its place.
-    """
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._texts = {name: hashlib.sha256() for name in columns}
-        self._lengths = {name: hashlib.sha256() for name in columns}
-        self._filled: set[str] = set()
-        self._rejects = hashlib.sha256()
-        self._rows = 0
-
-    def add(self, rows: pa.RecordBatch) -> None:
-        """Take rows into the hash, in order."""
-        self._rows += rows.num_rows
-        for at, (name, text) in enumerate(self._texts.items()):
-            lengths, data = _buffers(rows.column(at))
-            if len(data):
-                self._filled.add(name)
-            self._lengths[name].update(lengths)
-            text.update(data)
-
-    def reject(self, reason: str, text: str) -> None:
-        """Take a rejected row into the hash."""
-        self._rejects.update(f"{reason}\0{text}\0".encode("utf-8", "surrogatepass"))
-
-    def hexdigest(self) -> str:
-        """The hash of all that was taken, hex."""
-        whole = hashlib.sha256(f"{self._rows}\n".encode())
-        for name in sorted(self._filled):
-            whole.update(name.encode() + b"\0")
-            whole.update(self._lengths[name].digest() + self._texts[name].digest())
-        whole.update(self._rejects.digest())
-        return whole.hexdigest()
-
-
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """One batch of several."""
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
@@ -320,12 +239,3 @@ def _results(begun: Sequence[Future[T]]) -> list[T]:
 
 def _iso(second: float) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat()
-
-
-def _buffers(column: pa.Array[Any]) -> tuple[Places, Bytes]:
-    """The lengths of a column's texts, 0 for null, and the texts end to end."""
-    _, offsets, data = column.buffers()
-    if offsets is None or data is None or not len(column):
-        return np.zeros(len(column), np.int32), np.empty(0, np.uint8)
-    bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-    return bounds[1:] - bounds[:-1], np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]

@@ -21,9 +21,9 @@ from catalog.records import Event
 from functions.core import dataproc, gcs
 from functions.core.clients import Clients
 from functions.core.errors import Later, Permanent
-from functions.core.handler import event
 from functions.core.message import Message
 from functions.core.settings import Settings, Spark
+from functions.core.telemetry import event
 
 _REQUESTS = uuid.UUID("6f1d3c0e-52cf-4b1e-9a63-1f0d5a1f7c42")
 """Namespace of the ids that make a repeated request the same request."""

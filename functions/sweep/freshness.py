@@ -12,9 +12,9 @@ from catalog.contract import Contract, Kind
 from catalog.records import OUTCOME, Claim, Event, Outcome
 from catalog.runs import Run
 from functions.core import gcs
-from functions.core.handler import event
 from functions.core.message import Message
 from functions.core.strays import parse_names
+from functions.core.telemetry import event
 
 
 def overdue(contracts: Iterable[Contract], raw: Bucket, message: Message) -> Iterator[Event]:

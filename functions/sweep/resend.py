@@ -20,10 +20,10 @@ from catalog import object_names, retry_policy
 from catalog.records import RESENT_AT, Event, ResendRecord
 from functions.core import gcs
 from functions.core.clients import Clients
-from functions.core.handler import event
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.core.strays import parse_names
+from functions.core.telemetry import event
 
 MAX_RESENDS = 3
 """How often the sweep sends one object's message: two days, as each may live for 16 hours."""

@@ -17,10 +17,11 @@ from google.cloud import bigquery
 
 from catalog.records import Origin
 from functions.core.clients import Clients
+from functions.serve.pages.assets import Links, static_files
 from functions.serve.pages.charts import LOCALE
 from functions.serve.pages.data import Source
 from functions.serve.pages.formatting import ORIGINS
-from functions.serve.pages.site import Links, Pages, static_files
+from functions.serve.pages.site import Pages
 from functions.serve.pages.view_models import PageView, Rows
 from functions.serve.warehouse.report_store import Answers
 from local_cloud.cli.declarations import Declarations

@@ -22,8 +22,8 @@ from google.api_core.exceptions import NotFound
 
 from catalog import object_names
 from catalog.slots import Unit
-from functions.core import run_history
-from functions.core.ledger import parameter
+from functions.core import records
+from functions.core.bigquery import parameter
 from functions.parsing.header import RunRefused
 from functions.validation.slot_codes import _FIRST_DAY, DAY_SECONDS
 from infra_pulumi import archive
@@ -82,7 +82,7 @@ def older_receipts_replace_newer_slots(sql: str) -> str:
 
 @mutation(
     2,
-    "functions.seal.step.manifest_id",
+    "functions.seal.manifest.manifest_id",
     f"{INTEGRATION}/test_seal.py::test_a_seal_that_died_after_its_manifest_makes_the_same_again",
 )
 def manifests_are_numbered(manifest_id: Any) -> Any:
@@ -112,7 +112,7 @@ def redelivered_splits_do_not_seal(run: Any) -> Any:
     def mutated(message: Any, clients: Any, settings: Any) -> Any:
         dataset, asked = object_names.claim_of(message.object)
         landing = clients.storage.bucket(settings.landing)
-        if run_history.read_split(landing, dataset, object_names.SplitKey(asked)):
+        if records.read_split(landing, dataset, object_names.SplitKey(asked)):
             clients = copy.copy(clients)
             clients.publish = lambda *_: None
         return run(message, clients, settings)
@@ -122,7 +122,7 @@ def redelivered_splits_do_not_seal(run: Any) -> Any:
 
 @mutation(
     3,
-    "functions.split.step.Try.record",
+    "functions.split.attempt.SplitAttempt.record",
     f"{INTEGRATION}/test_split.py::test_a_lost_reply_deletes_nothing_that_the_record_names",
     errors=(NotFound,),
 )
@@ -178,7 +178,7 @@ def batches_write_below_receipts(lake_prefix: Any) -> Any:
 
 @mutation(
     5,
-    "functions.load.step._reconcile",
+    "functions.load.reconcile.reconcile",
     f"{INTEGRATION}/test_load.py::test_counts_that_do_not_reconcile_change_nothing",
 )
 def receipts_are_believed(_: Any) -> Any:
@@ -228,7 +228,7 @@ def loads_wait_ten_minutes(_: float) -> float:
 
 @mutation(
     7,
-    "functions.split.step.Try._keep_time",
+    "functions.split.attempt.SplitAttempt._keep_time",
     f"{INTEGRATION}/test_split.py::test_a_run_that_takes_too_long_is_refused",
 )
 def splits_read_without_limit(_: Any) -> Any:
@@ -309,7 +309,7 @@ def swaps_admit_all_that_is_older(bounds: Any) -> Any:
 
 @mutation(
     9,
-    "functions.core.ledger.QueryJobConfig",
+    "functions.core.bigquery.QueryJobConfig",
     "unit/functions/test_ledger.py::test_a_query_has_a_cap_on_its_bytes[by default]",
 )
 def queries_have_no_cap(config: Any) -> Any:
@@ -347,7 +347,7 @@ def cut_gzip_is_taken(gunzipped: Any) -> Any:
 
 @mutation(
     10,
-    "functions.split.step.Try._keep_bounds",
+    "functions.split.attempt.SplitAttempt._keep_bounds",
     f"{INTEGRATION}/test_split.py::test_refused_runs[header only]",
 )
 def files_without_rows_succeed(_: Any) -> Any:

@@ -21,9 +21,9 @@ from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions.core import gcs
+from functions.core.clients import Zones
 from functions.core.message import Message
 from functions.core.settings import Settings
-from functions.core.zones import Zones
 from functions.split import step as split
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor

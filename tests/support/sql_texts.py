@@ -27,7 +27,7 @@ from catalog.records import Counts, Manifest, Origin, SlotParts
 from catalog.runs import Run
 from catalog.versions import Version
 from docs.generate.data_studio import _newest, declarations, live_queries
-from functions.core import ledger
+from functions.core import bigquery, ledger
 from functions.load import swap
 from functions.publish_latest.rows import Shown as ShownRun
 from functions.publish_latest.step import show_script
@@ -345,7 +345,7 @@ def _kinds(parameters: Sequence[ScalarQueryParameter | ArrayQueryParameter]) -> 
     }
 
 
-def _step_text(name: str, script: swap.Script, source: str) -> Text:
+def _step_text(name: str, script: bigquery.Script, source: str) -> Text:
     return Text(name, script.sql, source, _kinds(script.parameters))
 
 

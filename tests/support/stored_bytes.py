@@ -16,7 +16,7 @@ import duckdb
 from sqlglot import exp
 
 from catalog.records import LakeTable
-from functions.load.swap import Script
+from functions.core.bigquery import Script
 from tests.support.predicates import bounding, parsed, scopes, tables
 
 Start = date | datetime

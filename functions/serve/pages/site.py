@@ -10,11 +10,8 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from flask import Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,38 +21,16 @@ from werkzeug.exceptions import NotFound
 from catalog.contract import Contract
 from catalog.pages import Dashboard, load_pages
 from functions.serve.errors import BadRequest
+from functions.serve.pages.assets import HEADERS, HERE, Links, static_response
 from functions.serve.pages.data import Source
 from functions.serve.pages.view_models import PageView, page_view
 from functions.serve.warehouse.report_store import Answers
 
-HERE = Path(__file__).parent
 DASHBOARDS = HERE.parents[2] / "dashboards"
 """Where the functions' archive keeps the pages, and the repository too."""
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
-        "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
-    )
-)  # fmt: skip
-"""No inline script or style, no eval, nothing from elsewhere."""
-
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 PAGE_SECONDS = 60
 """How long a browser may show a page again without asking."""
-
-YEAR_SECONDS = 31_536_000
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain",
-}
 
 
 class Site:
@@ -69,7 +44,7 @@ class Site:
         """The answer to a request; raises NotFound where nobody is told who reads HTML."""
         name = request.path.strip("/")
         if name.startswith("assets/"):
-            return _static(name.removeprefix("assets/"), request)
+            return static_response(name.removeprefix("assets/"), request)
         known = {"", *(path.stem for path in DASHBOARDS.glob("*.toml"))}
         if name not in known and not request.accept_mimetypes.accept_html:
             raise NotFound
@@ -91,53 +66,6 @@ def site(answers: Answers, contracts: Mapping[str, Contract]) -> Site:
         return Pages(load_pages(DASHBOARDS, declared), source, contracts)
 
     return Site(make)
-
-
-@dataclass(frozen=True)
-class StaticFile:
-    """A file of ours under the name that its content gives it."""
-
-    name: str
-    body: bytes
-
-    @property
-    def type(self) -> str:
-        """Its media type."""
-        return _TYPES[Path(self.name).suffix]
-
-    @cached_property
-    def packed(self) -> bytes:
-        """Its body, compressed."""
-        return gzip.compress(self.body, mtime=0)
-
-
-@lru_cache(maxsize=1)
-def static_files() -> Mapping[str, StaticFile]:
-    """Every file of `static/` by its plain name, as `vega.js`; its own name bears its hash."""
-    return {
-        path.name: _hashed(path)
-        for path in sorted((HERE / "static").iterdir())
-        if path.suffix in _TYPES
-    }
-
-
-class Links:
-    """Where a page's links lead in the running function; a copy on disk has links of its own."""
-
-    api = "/api/v1/"
-    picture: Callable[[str, str], str] | None = None
-
-    def __init__(self, dashboards: Mapping[str, Dashboard]) -> None:
-        """The pages stand in every page's head."""
-        self.pages = [(name, each.page.title) for name, each in dashboards.items()]
-
-    def page(self, name: str) -> str:
-        """A page; the empty name is the list of all."""
-        return f"/{quote(name)}"
-
-    def static(self, name: str) -> str:
-        """A file by its plain name."""
-        return f"/assets/{static_files()[name].name}"
 
 
 class Pages:
@@ -181,7 +109,7 @@ class Pages:
         """The answer to a request for a page or a file."""
         name = request.path.strip("/")
         if name.startswith("assets/"):
-            return _static(name.removeprefix("assets/"), request)
+            return static_response(name.removeprefix("assets/"), request)
         if name and name not in self.dashboards:
             known = ", ".join(f"/{each}" for each in self.dashboards)
             return self._told(request, 404, self.problem("No such page", f"There are {known}."))
@@ -232,28 +160,3 @@ def _templates() -> Environment:
     )
     made.filters["json"] = in_script
     return made
-
-
-def _hashed(path: Path) -> StaticFile:
-    """A file under a name with its hash."""
-    body = path.read_bytes()
-    return StaticFile(f"{path.stem}.{hashlib.sha256(body).hexdigest()[:16]}{path.suffix}", body)
-
-
-def _static(name: str, request: Request) -> Response:
-    """A file by the name with its hash, for a year; any other name is not there."""
-    found = next((each for each in static_files().values() if each.name == name), None)
-    if found is None:
-        return Response("no such file\n", 404, HEADERS, content_type="text/plain; charset=utf-8")
-    packed = bool(request.accept_encodings["gzip"])
-    response = Response(
-        found.packed if packed else found.body,
-        200,
-        HEADERS,
-        content_type=f"{found.type}; charset=utf-8",
-    )
-    if packed:
-        response.headers["Content-Encoding"] = "gzip"
-    response.vary.add("Accept-Encoding")
-    response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
-    return response

@@ -22,8 +22,8 @@ from functions.core.clients import Clients
 from functions.core.message import Message
 from functions.serve.report_catalog import shown
 from functions.serve.warehouse.report_store import Answers
-from functions.split import step as split
-from functions.sweep import step as sweep
+from functions.split import events
+from functions.sweep import batch_states
 from infra_pulumi.ops_tables import OPS_TABLES
 from tests.support.health_ops import (
     LIVE,
@@ -411,7 +411,7 @@ def _split(
         origin=Origin.SAMPLE, contract="c", **facts,
     )  # fmt: skip
     message = Message(data=b"", attributes={}, published=at, id=f"{at} {run}")
-    told = split._told(message, contract, SplitKey(Run(run), replay), record, False, 1.0)
+    told = events.split_events(message, contract, SplitKey(Run(run), replay), record, False, 1.0)
     return [each for each in told if each.outcome != "drift"]
 
 
@@ -427,7 +427,7 @@ def _batch(name: str, state: Batch.State, made: datetime, seconds: int, milli_dc
     )  # fmt: skip
     at = made + timedelta(seconds=seconds)
     message = Message(data=b"", attributes={}, published=at, id=str(at))
-    return sweep._state("town", batch, message)  # type: ignore[arg-type]
+    return batch_states._state_event("town", batch, message)  # type: ignore[arg-type]
 
 
 def _later(told: Any, minutes: int) -> Any:

@@ -16,6 +16,7 @@ from catalog.runs import Run
 from functions.core.errors import Later, Permanent
 from functions.core.message import Message
 from functions.core.settings import MissingSetting, from_environment
+from functions.download import attempt
 from functions.download import step as download
 from local_cloud.publishers import Answer, Fault, Publishers
 from tests.support.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
@@ -108,7 +109,7 @@ def test_a_claimed_run_fetches_nothing(desk: Desk, publishers: Publishers) -> No
 def test_a_large_body_goes_in_chunks(
     desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.download.step._CHUNK_BYTES", 256 << 10)
+    monkeypatch.setattr("functions.download.attempt._CHUNK_BYTES", 256 << 10)
     body = CSV + b"x" * 3_000_000
     publishers.serve(USAGE_URL, Answer(body))
     ingest(desk)
@@ -282,7 +283,8 @@ def test_a_try_that_loses_the_claim_deletes_its_own(desk: Desk, publishers: Publ
     message = Message(data=b"", attributes={}, published=NOW, id="1")
     run = Run.at(NOW)
     tries = [
-        download.Try(USAGE_CONTRACT, run, message, desk.zones, desk.settings) for _ in range(2)
+        attempt.DownloadAttempt(USAGE_CONTRACT, run, message, desk.zones, desk.settings)
+        for _ in range(2)
     ]
     (first, won), (second, lost) = [each.claim() for each in tries]
     assert (won, lost) == (True, False)

@@ -10,7 +10,7 @@ from google.api_core.exceptions import BadRequest, GoogleAPICallError
 
 from catalog import object_names
 from catalog.records import Counts
-from functions.core import ledger
+from functions.core import bigquery, ledger
 from functions.core.errors import Permanent
 from functions.load import swap
 from functions.load.step import run as load_run
@@ -210,7 +210,7 @@ def test_every_statement_on_the_lake_has_a_slot_start_predicate(tabled: Toy) -> 
 
 def test_a_name_that_is_no_identifier_is_refused() -> None:
     with pytest.raises(Permanent):
-        swap.identifier("facts; DROP TABLE x")
+        bigquery.identifier("facts; DROP TABLE x")
 
 
 def test_without_the_lock_nothing_is_swapped(tabled: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

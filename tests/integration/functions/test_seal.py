@@ -13,7 +13,7 @@ from catalog.records import Origin, Outcome, SlotParts, SplitRecord
 from catalog.versions import Version
 from functions.core.errors import Permanent
 from functions.core.ledger import Loaded
-from functions.seal.step import Verdict, verdict
+from functions.seal.decision import Verdict, verdict
 from tests.support.step_cloud import NOW, Toy, outcomes, with_bound
 
 A, B, C = "20250601T021000Z", "20250602T021000Z", "20250603T021000Z"

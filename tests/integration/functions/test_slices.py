@@ -16,6 +16,7 @@ from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run
 from functions.core import gcs, slices
 from functions.core.errors import Later, Permanent
+from functions.download import attempt
 from functions.download import step as download
 from functions.split import step as split
 from functions.sweep.resend import MAX_RESENDS
@@ -185,14 +186,14 @@ def test_two_at_once_on_a_slice_ask_for_the_next_once(
 ) -> None:
     house.ask()
     house.ask()
-    claim = download.Try.claim
+    claim = attempt.DownloadAttempt.claim
 
-    def second_first(self: download.Try) -> tuple[Claim, bool]:
-        monkeypatch.setattr(download.Try, "claim", claim)
+    def second_first(self: attempt.DownloadAttempt) -> tuple[Claim, bool]:
+        monkeypatch.setattr(attempt.DownloadAttempt, "claim", claim)
         house.deliver()
         return claim(self)
 
-    monkeypatch.setattr(download.Try, "claim", second_first)
+    monkeypatch.setattr(attempt.DownloadAttempt, "claim", second_first)
     [lost] = house.deliver()
     assert lost.outcome == "claimed"
     assert [each["slot"] for each in house.waiting] == [SLOTS[1]]

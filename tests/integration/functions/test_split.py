@@ -19,6 +19,7 @@ from catalog.runs import Run
 from catalog.slots import Unit
 from functions.core.errors import Permanent
 from functions.parsing.file_reader import File
+from functions.split import attempt
 from functions.split import step as split
 from tests.support.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
@@ -319,8 +320,8 @@ def test_a_try_that_loses_deletes_its_own(desk: Desk, monkeypatch: pytest.Monkey
     run = Run.at(NOW)
     claim = desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
     key = split.SplitKey(run)
-    first = split.Try(USAGE_CONTRACT, claim, key, desk.zones)
-    second = split.Try(USAGE_CONTRACT, claim, key, desk.zones)
+    first = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones)
+    second = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones)
     made = second._made()
     won = first.record()
     monkeypatch.setattr(second, "_made", lambda: made)
@@ -374,7 +375,7 @@ def test_a_run_that_takes_too_long_is_refused(desk: Desk):
     claim = desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
     clock = itertools.chain([0.0], itertools.repeat(481.0)).__next__
     key = split.SplitKey(run)
-    record = split.Try(USAGE_CONTRACT, claim, key, desk.zones, clock=clock).record()
+    record = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones, clock=clock).record()
     assert record.outcome is Outcome.REFUSED
     assert record.reason is not None
     assert "usage.csv: not split within 480 seconds" in record.reason
@@ -474,7 +475,7 @@ def test_memory_is_bounded_by_a_chunk(
 ):
     monkeypatch.setattr("functions.parsing.csv.reader.BATCH_ROWS", 256)
     monkeypatch.setattr("functions.split.part_writer._WAITING_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.split.step._READ_BYTES", 64 << 10)
+    monkeypatch.setattr("functions.split.attempt._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._HEAD_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._PIECE_BYTES", 64 << 10)
     monkeypatch.setattr("functions.split.step.File", partial(File, block_bytes=block_bytes))

@@ -23,8 +23,9 @@ from catalog.contract import Contract, Kind, load_all, systems
 from catalog.records import Counts, LakeTable, Manifest, Origin, Receipt, SlotParts
 from catalog.reports import Script as ReportScript
 from catalog.reports import script as report_script
-from functions.core import ledger
-from functions.load.swap import Script, swap_script
+from functions.core import bigquery
+from functions.core.bigquery import Script
+from functions.load.swap import swap_script
 from tests.support.step_cloud import Toy
 from tests.support.stored_bytes import Scan, Stored, scans, swap_scans
 
@@ -178,14 +179,14 @@ def test_a_refresh_on_storage_processes_the_changed_month_alone(
 ) -> None:
     """The swaps as they were sent, against the Parquet files that the lake holds."""
     sent: list[Script] = []
-    query = ledger.query
+    query = bigquery.query
 
     def seen(clients: Any, sql: str, parameters: Any, **options: Any) -> Any:
         if "lake." in sql:
             sent.append(Script(sql, parameters))
         return query(clients, sql, parameters, **options)
 
-    monkeypatch.setattr(ledger, "query", seen)
+    monkeypatch.setattr(bigquery, "query", seen)
     contract = tabled.full
     assert contract.kind is Kind.FULL_EXPORT
     processed = []

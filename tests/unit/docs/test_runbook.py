@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from catalog.contract import Contract, load_all
 from functions.download.step import Ingest
-from functions.seal.step import Request
+from functions.seal.replay import Request
 from functions.split.step import Replay
 from functions.sweep import resend
 from functions.sweep.resend import MAX_RESENDS, Resend, StalledWork

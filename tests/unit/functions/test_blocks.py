@@ -21,7 +21,7 @@ from catalog.runs import Run
 from functions.parsing.csv.blocks import Block
 from functions.parsing.file_reader import File
 from functions.parsing.header import RunRefused
-from functions.split.part_writer import _RowsHash
+from functions.split.content_hash import RowsHash
 from functions.validation.block_cut import BlockCutter
 from functions.validation.slot_codes import SlotCodes
 from functions.validation.slotting import Reject
@@ -62,7 +62,7 @@ def outcome(
     """What reading and cutting a file gives, with blocks of some size; 0 for record by record."""
     told = Outcome()
     cutter = BlockCutter(contract, Run.at(NOW))
-    hashes: dict[str, _RowsHash] = {}
+    hashes: dict[str, RowsHash] = {}
     file = File("o", "x", contract, pool, block_bytes)
     try:
         for batch in file.batches(body[at : at + 1000] for at in range(0, len(body), 1000)):
@@ -72,7 +72,7 @@ def outcome(
             cut = cutter.cut(batch)
             for slot, rows in cut.tables.items():
                 told.rows.setdefault(slot, []).extend(rows.to_pylist())
-                hashes.setdefault(slot, _RowsHash(rows.schema.names[:-1])).add(rows)
+                hashes.setdefault(slot, RowsHash(rows.schema.names[:-1])).add(rows)
                 told.newest[slot] = max(told.newest.get(slot, 0.0), cut.newest.get(slot, 0.0))
             told.rejects += cut.rejects
     except RunRefused as error:

@@ -14,7 +14,7 @@ import pytest
 from cloudevents.http import CloudEvent
 
 from catalog.records import Event
-from functions.core import clients, handler
+from functions.core import clients, handler, telemetry
 from functions.core.clients import Clients
 from functions.core.errors import UnknownSlot
 from functions.core.message import Message
@@ -86,7 +86,7 @@ class Handled:
     def run(self, count: int = 2, error: Exception | None = None) -> None:
         def step(message: Message, _: Clients, __: Settings) -> Iterator[Event]:
             for number in range(count):
-                yield handler.event("load", message, "loaded", subject=str(number))
+                yield telemetry.event("load", message, "loaded", subject=str(number))
             self.rows_during_work = len(self.clients.publisher.rows)
             if error:
                 raise error

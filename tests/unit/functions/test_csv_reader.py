@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from catalog.contract import DATASETS, load
 from catalog.runs import Run
 from functions.parsing.batch import item_of
-from functions.parsing.csv.reader import _FIELDS_A_LINE, _Lines, _Record, _records
+from functions.parsing.csv.slow_path import _FIELDS_A_LINE, Record, _Lines, _records
 from functions.parsing.file_reader import File
 from functions.validation.block_cut import BlockCutter
 from tests.support.examples import examples
@@ -31,7 +31,7 @@ def pieces(text: str, size: int) -> Iterator[str]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-def records(texts: Iterator[str]) -> list[_Record]:
+def records(texts: Iterator[str]) -> list[Record]:
     """The records of a text but blank lines."""
     lines = _Lines(texts, CONTRACT.bounds.field_bytes_max * _FIELDS_A_LINE)
     return [r for r in _records(lines, CONTRACT, "x") if r.fields is None or r.fields]

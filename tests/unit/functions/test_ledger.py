@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.cloud.bigquery import QueryJobConfig
 
-from functions.core import ledger
+from functions.core import bigquery
 
 
 class Queries:
@@ -24,9 +24,9 @@ class Queries:
 
 
 @pytest.mark.parametrize(
-    ("options", "cap"), [({}, ledger.QUERY_BYTES), ({"cap": 7}, 7)], ids=["by default", "given"]
+    ("options", "cap"), [({}, bigquery.QUERY_BYTES), ({"cap": 7}, 7)], ids=["by default", "given"]
 )
 def test_a_query_has_a_cap_on_its_bytes(options: dict[str, Any], cap: int) -> None:
     clients: Any = Queries()
-    ledger.query(clients, "SELECT 1", [], **options)
+    bigquery.query(clients, "SELECT 1", [], **options)
     assert [config.maximum_bytes_billed for config in clients.configs] == [cap]

@@ -29,8 +29,9 @@ from functions.core.settings import Settings
 from functions.serve.app import App
 from functions.serve.errors import BadRequest
 from functions.serve.pages import charts, view_models
+from functions.serve.pages.assets import static_files
 from functions.serve.pages.charts import PALETTE, sample
-from functions.serve.pages.site import Pages, in_script, static_files
+from functions.serve.pages.site import Pages, in_script
 from functions.serve.pages.view_models import Source, fresh_until
 from functions.serve.report_catalog import Shown
 from functions.serve.warehouse.result import Table

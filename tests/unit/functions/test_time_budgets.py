@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from catalog.records import Event
-from functions.core import handler, ledger
+from functions.core import bigquery, telemetry
 from functions.core.clients import EVENTS_SECONDS
 from functions.core.message import Message
 from functions.core.settings import from_environment
@@ -40,9 +40,9 @@ def test_every_step_ends_before_its_function_does() -> None:
     waits = {
         "download": settings.download_seconds,
         "load": load.SECONDS,
-        "seal": 2 * ledger.QUERY_SECONDS,
-        "show": ledger.QUERY_SECONDS,
-        "sweep": sweep.SECONDS + ledger.QUERY_SECONDS,
+        "seal": 2 * bigquery.QUERY_SECONDS,
+        "show": bigquery.QUERY_SECONDS,
+        "sweep": sweep.SECONDS + bigquery.QUERY_SECONDS,
     }
     assert SECONDS <= 540
     after = PUBLISH_SECONDS + EVENTS_SECONDS
@@ -60,7 +60,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
     def system(name: str, _: object, message: Message, *__: object) -> Iterator[Event]:
         for number in range(2):
             clock.now += 200
-            yield handler.event("sweep", message, f"{name}{number}")
+            yield telemetry.event("sweep", message, f"{name}{number}")
 
     monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(sweep, "load_all", dict)

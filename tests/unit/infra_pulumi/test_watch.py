@@ -18,12 +18,13 @@ from catalog.contract import load_all
 from catalog.object_names import SplitKey
 from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
-from functions.core import handler
+from functions.core import handler, telemetry
 from functions.core.errors import Permanent, UnknownSlot
 from functions.core.message import Message
+from functions.seal import decision
 from functions.seal import step as seal
-from functions.split import step as split
-from functions.sweep import freshness, resend
+from functions.split import events
+from functions.sweep import batch_states, freshness, resend
 from functions.sweep import step as sweep
 from infra_pulumi.alerts import ALERTS, alerts
 from infra_pulumi.dashboard import dashboard
@@ -58,7 +59,7 @@ def split_told(**changed: Any) -> list[Event]:
         origin=Origin.PUBLISHER, contract="c",
     )  # fmt: skip
     record = msgspec.structs.replace(record, **changed)
-    return list(split._told(MESSAGE, CONTRACT, SplitKey(Run(RUN), 0), record, False, 1.0))
+    return list(events.split_events(MESSAGE, CONTRACT, SplitKey(Run(RUN), 0), record, False, 1.0))
 
 
 HELD = Part(slot="2025-06-05", object="o", generation=1, rows=1, bytes=1, hash="", held=True)
@@ -69,9 +70,9 @@ FAILED = Batch(
     name="projects/p/locations/r/batches/x-a1", state=Batch.State.FAILED,
     state_time=NOW, create_time=NOW,
 )  # fmt: skip
-FEWER = seal._Candidate(
-    marked=seal._Marked(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
-    content=None, verdict=seal.Verdict.REFUSED, known=None,
+FEWER = decision.Candidate(
+    marked=decision.DirtySlot(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
+    content=None, verdict=decision.Verdict.REFUSED, known=None,
 )  # fmt: skip
 LAST_RESEND = resend.Decision(
     resend.StalledWork("split", "split", f"runs/{CONTRACT.dataset}/{RUN}.json", {}),
@@ -99,9 +100,9 @@ def lines(
         "split refused": split_told(outcome=Outcome.REFUSED, reason="too many"),
         "slot held": split_told(parts=(HELD,))[1:],
         "drift": split_told(files=(STRANGE,))[1:],
-        "seal refused": [seal._told(FEWER, None, "", MESSAGE)],
-        "batch failed": [sweep._state("toy", FAILED, MESSAGE)],
-        "loaded": [handler.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
+        "seal refused": [seal._slot_event(FEWER, None, "", MESSAGE)],
+        "batch failed": [batch_states._state_event("toy", FAILED, MESSAGE)],
+        "loaded": [telemetry.event("load", MESSAGE, "loaded", dataset=CONTRACT.dataset)],
         "resends used up": list(
             resend.apply([LAST_RESEND], "toy", MESSAGE, cloud, handler.settings())
         ),
@@ -114,7 +115,7 @@ def lines(
     found: dict[str, list[Entry]] = {}
     for what, told in events.items():
         for each in told:
-            handler._log(each)
+            telemetry.log(each)
         found[what] = logged(capsys, told[0].step if told[0].step != "batch" else "sweep")
     handled("download", Permanent("refused"))
     found["refused for good"] = logged(capsys, "download")

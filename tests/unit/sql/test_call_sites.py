@@ -12,9 +12,9 @@ from tests.support.sql_texts import LOCAL_CLOUD_VALUES, ROOT, texts
 
 PACKAGES = ("catalog", "cost", "dataproc_jobs", "functions", "infra_pulumi", "local_cloud", "smoke")
 SENDING = ("query", "query_and_wait")
-"""Methods of BigQuery's client, and `functions.core.ledger.query`, that send SQL."""
+"""Methods of BigQuery's client, and `functions.core.bigquery.query`, that send SQL."""
 SITES = {
-    "functions/core/ledger.py query": (),  # passes on what those below give it
+    "functions/core/bigquery.py query": (),  # passes on what those below give it
     "functions/core/ledger.py read": ("ledger_read",),
     "functions/core/ledger.py raise_versions": ("ledger_raise",),
     "functions/serve/warehouse/report_store.py _ask": ("serve_",),
@@ -30,7 +30,7 @@ SITES = {
 }
 """File and function → beginnings of the names of texts in tests/support/sql_texts.py."""
 CLIENTS = {
-    "functions/core/clients.py", "functions/core/ledger.py", "functions/load/step.py",
+    "functions/core/clients.py", "functions/core/bigquery.py", "functions/load/staging.py",
     "functions/serve/warehouse/report_store.py", "functions/serve/warehouse/sql.py", "functions/load/swap.py",
     "local_cloud/bigquery/server.py", "local_cloud/cloud.py", "local_cloud/googlesql/client.py",
     "local_cloud/functions_runtime/in_process.py",

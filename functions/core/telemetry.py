@@ -1,0 +1,50 @@
+"""Events of a step: log lines, and messages of topic `events`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from datetime import UTC, datetime
+
+from catalog.records import Event
+from functions.core.message import Message
+
+UNREADABLE = Message(
+    data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
+)
+"""Stands for an event that holds no message."""
+
+
+def event(
+    step: str,
+    message: Message,
+    outcome: str,
+    /,
+    *,
+    subject: str = "",
+    **facts: str | int | float | None,
+) -> Event:
+    """Build an event of a step; the same message, subject and outcome give the same `event_id`."""
+    identity = "\n".join((step, message.id, subject, outcome))
+    return Event(
+        event_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
+        at=message.published.isoformat(),
+        step=step,
+        outcome=outcome,
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def event_row(each: Event) -> bytes:
+    """Encode an event as a row of `ops.events`."""
+    row = {k: v for k, v in json.loads(each.encode()).items() if v is not None}
+    row.pop("format")
+    return json.dumps(row).encode()
+
+
+def log(told: Event) -> None:
+    """Print one JSON line on standard output, as Cloud Logging reads it."""
+    line = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
+    line["message"] = told.message or f"{told.step}: {told.outcome}"
+    print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)
