@@ -1,6 +1,6 @@
 """What the subscriptions of one Pub/Sub still owe: due, leased, backing off or dead-lettered.
 
-The kinds of consumer (push, pull, BigQuery, files) lease messages here and settle each lease.
+The kinds of consumer (push, BigQuery, files) lease messages here and settle each lease.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
-import grpc
-
 from local_cloud.pubsub.filter import Filter
 from local_cloud.pubsub.specs import (
     Delivery,
     Outcome,
     ReceivedMessage,
-    Refused,
     SubscriptionSpec,
     short_name,
 )
@@ -82,29 +79,6 @@ class Backlog:
             added = Subscription(spec, matches, threading.Condition(self.lock), columns)
             self.subscriptions[spec.name] = added
             return added
-
-    def remove(self, path: str) -> Subscription:
-        """Close a subscription and drop all it holds. Raises Refused when it is not there."""
-        with self.lock:
-            subscription = self.find(path)
-            del self.subscriptions[path]
-            subscription.closed = True
-            subscription.waiting.clear()
-            subscription.leased.clear()
-            subscription.ready.notify_all()
-            self.changed.notify_all()
-            return subscription
-
-    def find(self, path: str) -> Subscription:
-        """Give a subscription by its full name. Raises Refused, naming those there are."""
-        with self.lock:
-            if path not in self.subscriptions:
-                there = ", ".join(short_name(each) for each in sorted(self.subscriptions)) or "none"
-                raise Refused(
-                    grpc.StatusCode.NOT_FOUND,
-                    f"subscription {path} is not there; subscriptions: {there}",
-                )
-            return self.subscriptions[path]
 
     def enqueue(self, subscription: Subscription, messages: Iterable[ReceivedMessage]) -> None:
         """Owe `subscription` those of the messages that its filter takes, from now on."""
@@ -194,8 +168,6 @@ class Backlog:
         return next((f", last error {error}" for error in errors), "")
 
     def _wake(self, subscription: Subscription, pending: Pending) -> None:
-        if subscription.closed:
-            return
         heapq.heappush(subscription.waiting, pending)
         (self.push_ready if subscription.spec.push_endpoint else subscription.ready).notify()
 
@@ -249,11 +221,6 @@ class Pending:
     copy: bool = field(default=False, compare=False)
     lease: int = field(default_factory=count(1).__next__)
 
-    @property
-    def ack_id(self) -> str:
-        """Name this attempt's lease: the next attempt has another."""
-        return f"{self.lease}-{self.attempt}"
-
 
 @dataclass(eq=False)
 class Subscription:
@@ -265,17 +232,11 @@ class Subscription:
     columns: tuple[tuple[str, str, str], ...]
     waiting: list[Pending] = field(default_factory=list)
     leased: dict[int, Pending] = field(default_factory=dict)
-    closed: bool = False
-
-    @property
-    def pulled(self) -> bool:
-        """Whether consumers come for the messages themselves."""
-        return not (self.spec.push_endpoint or self.spec.bigquery_table or self.spec.files)
 
     @property
     def patient(self) -> bool:
-        """Whether messages may wait with nobody at work on them: for a puller, or for the clock."""
-        return self.pulled or self.spec.files is not None
+        """Whether messages may wait with nobody at work on them: for the clock, or for ever."""
+        return not (self.spec.push_endpoint or self.spec.bigquery_table)
 
     def held(self) -> int:
         """Count what is neither acknowledged nor given up."""
@@ -292,12 +253,6 @@ class Subscription:
     def is_ready(self, now: float) -> bool:
         """Whether a message is due at `now` and may be put in flight."""
         return self.is_due(now) and self.has_room()
-
-    def lease_of(self, ack_id: str) -> Pending | None:
-        """Give what `ack_id` leases; None when that lease is over or there was none."""
-        lease = ack_id.partition("-")[0]
-        pending = self.leased.get(int(lease)) if lease.isdecimal() else None
-        return pending if pending and pending.ack_id == ack_id else None
 
 
 def backoff(spec: SubscriptionSpec, attempt: int, scale: float) -> float:

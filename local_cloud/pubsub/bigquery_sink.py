@@ -96,7 +96,7 @@ class Exporter:
     def _collect(self, subscription: Subscription, most: int = 500) -> list[Pending]:
         """Wait for due messages, 50 ms more for company, and lease them; empty when at an end."""
         with self._backlog.lock:
-            while self._backlog.running and not subscription.closed:
+            while self._backlog.running:
                 now = time.monotonic()
                 if not subscription.is_due(now):
                     due = subscription.waiting[0].due - now if subscription.waiting else None

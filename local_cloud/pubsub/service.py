@@ -1,11 +1,11 @@
-"""Pub/Sub in one process: topics, push, pull, BigQuery and file subscriptions, behind gRPC.
+"""Pub/Sub in one process: topics, push, BigQuery and file subscriptions, behind gRPC.
 
-`PublisherClient`, `SubscriberClient` (simple pull) and fake-gcs-server reach it through
-`PUBSUB_EMULATOR_HOST`. It keeps the promises a pipeline may lean on and no others: every message
+`PublisherClient` and fake-gcs-server reach it through `PUBSUB_EMULATOR_HOST`; subscriptions are
+made from inside the process. It keeps the promises a pipeline may lean on and no others: every message
 is delivered at least once, in no promised order, with back-off, dead letters and retention.
 
 Who publishes is told by the endpoint: each account has its own. What it cannot show: OIDC (the
-settings of a push subscription are recorded, no token is sent or checked), quotas, ordering keys, StreamingPull, snapshots and seek, exactly-once,
+settings of a push subscription are recorded, no token is sent or checked), quotas, ordering keys, pull, snapshots and seek, exactly-once,
 message transforms, the slow start of Google's push flow control.
 """
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
@@ -29,7 +28,6 @@ from local_cloud.pubsub.bigquery_sink import Exporter, TableSchema, WriteRows
 from local_cloud.pubsub.filter import parse_filter
 from local_cloud.pubsub.gcs_sink import Gatherer, WriteFile
 from local_cloud.pubsub.grpc_server import serve
-from local_cloud.pubsub.pull import Pulled, modify, pull
 from local_cloud.pubsub.push import ACK_STATUSES, Pusher
 from local_cloud.pubsub.specs import (
     MAX_MESSAGE_BYTES,
@@ -57,7 +55,6 @@ __all__ = [
     "Outcome",
     "PubSub",
     "PublishRequestInfo",
-    "Pulled",
     "ReceivedMessage",
     "Refused",
     "SubscriptionSpec",
@@ -202,14 +199,6 @@ class PubSub:
         if running and spec.bigquery_table:
             self._run_export(created)
 
-    def delete_subscription(self, name: str) -> None:
-        """Delete a subscription with all it holds. Raises Refused if it is not there."""
-        with self._lock:
-            subscription = self._backlog.remove(self._path("subscriptions", name))
-            for topic in self._topics.values():
-                with suppress(ValueError):
-                    topic.subscriptions.remove(subscription)
-
     def subscriptions(self) -> list[SubscriptionSpec]:
         """Give all subscriptions, sorted by name, their names in full."""
         with self._lock:
@@ -268,21 +257,6 @@ class PubSub:
         """
         with self._lock:
             self._topic(topic).callbacks.append(callback)
-
-    def pull(self, subscription: str, most: int, wait: float) -> list[Pulled]:
-        """Lease up to `most` messages, waiting up to `wait` real seconds for the first.
-
-        Raises Refused when the subscription is not there or is not for pull.
-        """
-        return pull(self._backlog, self._path("subscriptions", subscription), most, wait)
-
-    def acknowledge(self, subscription: str, ack_ids: Iterable[str]) -> None:
-        """End the leases `ack_ids`, ignoring those that are over. Raises Refused as `pull` does."""
-        modify(self._backlog, self._path("subscriptions", subscription), ack_ids, None)
-
-    def modify_ack_deadline(self, subscription: str, ack_ids: Iterable[str], seconds: int) -> None:
-        """Keep the leases `ack_ids` for `seconds` from now; 0 gives them back, to be retried."""
-        modify(self._backlog, self._path("subscriptions", subscription), ack_ids, seconds)
 
     def outstanding(self) -> int:
         """Count what push, BigQuery and callback consumers have neither acked nor dead-lettered."""
@@ -353,7 +327,6 @@ class PubSub:
             if (
                 topic not in self._topics
                 or pending.attempt < spec.max_delivery_attempts
-                or subscription.closed
                 or not self._backlog.running
             ):
                 return False

@@ -18,7 +18,6 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.types import PushConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -225,80 +224,6 @@ def test_an_intercepted_publish_fails_before_or_after_it_took_effect(
     assert seen[-1].message_ids == tuple(message.message_id for message in got)
 
 
-def test_google_subscriber_pulls_acknowledges_and_gives_back(
-    pubsub: PubSub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint)
-    path = "projects/demo/subscriptions/by-hand"
-    with pubsub_v1.SubscriberClient() as client:
-        client.create_subscription(
-            request={
-                "name": path,
-                "topic": "projects/demo/topics/raw-events",
-                "filter": 'attributes.keep = "yes"',
-                "retry_policy": {"minimum_backoff": timedelta(0)},
-                "dead_letter_policy": {"dead_letter_topic": "projects/demo/topics/dead-letters"},
-            }
-        )
-        assert client.get_subscription(subscription=path).ack_deadline_seconds == 10
-        pubsub.publish("raw-events", b"no", {"keep": "no"})
-        pubsub.publish("raw-events", b"yes", {"keep": "yes"})
-
-        def pull() -> Any:
-            return client.pull(subscription=path, max_messages=5).received_messages
-
-        (first,) = pull()
-        assert (first.message.data, first.delivery_attempt) == (b"yes", 1)
-        assert not client.pull(
-            subscription=path, max_messages=5, return_immediately=True
-        ).received_messages
-        client.modify_ack_deadline(
-            subscription=path, ack_ids=[first.ack_id], ack_deadline_seconds=0
-        )
-        (second,) = pull()
-        assert (second.message.message_id, second.delivery_attempt) == (first.message.message_id, 2)
-        client.acknowledge(subscription=path, ack_ids=[second.ack_id])
-        assert outcomes(pubsub) == ["retried", "acked"]
-        assert pubsub.outstanding() == 0
-        client.delete_subscription(subscription=path)
-        with pytest.raises(exceptions.NotFound):
-            pull()
-
-
-def test_a_pulled_message_nobody_answers_for_comes_back(
-    pubsub: PubSub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint)
-    pubsub.create_subscription(
-        SubscriptionSpec("by-hand", "raw-events", ack_deadline_seconds=0.1, min_backoff=0)
-    )
-    pubsub.publish("raw-events", b"x")
-    with pubsub_v1.SubscriberClient() as client:
-        path = "projects/demo/subscriptions/by-hand"
-        (first,) = client.pull(subscription=path, max_messages=1).received_messages
-        (second,) = client.pull(subscription=path, max_messages=1).received_messages
-        assert first.message.message_id == second.message.message_id
-        client.acknowledge(subscription=path, ack_ids=[first.ack_id])
-        assert outcomes(pubsub) == ["retried"], "the first lease's id no longer acknowledges"
-        client.acknowledge(subscription=path, ack_ids=[second.ack_id])
-    assert outcomes(pubsub) == ["retried", "acked"]
-
-
-def test_google_client_creates_a_push_subscription(
-    pubsub: PubSub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint)
-    with receiver(statuses(204)) as (url, seen), pubsub_v1.SubscriberClient() as client:
-        client.create_subscription(
-            name="projects/demo/subscriptions/pushed",
-            topic="projects/demo/topics/raw-events",
-            push_config=PushConfig(push_endpoint=url),
-        )
-        pubsub.publish("raw-events", b"x")
-        pubsub.wait_idle(PATIENCE)
-    assert len(seen) == 1
-
-
 # Push
 
 
@@ -441,8 +366,6 @@ def test_nobody_listening_is_retried_and_named(pubsub: PubSub) -> None:
     with pytest.raises(TimeoutError, match=r"raw-push: .*ConnectionRefusedError"):
         pubsub.wait_idle(0.3)
     assert pubsub.outstanding() == 1
-    pubsub.delete_subscription("raw-push")
-    pubsub.wait_idle(PATIENCE)
 
 
 @pytest.mark.parametrize(

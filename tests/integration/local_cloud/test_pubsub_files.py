@@ -12,8 +12,6 @@ from typing import Any
 
 import fastavro
 import pytest
-from google.cloud import pubsub_v1
-from google.protobuf import duration_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -200,22 +198,3 @@ def test_files_need_somebody_to_write_them() -> None:
             pubsub.create_subscription(
                 SubscriptionSpec("to-raw", "taps", files=SINK, ack_deadline_seconds=600)
             )
-
-
-def test_google_client_creates_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with gathering() as (pubsub, clock, bucket):
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.endpoint)
-        client = pubsub_v1.SubscriberClient()
-        told = {
-            "bucket": "raw", "filename_prefix": "by-client/", "avro_config": {"write_metadata": True},
-            "max_duration": duration_pb2.Duration(seconds=60),
-        }  # fmt: skip
-        request = {
-            "name": "projects/demo/subscriptions/of-client", "topic": "projects/demo/topics/taps",
-            "cloud_storage_config": told, "ack_deadline_seconds": 60,
-        }  # fmt: skip
-        client.create_subscription(request=request)
-        pubsub.publish("taps", b"a")
-        later(clock, 60)
-        client.close()
-        assert [name.partition("/")[0] for name in bucket.files] == ["by-client"]
