@@ -26,8 +26,8 @@ import psutil
 from bench import chain, chart, gate, poison, serve, velib, warehouse
 from bench.ways import WAYS
 from infra_pulumi.environment import ARROW_MEMORY
-from local_cloud.generators.wifi.layouts import Layout
-from local_cloud.generators.wifi.usage import Export, Order, write
+from local_cloud.generators.wifi.layouts import ExportLayout
+from local_cloud.generators.wifi.usage import Export, RowOrder, write
 
 BUILD = Path(__file__).parents[1] / "build" / "bench"
 _EVERY_SECONDS = 0.02
@@ -56,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     split.add_argument(
         "--repeat", type=int, default=3, help="runs that count, after one that does not"
     )
-    split.add_argument("--order", type=Order, default=Order.RANDOM, choices=list(Order))
-    split.add_argument("--layout", type=Layout, default=Layout.LABELS, choices=list(Layout))
+    split.add_argument("--order", type=RowOrder, default=RowOrder.RANDOM, choices=list(RowOrder))
+    split.add_argument(
+        "--layout", type=ExportLayout, default=ExportLayout.LABELS, choices=list(ExportLayout)
+    )
     split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
     whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
     whole.add_argument("--rows", type=int, default=chain.ROWS)

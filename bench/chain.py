@@ -25,7 +25,7 @@ from catalog.contract import load_all
 from catalog.records import Manifest, Receipt
 from local_cloud.cloud import LocalCloud
 from local_cloud.dataproc.worker import BatchRequest
-from local_cloud.generators.wifi.usage import Export, made, write
+from local_cloud.generators.wifi.usage import Export, generate_rows, write
 from local_cloud.processes import cache_dir
 from local_cloud.publishers import Answer
 from local_cloud.pubsub.service import ReceivedMessage
@@ -104,7 +104,7 @@ def made_exports(folder: Path, rows: int) -> tuple[Path, Path]:
     with first.open("wb") as sink:
         write(Export(rows, 1, FIRST, LAST), sink)
     shutil.copyfile(first, second)
-    more = made(Export(max(1, rows // _SHARE), 2, date(2024, 12, 9), date(2024, 12, 20)))
+    more = generate_rows(Export(max(1, rows // _SHARE), 2, date(2024, 12, 9), date(2024, 12, 20)))
     with second.open("ab") as sink:
         sink.write(more.partition(b"\r\n")[2])
     return first, second

@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl
 
 from google.cloud import bigquery
 
-from functions.serve.api.query_params import asked
-from functions.serve.report_catalog import shown
+from functions.serve.api.query_params import parse_query_params
+from functions.serve.report_catalog import load_report_definitions
 from functions.serve.warehouse.report_store import BYTES_BILLED
 from functions.serve.warehouse.sql import rows_query
 from infra_pulumi.archive import build_archive
@@ -107,7 +107,12 @@ def _page(running: Running, repeat: int) -> None:
 
 def _queried(running: Running, question: str) -> list[object]:
     """The rows of the very query of a question, past the function."""
-    query = rows_query(asked(shown()[REPORT], parse_qsl(question)), None, (), PAGE + 1)
+    query = rows_query(
+        parse_query_params(load_report_definitions()[REPORT], parse_qsl(question)),
+        None,
+        (),
+        PAGE + 1,
+    )
     job = bigquery.QueryJobConfig(
         query_parameters=query.parameters, maximum_bytes_billed=BYTES_BILLED
     )
@@ -193,7 +198,7 @@ def _spec(folder: Path) -> FunctionSpec:
 
 def _fill(client: bigquery.Client) -> None:
     """A report of made-up rows in the declared columns."""
-    columns = shown()[REPORT].columns
+    columns = load_report_definitions()[REPORT].columns
     values = (
         f"{'"synthetic"' if c.name == 'origin' else _VALUES[c.type].format(name=c.name)} AS {c.name}"
         for c in columns

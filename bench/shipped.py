@@ -13,7 +13,7 @@ from catalog.contract import DATASETS, load
 from catalog.object_names import SplitKey
 from catalog.records import Claim, Origin, Outcome, RawFile, SplitRecord
 from catalog.runs import Run
-from functions.core.clients import Zones
+from functions.core.clients import Buckets
 from functions.split.attempt import SplitAttempt
 
 _USAGE = load(DATASETS / "paris_wifi_usage.toml")
@@ -42,7 +42,7 @@ def claim_of(export: Path, generation: int) -> Claim:
     )  # fmt: skip
 
 
-def split(claim: Claim, zones: Zones) -> SplitRecord:
+def split(claim: Claim, zones: Buckets) -> SplitRecord:
     """Split the claimed run; raises ValueError where it is refused."""
     record = SplitAttempt(CONTRACT, claim, SplitKey(RUN), zones).record()
     if record.outcome is not Outcome.ACCEPTED:

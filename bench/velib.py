@@ -39,12 +39,12 @@ from catalog.runs import Run
 from cost.statements import script
 from functions.seal import slot_contents
 from functions.split.part_writer import Parts
-from functions.validation.slotting import Cut
+from functions.validation.slotting import SlottedBatch
 from local_cloud.cloud import REPOSITORY
 from local_cloud.dataproc.session import SparkServer
 from local_cloud.dataproc.worker import BatchRequest
 from local_cloud.generators.velib.layouts import rows
-from local_cloud.generators.velib.snapshots import TICKS_A_DAY, Network, Snapshot, snapshots
+from local_cloud.generators.velib.snapshots import TICKS_A_DAY, Snapshot, StationNetwork, snapshots
 from local_cloud.processes import cache_dir
 
 DATASET, SYSTEM = "velib_stations", "velib"
@@ -91,7 +91,7 @@ def _measured(
     repeat: int,
 ) -> Iterator[str]:  # fmt: skip
     """The lines to be printed, each when it is known."""
-    made = snapshots(Network(FIRST, stations))
+    made = snapshots(StationNetwork(FIRST, stations))
     landing = Landing(folder / "landing", contract)
     yield "| batch | days of history | objects in landing | wall s | CPU s | peak MB | parts read | rows in | rows Spark read | bytes Spark read | bytes written |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
@@ -134,7 +134,7 @@ class Landing:
         with ThreadPoolExecutor(1) as pool:
             parts = Parts(self.bucket, contract.dataset, key, "try", contract.columns, pool)
             newest = {slot: float(snapshot.reported.max())}
-            parts.add(Cut({slot: batch}, newest=newest, bytes=batch.nbytes))
+            parts.add(SlottedBatch({slot: batch}, newest=newest, bytes=batch.nbytes))
             written = parts.finish(contract.bounds)
         # A folder's objects all have the generation 1.
         told = tuple(msgspec.structs.replace(part, generation=1) for part in written)

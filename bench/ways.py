@@ -26,7 +26,7 @@ def shipped(export: Path, folder: Path, start: str) -> Callable[[], None]:
     """The shipped split, local file to local files."""
     from bench.folder_bucket import FolderBucket
     from bench.shipped import OBJECT, claim_of, split
-    from functions.core.clients import Zones
+    from functions.core.clients import Buckets
 
     del start
     buckets = [
@@ -36,7 +36,7 @@ def shipped(export: Path, folder: Path, start: str) -> Callable[[], None]:
     raw.parent.mkdir(parents=True)
     os.link(export, raw)
     claim = claim_of(export, 1)
-    return lambda: print(split(claim, Zones(*buckets)).rows_in, file=sys.stderr)
+    return lambda: print(split(claim, Buckets(*buckets)).rows_in, file=sys.stderr)
 
 
 def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
@@ -45,7 +45,7 @@ def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
     from google.cloud import storage
 
     from bench.shipped import OBJECT, claim_of, split
-    from functions.core.clients import Zones
+    from functions.core.clients import Buckets
     from local_cloud.ports import free_port
     from local_cloud.processes import Supervisor
     from local_cloud.storage.server import StorageServer
@@ -67,7 +67,7 @@ def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
 
     def _timed() -> None:
         with closing(_Stop(supervisor.stop)):
-            split(claim, Zones(*buckets))
+            split(claim, Buckets(*buckets))
 
     return _timed
 

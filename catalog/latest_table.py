@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from catalog.contract import NEWEST_ADDED, Column, Contract, Newest
+from catalog.contract import NEWEST_ADDED, Column, Contract, LatestTable
 from catalog.records import TableColumn
 
 _TYPES = {
@@ -19,13 +19,13 @@ _TYPES = {
 """Type of a contract's column → BigQuery's."""
 
 
-def columns(contract: Contract, newest: Newest) -> tuple[TableColumn, ...]:
+def columns(contract: Contract, newest: LatestTable) -> tuple[TableColumn, ...]:
     """The table's columns: the contract's in their types, then what is said of the fetch."""
     own = (_column(column, newest) for column in contract.columns)
     return (*own, *_added(contract, newest))
 
 
-def _column(column: Column, newest: Newest) -> TableColumn:
+def _column(column: Column, newest: LatestTable) -> TableColumn:
     """A column of the contract as the table has it."""
     required = column.name in newest.key or not column.nullable
     return TableColumn(
@@ -37,7 +37,7 @@ def _column(column: Column, newest: Newest) -> TableColumn:
     )
 
 
-def _added(contract: Contract, newest: Newest) -> Iterator[TableColumn]:
+def _added(contract: Contract, newest: LatestTable) -> Iterator[TableColumn]:
     """What the table has beside the contract's columns, in the order of `NEWEST_ADDED`."""
     told = {
         "fetched_at": ("TIMESTAMP", "Tick of the fetch", ""),

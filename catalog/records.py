@@ -15,7 +15,7 @@ import msgspec
 FORMAT = 1
 
 
-class NewerFormat(ValueError):
+class NewerFormatError(ValueError):
     """A record was written by a newer release than the one that reads it."""
 
 
@@ -58,7 +58,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """The record in `body`; raises NewerFormat, or msgspec.ValidationError naming the place."""
         head = msgspec.json.decode(body, type=_Head)
         if head.format > FORMAT:
-            raise NewerFormat(
+            raise NewerFormatError(
                 f"{cls.what}: format {head.format} is newer than {FORMAT}, which this release "
                 "reads: deploy the release that wrote it"
             )

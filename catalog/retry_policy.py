@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 MIN_BACKOFF = timedelta(seconds=10)
+
 MAX_BACKOFF = timedelta(seconds=600)
 """How long a message that failed waits: at first, at most; twice as long each time
 (cloud.google.com/pubsub/docs/handling-failures)."""
+
 MAX_TRIES = 50
 """After how many tries a message is a dead letter."""
+
 ACK_DEADLINE = timedelta(seconds=600)
 """How long one try may take; then Pub/Sub counts it as failed."""
 
@@ -19,7 +22,7 @@ def backoff(tries: int) -> timedelta:
     return min(MIN_BACKOFF * (1 << min(tries - 1, 32)), MAX_BACKOFF)
 
 
-def life() -> timedelta:
+def redelivery_window() -> timedelta:
     """Return the longest time from the publication of a message to its last delivery.
 
     It sums the waits between all tries (7 h 20 min) and tries that each take the ack deadline.

@@ -6,17 +6,23 @@ import re
 from datetime import datetime
 
 _DIRECTIVE = re.compile(r"%(.?)|([^%]+)", re.DOTALL)
+
 _DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
+
 _OFFSET = r"(?P<z>Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+
 _FIGURE = re.compile(r"[0-9+]")
+
 _WORD = re.compile(r"[^\W\d_]+")
+
 _MEANT = {"z", "utc", "gmt", "am", "pm"}
 """Words that say what hour is meant: as letters between directives they would be passed over."""
+
 _CENTURY_TURNS = 69
 """Two digits from here on are a year of the 1900s, as POSIX has it."""
 
 
-class Form:
+class TimeFormat:
     """A form of times in the directives of `strptime` that are digits, and `%z`."""
 
     def __init__(self, text: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from cost import statements
 from cost.prices import Assumed, Prices
-from cost.statements import LEAST, Statement
+from cost.statements import LEAST, CostedStatement
 from cost.workload import DAYS, Feed, Stack, System, ticks
 from infra_pulumi.schedules import SEAL, SWEEP
 from infra_pulumi.spark import PROPERTIES
@@ -145,7 +145,9 @@ def _reporting(system: System, assumed: Assumed, share: float) -> Quantities:
 
 
 def _billed(
-    some: Iterable[Statement], sizes: dict[str, float], windows: dict[str, float] | None = None
+    some: Iterable[CostedStatement],
+    sizes: dict[str, float],
+    windows: dict[str, float] | None = None,
 ) -> float:
     shares = windows or {}
     return sum(statements.billed(s, sizes, min(1.0, shares.get(s.makes, 1.0))) for s in some)

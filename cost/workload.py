@@ -13,7 +13,7 @@ from pathlib import Path
 from croniter import croniter
 
 from catalog import reports
-from catalog.contract import STREAM_SECONDS, Contract, Kind, Newest, load_all, systems
+from catalog.contract import STREAM_SECONDS, Contract, Kind, LatestTable, load_all, systems
 from catalog.latest_table import columns
 from catalog.object_names import SplitKey
 from catalog.records import Counts, Manifest, Origin, SlotParts
@@ -22,7 +22,7 @@ from catalog.slots import Unit
 from catalog.versions import Version
 from cost import statements
 from functions.load.swap import swap_script
-from functions.publish_latest.rows import Shown
+from functions.publish_latest.rows import LatestSnapshot
 from functions.publish_latest.step import show_script
 from functions.split.part_writer import MOST_SLOTS
 from infra_pulumi.alerts import alerts
@@ -53,7 +53,7 @@ class Feed:
     """Batches a month where each fetch brings something."""
     whole: bool = False
     """Whether a fetch brings everything anew, so that nothing adds up in the lake."""
-    shown: tuple[statements.Statement, ...] = ()
+    shown: tuple[statements.CostedStatement, ...] = ()
     """What shows each run at once, where the data set asks for it."""
 
 
@@ -63,8 +63,8 @@ class System:
 
     name: str
     feeds: tuple[Feed, ...]
-    script: statements.Script
-    swap: statements.Script
+    script: statements.CostedScript
+    swap: statements.CostedScript
     report_ticks: float
     """Runs of its scheduled query in a month."""
     jobs: int
@@ -141,10 +141,10 @@ def feed(contract: Contract) -> Feed:
     )
 
 
-def _show(contract: Contract, newest: Newest) -> str:
+def _show(contract: Contract, newest: LatestTable) -> str:
     """The text of what shows a run, as `show` sends it."""
     key = SplitKey(Run.at(_YEAR))
-    made = Shown(
+    made = LatestSnapshot(
         dataset=contract.dataset, table=newest.table, columns=columns(contract, newest), key=key,
         origin=str(Origin.PUBLISHER), reaches=_YEAR, rows=(),
     )  # fmt: skip

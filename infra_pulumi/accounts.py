@@ -9,7 +9,9 @@ import pulumi
 import pulumi_gcp as gcp
 
 BUILD = "function-build"
+
 PUSH = "push-invoker"
+
 BATCH = "spark-batch"
 
 _LONGEST = 30
@@ -23,7 +25,7 @@ class AccountsArgs:
     purposes: dict[str, str]
 
 
-class Accounts(pulumi.ComponentResource):
+class ServiceAccounts(pulumi.ComponentResource):
     """The stack's service accounts by id; none has a key."""
 
     def __init__(

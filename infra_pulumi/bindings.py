@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra_pulumi.accounts import Accounts
-from infra_pulumi.warehouse import Warehouse
-from infra_pulumi.zones import Zones
+from infra_pulumi.accounts import ServiceAccounts
+from infra_pulumi.warehouse import BigQueryDatasets
+from infra_pulumi.zones import LakeBuckets
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Bindings:
 
     name: str
     """The project."""
-    accounts: Accounts
-    zones: Zones
-    warehouse: Warehouse
+    accounts: ServiceAccounts
+    zones: LakeBuckets
+    warehouse: BigQueryDatasets
     own: pulumi.ResourceOptions
 
     def bucket(self, account: str, zone: str, role: str, does: str = "") -> None:

@@ -15,7 +15,7 @@ ConditionArgs = gcp.monitoring.AlertPolicyConditionArgs
 
 
 @dataclass(frozen=True)
-class Condition:
+class IamCondition:
     """What an alert fires at: a threshold that is exceeded, or lines that stay away."""
 
     filter: str
@@ -30,16 +30,16 @@ class Condition:
     absent: bool = False
 
 
-def counted(name: str) -> Condition:
+def counted(name: str) -> IamCondition:
     """That lines of a log metric were written."""
     metric = next(metric for metric in LOG_METRICS if metric.name == name)
-    return Condition(
+    return IamCondition(
         f'metric.type="{_METRIC}{name}" AND resource.type="cloud_run_revision"',
         by=f"metric.label.{metric.label}",
     )
 
 
-def condition(title: str, told: Condition) -> ConditionArgs:
+def condition(title: str, told: IamCondition) -> ConditionArgs:
     """A condition as an alert policy takes it."""
     if told.absent:
         return ConditionArgs(
@@ -70,7 +70,7 @@ def condition(title: str, told: Condition) -> ConditionArgs:
     )
 
 
-def aggregation(told: Condition) -> dict[str, Any]:
+def aggregation(told: IamCondition) -> dict[str, Any]:
     """How points are summed up, as Cloud Monitoring names it."""
     reducer = "REDUCE_MAX" if told.aligner == "ALIGN_MAX" else "REDUCE_SUM"
     groups = {"group_by_fields": [told.by]} if told.by else {}

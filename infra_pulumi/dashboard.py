@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from infra_pulumi.alerts import Alert
-from infra_pulumi.conditions import Condition
+from infra_pulumi.conditions import IamCondition
 
 COLUMNS, WIDTH, HEIGHT = 48, 16, 12
 """The grid that Cloud Monitoring lays tiles on, and a tile's part of it."""
@@ -39,7 +39,7 @@ def _tile(number: int, alert: Alert) -> dict[str, Any]:
     }
 
 
-def _chart(told: Condition) -> dict[str, Any]:
+def _chart(told: IamCondition) -> dict[str, Any]:
     summed = {"alignmentPeriod": f"{told.period}s", "perSeriesAligner": told.aligner}
     if told.by:
         summed["crossSeriesReducer"] = "REDUCE_SUM"

@@ -11,11 +11,11 @@ import pulumi_gcp as gcp
 
 from catalog import retry_policy
 from catalog.contract import Contract
-from infra_pulumi.accounts import PUSH, Accounts
+from infra_pulumi.accounts import PUSH, ServiceAccounts
 from infra_pulumi.arrows import NOTIFICATIONS, PUSHES, Push, shown
 from infra_pulumi.functions import Functions
 from infra_pulumi.messaging import DEAD_LETTERS, NEVER, Messaging
-from infra_pulumi.zones import Zones
+from infra_pulumi.zones import LakeBuckets
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class DeliveryArgs:
     """What the arrows join."""
 
     contracts: Mapping[str, Contract]
-    zones: Zones
+    zones: LakeBuckets
     messaging: Messaging
     functions: Functions
-    accounts: Accounts
+    accounts: ServiceAccounts
     settle: pulumi.ResourceHookBinding
 
 
-class Delivery(pulumi.ComponentResource):
+class PushDelivery(pulumi.ComponentResource):
     """Notifications and push subscriptions."""
 
     def __init__(

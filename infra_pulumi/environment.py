@@ -7,9 +7,9 @@ import json
 import pulumi
 
 from infra_pulumi.config import StackConfig
-from infra_pulumi.spark import Spark
+from infra_pulumi.spark import SparkBatches
 from infra_pulumi.steps import Step
-from infra_pulumi.zones import Zones
+from infra_pulumi.zones import LakeBuckets
 
 ARROW_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
 """Arrow's own pool keeps what it freed: a fifth more memory for `split`. So does each arena of malloc,
@@ -22,7 +22,7 @@ out it would be a difference in every preview of a provider that does not hide i
 
 
 def of_step(
-    step: Step, config: StackConfig, zones: Zones, spark: Spark
+    step: Step, config: StackConfig, zones: LakeBuckets, spark: SparkBatches
 ) -> dict[str, pulumi.Input[str]]:
     """What a step is told."""
     given = told(config, zones) | {
@@ -34,7 +34,7 @@ def of_step(
     return given | {"SPARK": spark.settings} if step.spark else given
 
 
-def told(config: StackConfig, zones: Zones) -> dict[str, pulumi.Input[str]]:
+def told(config: StackConfig, zones: LakeBuckets) -> dict[str, pulumi.Input[str]]:
     """What every function's environment says: where it is, and the zones."""
     place: dict[str, pulumi.Input[str]] = {"PROJECT": config.project, "REGION": config.region}
     named = ("raw", "landing", "lake", "quarantine")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra_pulumi.accounts import BUILD, PUSH, Accounts, function_account
+from infra_pulumi.accounts import BUILD, PUSH, ServiceAccounts, function_account
 from infra_pulumi.archive import Archive
 from infra_pulumi.config import StackConfig
 from infra_pulumi.environment import of_step
 from infra_pulumi.keys import READER, Keys
-from infra_pulumi.spark import Spark
+from infra_pulumi.spark import SparkBatches
 from infra_pulumi.steps import STEPS, Step
-from infra_pulumi.zones import Zones
+from infra_pulumi.zones import LakeBuckets
 
 RUNTIME = "python313"
 SECONDS = 540
@@ -34,9 +34,9 @@ class FunctionsArgs:
 
     config: StackConfig
     archive: Archive
-    zones: Zones
-    accounts: Accounts
-    spark: Spark
+    zones: LakeBuckets
+    accounts: ServiceAccounts
+    spark: SparkBatches
     keys: Keys
     settle: pulumi.ResourceHookBinding
 

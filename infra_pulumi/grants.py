@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra_pulumi.accounts import BATCH, Accounts, function_account, query_account
+from infra_pulumi.accounts import BATCH, ServiceAccounts, function_account, query_account
 from infra_pulumi.bindings import Bindings
 from infra_pulumi.config import StackConfig
 from infra_pulumi.messaging import Messaging
 from infra_pulumi.steps import CREATE, EDIT, QUERY, READ, STEPS, WRITE, Step
-from infra_pulumi.warehouse import Warehouse
-from infra_pulumi.zones import Zones
+from infra_pulumi.warehouse import BigQueryDatasets
+from infra_pulumi.zones import LakeBuckets
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class GrantsArgs:
     """Whom and what the grants join."""
 
     config: StackConfig
-    accounts: Accounts
-    zones: Zones
+    accounts: ServiceAccounts
+    zones: LakeBuckets
     messaging: Messaging
-    warehouse: Warehouse
+    warehouse: BigQueryDatasets
     queried_systems: tuple[str, ...]
     transfer_agent: pulumi.Input[str]
     """Account that starts scheduled queries, as IAM names it."""

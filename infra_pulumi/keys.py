@@ -12,7 +12,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from catalog.contract import Contract, Key
-from infra_pulumi.accounts import Accounts, function_account
+from infra_pulumi.accounts import ServiceAccounts, function_account
 from infra_pulumi.config import ConfigError, StackConfig
 
 READER = "download"
@@ -26,7 +26,7 @@ class KeysArgs:
 
     config: StackConfig
     contracts: Iterable[Contract]
-    accounts: Accounts
+    accounts: ServiceAccounts
     settle: pulumi.ResourceHookBinding
 
 

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from infra_pulumi.config import StackConfig
-from infra_pulumi.warehouse import Warehouse
+from infra_pulumi.warehouse import BigQueryDatasets
 
 TOPICS = ("ingest", "split", "show", "seal", "submit", "load", "sweep", "events", "dead-letters")
 DEAD_LETTERS = "dead-letters"
@@ -20,7 +20,7 @@ class MessagingArgs:
     """What the topics need to know."""
 
     config: StackConfig
-    warehouse: Warehouse
+    warehouse: BigQueryDatasets
     settle: pulumi.ResourceHookBinding
 
 

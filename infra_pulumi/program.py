@@ -9,15 +9,15 @@ from infra_pulumi.accounts import (
     BATCH,
     BUILD,
     PUSH,
-    Accounts,
     AccountsArgs,
+    ServiceAccounts,
     function_account,
     query_account,
 )
 from infra_pulumi.archive import build_archive
 from infra_pulumi.budget import Budget, BudgetArgs
 from infra_pulumi.config import ConfigError, StackConfig
-from infra_pulumi.delivery import Delivery, DeliveryArgs
+from infra_pulumi.delivery import DeliveryArgs, PushDelivery
 from infra_pulumi.federation import Federation, FederationArgs
 from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
@@ -29,15 +29,15 @@ from infra_pulumi.reports import Reports, ReportsArgs
 from infra_pulumi.schedules import Schedules, SchedulesArgs, scheduled
 from infra_pulumi.services import Services, ServicesArgs
 from infra_pulumi.serving import PURPOSE, SERVE, Serving, ServingArgs
-from infra_pulumi.shown import Shown, ShownArgs
+from infra_pulumi.shown import LatestTables, ShownArgs
 from infra_pulumi.sources import Sources, read_sources
-from infra_pulumi.spark import Spark, SparkArgs
+from infra_pulumi.spark import SparkArgs, SparkBatches
 from infra_pulumi.steps import STEPS
 from infra_pulumi.streams import Streams, StreamsArgs
 from infra_pulumi.waits import settling
-from infra_pulumi.warehouse import Warehouse, WarehouseArgs
+from infra_pulumi.warehouse import BigQueryDatasets, WarehouseArgs
 from infra_pulumi.watch import Watch, WatchArgs
-from infra_pulumi.zones import Zones, ZonesArgs
+from infra_pulumi.zones import LakeBuckets, ZonesArgs
 
 LAKE = "lake"
 """Output that the next deployment compares its tables with."""
@@ -55,10 +55,12 @@ def build(config: StackConfig) -> None:
     services = Services("services", ServicesArgs(config.project, settle))
     after = pulumi.ResourceOptions(depends_on=[services])
 
-    accounts = Accounts("accounts", AccountsArgs(_purposes(sources)), after)
-    zones = Zones("zones", ZonesArgs(config, _lake_prefixes(sources)), after)
-    warehouse = Warehouse("warehouse", WarehouseArgs(config, sources.contracts, _last()), after)
-    Shown("shown", ShownArgs(sources.contracts.values(), warehouse), after)
+    accounts = ServiceAccounts("accounts", AccountsArgs(_purposes(sources)), after)
+    zones = LakeBuckets("zones", ZonesArgs(config, _lake_prefixes(sources)), after)
+    warehouse = BigQueryDatasets(
+        "warehouse", WarehouseArgs(config, sources.contracts, _last()), after
+    )
+    LatestTables("shown", ShownArgs(sources.contracts.values(), warehouse), after)
     messaging = Messaging("messaging", MessagingArgs(config, warehouse, settle), after)
     grants = Grants(
         "grants",
@@ -74,13 +76,13 @@ def build(config: StackConfig) -> None:
         ),
         after,
     )
-    spark = Spark("spark", SparkArgs(config, sources.jobs, zones, accounts), after)
+    spark = SparkBatches("spark", SparkArgs(config, sources.jobs, zones, accounts), after)
     keys = Keys("keys", KeysArgs(config, sources.contracts.values(), accounts, settle), after)
     functions = Functions(
         "functions", FunctionsArgs(config, archive, zones, accounts, spark, keys, settle), after
     )
     serving = Serving("serving", ServingArgs(config, functions, zones, accounts, warehouse), after)
-    Delivery(
+    PushDelivery(
         "delivery", DeliveryArgs(sources.contracts, zones, messaging, functions, accounts, settle)
     )
     Streams("streams", StreamsArgs(sources.contracts, zones, messaging, settle), after)
@@ -113,7 +115,7 @@ def _last() -> pulumi.Output[Schemas]:
     return told
 
 
-def _give_out(config: StackConfig, sources: Sources, warehouse: Warehouse) -> None:
+def _give_out(config: StackConfig, sources: Sources, warehouse: BigQueryDatasets) -> None:
     """The stack's outputs: where it is, what its next deployment compares with, links, commands."""
     reports = {system: load_reports(folder) for system, folder in sources.sql.items()}
     made = [report for each in reports.values() for report in each]

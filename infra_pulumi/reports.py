@@ -10,7 +10,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from catalog.reports import script
-from infra_pulumi.accounts import Accounts, query_account
+from infra_pulumi.accounts import ServiceAccounts, query_account
 from infra_pulumi.config import StackConfig
 from infra_pulumi.grants import Grants
 
@@ -24,7 +24,7 @@ class ReportsArgs:
 
     config: StackConfig
     sql: Mapping[str, Path]
-    accounts: Accounts
+    accounts: ServiceAccounts
     grants: Grants
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra_pulumi.accounts import Accounts, function_account
+from infra_pulumi.accounts import ServiceAccounts, function_account
 from infra_pulumi.config import ALL, StackConfig
 from infra_pulumi.environment import told
 from infra_pulumi.functions import Functions
 from infra_pulumi.steps import QUERY
-from infra_pulumi.warehouse import Warehouse
-from infra_pulumi.zones import Zones
+from infra_pulumi.warehouse import BigQueryDatasets
+from infra_pulumi.zones import LakeBuckets
 
 SERVE = "serve"
 PURPOSE = "answers readers: pages, API, exports"
@@ -31,9 +31,9 @@ class ServingArgs:
 
     config: StackConfig
     functions: Functions
-    zones: Zones
-    accounts: Accounts
-    warehouse: Warehouse
+    zones: LakeBuckets
+    accounts: ServiceAccounts
+    warehouse: BigQueryDatasets
 
 
 class Serving(pulumi.ComponentResource):

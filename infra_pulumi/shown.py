@@ -10,9 +10,9 @@ import pulumi
 import pulumi_gcp as gcp
 
 from catalog import latest_table
-from catalog.contract import Contract, Newest
+from catalog.contract import Contract, LatestTable
 from infra_pulumi.lake_schema import fields
-from infra_pulumi.warehouse import Warehouse
+from infra_pulumi.warehouse import BigQueryDatasets
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class ShownArgs:
     """The contracts that may ask for such a table, and where it stands."""
 
     contracts: Iterable[Contract]
-    warehouse: Warehouse
+    warehouse: BigQueryDatasets
 
 
-class Shown(pulumi.ComponentResource):
+class LatestTables(pulumi.ComponentResource):
     """A table in `reports` for each; never protected, as the next fetch fills it anew."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Shown(pulumi.ComponentResource):
                 self._table(contract, contract.newest)
         self.register_outputs({})
 
-    def _table(self, contract: Contract, told: Newest) -> None:
+    def _table(self, contract: Contract, told: LatestTable) -> None:
         gcp.bigquery.Table(
             f"reports.{told.table}",
             dataset_id=self._reports.dataset_id,

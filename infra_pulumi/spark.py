@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra_pulumi.accounts import BATCH, Accounts
+from infra_pulumi.accounts import BATCH, ServiceAccounts
 from infra_pulumi.config import StackConfig
 from infra_pulumi.sources import JobSource
-from infra_pulumi.zones import Zones
+from infra_pulumi.zones import LakeBuckets
 
 CIDR = "10.10.0.0/24"
+
 VERSION = "2.3"
+
 PROPERTIES = {
     "spark.driver.cores": "4",
     "spark.executor.cores": "4",
@@ -46,11 +48,11 @@ class SparkArgs:
 
     config: StackConfig
     jobs: Mapping[str, JobSource]
-    zones: Zones
-    accounts: Accounts
+    zones: LakeBuckets
+    accounts: ServiceAccounts
 
 
-class Spark(pulumi.ComponentResource):
+class SparkBatches(pulumi.ComponentResource):
     """Job files in `code`, named by content; `settings` is the JSON that functions read."""
 
     settings: pulumi.Output[str]

@@ -11,7 +11,7 @@ import pulumi_gcp as gcp
 from catalog import object_names
 from catalog.contract import STREAM_SECONDS, Contract, Kind
 from infra_pulumi.messaging import NEVER, Messaging
-from infra_pulumi.zones import RAW, Zones
+from infra_pulumi.zones import RAW, LakeBuckets
 
 CREATE = "roles/storage.objectCreator"
 LOOK = "roles/storage.legacyBucketReader"
@@ -26,7 +26,7 @@ class StreamsArgs:
     """Which data sets are streams, and where their messages go."""
 
     contracts: Mapping[str, Contract]
-    zones: Zones
+    zones: LakeBuckets
     messaging: Messaging
     settle: pulumi.ResourceHookBinding
 

@@ -33,7 +33,7 @@ class WarehouseArgs:
     """The lake as the last deployment left it; nothing for a new stack."""
 
 
-class Warehouse(pulumi.ComponentResource):
+class BigQueryDatasets(pulumi.ComponentResource):
     """The data sets and the tables that SQL does not make itself."""
 
     def __init__(

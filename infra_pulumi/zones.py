@@ -15,11 +15,14 @@ LEAST_KEPT_DAYS = 7
 """The shortest that Cloud Storage keeps what was deleted, where it does at all."""
 
 _DAY = 86_400
+
 _COLD_DAYS = 90
 """After how long the publishers' bytes are read only by a replay."""
 
 Rule = gcp.storage.BucketLifecycleRuleArgs
+
 Action = gcp.storage.BucketLifecycleRuleActionArgs
+
 Condition = gcp.storage.BucketLifecycleRuleConditionArgs
 
 
@@ -32,7 +35,7 @@ class ZonesArgs:
     """Folders of the lake whose files go once they are long loaded; never the receipts."""
 
 
-class Zones(pulumi.ComponentResource):
+class LakeBuckets(pulumi.ComponentResource):
     """The five buckets by zone."""
 
     def __init__(

@@ -22,10 +22,10 @@ from local_cloud.cli.pictures import write_pages
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.generators.velib.layouts import export as snapshot_export
 from local_cloud.generators.velib.layouts import gbfs
-from local_cloud.generators.velib.snapshots import TICKS_A_DAY, Network, snapshots
+from local_cloud.generators.velib.snapshots import TICKS_A_DAY, StationNetwork, snapshots
 from local_cloud.generators.wifi.faults import Fault
-from local_cloud.generators.wifi.layouts import Layout
-from local_cloud.generators.wifi.usage import Export, Order, write
+from local_cloud.generators.wifi.layouts import ExportLayout
+from local_cloud.generators.wifi.usage import Export, RowOrder, write
 from local_cloud.pubsub.service import ReceivedMessage
 
 _PATIENCE_SECONDS = 3_600.0
@@ -147,8 +147,10 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="another seed, other sessions")
     parser.add_argument("--first", type=_day, default="2019-01-01", help="first day in Paris")
     parser.add_argument("--last", type=_day, default="2024-12-31", help="last day in Paris")
-    parser.add_argument("--order", type=Order, choices=list(Order), default=Order.RANDOM)
-    parser.add_argument("--layout", type=Layout, choices=list(Layout), default=Layout.LABELS)
+    parser.add_argument("--order", type=RowOrder, choices=list(RowOrder), default=RowOrder.RANDOM)
+    parser.add_argument(
+        "--layout", type=ExportLayout, choices=list(ExportLayout), default=ExportLayout.LABELS
+    )
     parser.add_argument(
         "--faults", type=float, default=0.0, metavar="SHARE", help="share of rows with each fault"
     )
@@ -200,7 +202,7 @@ def _snapshots(options: argparse.Namespace) -> int:
     """Run `snapshots`: a file or two for each tick, named by its time."""
     first = datetime.combine(options.first, time(0, 9), UTC)
     try:
-        made = snapshots(Network(first, options.stations, options.seed))
+        made = snapshots(StationNetwork(first, options.stations, options.seed))
         options.out.mkdir(parents=True, exist_ok=True)
         for each in islice(made, round(options.days * TICKS_A_DAY)):
             name = each.tick.strftime("%Y%m%dT%H%M%SZ")

@@ -307,8 +307,8 @@ class LocalCloud:
     def _written_clock(self) -> Path:
         """The file that has the virtual time, for another process to read."""
         clock = self.folder / "clock"
-        serve.keep(clock, self.clock.now())
-        self.clock.subscribe(lambda moment: serve.keep(clock, moment))
+        serve.write_time(clock, self.clock.now())
+        self.clock.subscribe(lambda moment: serve.write_time(clock, moment))
         return clock
 
     def publish_refusal(self, account: str, topic: str) -> str | None:

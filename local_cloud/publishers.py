@@ -27,11 +27,12 @@ import certifi
 import trustme
 
 _BLOCK_BYTES = 64 * 1024
+
 _NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 @dataclass(frozen=True)
-class Fault:
+class PublisherFault:
     """A way for an answer to go wrong; made by the class methods."""
 
     kind: Literal["cut", "reset", "stall", "drip", "drip_headers", "wrong_length"]
@@ -41,32 +42,32 @@ class Fault:
     goodbye: bool = False
 
     @classmethod
-    def cut(cls, after_bytes: int, *, goodbye: bool = False) -> Fault:
+    def cut(cls, after_bytes: int, *, goodbye: bool = False) -> PublisherFault:
         """The connection ends after that many bytes of body, with or without TLS's goodbye."""
         return cls("cut", after_bytes=after_bytes, goodbye=goodbye)
 
     @classmethod
-    def reset(cls, after_bytes: int) -> Fault:
+    def reset(cls, after_bytes: int) -> PublisherFault:
         """A TCP reset after that many bytes of body."""
         return cls("reset", after_bytes=after_bytes)
 
     @classmethod
-    def stall(cls, after_bytes: int = 0) -> Fault:
+    def stall(cls, after_bytes: int = 0) -> PublisherFault:
         """Silence after that many bytes of body, until the client goes or the servers stop."""
         return cls("stall", after_bytes=after_bytes)
 
     @classmethod
-    def drip(cls, bytes_per_second: float) -> Fault:
+    def drip(cls, bytes_per_second: float) -> PublisherFault:
         """The body, a byte at a time."""
         return cls("drip", bytes_per_second=bytes_per_second)
 
     @classmethod
-    def drip_headers(cls, bytes_per_second: float) -> Fault:
+    def drip_headers(cls, bytes_per_second: float) -> PublisherFault:
         """Headers, a byte at a time, that do not end."""
         return cls("drip_headers", bytes_per_second=bytes_per_second)
 
     @classmethod
-    def wrong_length(cls, extra_bytes: int) -> Fault:
+    def wrong_length(cls, extra_bytes: int) -> PublisherFault:
         """A Content-Length that says so many bytes more than come (less, where negative)."""
         return cls("wrong_length", extra_bytes=extra_bytes)
 
@@ -84,7 +85,7 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     etag: bool = True
-    fault: Fault | None = None
+    fault: PublisherFault | None = None
     framing: Literal["length", "chunked", "close"] = "length"
 
 
@@ -376,7 +377,7 @@ class _SiteHandler(_Quiet):
         elif answer.framing == "close":
             self._say_goodbye()
 
-    def _break(self, fault: Fault) -> None:
+    def _break(self, fault: PublisherFault) -> None:
         self.close_connection = True
         if fault.kind == "stall":
             self.connection.recv(1)

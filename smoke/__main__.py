@@ -11,7 +11,7 @@ from catalog.contract import Contract, Kind, load_all
 from functions.core.clients import Clients
 from smoke import outputs, services
 from smoke.chain import SmokeError, Waiting, follow
-from smoke.services import Broken
+from smoke.services import BrokenServiceError
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     try:
         for line in look(clients, contract, Waiting()):
             sys.stdout.write(line + "\n")
-    except (SmokeError, Broken) as error:
+    except (SmokeError, BrokenServiceError) as error:
         sys.exit(f"not well: {error}")
 
 
@@ -39,8 +39,8 @@ def look(
     for check in services.CHECKS:
         try:
             check(clients)
-        except Broken as error:
-            raise Broken(f"{check.__name__}: {error}") from error
+        except BrokenServiceError as error:
+            raise BrokenServiceError(f"{check.__name__}: {error}") from error
         yield f"held     {check.__name__}"
     yield from follow(clients, contract, waiting, now)
 

@@ -15,7 +15,7 @@ FOLDER = "smoke/"
 """Where objects are made, in the quarantine zone; they are deleted again."""
 
 
-class Broken(AssertionError):
+class BrokenServiceError(AssertionError):
     """A service does otherwise than the steps rely on."""
 
 
@@ -72,7 +72,7 @@ def failed_check_stops_a_script(clients: Clients) -> None:
     except BadRequest as error:
         _hold("one is not more than two" in str(error), f"it says {error}")
         return
-    raise Broken("the script ended well")
+    raise BrokenServiceError("the script ended well")
 
 
 def rows_changed_are_counted(clients: Clients) -> None:
@@ -89,7 +89,7 @@ def rows_changed_are_counted(clients: Clients) -> None:
     except BadRequest as error:
         _hold("no row changed" in str(error), f"it says {error}")
         return
-    raise Broken("the script ended well")
+    raise BrokenServiceError("the script ended well")
 
 
 def absent_batch_is_not_found(clients: Clients) -> None:
@@ -99,7 +99,7 @@ def absent_batch_is_not_found(clients: Clients) -> None:
         clients.batches.get_batch(GetBatchRequest(name=name))
     except NotFound:
         return
-    raise Broken(f"{name} is there")
+    raise BrokenServiceError(f"{name} is there")
 
 
 def batches_are_listed(clients: Clients) -> None:
@@ -122,7 +122,7 @@ CHECKS: tuple[Callable[[Clients], None], ...] = (
 
 def _hold(held: bool, otherwise: str) -> None:
     if not held:
-        raise Broken(otherwise)
+        raise BrokenServiceError(otherwise)
 
 
 class _Folder:

@@ -45,7 +45,7 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the contract: an unknown key is an error, never ignored."""
 
 
-class Url(_Strict, frozen=True, kw_only=True):
+class FetchSpec(_Strict, frozen=True, kw_only=True):
     """One way to fetch the data set: the files of one run, tried in the contract's order.
 
     `{slot}` in a URL stands for the slot that was asked for; of a sliced source `{start}` and
@@ -109,12 +109,12 @@ class Key(_Strict, frozen=True, kw_only=True):
         return "SECRET_" + self.secret.upper().replace("-", "_")
 
 
-class Source(_Strict, frozen=True, kw_only=True):
+class SourceSpec(_Strict, frozen=True, kw_only=True):
     """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
 
     hosts: tuple[str, ...] = ()
     """Hosts that may be asked, redirects included."""
-    fetch: tuple[Url, ...] = ()
+    fetch: tuple[FetchSpec, ...] = ()
     """The sources, the first and its fallbacks."""
     message: Literal["json"] | None = None
     """What a message of a stream is: an object of JSON."""
@@ -227,7 +227,7 @@ class Column(_Strict, frozen=True, kw_only=True):
     """Refused: no step keeps what personal data need."""
 
 
-class Place(_Strict, frozen=True, kw_only=True):
+class GeoPoint(_Strict, frozen=True, kw_only=True):
     """Two columns that tell a place, in degrees, and the box that all places lie in.
 
     What lies in it only with latitude and longitude exchanged is exchanged; what lies outside either
@@ -252,7 +252,7 @@ class Place(_Strict, frozen=True, kw_only=True):
         return self.south <= latitude <= self.north and self.west <= longitude <= self.east
 
 
-class Table(_Strict, frozen=True, kw_only=True):
+class TableSpec(_Strict, frozen=True, kw_only=True):
     """A table of the lake; `slot_start` is added to its columns."""
 
     name: str
@@ -269,7 +269,7 @@ class Table(_Strict, frozen=True, kw_only=True):
     """Columns it is clustered by."""
 
 
-class Newest(_Strict, frozen=True, kw_only=True):
+class LatestTable(_Strict, frozen=True, kw_only=True):
     """A table of `reports` that shows the newest run of a snapshot at once, before any batch."""
 
     table: str
@@ -311,7 +311,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Unix cron, read in UTC, off the hour; a stream has none."""
     freshness_hours: float
     """The objective: how old the last good fetch may be."""
-    source: Source
+    source: SourceSpec
     """Where it comes from."""
     bounds: Bounds
     """What a run must keep to."""
@@ -319,7 +319,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Its columns."""
     key: tuple[str, ...]
     """Columns that tell a row: of rows with one key one counts."""
-    tables: tuple[Table, ...]
+    tables: tuple[TableSpec, ...]
     """Its lake tables."""
     time_column: str | None = None
     """The column that tells when: it makes the slot, but for daily_drop and snapshot."""
@@ -335,9 +335,9 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Groups of columns of which a header must have at least one."""
     revised_by: tuple[str, ...] = ()
     """Columns that make a row of a known key a revised one; all of them where none is named."""
-    places: tuple[Place, ...] = ()
+    places: tuple[GeoPoint, ...] = ()
     """Pairs of columns that are latitude and longitude."""
-    newest: Newest | None = None
+    newest: LatestTable | None = None
     """Where the newest run is shown without waiting for its slot; snapshots only."""
     retired: bool = False
     """Whether it is worked on no more."""
@@ -353,7 +353,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
     @property
-    def base(self) -> Table:
+    def base(self) -> TableSpec:
         """The table whose rows reconcile with the rows that came in."""
         return next(table for table in self.tables if table.base)
 

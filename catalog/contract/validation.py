@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfoNotFoundError
 from croniter import croniter
 
 from catalog.contract.model import Column, Contract, Key, Kind, Slices
-from catalog.time_format import Form
+from catalog.time_format import TimeFormat
 
 STREAM_SECONDS = 300
 """How long Pub/Sub gathers messages into one file of a stream."""
@@ -96,7 +96,7 @@ def _written_faults(column: Column) -> Iterator[str]:
     if column.type not in ("timestamp", "date"):
         yield f"{where}: form is for type timestamp or date, not {column.type}"
     try:
-        form = Form(column.form)
+        form = TimeFormat(column.form)
     except ValueError as error:
         yield f"{where}: form {column.form!r}: {error}"
         return

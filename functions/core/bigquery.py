@@ -11,7 +11,7 @@ from typing import Any
 from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig, ScalarQueryParameter
 
 from functions.core.clients import Clients
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 
 QUERY_BYTES = 20_000_000_000
 """Most bytes that a query of the ledger may be billed for."""
@@ -49,7 +49,7 @@ _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Script:
+class QueryScript:
     """A script with its parameters."""
 
     sql: str
@@ -59,5 +59,5 @@ class Script:
 def identifier(name: str) -> str:
     """A name that may stand in SQL; raises Permanent for any other."""
     if not _IDENTIFIER.fullmatch(name):
-        raise Permanent(f"{name!r} cannot name a table or column: a-z, 0-9 and _ only")
+        raise PermanentError(f"{name!r} cannot name a table or column: a-z, 0-9 and _ only")
     return name

@@ -82,7 +82,7 @@ class Clients:
 
 
 @dataclass(frozen=True)
-class Zones:
+class Buckets:
     """The buckets that `download` and `split` read and write."""
 
     raw: Bucket
@@ -90,7 +90,7 @@ class Zones:
     quarantine: Bucket
 
     @classmethod
-    def of(cls, clients: Clients, settings: Settings) -> Zones:
+    def of(cls, clients: Clients, settings: Settings) -> Buckets:
         """The buckets that the settings name."""
         bucket = clients.storage.bucket
         return cls(bucket(settings.raw), bucket(settings.landing), bucket(settings.quarantine))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catalog.contract import DATASETS, Contract, load
 from catalog.runs import Run
-from functions.core.errors import Permanent, UnknownSlot
+from functions.core.errors import PermanentError, UnknownSlotError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -20,7 +20,7 @@ def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
     path = folder / f"{dataset}.toml"
     if not _NAME.fullmatch(dataset) or not path.is_file():
         known = ", ".join(sorted(found.stem for found in folder.glob("*.toml")))
-        raise Permanent(f"{dataset[:80]!r} is no data set of this release; it knows: {known}")
+        raise PermanentError(f"{dataset[:80]!r} is no data set of this release; it knows: {known}")
     return load(path)
 
 
@@ -49,4 +49,4 @@ def require_slot(contract: Contract, slot: str) -> None:
     try:
         contract.calendar.parse(slot)
     except ValueError as error:
-        raise UnknownSlot(f"{contract.dataset}: {error}") from error
+        raise UnknownSlotError(f"{contract.dataset}: {error}") from error

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 
-class Permanent(Exception):
+class PermanentError(Exception):
     """Trying again cannot help: the message is acknowledged and kept with this reason.
 
     The sentence names the data set, the run, the thing, the place and the way out.
     """
 
 
-class Later(Exception):
+class RetryLaterError(Exception):
     """Not now, but later: the message is delivered again with back-off."""
 
 
-class UnknownSlot(ValueError):
+class UnknownSlotError(ValueError):
     """A name that the pipeline wrote holds a slot that its contract cannot parse."""

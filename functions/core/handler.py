@@ -13,7 +13,7 @@ from catalog import object_names
 from catalog.records import Event
 from functions.core import gcs, strays
 from functions.core.clients import Clients
-from functions.core.errors import Permanent, UnknownSlot
+from functions.core.errors import PermanentError, UnknownSlotError
 from functions.core.message import Message, from_cloud_event
 from functions.core.settings import Settings, settings
 from functions.core.telemetry import UNREADABLE, event, event_row, log
@@ -72,7 +72,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
             message = from_cloud_event(cloud_event)
             for each in step(message, clients(), settings()):
                 report(each)
-        except Permanent as error:
+        except PermanentError as error:
             _keep(name, cloud_event, message, error)
             report(_failed(name, message, "refused", "ERROR", str(error), begin))
         except Exception as error:  # the boundary: logged, then raised to be delivered again
@@ -126,7 +126,7 @@ def _skipped(
     """
     kinds: dict[_Skip, list[str]] = {_UNKNOWN_SLOT: [], _STRAY: []}
     for address, fault in found.items():
-        kinds[_UNKNOWN_SLOT if isinstance(fault, UnknownSlot) else _STRAY].append(address)
+        kinds[_UNKNOWN_SLOT if isinstance(fault, UnknownSlotError) else _STRAY].append(address)
     for kind, addresses in kinds.items():
         for address in addresses[:MOST_SKIPPED]:
             text = f"{address} was skipped: {found[address]}. {kind.fix}"
@@ -170,7 +170,9 @@ def _publish(name: str, message: Message | None, events: Sequence[Event]) -> Non
         log(lost)
 
 
-def _keep(name: str, cloud_event: CloudEvent, message: Message | None, error: Permanent) -> None:
+def _keep(
+    name: str, cloud_event: CloudEvent, message: Message | None, error: PermanentError
+) -> None:
     """Keep a message that cannot be worked on, with the reason, in quarantine.
 
     One that tells of an object is also kept under that object's name, where `sweep` looks for it.

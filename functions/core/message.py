@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from cloudevents.http import CloudEvent
 
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 
 T = TypeVar("T")
 
@@ -38,7 +38,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.json.decode(self.data or b"{}", type=form)
         except msgspec.MsgspecError as error:
-            raise Permanent(f"message {self.id} is not the JSON it must be: {error}") from error
+            raise PermanentError(
+                f"message {self.id} is not the JSON it must be: {error}"
+            ) from error
 
 
 def from_cloud_event(event: CloudEvent) -> Message:
@@ -48,7 +50,7 @@ def from_cloud_event(event: CloudEvent) -> Message:
         published = datetime.fromisoformat(content["publishTime"]).astimezone(UTC)
         data = base64.b64decode(content.get("data", ""), validate=True)
     except (KeyError, ValueError, binascii.Error) as error:
-        raise Permanent(f"event {event['id']} holds no Pub/Sub message: {error!r}") from error
+        raise PermanentError(f"event {event['id']} holds no Pub/Sub message: {error!r}") from error
     return Message(
         data=data,
         attributes=dict(content.get("attributes") or {}),

@@ -11,7 +11,7 @@ from catalog.object_names import SplitKey
 from catalog.records import Manifest, SplitRecord
 from catalog.runs import Run
 from functions.core import gcs
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.strays import parse_names
 
 
@@ -20,7 +20,7 @@ def read_manifest(landing: Bucket, system: str, identity: str) -> Manifest:
     name = object_names.manifest(system, identity)
     body = gcs.read(landing, name)
     if body is None:
-        raise Permanent(
+        raise PermanentError(
             f"{system}: manifest gs://{landing.name}/{name} is not there: replay its slots by name"
         )
     return Manifest.decode(body)

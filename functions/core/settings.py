@@ -12,7 +12,7 @@ from catalog.contract import Key
 from catalog.records import Origin
 
 
-class MissingSetting(RuntimeError):
+class MissingSettingError(RuntimeError):
     """The environment lacks a setting: the deployment is at fault, not the message."""
 
 
@@ -23,7 +23,7 @@ class JobFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     python_files: tuple[str, ...] = ()
 
 
-class Spark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SparkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How batches are submitted; one JSON document in the environment."""
 
     jobs: dict[str, JobFiles]
@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine: str
     origins: dict[str, Origin] = {}
     """Data set → origin of its rows, where it is not the publisher; `*` stands for all."""
-    spark: Spark | None = None
+    spark: SparkSettings | None = None
     manifest_bytes: int = 8_000_000_000
     """How many bytes of parts a manifest takes; always at least one slot."""
     download_seconds: float = 400.0
@@ -67,7 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if key is None:
             return {}
         if not self.keys.get(key.setting):
-            raise MissingSetting(f"{key.setting} is not set: pin {key.secret} in citypulse:secrets")
+            raise MissingSettingError(
+                f"{key.setting} is not set: pin {key.secret} in citypulse:secrets"
+            )
         return {key.header: self.keys[key.setting]}
 
 
@@ -77,7 +79,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     def need(name: str) -> str:
         """A setting that must be there."""
         if not environment.get(name):
-            raise MissingSetting(f"environment variable {name} is not set: see infra_pulumi")
+            raise MissingSettingError(f"environment variable {name} is not set: see infra_pulumi")
         return environment[name]
 
     spark = environment.get("SPARK")
@@ -89,7 +91,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         lake=need("LAKE_BUCKET"),
         quarantine=need("QUARANTINE_BUCKET"),
         origins=msgspec.json.decode(environment.get("ORIGINS", "{}"), type=dict[str, Origin]),
-        spark=msgspec.json.decode(spark, type=Spark) if spark else None,
+        spark=msgspec.json.decode(spark, type=SparkSettings) if spark else None,
         manifest_bytes=int(environment.get("MANIFEST_BYTES", "8000000000")),
         download_seconds=float(environment.get("DOWNLOAD_SECONDS", "400")),
         keys={name: key for name, key in environment.items() if name.startswith("SECRET_")},

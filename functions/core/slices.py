@@ -24,6 +24,7 @@ from functions.core.strays import parse_names
 
 TRIES = 3
 """After how many failures of a slice the next one is asked for; its own message goes on trying."""
+
 PATIENCE = timedelta(minutes=20)
 """How long a slice's successor is waited for: two fetches may take 400 s each."""
 
@@ -79,7 +80,7 @@ def failed(
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedSlice:
     """What the notes on a slice say."""
 
     times: int
@@ -87,7 +88,7 @@ class Failed:
     """When the newest of the messages that failed was published."""
 
     @classmethod
-    def of(cls, notes: Iterable[tuple[Run, datetime]]) -> dict[Run, Failed]:
+    def of(cls, notes: Iterable[tuple[Run, datetime]]) -> dict[Run, FailedSlice]:
         """Group the notes of a data set, each read by `names.failed_slice_of`, by slice."""
         found: dict[Run, list[datetime]] = defaultdict(list)
         for run, asked in notes:
@@ -100,11 +101,11 @@ class Failed:
         Its message asks at its third failure; it may have become a dead letter before that.
         """
         age = now - self.asked
-        return age >= retry_policy.life() or (self.times >= TRIES and age >= PATIENCE)
+        return age >= retry_policy.redelivery_window() or (self.times >= TRIES and age >= PATIENCE)
 
 
 @dataclass(frozen=True)
-class Gap:
+class MissingSlice:
     """A slice that nobody may be at work on."""
 
     run: Run
@@ -114,9 +115,9 @@ class Gap:
     """Whether one before it failed: then it is to follow, whatever the claim says."""
 
 
-def unasked(
-    contract: Contract, claimed: set[Run], failures: dict[Run, Failed], now: datetime
-) -> Iterator[Gap]:
+def missing_slices(
+    contract: Contract, claimed: set[Run], failures: dict[Run, FailedSlice], now: datetime
+) -> Iterator[MissingSlice]:
     """Of each run the first slice, after its oldest known one, that is neither claimed nor failed.
 
     One that failed a short while ago is in the hands of its own message, and none behind it is
@@ -136,4 +137,4 @@ def unasked(
                 break
             found = Run.at(run.time, slot)
         if found not in claimed and found not in failures:
-            yield Gap(found, claim, noted)
+            yield MissingSlice(found, claim, noted)

@@ -9,23 +9,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from catalog import object_names
-from catalog.contract import Contract, Kind, Url
+from catalog.contract import Contract, FetchSpec, Kind
 from catalog.records import Claim, Outcome
 from catalog.runs import Run
 from functions.core import gcs, run_history
-from functions.core.clients import Zones
+from functions.core.clients import Buckets
 from functions.core.contracts import own_slot
-from functions.core.errors import Later
+from functions.core.errors import RetryLaterError
 from functions.core.gcs import Upload
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.download import feed_index, source_selection
-from functions.download.http import FetchFailed, FetchRefused, Limits, Validators, fetch
-from functions.download.source_selection import Fetched, freshest
+from functions.download.http import FetchFailedError, FetchRefusedError, Limits, Validators, fetch
+from functions.download.source_selection import FetchedSource, freshest
 
 if TYPE_CHECKING:
-    from functions.download.probe import Look
-from functions.download.body import Body, NotTheDataError, refusals_as_source_errors
+    from functions.download.probe import SourceProbe
+from functions.download.body import DownloadedBody, NotTheDataError, refusals_as_source_errors
 
 _CHUNK_BYTES = 16 << 20
 """Of an upload: each waits for an answer, so small ones make a large file slow."""
@@ -35,7 +35,7 @@ class DownloadAttempt:
     """One try at fetching a run."""
 
     def __init__(
-        self, contract: Contract, run: Run, message: Message, zones: Zones, settings: Settings,
+        self, contract: Contract, run: Run, message: Message, zones: Buckets, settings: Settings,
         next_slice: str | None = None,
     ) -> None:  # fmt: skip
         """Nothing is fetched yet; the time allowed begins. The claim names the `next_slice`."""
@@ -80,20 +80,20 @@ class DownloadAttempt:
         Never by one that is older than the last accepted: it would roll slots back.
         """
         failures: dict[str, str] = {}
-        stale: list[Fetched] = []
+        stale: list[FetchedSource] = []
         sources = self._contract.source.fetch
         for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
             number = len(sources) - left + 1
             attempt = self._attempt if number == 1 else f"{self._attempt}.{number}"
-            found = Fetched(source.name, attempt)
+            found = FetchedSource(source.name, attempt)
             self._source_end = time.monotonic() + (self._end - time.monotonic()) / left
             undo.callback(found.abandon)
             try:
                 # The last one is taken whatever it is: split refuses it, and raw has the bytes.
                 self._fetch(source, found, judged=left > 1 or bool(stale))
-            except (FetchRefused, NotTheDataError) as refused:
+            except (FetchRefusedError, NotTheDataError) as refused:
                 self._passed[source.name] = str(refused)
-            except FetchFailed as failed:
+            except FetchFailedError as failed:
                 self._passed[source.name] = failures[source.name] = _failure(failed)
             else:
                 old = self._old(found)
@@ -111,12 +111,12 @@ class DownloadAttempt:
             if name not in failures
         ]
         if failures:
-            raise Later(f"{self._where}: {'; '.join([*failures.values(), *refusals])}")
+            raise RetryLaterError(f"{self._where}: {'; '.join([*failures.values(), *refusals])}")
         if stale:
-            refusals.append(source_selection.WAY_OUT)
+            refusals.append(source_selection.REMEDIATION)
         return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
 
-    def _chosen(self, found: Fetched, stale: list[Fetched]) -> Claim:
+    def _chosen(self, found: FetchedSource, stale: list[FetchedSource]) -> Claim:
         """The claim for what a source gave; of the stale ones that are not it nothing is left."""
         self._passed.pop(found.source, None)
         for other in stale:
@@ -124,19 +124,19 @@ class DownloadAttempt:
                 other.abandon()
         return self._taken(found)
 
-    def _old(self, found: Fetched) -> str | None:
+    def _old(self, found: FetchedSource) -> str | None:
         """Why a source is passed over for the age of its newest report; None where it is not."""
         if not self._compares:
             return None
-        return self._behind(found) or source_selection.stale(
+        return self._behind(found) or source_selection.staleness(
             self._contract, self._run, found.newest
         )
 
-    def _behind(self, found: Fetched) -> str | None:
+    def _behind(self, found: FetchedSource) -> str | None:
         """Why a source is older than the last accepted run; None where it is not."""
-        return source_selection.behind(found.newest, self._last) if self._last else None
+        return source_selection.regression(found.newest, self._last) if self._last else None
 
-    def _fetch(self, source: Url, found: Fetched, *, judged: bool) -> None:
+    def _fetch(self, source: FetchSpec, found: FetchedSource, *, judged: bool) -> None:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
         look = self._look() if self._compares else None
         for at, address in enumerate(source.urls or self._indexed(source)):
@@ -151,16 +151,16 @@ class DownloadAttempt:
             ) as response:
                 if response.status == 304:
                     found.unchanged = True
-                    found.newest = source_selection.newest(self._standing)
+                    found.newest = source_selection.newest_report(self._standing)
                     return
                 upload = self._upload(file, found)
-                body = Body(response, upload, url, self._contract if judged else None)
+                body = DownloadedBody(response, upload, url, self._contract if judged else None)
                 found.files.append(body.stored(look))
         if look is not None:
             with refusals_as_source_errors(judged):
                 found.newest = look.end()
 
-    def _indexed(self, source: Url) -> list[str]:
+    def _indexed(self, source: FetchSpec) -> list[str]:
         """The URLs that a source's index has for its feeds; raises what `_fetch` does."""
         if source.index is None:
             return []
@@ -173,11 +173,11 @@ class DownloadAttempt:
         except feed_index.NoFeedError as missing:
             raise NotTheDataError(str(missing)) from missing
 
-    def _look(self) -> Look:
+    def _look(self) -> SourceProbe:
         """A look through a source; what reads files is imported by data sets with fallbacks alone."""
-        from functions.download.probe import Look
+        from functions.download.probe import SourceProbe
 
-        return Look(self._contract, self._run, self._end, self._rows_before, self._origin)
+        return SourceProbe(self._contract, self._run, self._end, self._rows_before, self._origin)
 
     @cached_property
     def _rows_before(self) -> int:
@@ -196,7 +196,7 @@ class DownloadAttempt:
             seconds=max(self._source_end - time.monotonic(), 0.001),
         )
 
-    def _validators(self, source: Url, url: str) -> Validators | None:
+    def _validators(self, source: FetchSpec, url: str) -> Validators | None:
         """What the publisher said of the bytes that stand, for a source of one file."""
         standing = self._standing
         if standing is None or standing.source != source.name or len(source.urls) != 1:
@@ -207,13 +207,13 @@ class DownloadAttempt:
         found = Validators(headers.get("etag"), headers.get("last-modified"))
         return found if found.etag or found.last_modified else None
 
-    def _upload(self, file: str, found: Fetched) -> Upload:
+    def _upload(self, file: str, found: FetchedSource) -> Upload:
         name = object_names.raw_data(self._contract.dataset, self._run, found.attempt, file)
         upload = Upload(self._zones.raw, name, "application/octet-stream", _CHUNK_BYTES)
         found.uploads.append(upload)
         return upload
 
-    def _taken(self, found: Fetched) -> Claim:
+    def _taken(self, found: FetchedSource) -> Claim:
         """The claim for what a source gave."""
         standing = self._standing
         same = standing is not None and [f.sha256 for f in standing.files] == [
@@ -232,7 +232,7 @@ class DownloadAttempt:
         return self._claim(Outcome.ACCEPTED, found)
 
     def _claim(
-        self, outcome: Outcome, found: Fetched | None = None, *, reason: str | None = None,
+        self, outcome: Outcome, found: FetchedSource | None = None, *, reason: str | None = None,
         same_as: str | None = None,
     ) -> Claim:  # fmt: skip
         taken = found is not None and outcome is Outcome.ACCEPTED
@@ -251,7 +251,7 @@ class DownloadAttempt:
         return f"{self._contract.dataset} {self._run.name}"
 
 
-def _failure(failed: FetchFailed) -> str:
+def _failure(failed: FetchFailedError) -> str:
     """The sentence of a failure, with the wait that the publisher asks for."""
     wait = "" if failed.retry_after is None else f" (it asks to wait {failed.retry_after:g} s)"
     return f"{failed}{wait}"

@@ -11,12 +11,12 @@ from catalog.contract import Contract
 from catalog.records import RawFile
 from functions.core.gcs import Upload
 from functions.download.http import Response
-from functions.download.source_selection import Copy
+from functions.download.source_selection import BoundedBuffer
 from functions.parsing.file_format import is_page, may_be_data
-from functions.parsing.header import RunRefused
+from functions.parsing.header import RunRefusedError
 
 if TYPE_CHECKING:
-    from functions.download.probe import Look
+    from functions.download.probe import SourceProbe
 
 _HEAD_BYTES = 4_096
 
@@ -32,12 +32,12 @@ def refusals_as_source_errors(judged: bool) -> Iterator[None]:
     """Make a refusal of the readers one of the source; nothing where the source is not judged."""
     try:
         yield
-    except RunRefused as refused:
+    except RunRefusedError as refused:
         if judged:
             raise NotTheDataError(str(refused)) from refused
 
 
-class Body:
+class DownloadedBody:
     """A body on its way from the publisher into raw."""
 
     def __init__(
@@ -50,12 +50,12 @@ class Body:
         self._contract = contract
         self._head = b""
 
-    def stored(self, look: Look | None) -> RawFile:
+    def stored(self, look: SourceProbe | None) -> RawFile:
         """Store the body as it streams, and look through it where it is small enough.
 
         Raises NotTheDataError for a judged body that cannot be the data.
         """
-        digest, copy = hashlib.sha256(), Copy()
+        digest, copy = hashlib.sha256(), BoundedBuffer()
         for chunk in self._response.chunks():
             if len(self._head) < _HEAD_BYTES:
                 self._head = (self._head + chunk)[:_HEAD_BYTES]

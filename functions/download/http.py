@@ -30,15 +30,22 @@ from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.util import Timeout, Url, make_headers, parse_url
 
 VERSION = "0.1.0"
+
 USER_AGENT = f"citypulse/{VERSION} (+open city data pipeline; conditional requests, one run a tick)"
+
 CHUNK_BYTES = 256 * 1024
 
 _READ_BYTES = 64 * 1024
+
 # A ratio says nothing yet about a file this small: a header repeated a few times packs very well.
 _RATIO_FLOOR_BYTES = 1024 * 1024
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 _TRY_LATER = frozenset({408, 425, 429})
+
 _KEPT_ACROSS_HOSTS = frozenset({"accept", "accept-language", "user-agent"})
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 RefusedReason = Literal[
@@ -56,6 +63,7 @@ RefusedReason = Literal[
     "decompression ratio",
     "encoding",
 ]
+
 FailedReason = Literal[
     "no address",
     "connection",
@@ -69,7 +77,7 @@ FailedReason = Literal[
 ]
 
 
-class FetchRefused(Exception):
+class FetchRefusedError(Exception):
     """The publisher's answer, or the way to it, breaks a rule: trying again changes nothing.
 
     `reason` is one of `RefusedReason`; the message names the place, what was seen and the way out.
@@ -80,7 +88,7 @@ class FetchRefused(Exception):
         self.reason: RefusedReason = reason
 
 
-class FetchFailed(Exception):
+class FetchFailedError(Exception):
     """The publisher could not be read this time; a later try may succeed.
 
     `reason` is one of `FailedReason`; `retry_after` is the wait in seconds the publisher asked for,
@@ -300,7 +308,7 @@ class _Deadline:
     def check(self, target: _Target) -> None:
         """Raise FetchFailed once the time is over."""
         if self.passed:
-            raise FetchFailed(
+            raise FetchFailedError(
                 "too slow",
                 f"{target.place}: not finished within {self._seconds:g} s; it is tried again, and "
                 "a source that is always this slow needs slices or another URL in its contract",
@@ -354,7 +362,7 @@ class _Journey:
             if following.host != target.host:
                 headers = {k: v for k, v in headers.items() if _goes_along(k)}
             target = following
-        raise FetchRefused(
+        raise FetchRefusedError(
             "too many redirects",
             f"{target.place}: still redirected after {self.limits.max_redirects} hops; "
             "put the final URL into the contract",
@@ -425,17 +433,17 @@ def _checked(url: str, hosts: frozenset[str]) -> _Target:
     try:
         parsed = parse_url(url)
     except LocationParseError as error:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "bad url", "the URL cannot be read; correct it in the contract"
         ) from error
     if parsed.scheme != "https":
-        raise FetchRefused(
+        raise FetchRefusedError(
             "not https",
             f"{parsed.scheme}://{parsed.host}{parsed.path or '/'}: only https is fetched; "
             "ask the publisher for its https address",
         )
     if not parsed.host or parsed.auth or parsed.port not in (None, 443):
-        raise FetchRefused(
+        raise FetchRefusedError(
             "bad url",
             f"https://{parsed.host}{parsed.path or '/'}: a host, no user and no port but 443 are "
             "expected; correct the URL in the contract",
@@ -443,7 +451,7 @@ def _checked(url: str, hosts: frozenset[str]) -> _Target:
     target = _Target(parsed._replace(fragment=None), parsed.host.strip("[]"))
     _refuse_private_literal(target)
     if target.host not in {host.lower() for host in hosts}:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "host not allowed",
             f"{target.place}: host {target.host} is not among the contract's hosts "
             f"({', '.join(sorted(hosts))}); add it there if it is the publisher's",
@@ -461,8 +469,8 @@ def _refuse_private_literal(target: _Target) -> None:
         raise _private(target, target.host)
 
 
-def _private(target: _Target, address: str) -> FetchRefused:
-    return FetchRefused(
+def _private(target: _Target, address: str) -> FetchRefusedError:
+    return FetchRefusedError(
         "private address",
         f"{target.place}: {address} is not an address of the public internet; "
         "a publisher is never fetched from one: check the host in the contract and its DNS",
@@ -471,7 +479,7 @@ def _private(target: _Target, address: str) -> FetchRefused:
 
 def _redirected(origin: _Target, location: str | None, hosts: frozenset[str]) -> _Target:
     if not location:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "bad redirect",
             f"{origin.place}: redirects without saying where to; look at the URL in a browser",
         )
@@ -481,7 +489,7 @@ def _redirected(origin: _Target, location: str | None, hosts: frozenset[str]) ->
     try:
         joined = urllib.parse.urljoin(origin.url, location)
     except ValueError as error:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "bad redirect", f"{origin.place}: redirects to what is no URL"
         ) from error
     return _checked(joined, hosts)
@@ -491,9 +499,11 @@ def _public_addresses(target: _Target, resolve: Callable[[str], Sequence[str]]) 
     try:
         addresses = list(resolve(target.host))
     except (OSError, UnicodeError) as error:
-        raise FetchFailed("no address", f"{target.place}: host not resolved: {error}") from error
+        raise FetchFailedError(
+            "no address", f"{target.place}: host not resolved: {error}"
+        ) from error
     if not addresses:
-        raise FetchFailed("no address", f"{target.place}: host has no address")
+        raise FetchFailedError("no address", f"{target.place}: host has no address")
     for address in addresses:
         if not is_public(address):
             raise _private(target, address)
@@ -538,7 +548,7 @@ def _proxy_manager(proxy: str, target: _Target, context: ssl.SSLContext) -> urll
         headers = make_headers(proxy_basic_auth=urllib.parse.unquote(auth)) if auth else None
         return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context)
     except HTTPError as error:
-        raise FetchFailed(
+        raise FetchFailedError(
             "proxy",
             f"{target.place}: HTTPS_PROXY of the environment is not the URL of an HTTP proxy",
         ) from error
@@ -546,29 +556,31 @@ def _proxy_manager(proxy: str, target: _Target, context: ssl.SSLContext) -> urll
 
 def _unreached(
     error: HTTPError, target: _Target, deadline: _Deadline
-) -> FetchFailed | FetchRefused:
+) -> FetchFailedError | FetchRefusedError:
     if deadline.passed:
         return _late(target, deadline)
     tls = _tls_error(error)
     if tls is not None and not isinstance(tls, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return FetchRefused(
+        return FetchRefusedError(
             "tls",
             f"{target.place}: TLS failed: {tls.reason or tls}; nothing is fetched unverified: the "
             "publisher must mend its certificate, or SSL_CERT_FILE lacks an authority",
         )
     if isinstance(error, ProxyError):
-        return FetchFailed(
+        return FetchFailedError(
             "proxy", f"{target.place}: the proxy of HTTPS_PROXY did not connect: {_cause(error)}"
         )
     if isinstance(error, HTTPTimeout):
-        return FetchFailed("timed out", f"{target.place}: no answer in time; it is tried again")
-    return FetchFailed("connection", f"{target.place}: {_cause(error)}; it is tried again")
+        return FetchFailedError(
+            "timed out", f"{target.place}: no answer in time; it is tried again"
+        )
+    return FetchFailedError("connection", f"{target.place}: {_cause(error)}; it is tried again")
 
 
-def _late(target: _Target, deadline: _Deadline) -> FetchFailed:
+def _late(target: _Target, deadline: _Deadline) -> FetchFailedError:
     try:
         deadline.check(target)
-    except FetchFailed as late:
+    except FetchFailedError as late:
         return late
     raise AssertionError("asked of a deadline that has not passed")
 
@@ -595,7 +607,7 @@ def _check_status(raw: urllib3.BaseHTTPResponse, target: _Target, *, conditional
     if status == 200 or (status == 304 and conditional):
         return
     if status in _TRY_LATER or status >= 500:
-        raise FetchFailed(
+        raise FetchFailedError(
             "throttled" if status == 429 else "unavailable",
             f"{target.place}: the publisher answered {status}; it is tried again",
             _retry_after(raw.headers),
@@ -606,7 +618,7 @@ def _check_status(raw: urllib3.BaseHTTPResponse, target: _Target, *, conditional
         404: "not found",
         410: "not found",
     }
-    raise FetchRefused(
+    raise FetchRefusedError(
         reasons.get(status, "status"),
         f"{target.place}: the publisher answered {status}; open the publisher's page and correct "
         "the source in the contract",
@@ -642,7 +654,7 @@ def _body(
         return iter(())
     encoding = raw.headers.get("content-encoding", "").strip().lower()
     if encoding not in {"", "identity", "gzip", "x-gzip"}:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "encoding",
             f"{target.place}: Content-Encoding {encoding[:40]!r} was not asked for; "
             "only gzip and identity are read: ask the publisher, or name another URL in the contract",
@@ -655,8 +667,8 @@ def _body(
     return _capped(pieces, target, limits)
 
 
-def _too_large(target: _Target, seen: str, most: int) -> FetchRefused:
-    return FetchRefused(
+def _too_large(target: _Target, seen: str, most: int) -> FetchRefusedError:
+    return FetchRefusedError(
         "too large",
         f"{target.place}: {seen} is over the {most} bytes allowed; raise the bound in the contract "
         "if the data set has grown",
@@ -684,25 +696,25 @@ def _wire(
 
 def _unfinished(
     error: HTTPError, target: _Target, received: int, deadline: _Deadline
-) -> FetchFailed:
+) -> FetchFailedError:
     if deadline.passed:
         return _late(target, deadline)
     if isinstance(error, HTTPTimeout):
-        return FetchFailed(
+        return FetchFailedError(
             "timed out", f"{target.place}: silent after {received} bytes; it is tried again"
         )
     inner = error.args[-1] if error.args else None
     early = http.client.IncompleteRead | ssl.SSLEOFError
     if isinstance(error, early) or isinstance(inner, early):
         return _cut(target, f"ended after {received} bytes, before its end")
-    return FetchFailed(
+    return FetchFailedError(
         "connection",
         f"{target.place}: lost after {received} bytes: {_cause(error)}; it is tried again",
     )
 
 
-def _cut(target: _Target, seen: str) -> FetchFailed:
-    return FetchFailed("cut body", f"{target.place}: the body {seen}; it is tried again")
+def _cut(target: _Target, seen: str) -> FetchFailedError:
+    return FetchFailedError("cut body", f"{target.place}: the body {seen}; it is tried again")
 
 
 def _gunzipped(wire: Iterable[bytes], target: _Target, limits: Limits) -> Iterator[bytes]:
@@ -732,21 +744,23 @@ def _gunzipped(wire: Iterable[bytes], target: _Target, limits: Limits) -> Iterat
         raise _cut(target, f"is gzip without its end, {given} bytes decoded")
 
 
-def _bomb(target: _Target, taken: int, given: int, limits: Limits) -> FetchRefused:
-    return FetchRefused(
+def _bomb(target: _Target, taken: int, given: int, limits: Limits) -> FetchRefusedError:
+    return FetchRefusedError(
         "decompression ratio",
         f"{target.place}: {taken} bytes of gzip had become {given}, over the ratio of "
         f"{limits.max_ratio:g}; look at the file before you raise the ratio",
     )
 
 
-def _not_gzip(error: zlib.error, target: _Target, given: int) -> FetchRefused | FetchFailed:
+def _not_gzip(
+    error: zlib.error, target: _Target, given: int
+) -> FetchRefusedError | FetchFailedError:
     if given:
-        return FetchFailed(
+        return FetchFailedError(
             "corrupt body",
             f"{target.place}: gzip broken after {given} decoded bytes: {error}; it is tried again",
         )
-    return FetchRefused(
+    return FetchRefusedError(
         "encoding",
         f"{target.place}: says Content-Encoding gzip and is not gzip ({error}); "
         "the publisher must mend it, or name another URL in the contract",

@@ -15,17 +15,17 @@ from datetime import UTC, datetime
 from catalog.contract import Contract
 from catalog.records import Origin
 from catalog.runs import Run
-from functions.download.source_selection import Copy
-from functions.parsing.batch import Batch
+from functions.download.source_selection import BoundedBuffer
+from functions.parsing.batch import TextBatch
 from functions.parsing.csv.blocks import Block
-from functions.parsing.file_reader import File
-from functions.parsing.header import RunRefused
-from functions.parsing.lookup_join import Beside
+from functions.parsing.file_reader import FileReader
+from functions.parsing.header import RunRefusedError
+from functions.parsing.lookup_join import LookupTable
 from functions.validation.block_cut import BlockCutter
-from functions.validation.slotting import Cut
+from functions.validation.slotting import SlottedBatch
 
 
-class Look:
+class SourceProbe:
     """A look through all files of one source."""
 
     def __init__(
@@ -46,9 +46,9 @@ class Look:
         self._cutter = BlockCutter(contract, run)
         self._rows = self._rejected = 0
         self._whole = True
-        self._kept: list[tuple[str, Copy]] = []
+        self._kept: list[tuple[str, BoundedBuffer]] = []
 
-    def at(self, name: str, copy: Copy) -> None:
+    def at(self, name: str, copy: BoundedBuffer) -> None:
         """Read one file, or keep it until all that it is joined with are there.
 
         Raises RunRefused where `split` would refuse its form or header.
@@ -58,7 +58,7 @@ class Look:
         else:
             self._read(name, copy, None)
 
-    def _read(self, name: str, copy: Copy, found: Beside | None) -> None:
+    def _read(self, name: str, copy: BoundedBuffer, found: LookupTable | None) -> None:
         pieces = copy.pieces()
         if pieces is None:
             self._whole = False
@@ -66,11 +66,11 @@ class Look:
         with ThreadPoolExecutor(1) as pool:
             self._through(self._file(name, pool, found).batches(pieces))
 
-    def _file(self, name: str, pool: ThreadPoolExecutor, found: Beside | None) -> File:
+    def _file(self, name: str, pool: ThreadPoolExecutor, found: LookupTable | None) -> FileReader:
         where = f"{self._contract.dataset} {self._run.name} {name}"
-        return File(name, where, self._contract, pool, beside=found)
+        return FileReader(name, where, self._contract, pool, beside=found)
 
-    def _through(self, batches: Iterator[Batch | Block]) -> None:
+    def _through(self, batches: Iterator[TextBatch | Block]) -> None:
         """Count rows, rejects and the newest report, as long as there is time."""
         for records in batches:
             self._rows += records.count
@@ -87,7 +87,7 @@ class Look:
         if found is not None:
             self._through(iter([found.left()]))
 
-    def _joined(self) -> tuple[Beside | None, list[tuple[str, Copy]]]:
+    def _joined(self) -> tuple[LookupTable | None, list[tuple[str, BoundedBuffer]]]:
         """The file that fills in the others, and those others."""
         if len(self._kept) < 2:
             return None, self._kept
@@ -109,23 +109,23 @@ class Look:
             return None
         bounds, where = self._contract.bounds, f"{self._contract.dataset} {self._run.name}"
         if not self._least <= self._rows <= bounds.rows_max:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: {self._rows} rows, the contract expects {self._least} to "
                 f"{bounds.rows_max}"
             )
         if bounds.fell(self._rows, self._before):
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: {self._rows} rows after {self._before} in the run before, a fall of more "
                 f"than {bounds.drop_max:.0%}"
             )
         if not bounds.bears(self._rejected, self._rows):
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: {self._rejected} of {self._rows} rows would be rejected, more than the "
                 f"contract bears (a share of {bounds.rejected_share:g})"
             )
         return self.newest
 
-    def _count(self, cut: Cut) -> None:
+    def _count(self, cut: SlottedBatch) -> None:
         """Count the rows to be rejected, and see the newest report of the others."""
         self._rejected += len(cut.rejects)
         for seconds in cut.newest.values():

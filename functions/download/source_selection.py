@@ -16,9 +16,10 @@ from functions.core.gcs import Upload
 
 MOST_BYTES = 20_000_000
 """Largest body that is looked through; a larger one is judged by its size and head alone."""
+
 _PIECE_BYTES = 1 << 18
 
-WAY_OUT = (
+REMEDIATION = (
     "what stands is newer and stays; wait for the next run, or, where the publisher withdrew its "
     "newest reports for good, take the fallbacks out of the contract for one run"
 )
@@ -26,7 +27,7 @@ WAY_OUT = (
 
 
 @dataclass
-class Fetched:
+class FetchedSource:
     """What one source gave."""
 
     source: str
@@ -45,7 +46,7 @@ class Fetched:
         self.uploads.clear()
 
 
-class Copy:
+class BoundedBuffer:
     """The bytes of a body, kept while they are few enough to be looked through."""
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class Copy:
         return (bytes(kept[at : at + _PIECE_BYTES]) for at in range(0, len(kept), _PIECE_BYTES))
 
 
-def stale(contract: Contract, run: Run, newest: datetime | None) -> str | None:
+def staleness(contract: Contract, run: Run, newest: datetime | None) -> str | None:
     """Why a source counts as stale; None where it does not, or nobody knows its newest report.
 
     A slot that was asked for can have no report after its end.
@@ -86,17 +87,17 @@ def stale(contract: Contract, run: Run, newest: datetime | None) -> str | None:
     )
 
 
-def newest(claim: Claim | None) -> datetime | None:
+def newest_report(claim: Claim | None) -> datetime | None:
     """The newest report of what was claimed, where it was seen."""
     return datetime.fromisoformat(claim.newest) if claim and claim.newest else None
 
 
-def behind(report: datetime | None, last: Claim) -> str | None:
+def regression(report: datetime | None, last: Claim) -> str | None:
     """Why a source whose newest report is `report` is older than the last accepted run.
 
     None where it is not, or where one of the two newest reports is not known.
     """
-    known = newest(last)
+    known = newest_report(last)
     if report is None or known is None or report >= known:
         return None
     return (
@@ -105,6 +106,6 @@ def behind(report: datetime | None, last: Claim) -> str | None:
     )
 
 
-def freshest(found: Sequence[Fetched]) -> Fetched:
+def freshest(found: Sequence[FetchedSource]) -> FetchedSource:
     """Of sources whose newest reports are known the one with the newest, the first among equals."""
     return max(found, key=lambda each: each.newest or datetime.min.replace(tzinfo=UTC))

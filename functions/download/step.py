@@ -17,9 +17,9 @@ from catalog.contract import Contract, Kind
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import TICK_TOLERANCE, Run, tick
 from functions.core import gcs, slices
-from functions.core.clients import Clients, Zones
+from functions.core.clients import Buckets, Clients
 from functions.core.contracts import contract_of
-from functions.core.errors import Later, Permanent
+from functions.core.errors import PermanentError, RetryLaterError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.core.telemetry import event
@@ -49,7 +49,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     request = message.body(Ingest)
     contract = contract_of(request.dataset)
     if contract.kind is Kind.STREAM:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset}: a stream is not fetched, its messages come by the topic "
             f"{object_names.stream_topic(contract.dataset)}; publish there, or replay one of its files: "
             "split {dataset, run, replay}"
@@ -58,7 +58,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     if contract.retired:
         yield _event(message, "retired", contract, asked)
         return
-    zones = Zones.of(clients, settings)
+    zones = Buckets.of(clients, settings)
     onward = _continues_run(request)
     following = slices.following(contract, asked) if onward else None
     found = gcs.read(zones.raw, object_names.claim(contract.dataset, asked))
@@ -69,7 +69,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
             claim, won = DownloadAttempt(
                 contract, asked, message, zones, settings, following
             ).claim()
-        except Later as failure:
+        except RetryLaterError as failure:
             if onward:
                 slices.failed(clients, zones.raw, contract, asked, message, str(failure))
             raise
@@ -113,14 +113,14 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
         if slot:
             contract.calendar.parse(slot)
     except ValueError as error:
-        raise Permanent(f"{contract.dataset}: {error}") from error
+        raise PermanentError(f"{contract.dataset}: {error}") from error
     if slot and not contract.names_slots:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset} {slot}: its URLs name no slot; ask without one, and the "
             "whole is fetched"
         )
     if found is not None and found.time > message.published + TICK_TOLERANCE:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset} {found.name}: the run lies in the future of the request, every "
             "later one would count as older; ask for a time that has passed, or for none"
         )
@@ -130,12 +130,12 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
 def _require_present(named: str | None, contract: Contract, message: Message) -> None:
     """Raise Permanent where a request would have a publisher's present count as its past."""
     if named and not contract.refetchable:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset} {named}: a {contract.kind} cannot be fetched again, its publisher "
             "shows the present only; ask without run and slot"
         )
     if contract.kind is Kind.SNAPSHOT and message.attributes.get("kind") != contract.kind:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset}: the message lacks the attribute kind={contract.kind}, so it would "
             "be kept for days, and what is fetched late would count as shown at its tick; run the "
             f"data set's schedule, or publish with --attribute=kind={contract.kind}, which is "
@@ -158,7 +158,7 @@ def _of_slot(contract: Contract, time: datetime, slot: str | None) -> Run:
     cut = contract.source.slices
     asked = slot or (cut.first if cut else None)
     if cut and asked and contract.calendar.start(asked) > time:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset} {asked}: the slice begins after its run of {time:%Y-%m-%d %H:%M}; "
             "ask for a slot that has begun, or correct source.slices.first"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.records import Counts, Manifest, Receipt, SlotParts
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 
 
 def reconcile(manifest: Manifest, receipt: Receipt) -> None:
@@ -19,7 +19,7 @@ def reconcile(manifest: Manifest, receipt: Receipt) -> None:
             else "the receipt does not count it"
         )
         if fault:
-            raise Permanent(
+            raise PermanentError(
                 f"load: {slot.dataset} {slot.slot} of batch {receipt.batch}: {fault}; nothing was "
                 "swapped: mend the job and replay the slot"
             )
@@ -47,7 +47,7 @@ def _refuse_unlisted_files(manifest: Manifest, receipt: Receipt) -> None:
     tables = {(table.dataset, table.name) for table in manifest.tables}
     for each in receipt.written:
         if (each.dataset, each.slot) not in slots or (each.dataset, each.table) not in tables:
-            raise Permanent(
+            raise PermanentError(
                 f"load: batch {receipt.batch} wrote {each.table} {each.slot}, which its manifest "
                 "does not name: mend the job and replay"
             )

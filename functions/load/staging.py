@@ -13,7 +13,7 @@ from catalog import object_names
 from catalog.records import LakeTable, Manifest, Receipt
 from functions.core import bigquery
 from functions.core.clients import Clients
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.settings import Settings
 
 MOST_FILES = 10_000
@@ -38,7 +38,7 @@ def staged_tables(manifest: Manifest, receipt: Receipt) -> list[StagedTable]:
         written = [each for each in receipt.written if each.table == table.name]
         files = tuple(file for each in written for file in each.files)
         if len(files) > MOST_FILES:
-            raise Permanent(
+            raise PermanentError(
                 f"load: batch {receipt.batch} wrote {len(files)} files of {table.name}, over the "
                 f"{MOST_FILES} of a load job: write fewer files a slot, or lower MANIFEST_BYTES"
             )
@@ -60,7 +60,7 @@ def load_into_staging(
     for table, job in jobs:
         job.result(timeout=max(deadline - time.monotonic(), 1.0))
         if job.output_rows != table.rows:
-            raise Permanent(
+            raise PermanentError(
                 f"load: {table.lake.name}: the files of batch {receipt.batch} hold "
                 f"{job.output_rows} rows where its receipt says {table.rows}: replay the slots"
             )
@@ -93,7 +93,7 @@ def _load_job(
         if isinstance(job, LoadJob) and _usable(clients, job, destination):
             return job
         if number == _TRIES:
-            raise Permanent(
+            raise PermanentError(
                 f"load: {table.lake.name}: {number} load jobs failed, last {job_id}: "
                 f"{job.error_result}"
             )

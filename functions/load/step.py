@@ -12,7 +12,7 @@ from catalog import object_names
 from catalog.records import Event, Receipt, SlotParts
 from functions.core import gcs, ledger
 from functions.core.clients import Clients
-from functions.core.errors import Later, Permanent
+from functions.core.errors import PermanentError, RetryLaterError
 from functions.core.message import Message
 from functions.core.records import read_manifest
 from functions.core.settings import Settings
@@ -49,7 +49,9 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
         left = max(deadline - time.monotonic(), 1.0)
         fresh = swap(clients, manifest, receipt.counts, staged, message.published, left)
     except FutureTimeout as error:
-        raise Later(f"load: {receipt.id} took over {SECONDS:g} s: it is tried again") from error
+        raise RetryLaterError(
+            f"load: {receipt.id} took over {SECONDS:g} s: it is tried again"
+        ) from error
     for slot in manifest.slots:
         yield _event(slot, receipt, (slot.dataset, slot.slot) in fresh, message)
 
@@ -59,12 +61,12 @@ def _receipt(message: Message, clients: Clients, settings: Settings) -> Receipt:
     name = message.object or ""
     body = gcs.read(clients.storage.bucket(settings.lake), name) if name else None
     if not name.startswith("receipts/") or body is None:
-        raise Permanent(
+        raise PermanentError(
             f"load: gs://{settings.lake}/{name} is not a receipt that is there: replay its slots"
         )
     receipt = Receipt.decode(body)
     if object_names.receipt(receipt.system, receipt.id) != name:
-        raise Permanent(f"load: gs://{settings.lake}/{name} is the receipt of {receipt.id}")
+        raise PermanentError(f"load: gs://{settings.lake}/{name} is the receipt of {receipt.id}")
     return receipt
 
 

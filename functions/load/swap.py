@@ -12,7 +12,7 @@ from google.cloud.bigquery import ScalarQueryParameter
 from catalog import object_names
 from catalog.records import Counts, LakeTable, Manifest, SlotParts
 from functions.core import bigquery, ledger
-from functions.core.bigquery import Script, identifier, parameter
+from functions.core.bigquery import QueryScript, identifier, parameter
 from functions.core.clients import Clients
 
 SWAP_BYTES = 200_000_000_000
@@ -39,7 +39,7 @@ def swap(
 
 def swap_script(
     manifest: Manifest, counts: Sequence[Counts], staged: frozenset[str], now: datetime
-) -> Script:
+) -> QueryScript:
     """The script of a manifest's swap: lock, what is fresh, each table, the ledger."""
     by_slot = {(each.dataset, each.slot): each for each in counts}
     rows = [_ledger_row(each, by_slot[each.dataset, each.slot]) for each in manifest.slots]
@@ -53,7 +53,7 @@ def swap_script(
     for number, table in enumerate(manifest.tables):
         pieces.append(_table_sql(table, number, manifest.id, table.name in staged))
         parameters += _bounds(table, number, manifest.slots)
-    return Script("".join([*pieces, _LEDGER]), parameters)
+    return QueryScript("".join([*pieces, _LEDGER]), parameters)
 
 
 def _ledger_row(slot: SlotParts, counts: Counts) -> dict[str, object]:

@@ -19,9 +19,9 @@ from fastavro.schema import SchemaParseException
 
 from catalog.contract import Contract
 from catalog.records import Origin
-from functions.parsing.batch import BATCH_CHARACTERS, BATCH_ROWS, Batch, Broken, Seen
+from functions.parsing.batch import BATCH_CHARACTERS, BATCH_ROWS, BrokenRecord, Seen, TextBatch
 from functions.parsing.file_format import unpacked
-from functions.parsing.header import RunRefused
+from functions.parsing.header import RunRefusedError
 from functions.parsing.json.flatten import Records, Row
 
 MESSAGE_ID, PUBLISH_TIME = "@message_id", "@publish_time"
@@ -52,7 +52,7 @@ class MessageReader:
             parse_float=str, parse_int=str, parse_constant=str, strict=False
         )
 
-    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch]:
+    def batches(self, chunks: Iterator[bytes]) -> Iterator[TextBatch]:
         """The messages in the bytes of a file.
 
         Raises RunRefused for a file that is cut, is not of messages with metadata, is over the
@@ -79,12 +79,12 @@ class MessageReader:
             ):
                 yield msgspec.convert(found, _Message)
         except msgspec.ValidationError as error:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{self._where}: the Avro file has no messages with metadata: {error}; set "
                 "write_metadata of the stream's subscription, then replay the run"
             ) from error
         except _BROKEN as error:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{self._where}: the Avro file is cut or broken after {count} messages "
                 f"({type(error).__name__}: {error}); write the whole file to its place in raw, then "
                 "replay the run"
@@ -95,14 +95,14 @@ class MessageReader:
         text = message.data.decode("utf-8", "replace")
         if (told := message.attributes.get(ORIGIN)) is not None:
             if told not in list(Origin):
-                return Broken(line, f"{ORIGIN}: not one of {', '.join(Origin)}", text)
+                return BrokenRecord(line, f"{ORIGIN}: not one of {', '.join(Origin)}", text)
             self.origins.add(Origin(told))
         try:
             record = self._decoder.decode(message.data.decode("utf-8-sig"))
         except UnicodeDecodeError:
-            return Broken(line, "bytes that are not of the encoding", text)
+            return BrokenRecord(line, "bytes that are not of the encoding", text)
         except (json.JSONDecodeError, RecursionError):
-            return Broken(line, "not JSON", text)
+            return BrokenRecord(line, "not JSON", text)
         if isinstance(record, dict):
             record[MESSAGE_ID] = message.message_id
             record[PUBLISH_TIME] = message.publish_time.isoformat()

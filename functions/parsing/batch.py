@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 BATCH_ROWS = 8_192
+
 BATCH_CHARACTERS = 8 << 20
+
 SAMPLE_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenRecord:
     """A record that is no row: the line it begins on, why, and its text."""
 
     line: int
@@ -22,13 +24,13 @@ class Broken:
 
 
 @dataclass
-class Batch:
+class TextBatch:
     """Records in the order of the file; `columns` has one list for each of the contract."""
 
     lines: list[int]
     columns: list[list[str]]
     texts: list[str]
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[BrokenRecord] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -49,7 +51,9 @@ class Seen:
 
 
 _BRACKETS = ("[]", "{}", "()")
+
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{0,9})?")
+
 _KEY = re.compile(r"""["']?[A-Za-z_]\w*["']?\s*:""")
 
 

@@ -14,18 +14,25 @@ from enum import StrEnum
 from itertools import chain
 
 from catalog.contract import Bounds, Contract, Shape
-from functions.parsing.header import RunRefused
+from functions.parsing.header import RunRefusedError
 
 ESCAPED = re.compile("[\ud800-\udfff]")
 """What bytes that are not of the encoding have become."""
 
 _HEAD_BYTES = 1 << 20
+
 _PIECE_BYTES = 1 << 18
+
 _GZIP = b"\x1f\x8b"
+
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
 _PAGE = re.compile(r"<(!doctype\s+html|html|head|body|\?xml)\b", re.IGNORECASE)
+
 _LINES = re.compile(r"\}[ \t]*\r?\n\{")
+
 _ERROR = re.compile(r'\{\s*"error')
+
 _PACKED = (
     (re.compile(rb"PK\x03\x04"), "a ZIP archive or a spreadsheet (xlsx, ods)"),
     (re.compile(rb"\xd0\xcf\x11\xe0"), "an old spreadsheet (xls)"),
@@ -38,7 +45,7 @@ _PACKED = (
 )
 
 
-class Form(StrEnum):
+class FileFormat(StrEnum):
     """What a file is, by its first letter."""
 
     CSV = "csv"
@@ -46,10 +53,10 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True)
-class Body:
+class DecodedFile:
     """A file, unpacked and in UTF-8 without a byte order mark."""
 
-    form: Form
+    form: FileFormat
     encoding: str
     """What the file was in, as Python names it."""
     pieces: Iterator[bytes]
@@ -61,7 +68,7 @@ class Body:
         return _texts(self.pieces, "utf-8")
 
 
-def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
+def body(chunks: Iterator[bytes], contract: Contract, where: str) -> DecodedFile:
     """The bytes of a file as UTF-8.
 
     Raises RunRefused for an empty file, a page instead of data, an archive other than gzip, an
@@ -75,13 +82,15 @@ def body(chunks: Iterator[bytes], contract: Contract, where: str) -> Body:
         if len(head) >= _HEAD_BYTES:
             break
     if not head.strip():
-        raise RunRefused(f"{where}: the file is empty; ask the publisher, or wait for the next run")
+        raise RunRefusedError(
+            f"{where}: the file is empty; ask the publisher, or wait for the next run"
+        )
     _refuse_packed(head, where)
     encoding = _encoding(head, contract, where)
     whole = _utf8(chain((head,), pieces), encoding)
     first = next(whole, b"")
     text = next(_texts(iter((first[:_PIECE_BYTES],)), "utf-8"), "")
-    return Body(_form(text, contract, where), encoding, chain((first,), whole))
+    return DecodedFile(_form(text, contract, where), encoding, chain((first,), whole))
 
 
 def is_page(head: bytes) -> bool:
@@ -116,7 +125,7 @@ def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[by
     for piece in pieces:
         given += len(piece)
         if given > bounds.bytes_max:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: the file is over the {bounds.bytes_max} bytes of the contract; raise "
                 "bounds.bytes_max if the data set has grown"
             )
@@ -138,27 +147,29 @@ def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[
             try:
                 piece = decoder.decompress(data, _PIECE_BYTES)
             except zlib.error as error:
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{where}: gzip is broken after {given} bytes: {error}; fetch it again, or ask "
                     "the publisher"
                 ) from error
             data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             given += len(piece)
             if given > max(_HEAD_BYTES, taken * bounds.ratio_max):
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{where}: {taken} bytes of gzip hold {given} and more, over the ratio of "
                     f"{bounds.ratio_max:g}; look at the file before you raise bounds.ratio_max"
                 )
             yield piece
     if not decoder.eof:
-        raise RunRefused(f"{where}: gzip is cut, it has no end after {given} bytes; fetch it again")
+        raise RunRefusedError(
+            f"{where}: gzip is cut, it has no end after {given} bytes; fetch it again"
+        )
 
 
 def _refuse_packed(head: bytes, where: str) -> None:
     """Raise RunRefused for a file whose first bytes say that it is no text."""
     for magic, told in _PACKED:
         if magic.match(head):
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: the file is {told}; only text is read, plain or gzipped: name the CSV or "
                 "JSON export in the contract, or unpack the file"
             )
@@ -171,12 +182,12 @@ def _encoding(head: bytes, contract: Contract, where: str) -> str:
             return name
     even, odd = head[:200:2].count(0) > 50, head[1:200:2].count(0) > 50
     if even and odd:
-        raise RunRefused(
+        raise RunRefusedError(
             f"{where}: the file begins with NUL bytes, the publisher's copy is damaged; fetch it "
             "again, or ask the publisher"
         )
     if even or odd:
-        raise RunRefused(
+        raise RunRefusedError(
             f"{where}: the file looks like UTF-16 without a byte order mark; ask the publisher for "
             "UTF-8"
         )
@@ -188,7 +199,7 @@ def _encoding(head: bytes, contract: Contract, where: str) -> str:
     others = [name for name in contract.source.encodings if name != "utf-8"]
     if others:
         return others[0]
-    raise RunRefused(
+    raise RunRefusedError(
         f"{where}: the file is not UTF-8 ({invalid} bytes of the first megabyte); add its encoding "
         "to source.encodings of the contract"
     )
@@ -218,21 +229,21 @@ def _texts(chunks: Iterator[bytes], encoding: str) -> Iterator[str]:
         yield rest
 
 
-def _form(text: str, contract: Contract, where: str) -> Form:
+def _form(text: str, contract: Contract, where: str) -> FileFormat:
     head = text.lstrip()
     if _PAGE.match(head):
         title = re.search(r"<(?:title|message)[^>]*>([^<]{1,120})", head, re.IGNORECASE)
         seen = f' ("{title[1].strip()}")' if title else ""
         what = "XML" if head.startswith("<?xml") else "an HTML page"
-        raise RunRefused(
+        raise RunRefusedError(
             f"{where}: the publisher answered with {what}{seen} instead of data; open the "
             "URL in a browser, and correct it in the contract if the data set has moved"
         )
     if head[:1] not in ("{", "["):
-        return Form.CSV
+        return FileFormat.CSV
     if not contract.source.shapes:
-        raise RunRefused(
+        raise RunRefusedError(
             f"{where}: the file is JSON, and the contract names no shape of JSON: it begins "
             f"{head[:120]!r}"
         )
-    return Form.JSON
+    return FileFormat.JSON

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from catalog.contract import Contract, Kind
 from catalog.records import FileReport, Origin
 from functions.parsing.avro import MessageReader
-from functions.parsing.batch import Batch, Seen
+from functions.parsing.batch import Seen, TextBatch
 from functions.parsing.csv.blocks import Block
 from functions.parsing.csv.reader import BLOCK_BYTES, CsvReader
-from functions.parsing.file_format import Form, body
+from functions.parsing.file_format import FileFormat, body
 from functions.parsing.json.reader import JsonReader
-from functions.parsing.lookup_join import Beside, beside
+from functions.parsing.lookup_join import LookupTable, build_lookup
 
 
 @dataclass
-class File:
+class FileReader:
     """One file of a run, read once: the batches first, then the report."""
 
     object: str
@@ -32,14 +32,14 @@ class File:
     pool: Executor
     """Where blocks of CSV are looked through."""
     block_bytes: int = BLOCK_BYTES
-    beside: Beside | None = None
+    beside: LookupTable | None = None
     """What its records are filled in with."""
     origins: set[Origin] = field(default_factory=set, init=False)
     """What its records say of their origin, as far as the file was read."""
     _seen: Seen | None = field(default=None, init=False)
     _encoding: str = field(default="", init=False)
 
-    def batches(self, chunks: Iterator[bytes]) -> Iterator[Batch | Block]:
+    def batches(self, chunks: Iterator[bytes]) -> Iterator[TextBatch | Block]:
         """The records in the bytes of the file; raises RunRefused where it cannot be taken."""
         if self.contract.kind is Kind.STREAM:
             messages = MessageReader(self.contract, self.where)
@@ -48,7 +48,7 @@ class File:
             return
         found = body(chunks, self.contract, self.where)
         self._encoding = found.encoding
-        if found.form is Form.JSON:
+        if found.form is FileFormat.JSON:
             json = JsonReader(self.contract, self.where, self.beside)
             self._seen = json.seen
             yield from json.batches(found.texts)
@@ -57,18 +57,18 @@ class File:
             self._seen = csv.seen
             yield from csv.batches(found.pieces)
 
-    def lying_beside(self, chunks: Iterator[bytes]) -> Beside | None:
+    def lying_beside(self, chunks: Iterator[bytes]) -> LookupTable | None:
         """Its records where they fill in those of the run's other files; None where they do not.
 
         Raises RunRefused where the file cannot be taken.
         """
         found = body(chunks, self.contract, self.where)
-        if found.form is not Form.JSON:
+        if found.form is not FileFormat.JSON:
             return None
         json = JsonReader(self.contract, self.where)
         self._seen, self._encoding = json.seen, found.encoding
         records = list(json.records(found.texts))
-        made = beside(self.contract, self.object.rpartition("/")[2], records)
+        made = build_lookup(self.contract, self.object.rpartition("/")[2], records)
         if made is not None:
             json.seen.header = made.header
         return made

@@ -18,18 +18,21 @@ from itertools import product
 from catalog.contract import Column, Contract
 
 _ALIAS = re.compile(r"(?P<name>.*?)(?:@(?P<nth>\d+))?(?:#(?P<item>\d+))?", re.DOTALL)
+
 _SUM = " + "
-_SHOWN = 1_000
+
+_PREVIEW_CHARACTERS = 1_000
+
 _NAMES = 10_000
 """How many names, of contracts and of files, are remembered; a publisher may send any number."""
 
 
-class RunRefused(Exception):
+class RunRefusedError(Exception):
     """The run cannot be taken: the sentence names the thing, the place and the way out."""
 
 
 @dataclass(frozen=True)
-class Place:
+class FieldPosition:
     """Where a column's value stands: a field of the row, and an item of its text if not None."""
 
     index: int
@@ -39,26 +42,26 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Layout:
+class HeaderMapping:
     """How one header met the contract; `places` has one entry for each column of the contract."""
 
-    places: tuple[Place | None, ...]
+    places: tuple[FieldPosition | None, ...]
     aliases: dict[str, str]
     unknown: dict[str, int]
     """Name seen that the contract does not know → its place."""
     missing: tuple[Column, ...]
 
 
-def layout(contract: Contract, header: Sequence[str]) -> Layout:
+def map_header(contract: Contract, header: Sequence[str]) -> HeaderMapping:
     """How the columns of a header met those of the contract, required or not.
 
     Raises RunRefused for a name that comes twice where the contract does not tell the two apart,
     unless a required column is missing, which says more.
     """
-    names = numbered(header)
+    names = dedupe_names(header)
     index = _Index(names)
     used: dict[int, int | None] = {}
-    places: list[Place | None] = []
+    places: list[FieldPosition | None] = []
     aliases: dict[str, str] = {}
     for column in contract.columns:
         place = index.place(column, used)
@@ -69,17 +72,19 @@ def layout(contract: Contract, header: Sequence[str]) -> Layout:
             told = _SUM.join(names[at] for at in fields)
             if told != column.name:
                 aliases[column.name] = told
-    ignored = frozenset(map(normal, contract.ignored))
+    ignored = frozenset(map(normalize_name, contract.ignored))
     unknown = {
-        name: at for at, name in enumerate(names) if at not in used and normal(name) not in ignored
+        name: at
+        for at, name in enumerate(names)
+        if at not in used and normalize_name(name) not in ignored
     }
     missing = tuple(c for c, p in zip(contract.columns, places, strict=True) if p is None)
     if not any(column.required for column in missing):
         _refuse_doubles(contract, names)
-    return Layout(tuple(places), aliases, unknown, missing)
+    return HeaderMapping(tuple(places), aliases, unknown, missing)
 
 
-def refuse_missing(
+def require_columns(
     missing: Iterable[Column], header: Sequence[str], where: str, unknown: Sequence[str] = ()
 ) -> None:
     """Raise RunRefused for the first of the missing columns that the contract requires.
@@ -89,9 +94,9 @@ def refuse_missing(
     for column in missing:
         if column.required:
             label = column.aliases[0] if column.aliases else column.name
-            raise RunRefused(
+            raise RunRefusedError(
                 f'{where}: column "{label}" ({column.name}) is missing; the header has '
-                f"{len(header)} columns: {shown(header)}; add an alias to the contract if it was "
+                f"{len(header)} columns: {preview(header)}; add an alias to the contract if it was "
                 "renamed" + (f": {alias_for(column, unknown[0])}" if len(unknown) == 1 else "")
             )
 
@@ -101,27 +106,27 @@ def alias_for(column: Column, name: str) -> str:
     return f'aliases = [{"..., " if column.aliases else ""}"{name}"] of {column.name}'
 
 
-def refuse_lacking(
+def require_one_of(
     contract: Contract, missing: Iterable[Column], header: Sequence[str], where: str
 ) -> None:
     """Raise RunRefused where all columns of a group are missing of which one is required."""
     lacking = {column.name for column in missing}
     for group in contract.require_one:
         if lacking.issuperset(group):
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: none of the columns {', '.join(group)} is there; the header has "
-                f"{len(header)} columns: {shown(header)}; add an alias to the contract if one was "
+                f"{len(header)} columns: {preview(header)}; add an alias to the contract if one was "
                 "renamed"
             )
 
 
-def shown(names: Iterable[str]) -> str:
+def preview(names: Iterable[str]) -> str:
     """Names for a sentence, cut when they are many."""
     text = ", ".join(names)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+    return text if len(text) <= _PREVIEW_CHARACTERS else text[:_PREVIEW_CHARACTERS] + " …"
 
 
-def numbered(header: Sequence[str]) -> list[str]:
+def dedupe_names(header: Sequence[str]) -> list[str]:
     """The names of a header, the second of a name as `name@2`, one without a name by its place."""
     seen: dict[str, int] = {}
     names = []
@@ -133,16 +138,16 @@ def numbered(header: Sequence[str]) -> list[str]:
 
 
 @lru_cache(_NAMES)
-def normal(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name without case, accents, blanks and punctuation; an `@` before it, `@2` and `#0` stay."""
-    base, nth, item = parsed(name)
+    base, nth, item = parse_alias(name)
     plain = unicodedata.normalize("NFKD", base).casefold()
     kept = "@" * base.startswith("@") + "".join(filter(str.isalnum, plain))
     return kept + (f"@{nth}" if nth else "") + ("" if item is None else f"#{item}")
 
 
 @lru_cache(_NAMES)
-def parsed(alias: str) -> tuple[str, int | None, int | None]:
+def parse_alias(alias: str) -> tuple[str, int | None, int | None]:
     """The name, the number among columns of that name, and the item of an alias."""
     found = _ALIAS.fullmatch(alias)
     assert found is not None  # noqa: S101 - the pattern takes every text
@@ -170,9 +175,9 @@ class _Index:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._exact = {name: at for at, name in reversed(list(enumerate(names)))}
-        self._normal = {normal(name): at for at, name in reversed(list(enumerate(names)))}
+        self._normal = {normalize_name(name): at for at, name in reversed(list(enumerate(names)))}
 
-    def place(self, column: Column, used: dict[int, int | None]) -> Place | None:
+    def place(self, column: Column, used: dict[int, int | None]) -> FieldPosition | None:
         """Where a column stands; a field is shared only by items of it."""
         for loosely, alias in product((False, True), names_of(column)):
             found = self._find(alias, loosely=loosely)
@@ -183,35 +188,39 @@ class _Index:
                 return found
         return None
 
-    def _find(self, alias: str, *, loosely: bool) -> Place | None:
+    def _find(self, alias: str, *, loosely: bool) -> FieldPosition | None:
         table = self._normal if loosely else self._exact
-        key = normal(alias) if loosely else alias
+        key = normalize_name(alias) if loosely else alias
         if key in table:
-            return Place(table[key])
+            return FieldPosition(table[key])
         if _SUM in alias:
             return None if loosely else self._sum(alias.split(_SUM))
-        name, nth, item = parsed(alias)
+        name, nth, item = parse_alias(alias)
         if item is None:
             return None
         whole = f"{name}@{nth}" if nth else name
-        at = table.get(normal(whole) if loosely else whole)
-        return None if at is None else Place(at, item)
+        at = table.get(normalize_name(whole) if loosely else whole)
+        return None if at is None else FieldPosition(at, item)
 
-    def _sum(self, names: Sequence[str]) -> Place | None:
+    def _sum(self, names: Sequence[str]) -> FieldPosition | None:
         """Where the fields of a sum stand, however they are spelt; None unless all are there."""
-        found = [self._exact.get(name, self._normal.get(normal(name))) for name in names]
+        found = [self._exact.get(name, self._normal.get(normalize_name(name))) for name in names]
         places = tuple(at for at in found if at is not None)
-        return Place(places[0], plus=places[1:]) if len(places) == len(names) else None
+        return FieldPosition(places[0], plus=places[1:]) if len(places) == len(names) else None
 
 
 def _refuse_doubles(contract: Contract, names: Sequence[str]) -> None:
     """Raise RunRefused for a second column of a name that the contract does not tell apart."""
-    told = {normal(name) for column in contract.columns for name in fields_of(column)}
-    told.update(map(normal, contract.ignored))
-    doubles = [name for name in names if (parsed(name)[1] or 1) > 1 and normal(name) not in told]
+    told = {normalize_name(name) for column in contract.columns for name in fields_of(column)}
+    told.update(map(normalize_name, contract.ignored))
+    doubles = [
+        name
+        for name in names
+        if (parse_alias(name)[1] or 1) > 1 and normalize_name(name) not in told
+    ]
     if doubles:
-        listed = ", ".join(f'"{parsed(name)[0]}"' for name in doubles)
-        raise RunRefused(
+        listed = ", ".join(f'"{parse_alias(name)[0]}"' for name in doubles)
+        raise RunRefusedError(
             f"the header names {listed} more than once, and the contract does not say which is "
             f'meant: add the alias or ignored name "{doubles[0]}"'
         )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.contract import Contract
-from functions.parsing.batch import Batch, Broken
-from functions.parsing.header import fields_of, layout, normal
+from functions.parsing.batch import BrokenRecord, TextBatch
+from functions.parsing.header import fields_of, map_header, normalize_name
 from functions.parsing.json.flatten import field_names, text_of
 
 Numbered = tuple[int, str, Any]
@@ -21,7 +21,7 @@ Numbered = tuple[int, str, Any]
 
 
 @dataclass
-class _Partner:
+class _LookupRow:
     """A record beside the others."""
 
     line: int
@@ -30,17 +30,19 @@ class _Partner:
     used: bool = False
 
 
-class Beside:
+class LookupTable:
     """The records of one file that fill in those of the run's other files."""
 
     def __init__(self, contract: Contract, file: str, records: Sequence[Numbered]) -> None:
         """`file` names it in reasons; `records` are all that it has."""
         self._contract = contract
         self._file = file
-        self._known = {normal(name) for column in contract.columns for name in fields_of(column)}
-        self._doubled: list[Broken] = []
-        self._partners: list[_Partner] = []
-        self._by: dict[str, dict[str, _Partner]] = {field: {} for field in contract.source.join}
+        self._known = {
+            normalize_name(name) for column in contract.columns for name in fields_of(column)
+        }
+        self._doubled: list[BrokenRecord] = []
+        self._partners: list[_LookupRow] = []
+        self._by: dict[str, dict[str, _LookupRow]] = {field: {} for field in contract.source.join}
         for line, text, record in records:
             self._keep(line, text, record)
         fields = (name for partner in self._partners for name in partner.fields)
@@ -59,40 +61,40 @@ class Beside:
         told = {name: value for name, value in record.items() if value is not None}
         for name, value in told.items():
             other = partner.fields.get(name)
-            if other is None or normal(name) not in self._known:
+            if other is None or normalize_name(name) not in self._known:
                 continue
             if text_of(value) != text_of(other):
                 return f"{name}: the files disagree"
         return partner.fields | told
 
-    def left(self) -> Batch:
+    def left(self) -> TextBatch:
         """What no other file has, once these were read: a batch of records that are no rows."""
         alone = f"{self._contract.source.join[0]}: in {self._file} alone"
-        broken = [Broken(p.line, alone, p.text) for p in self._partners if not p.used]
+        broken = [BrokenRecord(p.line, alone, p.text) for p in self._partners if not p.used]
         width = len(self._contract.columns)
-        return Batch(
+        return TextBatch(
             [], [[] for _ in range(width)], [], sorted([*self._doubled, *broken], key=_line)
         )
 
     def _keep(self, line: int, text: str, record: Any) -> None:
         """Keep a record by every field that it may be joined by."""
         if not isinstance(record, dict):
-            self._doubled.append(Broken(line, "not an object", text))
+            self._doubled.append(BrokenRecord(line, "not an object", text))
             return
         keys = [(field, text_of(record[field])) for field in self._by if field in record]
         if not keys:
-            self._doubled.append(Broken(line, f"{next(iter(self._by))}: missing", text))
+            self._doubled.append(BrokenRecord(line, f"{next(iter(self._by))}: missing", text))
             return
         if any(key in self._by[field] for field, key in keys):
-            self._doubled.append(Broken(line, f"{keys[0][0]}: twice in {self._file}", text))
+            self._doubled.append(BrokenRecord(line, f"{keys[0][0]}: twice in {self._file}", text))
             return
-        partner = _Partner(line, text, record)
+        partner = _LookupRow(line, text, record)
         self._partners.append(partner)
         for field, key in keys:
             self._by[field][key] = partner
 
 
-def beside(contract: Contract, file: str, records: Sequence[Numbered]) -> Beside | None:
+def build_lookup(contract: Contract, file: str, records: Sequence[Numbered]) -> LookupTable | None:
     """The records of a file where they fill in those of others; None where they stand alone.
 
     They do where none of them has some required column, and one a field to join by.
@@ -102,10 +104,10 @@ def beside(contract: Contract, file: str, records: Sequence[Numbered]) -> Beside
     )
     if not any(field in names for field in contract.source.join):
         return None
-    if not any(column.required for column in layout(contract, list(names)).missing):
+    if not any(column.required for column in map_header(contract, list(names)).missing):
         return None
-    return Beside(contract, file, records)
+    return LookupTable(contract, file, records)
 
 
-def _line(broken: Broken) -> int:
+def _line(broken: BrokenRecord) -> int:
     return broken.line

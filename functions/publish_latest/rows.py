@@ -13,18 +13,18 @@ from google.api_core.exceptions import NotFound
 from google.cloud.storage import Bucket
 
 from catalog import latest_table
-from catalog.contract import Contract, Newest
+from catalog.contract import Contract, LatestTable
 from catalog.object_names import SplitKey
 from catalog.records import Part, SplitRecord, TableColumn
 from catalog.runs import Run
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.validation.typed import castable
 
 Values = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
-class Shown:
+class LatestSnapshot:
     """What a table of newest rows is to show."""
 
     dataset: str
@@ -38,7 +38,9 @@ class Shown:
     """Values in the order of `columns`, as a CAST of BigQuery reads them."""
 
 
-def shown(landing: Bucket, contract: Contract, facet: Newest, record: SplitRecord) -> Shown:
+def build_latest_snapshot(
+    landing: Bucket, contract: Contract, facet: LatestTable, record: SplitRecord
+) -> LatestSnapshot:
     """What is shown of an accepted run; parts that are held do not count.
 
     Raises Permanent where a part is gone, or holds what is no value of the contract's types.
@@ -50,14 +52,14 @@ def shown(landing: Bucket, contract: Contract, facet: Newest, record: SplitRecor
     reaches = min(max(told, default=key.run.time), key.run.time)
     rows = [row for part in parts for row in _read(landing, contract, part)]
     said = (str(key), reaches.isoformat(), str(record.origin))
-    return Shown(
+    return LatestSnapshot(
         dataset=contract.dataset,
         table=facet.table,
         columns=latest_table.columns(contract, facet),
         key=key,
         origin=str(record.origin),
         reaches=reaches,
-        rows=tuple(_chosen(contract, facet, key.run.time, rows, said)),
+        rows=tuple(_newest_by_key(contract, facet, key.run.time, rows, said)),
     )
 
 
@@ -85,7 +87,7 @@ def _read(landing: Bucket, contract: Contract, part: Part) -> Iterator[_Row]:
         try:
             values = tuple(castable(k, t, zone) for k, t in zip(kinds, texts, strict=True))
         except ValueError as error:
-            raise Permanent(
+            raise PermanentError(
                 f"{contract.dataset}: {part.object} line {line}: {error}: the contract has changed "
                 "since; the next fetch is shown"
             ) from error
@@ -98,15 +100,19 @@ def _table(landing: Bucket, part: Part) -> pa.Table:
     try:
         body = landing.blob(part.object, generation=part.generation).download_as_bytes()
     except NotFound as error:
-        raise Permanent(
+        raise PermanentError(
             f"gs://{landing.name}/{part.object} of generation {part.generation} is gone: the next "
             "fetch is shown"
         ) from error
     return pq.read_table(io.BytesIO(body))
 
 
-def _chosen(
-    contract: Contract, facet: Newest, tick: datetime, rows: Sequence[_Row], said: Sequence[str]
+def _newest_by_key(
+    contract: Contract,
+    facet: LatestTable,
+    tick: datetime,
+    rows: Sequence[_Row],
+    said: Sequence[str],
 ) -> Iterator[Values]:
     """Of each key the row reported last, of one time the first of the file, with what is said of it."""
     names = [column.name for column in contract.columns]
@@ -128,4 +134,5 @@ def _rank(row: _Row, tick: datetime) -> tuple[bool, datetime, int]:
 
 _AHEAD = timedelta(minutes=10)
 """How far ahead of its tick a report may be: a fetch may come ten minutes late (ADR 29)."""
+
 _NEVER = datetime.min.replace(tzinfo=UTC)

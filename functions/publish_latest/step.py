@@ -14,17 +14,18 @@ from catalog import object_names
 from catalog.object_names import SplitKey
 from catalog.records import Event, Outcome
 from functions.core import bigquery, records
-from functions.core.bigquery import Script, identifier, parameter
+from functions.core.bigquery import QueryScript, identifier, parameter
 from functions.core.clients import Clients
 from functions.core.contracts import contract_of
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.core.telemetry import event
-from functions.publish_latest.rows import Shown, shown
+from functions.publish_latest.rows import LatestSnapshot, build_latest_snapshot
 
 MOST_BYTES = 8_000_000
 """Most bytes that the rows may take of a request, which BigQuery is known to bound to 10 MB."""
+
 SHOW_BYTES = 1_000_000_000
 """Most bytes that each statement of the script may be billed for."""
 
@@ -37,17 +38,17 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     cannot be shown; a race that is lost raises what BigQuery raises, to be tried again.
     """
     begin = time.monotonic()
-    dataset, key = _asked(message)
+    dataset, key = _split_key(message)
     contract = contract_of(dataset)
     landing = clients.storage.bucket(settings.landing)
     record = records.read_split(landing, dataset, key)
     if record is None:
-        raise Permanent(
+        raise PermanentError(
             f"show: gs://{settings.landing}/{message.object} is not there: the next fetch is shown"
         )
     outcome, rows = "not shown", 0
     if contract.newest and not contract.retired and record.outcome is Outcome.ACCEPTED:
-        found = shown(landing, contract, contract.newest, record)
+        found = build_latest_snapshot(landing, contract, contract.newest, record)
         rows = len(found.rows)
         outcome = _put(clients, found, message.published) if rows else "no rows"
     yield event(
@@ -57,7 +58,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     )  # fmt: skip
 
 
-def show_script(found: Shown, now: datetime) -> Script:
+def show_script(found: LatestSnapshot, now: datetime) -> QueryScript:
     """The script that puts rows in the place of older ones; raises Permanent where they are too many.
 
     Nothing of the rows stands in its text: they are a parameter, a list of lists as JSON.
@@ -65,7 +66,7 @@ def show_script(found: Shown, now: datetime) -> Script:
     body = json.dumps(found.rows, ensure_ascii=False, separators=(",", ":"))
     size = len(json.dumps(body).encode())
     if size > MOST_BYTES:
-        raise Permanent(
+        raise PermanentError(
             f"show: {found.dataset} {found.key}: {size} bytes of rows are too many for one request, "
             f"{MOST_BYTES} at most: lower bounds.rows_max, or take [newest] from the contract"
         )
@@ -85,10 +86,10 @@ def show_script(found: Shown, now: datetime) -> Script:
         parameter("now", "TIMESTAMP", now),
         parameter("shown", "STRING", body),
     ]
-    return Script(sql, parameters)
+    return QueryScript(sql, parameters)
 
 
-def _put(clients: Clients, found: Shown, now: datetime) -> str:
+def _put(clients: Clients, found: LatestSnapshot, now: datetime) -> str:
     """Run the script; whether the table now shows this run."""
     script = show_script(found, now)
     rows = bigquery.query(clients, script.sql, script.parameters, cap=SHOW_BYTES)
@@ -96,16 +97,16 @@ def _put(clients: Clients, found: Shown, now: datetime) -> str:
     return "shown" if {row.run for row in rows} == {str(found.key)} else "older"
 
 
-def _asked(message: Message) -> tuple[str, SplitKey]:
+def _split_key(message: Message) -> tuple[str, SplitKey]:
     """The data set and the split that an object event tells of."""
     name = message.object or ""
     try:
         folder, _ = name.split("/", 1)
         dataset, key = object_names.split_of(name)
     except ValueError as error:
-        raise Permanent(f"show: {name!r} is no split record: {error}") from error
+        raise PermanentError(f"show: {name!r} is no split record: {error}") from error
     if folder != "splits":
-        raise Permanent(f"show: {name!r} is no split record: show reads splits/ alone")
+        raise PermanentError(f"show: {name!r} is no split record: show reads splits/ alone")
     return dataset, key
 
 

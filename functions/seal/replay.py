@@ -13,7 +13,7 @@ from catalog.contract import Contract
 from catalog.object_names import Marker
 from functions.core import gcs, markers
 from functions.core.contracts import require_slot
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.ledger import Ledger
 from functions.core.message import Message
 from functions.core.records import read_manifest
@@ -40,7 +40,9 @@ def write_replay_markers(
 ) -> int:
     """Write the markers of a replay request; how many slots it named."""
     if request.replay is False:
-        raise Permanent("seal: a message that names slots is a replay: leave out replay = false")
+        raise PermanentError(
+            "seal: a message that names slots is a replay: leave out replay = false"
+        )
     number = message.milliseconds if request.replay is True else request.replay
     slots = _requested_slots(request, landing, contracts)
     for dataset, slot in slots:
@@ -62,14 +64,14 @@ def _requested_slots(
     contract = contracts.get(request.dataset or "")
     if contract is None:
         known = ", ".join(contracts) or "none"
-        raise Permanent(
+        raise PermanentError(
             f"seal: {request.dataset!r} is not a data set of {request.system}; known are {known}"
         )
     try:
         for slot in (*request.slots, *(request.range or ())):
             contract.calendar.parse(slot)
     except ValueError as error:
-        raise Permanent(f"seal: {contract.dataset}: {error}") from error
+        raise PermanentError(f"seal: {contract.dataset}: {error}") from error
     found = list(request.slots)
     if request.range:
         first, last = request.range
@@ -78,7 +80,7 @@ def _requested_slots(
         named = parse_names(landing, slots, lambda name: _slot_of(contract, name))
         found += [slot for _, slot in named if first <= slot <= last]
     if not found:
-        raise Permanent(
+        raise PermanentError(
             f"seal: {contract.dataset}: the request names no slot that has parts: give slots, "
             "a range or a manifest"
         )

@@ -14,7 +14,7 @@ from catalog.object_names import Marker
 from catalog.records import Event, Manifest
 from functions.core import gcs, ledger, markers, records
 from functions.core.clients import Clients
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.core.telemetry import event
@@ -77,7 +77,7 @@ def _contracts(system: str) -> dict[str, Contract]:
     every = load_all()
     if system not in {contract.system for contract in every.values()}:
         known = ", ".join(sorted({contract.system for contract in every.values()}))
-        raise Permanent(f"seal: no contract names the system {system!r}; known are {known}")
+        raise PermanentError(f"seal: no contract names the system {system!r}; known are {known}")
     return {d: c for d, c in every.items() if c.system == system and not c.retired}
 
 

@@ -26,9 +26,9 @@ from functions.core.handler import clients
 from functions.core.settings import settings
 from functions.serve.api.handlers import BASE, Api
 from functions.serve.api.query_params import QUERY_BYTES
-from functions.serve.errors import BadRequest, NotPublished, Problem
-from functions.serve.report_catalog import DECLARATIONS, Shown, shown
-from functions.serve.warehouse.report_store import Answers, within
+from functions.serve.errors import BadRequestError, NotPublishedError, Problem
+from functions.serve.report_catalog import DECLARATIONS, ReportDefinition, load_report_definitions
+from functions.serve.warehouse.report_store import ReportStore, request_deadline
 
 if TYPE_CHECKING:
     from functions.serve.pages.site import Site
@@ -47,12 +47,14 @@ _ROUTES = Map(
     merge_slashes=False,
     redirect_defaults=False,
 )
-_WAY_OUT = {
+
+_ERROR_HINTS = {
     404: f"there is no such address; there are {BASE}/reports, {BASE}/reports/<report>, "
     f"{BASE}/reports/<report>/rows and {BASE}/openapi.json; pages are listed at /",
     405: "nothing can be changed here: ask by GET or HEAD",
 }
 """What is said of an address or a method that there is not."""
+
 _SAFE = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -87,17 +89,19 @@ class App:
     def answer(self, request: Request) -> Response:
         """The answer to a request; what cannot be answered is told as a problem."""
         try:
-            with within():
-                return _safe(self._routed(request))
-        except (BadRequest, NotPublished, HTTPException) as error:
-            return _told(_problem(error))
+            with request_deadline():
+                return _with_safe_headers(self._routed(request))
+        except (BadRequestError, NotPublishedError, HTTPException) as error:
+            return _problem_response(_problem(error))
 
     def failed(self, error: Exception) -> Response:
         """The answer where there is none, by no fault of the reader: it says nothing of why."""
         if isinstance(error, (GoogleAPICallError, RetryError, TimeoutError)):
             detail = "the warehouse does not answer: try again"
-            return _told(Problem(503, "Service Unavailable", detail, (("Retry-After", "30"),)))
-        return _told(Problem(500, "Internal Server Error"))
+            return _problem_response(
+                Problem(503, "Service Unavailable", detail, (("Retry-After", "30"),))
+            )
+        return _problem_response(Problem(500, "Internal Server Error"))
 
     def _routed(self, request: Request) -> Response:
         if len(request.query_string) > QUERY_BYTES:
@@ -110,10 +114,10 @@ class App:
         return tell(request, **given)
 
     @cached_property
-    def answers(self) -> Answers:
+    def answers(self) -> ReportStore:
         """What is known of the warehouse."""
-        known = shown(self._declarations)
-        return Answers(self._clients, known, clock=self._clock, now=self._now)
+        known = load_report_definitions(self._declarations)
+        return ReportStore(self._clients, known, clock=self._clock, now=self._now)
 
     @cached_property
     def _contracts(self) -> dict[str, Contract]:
@@ -144,10 +148,12 @@ class App:
     def _page(self, request: Request, **_: str) -> Response:
         return self._site.respond(request)
 
-    def _named(self, name: str) -> Shown:
+    def _named(self, name: str) -> ReportDefinition:
         known = self.answers.shown
         if name not in known:
-            raise BadRequest(f"there is no report {name[:80]!r}; there are: {', '.join(known)}")
+            raise BadRequestError(
+                f"there is no report {name[:80]!r}; there are: {', '.join(known)}"
+            )
         return known[name]
 
 
@@ -157,27 +163,27 @@ def app() -> App:
     return App(clients(), settings().revision)
 
 
-def _problem(error: BadRequest | NotPublished | HTTPException) -> Problem:
+def _problem(error: BadRequestError | NotPublishedError | HTTPException) -> Problem:
     match error:
-        case BadRequest():
+        case BadRequestError():
             return Problem(400, "Bad Request", str(error))
-        case NotPublished():
+        case NotPublishedError():
             return Problem(404, "Not Published", str(error))
         case HTTPException():
-            detail = _WAY_OUT.get(error.code or 500, error.description or "")
+            detail = _ERROR_HINTS.get(error.code or 500, error.description or "")
             kept = tuple((n, text) for n, text in error.get_headers() if n != "Content-Type")
             return Problem(error.code or 500, error.name, detail, kept)
 
 
-def _told(problem: Problem) -> Response:
+def _problem_response(problem: Problem) -> Response:
     body = msgspec.json.encode(problem.document())
     given = Response(body, problem.status, content_type="application/problem+json")
     for name, text in problem.headers:
         given.headers[name] = text
-    return _safe(given)
+    return _with_safe_headers(given)
 
 
-def _safe(given: Response) -> Response:
+def _with_safe_headers(given: Response) -> Response:
     for name, text in _SAFE.items():
         given.headers.setdefault(name, text)
     return given

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from catalog.contract import Contract
-from functions.serve.report_catalog import Shown
-from functions.serve.value_codec import told
-from functions.serve.warehouse.result import Table
+from functions.serve.report_catalog import ReportDefinition
+from functions.serve.value_codec import to_json_value
+from functions.serve.warehouse.result import ResultTable
 
 
 @dataclass(frozen=True)
-class Sources:
+class Attribution:
     """The contracts of one report's data sets."""
 
     contracts: tuple[Contract, ...]
@@ -44,13 +44,13 @@ class Sources:
         ]
 
 
-def sources(report: Shown, contracts: Mapping[str, Contract]) -> Sources:
+def sources(report: ReportDefinition, contracts: Mapping[str, Contract]) -> Attribution:
     """The contracts of all data sets that a report is made of or joined with."""
     named = (*report.declared.datasets, *report.declared.joined)
-    return Sources(tuple(contracts[name] for name in dict.fromkeys(named) if name in contracts))
+    return Attribution(tuple(contracts[name] for name in dict.fromkeys(named) if name in contracts))
 
 
-def headers(own: Sources, table: Table) -> tuple[tuple[str, str], ...]:
+def headers(own: Attribution, table: ResultTable) -> tuple[tuple[str, str], ...]:
     """What an answer carries beside its rows, so that a file has it too.
 
     Text beyond ASCII is percent-encoded UTF-8: a header has no other letters.
@@ -63,7 +63,7 @@ def headers(own: Sources, table: Table) -> tuple[tuple[str, str], ...]:
     return (
         ("Link", ", ".join(dict.fromkeys(links))),
         ("X-Attribution", _plain("; ".join(own.attributions))),
-        ("X-Data-As-Of", str(told(table.data_as_of) or "")),
+        ("X-Data-As-Of", str(to_json_value(table.data_as_of) or "")),
         ("X-Licence", _plain(", ".join(own.licences))),
         ("X-Origin", str(table.origin or "")),
     )

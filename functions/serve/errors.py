@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-class BadRequest(ValueError):
+class BadRequestError(ValueError):
     """The question is at fault: names the parameter and what it may be."""
 
 
-class NotPublished(LookupError):
+class NotPublishedError(LookupError):
     """A report is declared and has no table yet: its system has not been loaded."""
 
 

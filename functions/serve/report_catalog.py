@@ -12,7 +12,7 @@ DECLARATIONS = Path(__file__).parents[2] / "bq_sql"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportDefinition:
     """A report as readers see it.
 
     One of `tables/` is a table of `reports` that a scheduled query publishes; one of `live/` is a
@@ -55,26 +55,26 @@ class Shown:
         raise KeyError(name)
 
 
-def shown(folder: Path = DECLARATIONS) -> dict[str, Shown]:
+def load_report_definitions(folder: Path = DECLARATIONS) -> dict[str, ReportDefinition]:
     """Every declared report by name, in order of system and name.
 
     Raises ReportError for a declaration that cannot be read, and for a name that is there twice.
     """
-    found: dict[str, Shown] = {}
+    found: dict[str, ReportDefinition] = {}
     for path in sorted((*folder.glob("*/tables/*.toml"), *folder.glob("*/live/*.toml"))):
         if path.stem in found:
             raise ReportError(
                 f"{path}: {found[path.stem].system} has a report of that name: rename it"
             )
-        found[path.stem] = _shown(path)
+        found[path.stem] = _load_definition(path)
     return found
 
 
-def _shown(path: Path) -> Shown:
+def _load_definition(path: Path) -> ReportDefinition:
     live = path.parent.name == "live"
     sql = path.with_suffix(".sql")
     select = sql.read_text(encoding="utf-8") if live and sql.is_file() else ""
-    return Shown(
+    return ReportDefinition(
         name=path.stem,
         system=path.parents[1].name,
         declared=declaration(path),

@@ -16,12 +16,17 @@ ORDERED = ("INT64", "FLOAT64", "NUMERIC", "DATE", "TIMESTAMP")
 """Types that have a from and a to."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+
 _DECIMAL = re.compile(r"[+-]?\d{1,29}(\.\d{1,9})?", re.ASCII)
+
 _FLOAT = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
 _INSTANT = re.compile(
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})", re.ASCII
 )
+
 _FORMS = {
     "INT64": "a whole number of 64 bits",
     "FLOAT64": "a number",
@@ -30,10 +35,11 @@ _FORMS = {
     "DATE": "a day such as 2024-05-31",
     "TIMESTAMP": "an instant such as 2024-05-31T12:00:00Z, or a day in UTC",
 }
+
 _TEXT_MOST = 500
 
 
-def read(kind: str, text: str, *, last: bool = False) -> Value:
+def parse_value(kind: str, text: str, *, last: bool = False) -> Value:
     """The value of a BigQuery type that a text names; raises ValueError saying what it must be.
 
     A day stands for an instant's first microsecond, with `last` for its last.
@@ -44,7 +50,7 @@ def read(kind: str, text: str, *, last: bool = False) -> Value:
         raise ValueError(f"must be {_FORMS.get(kind, 'text')}") from error
 
 
-def told(value: Value) -> str | int | float | bool | None:
+def to_json_value(value: Value) -> str | int | float | bool | None:
     """A value as JSON has it."""
     match value:
         case datetime():

@@ -18,16 +18,16 @@ from catalog.contract import Contract, Kind
 from catalog.object_names import SplitKey
 from catalog.records import Claim, FileReport, Origin, Outcome, Part, RawFile, SplitRecord
 from functions.core import gcs, run_history
-from functions.core.clients import Zones
+from functions.core.clients import Buckets
 from functions.core.contracts import is_slot
-from functions.core.errors import Permanent
-from functions.parsing.batch import Batch
+from functions.core.errors import PermanentError
+from functions.parsing.batch import TextBatch
 from functions.parsing.csv.blocks import Block
-from functions.parsing.file_reader import File
-from functions.parsing.header import RunRefused
-from functions.parsing.lookup_join import Beside
+from functions.parsing.file_reader import FileReader
+from functions.parsing.header import RunRefusedError
+from functions.parsing.lookup_join import LookupTable
 from functions.split.part_writer import Parts
-from functions.split.prefetch import ahead
+from functions.split.prefetch import prefetch
 from functions.split.rejects import Rejects
 from functions.validation.block_cut import BlockCutter
 from functions.validation.slotting import LATE
@@ -65,7 +65,7 @@ class SplitAttempt:
     """One try at splitting a run."""
 
     def __init__(
-        self, contract: Contract, claim: Claim, key: SplitKey, zones: Zones, *,
+        self, contract: Contract, claim: Claim, key: SplitKey, zones: Buckets, *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Nothing is read yet; the time allowed, in seconds of `clock`, begins."""
@@ -118,7 +118,7 @@ class SplitAttempt:
             self._keep_bounds()
             self._expect_left()
             parts = self._parts.finish(self._contract.bounds)
-        except RunRefused as refused:
+        except RunRefusedError as refused:
             reason = str(refused)
         return SplitRecord(
             dataset=self._contract.dataset,
@@ -138,7 +138,7 @@ class SplitAttempt:
             reason=reason,
         )
 
-    def _joined(self) -> tuple[Beside | None, tuple[RawFile, ...]]:
+    def _joined(self) -> tuple[LookupTable | None, tuple[RawFile, ...]]:
         """The file that fills in the others, where the contract joins them, and those others."""
         files = self._claim.files
         if not self._contract.source.join or len(files) == 1:
@@ -152,7 +152,7 @@ class SplitAttempt:
                 return found, files[:at] + files[at + 1 :]
         return None, files
 
-    def _read(self, raw: RawFile, found: Beside | None) -> None:
+    def _read(self, raw: RawFile, found: LookupTable | None) -> None:
         """Cut one file into the parts, its records filled in with what was `found` beside it."""
         file, source = self._opened(raw)
         file.beside = found
@@ -162,16 +162,16 @@ class SplitAttempt:
             self._origins |= file.origins
             self._report(file, raw, source)
 
-    def _rest(self, found: Beside | None) -> None:
+    def _rest(self, found: LookupTable | None) -> None:
         """Reject what lies beside the other files and none of them has."""
         if found is not None and self._beside is not None:
             self._cut(iter([found.left()]), self._beside)
 
-    def _cut(self, batches: Iterator[Batch | Block], raw: RawFile) -> None:
+    def _cut(self, batches: Iterator[TextBatch | Block], raw: RawFile) -> None:
         """Cut batches of a file into the parts."""
         name = raw.object.rpartition("/")[2]
         cutter = BlockCutter(self._contract, self._key.run)
-        for cut in ahead(self._pool, cutter.cut, self._kept(batches, self._place(raw))):
+        for cut in prefetch(self._pool, cutter.cut, self._kept(batches, self._place(raw))):
             for reject in cut.rejects:
                 self._rejects.add(reject.line, reject.reason, reject.slot, reject.text, name)
                 if reject.slot is None:
@@ -179,10 +179,10 @@ class SplitAttempt:
             self._repaired += cut.repaired
             self._parts.add(cut)
 
-    def _opened(self, raw: RawFile) -> tuple[File, _Bytes]:
+    def _opened(self, raw: RawFile) -> tuple[FileReader, _Bytes]:
         """A file of the run and its bytes, not read yet."""
         where = self._place(raw)
-        file = File(raw.object, where, self._contract, self._pool)
+        file = FileReader(raw.object, where, self._contract, self._pool)
         return file, _Bytes(self._zones.raw, raw, where)
 
     def _place(self, raw: RawFile) -> str:
@@ -190,13 +190,15 @@ class SplitAttempt:
         name = raw.object.rpartition("/")[2]
         return f"{self._contract.dataset} {self._key.run.name} {name}"
 
-    def _report(self, file: File, raw: RawFile, source: _Bytes) -> None:
+    def _report(self, file: FileReader, raw: RawFile, source: _Bytes) -> None:
         """Note how the header of a file met the contract, as far as it was read."""
         report = file.report(raw.generation, source.sha256)
         if report is not None:
             self._reports.append(report)
 
-    def _kept(self, batches: Iterator[Batch | Block], where: str) -> Iterator[Batch | Block]:
+    def _kept(
+        self, batches: Iterator[TextBatch | Block], where: str
+    ) -> Iterator[TextBatch | Block]:
         """The batches, as long as rows and time are within their bounds."""
         for batch in batches:
             self._rows += batch.count
@@ -207,14 +209,14 @@ class SplitAttempt:
     def _keep_rows_max(self, where: str) -> None:
         most = self._contract.bounds.rows_max
         if self._rows > most:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: more than the {most} rows of the contract; raise bounds.rows_max if the "
                 "data set has grown"
             )
 
     def _keep_time(self, where: str) -> None:
         if self._clock() > self._end:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: not split within {_SECONDS:g} seconds, after {self._rows} rows; fetch "
                 "the data set in slices, or lower bounds.bytes_max so that it is refused early"
             )
@@ -237,7 +239,7 @@ class SplitAttempt:
         where = self._where
         least = bounds.least(self._claim.origin)
         if self._rows < least:
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: the file has {self._rows} rows of data, the contract expects at least "
                 f"{least}; wait for the next run, or ask the publisher"
             )
@@ -248,7 +250,7 @@ class SplitAttempt:
         if not bounds.bears(bad, self._rows - late):
             worst = sorted(reasons.items(), key=lambda item: -item[1])[:_REASONS]
             told = ", ".join(f"{reason} ({count})" for reason, count in worst)
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{where}: {bad} of {self._rows} rows are rejected, more than the contract bears "
                 f"(a share of {bounds.rejected_share:g}): {told}; see the rows in quarantine"
                 f"{self._sample(worst[0][0])}, correct the contract"
@@ -270,7 +272,7 @@ class SplitAttempt:
             return
         before = run_history.accepted_split(self._zones.landing, self._contract.dataset, run)
         if before is not None and bounds.fell(self._rows, before.rows_in):
-            raise RunRefused(
+            raise RunRefusedError(
                 f"{self._where}: {self._rows} rows after {before.rows_in} in {before.run}, a fall "
                 f"of more than {bounds.drop_max:.0%}; raise bounds.drop_max if it is right, and replay the run"
             )
@@ -311,7 +313,7 @@ class _Bytes:
                     digest.update(chunk)
                     yield chunk
         except NotFound as error:
-            raise Permanent(
+            raise PermanentError(
                 f"{self._where}: {file.object} of generation {file.generation} is gone from raw; "
                 "fetch the run again"
             ) from error

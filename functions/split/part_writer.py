@@ -22,10 +22,10 @@ from catalog.object_names import SplitKey
 from catalog.records import Part
 from functions.core.gcs import Upload
 from functions.parsing import arrays
-from functions.parsing.header import RunRefused
+from functions.parsing.header import RunRefusedError
 from functions.split.content_hash import RowsHash
 from functions.split.row_groups import RowGroups
-from functions.validation.slotting import Cut
+from functions.validation.slotting import SlottedBatch
 
 MOST_SLOTS = 1_000
 """Slots of one run: each holds up to a chunk of upload, 256 KiB, until the run ends."""
@@ -74,7 +74,7 @@ class Parts:
             name: "snappy" if name in self._repeating else "zstd" for name in self._schema.names
         }
 
-    def add(self, cut: Cut) -> None:
+    def add(self, cut: SlottedBatch) -> None:
         """Add the rows of the slots that a cut found, and count its rejects by slot.
 
         Raises RunRefused for a run of more than `MOST_SLOTS` slots.
@@ -124,7 +124,7 @@ class Parts:
         found = self.slots.get(slot)
         if found is None:
             if len(self.slots) >= MOST_SLOTS:
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{self._dataset} {self._key.run.name}: more than {MOST_SLOTS:,} slots, {slot} "
                     "among them; choose a longer slot_unit, or slices ([source.slices])"
                 )

@@ -8,12 +8,13 @@ from concurrent.futures import Executor, Future
 from typing import TypeVar
 
 T = TypeVar("T")
+
 R = TypeVar("R")
 
 _AHEAD = 2
 
 
-def ahead(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def prefetch(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """What `work` makes of each item, in order; two items are worked on before they are asked for.
 
     An error of `items` or `work` is raised where its result would stand.

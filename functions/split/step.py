@@ -19,9 +19,9 @@ from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
 from functions.core import gcs, records
-from functions.core.clients import Clients, Zones
+from functions.core.clients import Buckets, Clients
 from functions.core.contracts import contract_of
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.split import stream_files
@@ -44,12 +44,12 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     says why, and an event at ERROR.
     """
     begin = time.monotonic()
-    dataset, key = _asked(message)
+    dataset, key = _requested_split(message)
     contract = contract_of(dataset)
     if contract.retired:
         yield run_event(message, "retired", contract, key)
         return
-    zones = Zones.of(clients, settings)
+    zones = Buckets.of(clients, settings)
     claim = _claim(zones.raw, contract, key, settings)
     if claim.outcome is not Outcome.ACCEPTED:
         yield run_event(message, str(claim.outcome), contract, key, message=claim.reason or "")
@@ -65,23 +65,23 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     yield from split_events(message, contract, key, record, again, time.monotonic() - begin)
 
 
-def _asked(message: Message) -> tuple[str, SplitKey]:
+def _requested_split(message: Message) -> tuple[str, SplitKey]:
     """The data set and split that a message asks for."""
     if message.object is not None:
         read = _OBJECTS.get(message.object.partition("/")[0])
         if read is None:
-            raise Permanent(f"{message.object} is no run: split reads runs/ and streams/ only")
+            raise PermanentError(f"{message.object} is no run: split reads runs/ and streams/ only")
         try:
             dataset, found = read(message.object)
         except ValueError as error:
-            raise Permanent(f"{message.object} is no run: {error}") from error
+            raise PermanentError(f"{message.object} is no run: {error}") from error
         return dataset, SplitKey(found)
     request = message.body(Replay)
     replay = message.milliseconds if request.replay is True else int(request.replay)
     try:
         return request.dataset, SplitKey(Run(request.run), replay)
     except ValueError as error:
-        raise Permanent(f"{request.dataset}: {error}") from error
+        raise PermanentError(f"{request.dataset}: {error}") from error
 
 
 _OBJECTS = {"runs": object_names.claim_of, "streams": object_names.stream_file_of}
@@ -94,17 +94,19 @@ def _claim(raw: Bucket, contract: Contract, key: SplitKey, settings: Settings) -
     if contract.kind is Kind.STREAM:
         return stream_files.claim_of(raw, contract, key, settings.origin(dataset))
     if key.run.file:
-        raise Permanent(
+        raise PermanentError(
             f"{dataset} {key.run.name}: a file of a stream, and {dataset} is a {contract.kind}; "
             "remove the file, or correct kind in the contract"
         )
     body = gcs.read(raw, object_names.claim(dataset, key.run))
     if body is None:
-        raise Permanent(f"{dataset} {key.run.name}: there is no such run in raw; fetch it first")
+        raise PermanentError(
+            f"{dataset} {key.run.name}: there is no such run in raw; fetch it first"
+        )
     claim = Claim.decode(body)
     if key.replay and claim.outcome is not Outcome.ACCEPTED:
         instead = f": replay {claim.same_as}, whose bytes these are" if claim.same_as else ""
-        raise Permanent(
+        raise PermanentError(
             f"{dataset} {key.run.name}: a run that is {claim.outcome} cannot be replayed{instead}"
         )
     return claim

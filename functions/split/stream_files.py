@@ -8,7 +8,7 @@ from catalog import object_names
 from catalog.contract import Contract
 from catalog.object_names import SplitKey
 from catalog.records import Claim, Origin, Outcome, RawFile
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 
 
 def claim_of(raw: Bucket, contract: Contract, key: SplitKey, origin: Origin) -> Claim:
@@ -19,14 +19,14 @@ def claim_of(raw: Bucket, contract: Contract, key: SplitKey, origin: Origin) -> 
     """
     run = key.run
     if run.file is None:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset} {run.name}: a stream's run is a file: name it as split records do, "
             "such as 20250605T021000Z_<uuid>"
         )
     name = object_names.stream_file(contract.dataset, run)
     blob = raw.get_blob(name)
     if blob is None:
-        raise Permanent(
+        raise PermanentError(
             f"{contract.dataset} {run.name}: {name} is not in raw, and a stream cannot be fetched "
             "again; look for the file below its folder"
         )

@@ -20,9 +20,9 @@ from catalog import object_names
 from catalog.records import Event
 from functions.core import dataproc, gcs
 from functions.core.clients import Clients
-from functions.core.errors import Later, Permanent
+from functions.core.errors import PermanentError, RetryLaterError
 from functions.core.message import Message
-from functions.core.settings import Settings, Spark
+from functions.core.settings import Settings, SparkSettings
 from functions.core.telemetry import event
 
 _REQUESTS = uuid.UUID("6f1d3c0e-52cf-4b1e-9a63-1f0d5a1f7c42")
@@ -43,13 +43,15 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
         yield event("submit", message, "written already", system=system, object=name)
         return
     if not gcs.exists(clients.storage.bucket(settings.landing), name):
-        raise Permanent(f"submit: gs://{settings.landing}/{name} is gone: replay its slots")
+        raise PermanentError(f"submit: gs://{settings.landing}/{name} is gone: replay its slots")
     number = _next(clients, settings, spark, system, identity)
     if number is None:
         yield event("submit", message, "running", system=system, object=name)
         return
     if dataproc.unfinished(clients, settings, system) >= spark.max_batches:
-        raise Later(f"submit: {system} has {spark.max_batches} batches at work: {identity} waits")
+        raise RetryLaterError(
+            f"submit: {system} has {spark.max_batches} batches at work: {identity} waits"
+        )
     outcome = _create(clients, _request(settings, spark, system, identity, number))
     yield event(
         "submit",
@@ -66,23 +68,25 @@ def _manifest(message: Message) -> tuple[str, str]:
     try:
         return object_names.system_and_id(message.object or "")
     except ValueError as error:
-        raise Permanent(
+        raise PermanentError(
             f"submit: {message.object!r} is not a manifest: expected manifests/<system>/<id>.json"
         ) from error
 
 
-def _spark(settings: Settings, system: str) -> Spark:
+def _spark(settings: Settings, system: str) -> SparkSettings:
     """How batches are submitted; raises Permanent when the system has no job."""
     if settings.spark is None:
-        raise Permanent("submit: environment variable SPARK is not set: see infra_pulumi")
+        raise PermanentError("submit: environment variable SPARK is not set: see infra_pulumi")
     if system not in settings.spark.jobs:
         known = ", ".join(settings.spark.jobs) or "none"
-        raise Permanent(f"submit: no Spark job for the system {system!r}; deployed are {known}")
+        raise PermanentError(
+            f"submit: no Spark job for the system {system!r}; deployed are {known}"
+        )
     return settings.spark
 
 
 def _next(
-    clients: Clients, settings: Settings, spark: Spark, system: str, identity: str
+    clients: Clients, settings: Settings, spark: SparkSettings, system: str, identity: str
 ) -> int | None:
     """The number of the attempt to make, None when one is at work or its receipt is there.
 
@@ -98,7 +102,7 @@ def _next(
     used = [attempt for attempt in made if attempt.counts]
     if len(used) >= spark.max_attempts:
         last = used[-1].batch
-        raise Permanent(
+        raise PermanentError(
             f"submit: {identity} failed {len(used)} times, last {last.state.name} "
             f"({last.state_message[:500] or 'no receipt written'}): mend the job, then replay with "
             f'{{"system": "{system}", "manifest": "{identity}"}} to topic seal'
@@ -113,12 +117,14 @@ def _create(clients: Clients, request: CreateBatchRequest) -> str:
     except Conflict:  # another delivery of the message made it a moment ago
         return "running"
     except TooManyRequests as error:
-        raise Later(f"submit: {request.batch_id}: no quota now: {error.message}") from error
+        raise RetryLaterError(
+            f"submit: {request.batch_id}: no quota now: {error.message}"
+        ) from error
     return "submitted"
 
 
 def _request(
-    settings: Settings, spark: Spark, system: str, identity: str, number: int
+    settings: Settings, spark: SparkSettings, system: str, identity: str, number: int
 ) -> CreateBatchRequest:
     """The request that creates one attempt's batch."""
     batch_id = object_names.batch_id(identity, number)

@@ -75,7 +75,7 @@ def decide(last: Resend | None, now: datetime) -> Action:
     """
     if last is None:
         return Action.SEND
-    if now - last.at <= retry_policy.life():
+    if now - last.at <= retry_policy.redelivery_window():
         return Action.WAIT
     return Action.SEND if last.number < MAX_RESENDS else Action.REFUSE
 

@@ -17,8 +17,8 @@ from functions.core import dataproc, gcs, ledger, markers, records, slices
 from functions.core.clients import Clients
 from functions.core.contracts import is_slot
 from functions.core.ledger import Ledger
-from functions.core.settings import Settings, Spark
-from functions.core.slices import Gap
+from functions.core.settings import Settings, SparkSettings
+from functions.core.slices import MissingSlice
 from functions.core.strays import parse_names
 from functions.sweep import resend
 from functions.sweep.resend import Action, Decision, StalledWork
@@ -71,23 +71,23 @@ def _slices(
     quarantine = clients.storage.bucket(settings.quarantine)
     listed = [blob.name for blob in _since(raw, object_names.failed_slices(contract.dataset), now)]
     notes = [note for _, note in parse_names(raw, listed, object_names.failed_slice_of)]
-    failures = slices.Failed.of(note for note in notes if is_slot(contract, note[0].asked))
+    failures = slices.FailedSlice.of(note for note in notes if is_slot(contract, note[0].asked))
     claims = {run for run in claims if is_slot(contract, run.asked)}
-    found = slices.unasked(contract, claims, failures, now)
+    found = slices.missing_slices(contract, claims, failures, now)
     gaps = {object_names.claim(contract.dataset, gap.run): gap for gap in found}
     for each in resend.decisions(quarantine, _requests(contract, gaps), now):
         if _to_follow(raw, contract, gaps[each.work.name], now):
             yield each
 
 
-def _requests(contract: Contract, gaps: Mapping[str, Gap]) -> Iterator[StalledWork]:
+def _requests(contract: Contract, gaps: Mapping[str, MissingSlice]) -> Iterator[StalledWork]:
     """Build the messages that ask for slices, by the names of the claims that are missing."""
     for name, gap in gaps.items():
         data, attributes = slices.request(contract, gap.run)
         yield StalledWork("download", "ingest", name, attributes, data)
 
 
-def _to_follow(raw: Bucket, contract: Contract, gap: Gap, now: datetime) -> bool:
+def _to_follow(raw: Bucket, contract: Contract, gap: MissingSlice, now: datetime) -> bool:
     """Tell whether a slice should have been requested by now."""
     if gap.claim is None:
         return gap.noted
@@ -201,7 +201,7 @@ def _submits(
     now: datetime,
     clients: Clients,
     settings: Settings,
-    spark: Spark,
+    spark: SparkSettings,
 ) -> Iterator[Decision]:
     """Decide about manifests without a receipt; no more are submitted than batches may run.
 
@@ -270,7 +270,7 @@ def _open(
 
 
 def _next_attempt(
-    clients: Clients, settings: Settings, spark: Spark, manifest: Manifest
+    clients: Clients, settings: Settings, spark: SparkSettings, manifest: Manifest
 ) -> int | None:
     """Return the attempt that a manifest lacks; None while one is at work or all are used up."""
     made = dataproc.attempts(clients, settings, manifest.id)

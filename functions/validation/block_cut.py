@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from catalog.contract import Contract
 from catalog.runs import Run
 from functions.parsing import arrays
-from functions.parsing.batch import Batch
+from functions.parsing.batch import TextBatch
 from functions.parsing.csv.blocks import Block
 from functions.parsing.csv.grid import Rows
 from functions.validation.instants import Mask, instants
 from functions.validation.proofs import Texts, doubts, is_plain_time
 from functions.validation.slot_codes import Codes, SlotCodes
-from functions.validation.slotting import Cut, Cutter
+from functions.validation.slotting import RowSlotter, SlottedBatch
 from functions.validation.values import ColumnCheck, instant, time_limits
 
 _NO_SLOT = -1
@@ -35,7 +35,7 @@ class BlockCutter:
 
     def __init__(self, contract: Contract, run: Run) -> None:
         """`run` gives the slot of kinds whose rows have that of their run, and what is too late."""
-        self._cutter = Cutter(contract, run)
+        self._cutter = RowSlotter(contract, run)
         self._zone = contract.calendar.zone
         self._codes = SlotCodes(contract.calendar)
         self._doubts = [doubts(check, contract, run) for check in self._cutter.checks]
@@ -47,9 +47,9 @@ class BlockCutter:
             time_limits(contract.columns[time], contract, run) if time is not None else _NO_LIMITS
         )
 
-    def cut(self, records: Batch | Block) -> Cut:
+    def cut(self, records: TextBatch | Block) -> SlottedBatch:
         """Records by slot, and the rejects among them."""
-        if isinstance(records, Batch):
+        if isinstance(records, TextBatch):
             return self._cutter.cut(records)
         if self._cutter.repairs.any:  # a value that needs one is not in doubt by its letters
             return self._cutter.cut(records.whole())
@@ -143,18 +143,18 @@ class BlockCutter:
             columns.append(column)
         return columns, good
 
-    def _told(self, block: Block, rows: Rows) -> Cut:
+    def _told(self, block: Block, rows: Rows) -> SlottedBatch:
         """What becomes of records that are not taken, and of the broken ones."""
         if not len(rows) and not block.broken:
-            return Cut()
+            return SlottedBatch()
         batch = block.batch(rows)
         batch.broken = block.broken
         return self._cutter.cut(batch)
 
     def _gathered(
         self, block: Block, columns: Sequence[pa.StringArray], order: Rows, codes: Codes,
-        seconds: npt.NDArray[np.float64], told: Cut,
-    ) -> Cut:  # fmt: skip
+        seconds: npt.NDArray[np.float64], told: SlottedBatch,
+    ) -> SlottedBatch:  # fmt: skip
         """Rows in order of slot as a table for each."""
         if not len(order):
             return told
@@ -163,7 +163,7 @@ class BlockCutter:
         begins = np.flatnonzero(np.diff(codes, prepend=-1))
         counts = np.diff(begins, append=len(order))
         newest = np.fmax.reduceat(seconds, begins)
-        cut = Cut(rejects=told.rejects, bytes=rows.nbytes)
+        cut = SlottedBatch(rejects=told.rejects, bytes=rows.nbytes)
         for begin, count, second in zip(begins.tolist(), counts.tolist(), newest, strict=True):
             slot = self._codes.names[codes[begin]]
             cut.tables[slot] = rows.slice(begin, count)

@@ -11,27 +11,32 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from catalog.contract import Column, Contract, Place
-from catalog.time_format import Form
+from catalog.contract import Column, Contract, GeoPoint
+from catalog.time_format import TimeFormat
 
 Columns = list[list[str | None]]
 
 _MOST_DECODINGS = 4
+
 _CONTROLS = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 """Bytes that stand for no letter in Windows-1252, and are read as controls."""
+
 _AS_LATIN = {
     ord(bytes([byte]).decode("cp1252")): chr(byte)
     for byte in range(0x80, 0xA0)
     if byte not in _CONTROLS
 }
 """What Windows-1252 has in place of Latin-1's controls → those."""
+
 _BLANKS = " \u00a0\u2009\u202f"
 """What stands between thousands: blanks, no-break, thin and both."""
+
 _COMMA = re.compile(
     rf"[+-]?(?:(?:[0-9]+|[0-9]{{1,3}}(?:[{_BLANKS}][0-9]{{3}})+)(?:,[0-9]*)?|,[0-9]+)"
     r"(?:[eE][+-]?[0-9]{1,3})?"
 )
-_POINTED = str.maketrans({",": "."} | dict.fromkeys(_BLANKS, ""))
+
+_DECIMAL_MARKS = str.maketrans({",": "."} | dict.fromkeys(_BLANKS, ""))
 
 
 class Repairs:
@@ -43,7 +48,7 @@ class Repairs:
         columns = list(enumerate(contract.columns))
         self._decoded = [(at, c) for at, c in columns if c.mojibake]
         self._commas = [(at, c) for at, c in columns if c.decimal]
-        self._forms = [(at, _iso(Form(c.form), c)) for at, c in columns if c.form is not None]
+        self._forms = [(at, _iso(TimeFormat(c.form), c)) for at, c in columns if c.form is not None]
         self._places = [
             (names.index(place.latitude), names.index(place.longitude), place)
             for place in contract.places
@@ -59,17 +64,21 @@ class Repairs:
             return columns, told
         made = list(columns)
         for at, column in self._decoded:
-            made[at] = _meant(columns[at], column, told)
+            made[at] = _fix_texts(columns[at], column, told)
         for at, column in self._commas:
-            made[at] = _anew(columns[at], pointed, told, f"{column.name}: decimal comma")
+            made[at] = _map_values(
+                columns[at], normalize_decimal, told, f"{column.name}: decimal comma"
+            )
         for at, iso in self._forms:  # another way to write a time is no fault, and not counted
-            made[at] = _anew(columns[at], iso)
+            made[at] = _map_values(columns[at], iso)
         for north, east, place in self._places:
-            made[north], made[east] = _placed(made[north], made[east], place, told)
+            made[north], made[east] = _swap_exchanged_coordinates(
+                made[north], made[east], place, told
+            )
         return made, told
 
 
-def meant(text: str) -> str:
+def fix_mojibake(text: str) -> str:
     """The text that was meant where UTF-8 was read as Windows-1252, however often; else the text.
 
     A blank after `Ã` stands for the no-break space that some tool has made of it, the second byte of
@@ -93,27 +102,27 @@ def _decoded(text: str) -> str | None:
         return None
 
 
-def pointed(text: str) -> str:
+def normalize_decimal(text: str) -> str:
     """A number with a decimal comma, or blanks between its thousands, with a point; else the text."""
     stripped = text.strip()
-    read = stripped.translate(_POINTED)
+    read = stripped.translate(_DECIMAL_MARKS)
     return read if read != stripped and _COMMA.fullmatch(stripped) else text
 
 
-def _iso(form: Form, column: Column) -> Callable[[str], str]:
+def _iso(form: TimeFormat, column: Column) -> Callable[[str], str]:
     """What tells a text of a form as ISO, by the column's type; other texts stay."""
     read = form.date if column.type == "date" else form.instant
     return lambda text: read(text) or text
 
 
-def _meant(values: list[str | None], column: Column, told: Counter[str]) -> list[str | None]:
+def _fix_texts(values: list[str | None], column: Column, told: Counter[str]) -> list[str | None]:
     def read(value: str) -> str:
-        return value if value.isascii() else meant(value)
+        return value if value.isascii() else fix_mojibake(value)
 
-    return _anew(values, read, told, f"{column.name}: mojibake")
+    return _map_values(values, read, told, f"{column.name}: mojibake")
 
 
-def _anew(
+def _map_values(
     values: list[str | None], read: Callable[[str], str], told: Counter[str] | None = None,
     name: str = "",
 ) -> list[str | None]:  # fmt: skip
@@ -127,8 +136,8 @@ def _anew(
     return [new.get(value, value) if value else value for value in values]
 
 
-def _placed(
-    north: list[str | None], east: list[str | None], place: Place, told: Counter[str]
+def _swap_exchanged_coordinates(
+    north: list[str | None], east: list[str | None], place: GeoPoint, told: Counter[str]
 ) -> tuple[list[str | None], list[str | None]]:
     """Latitudes and longitudes, exchanged or emptied where they are not in the box."""
     pair = f"{place.latitude}, {place.longitude}"

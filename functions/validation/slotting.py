@@ -13,7 +13,7 @@ from catalog.contract import Contract
 from catalog.runs import Run
 from functions.core.contracts import is_slot, own_slot
 from functions.parsing import arrays
-from functions.parsing.batch import Batch
+from functions.parsing.batch import TextBatch
 from functions.validation.repairs import Repairs
 from functions.validation.values import ColumnCheck, checks, instant
 
@@ -21,15 +21,15 @@ QUARTER_SECONDS = 900
 """What the offsets of all zones are multiples of since 1973."""
 
 _KEPT_SLOTS = 100_000
-_OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
+_OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
 LATE = "later than late_until"
 """Why a row is rejected that comes too long after its slot."""
 
 
 @dataclass(frozen=True)
-class Reject:
+class RejectedRow:
     """A row that is not taken; `slot` is None where it has none."""
 
     line: int
@@ -39,13 +39,13 @@ class Reject:
 
 
 @dataclass
-class Cut:
+class SlottedBatch:
     """A batch by slot: rows of text columns and `line`, and the newest event time of each."""
 
     tables: dict[str, pa.RecordBatch] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     """Slot → seconds since 1970."""
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRow] = field(default_factory=list)
     """In order of line."""
     repaired: Counter[str] = field(default_factory=Counter)
     """How many values were repaired, by column and repair."""
@@ -53,7 +53,7 @@ class Cut:
     """What the tables keep in memory together."""
 
 
-class Cutter:
+class RowSlotter:
     """Cuts the batches of one run, record by record."""
 
     def __init__(self, contract: Contract, run: Run) -> None:
@@ -74,13 +74,13 @@ class Cutter:
         self._slots: dict[int, str] = {}
         self._slot_faults: dict[str, str | None] = {}
 
-    def cut(self, batch: Batch) -> Cut:
+    def cut(self, batch: TextBatch) -> SlottedBatch:
         """The rows of a batch by slot, and its rejects."""
         cleaned = [c.clean(v) for c, v in zip(self.checks, batch.columns, strict=True)]
         columns, repaired = self.repairs.done(cleaned)
         faults, untimed = _faults(self.checks, columns, self.time)
         instants = self._instants(columns, untimed)
-        rejects = [Reject(b.line, b.reason, self.own, b.text) for b in batch.broken]
+        rejects = [RejectedRow(b.line, b.reason, self.own, b.text) for b in batch.broken]
         rows: dict[str, list[int]] = {}
         newest: dict[str, float] = {}
         for at, line in enumerate(batch.lines):
@@ -92,7 +92,7 @@ class Cutter:
             elif late := self.slot_fault(slot):
                 fault, slot = fault or late, None
             if fault is not None:
-                rejects.append(Reject(line, fault, slot, batch.texts[at]))
+                rejects.append(RejectedRow(line, fault, slot, batch.texts[at]))
                 continue
             assert slot is not None  # noqa: S101 - else it has a fault
             rows.setdefault(slot, []).append(at)
@@ -100,7 +100,7 @@ class Cutter:
                 newest[slot] = second
         rejects.sort(key=lambda reject: reject.line)
         tables = self._tables(columns, batch.lines, rows)
-        return Cut(
+        return SlottedBatch(
             tables=tables,
             bytes=sum(table.nbytes for table in tables.values()),
             newest=newest,

@@ -20,11 +20,15 @@ from sqlglot import exp
 
 type Reference = tuple[str, str, str]
 """Project, data set, table."""
+
+
 type Column = tuple[str, str, bool, int | None]
 """Name, type, whether it may be null, and the column that it is a field of."""
 
 _VERSION = "SELECT max(schema_version) FROM {catalogue}.ducklake_snapshot"
+
 _DATASETS = "SELECT schema_name FROM {catalogue}.ducklake_schema WHERE end_snapshot IS NULL"
+
 _TABLES = """
 SELECT s.schema_name, t.table_name, 'TABLE', t.table_id,
   list((c.column_name, c.column_type, c.nulls_allowed, c.parent_column) ORDER BY c.column_order, c.column_id)
@@ -39,6 +43,7 @@ FROM {catalogue}.ducklake_view AS v
 JOIN {catalogue}.ducklake_schema AS s ON s.schema_id = v.schema_id
 WHERE v.end_snapshot IS NULL AND s.end_snapshot IS NULL
 """
+
 _STATISTICS = """
 INSERT INTO {catalogue}.ducklake_table_stats (table_id, record_count, next_row_id, file_size_bytes)
 SELECT table_id, 0, 0, 0 FROM {catalogue}.ducklake_table
@@ -46,6 +51,7 @@ WHERE end_snapshot IS NULL
   AND table_id NOT IN (SELECT table_id FROM {catalogue}.ducklake_table_stats)
 """
 """DuckLake caches no missing statistics: a table without any costs two queries per column read."""
+
 _ROWS = "SELECT record_count FROM {catalogue}.ducklake_table_stats WHERE table_id = ?"
 
 
@@ -59,7 +65,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Version:
+class CatalogueVersion:
     """What one version of a project's catalogue says."""
 
     number: int
@@ -67,19 +73,22 @@ class Version:
     entries: dict[tuple[str, str], Entry]
 
 
-_versions: dict[str, Version] = {}
+_versions: dict[str, CatalogueVersion] = {}
+
 _fields: dict[tuple[Column, ...], list[TableFieldSchema]] = {}
 """Fields by the columns that they describe, whichever table has them."""
+
 _read_lock = threading.Lock()
+
 _local = threading.local()
 
 
-def version(project_id: str) -> Version:
+def version(project_id: str) -> CatalogueVersion:
     """Get the newest version of a project's catalogue; an empty one if it is not attached."""
     try:
         ((number,),) = _fetch(_VERSION, project_id)
     except duckdb.CatalogException:
-        return Version(-1, frozenset(), {})
+        return CatalogueVersion(-1, frozenset(), {})
     newest = _versions.get(project_id)
     if newest is not None and newest.number == number:
         return newest
@@ -149,7 +158,7 @@ def _describe(reference: Reference, definitions: tuple[Column, ...]) -> list[Tab
     ]
 
 
-def _read(project_id: str) -> Version:
+def _read(project_id: str) -> CatalogueVersion:
     """Read the catalogue; give new tables statistics before anybody can insert rows."""
     ((number,),) = _fetch(_VERSION, project_id)
     _fetch(_STATISTICS, project_id)
@@ -158,7 +167,7 @@ def _read(project_id: str) -> Version:
         (dataset, name): Entry(kind, table_id, tuple(columns or ()))
         for dataset, name, kind, table_id, columns in _fetch(_TABLES, project_id)
     }
-    return Version(number, datasets, entries)
+    return CatalogueVersion(number, datasets, entries)
 
 
 def _rows(project_id: str, found: Entry) -> int:

@@ -24,7 +24,7 @@ from local_bigquery.sql.rules.tables import resolve
 from local_bigquery.sql.translate import Context
 from sqlglot import exp
 
-from local_cloud.bigquery.catalogue import Reference, Version, version
+from local_cloud.bigquery.catalogue import CatalogueVersion, Reference, version
 from local_cloud.bigquery.notes import Resources
 
 STATEMENTS = 4096
@@ -160,7 +160,7 @@ class Translations:
         versions = {project: version(project) for project in {each[0] for each in wanted}}
         return {each: self._schema(each, versions[each[0]]) for each in wanted}
 
-    def _schema(self, reference: Reference, catalogue: Version) -> object:
+    def _schema(self, reference: Reference, catalogue: CatalogueVersion) -> object:
         table = catalogue.entries.get(reference[1:])
         resource = self._resources.load(Table, *reference)
         if (table and table.kind != "TABLE") or (resource and resource.expirationTime):

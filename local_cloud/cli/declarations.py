@@ -9,7 +9,7 @@ from pathlib import Path
 from catalog.contract import Contract, ContractError, load_all
 from catalog.pages import Dashboard, PageError, load_pages
 from catalog.reports import ReportError
-from functions.serve.report_catalog import Shown, shown
+from functions.serve.report_catalog import ReportDefinition, load_report_definitions
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Declarations:
     """Contracts, reports and pages of all roots, each by name."""
 
     contracts: Mapping[str, Contract]
-    reports: Mapping[str, Shown]
+    reports: Mapping[str, ReportDefinition]
     pages: Mapping[str, Dashboard]
 
 
@@ -29,7 +29,7 @@ def read_declarations(roots: Iterable[Path]) -> Declarations:
     """
     folders = tuple(dict.fromkeys(root.resolve() for root in roots))
     contracts: dict[str, Contract] = {}
-    reports: dict[str, Shown] = {}
+    reports: dict[str, ReportDefinition] = {}
     pages: dict[str, Dashboard] = {}
     for root in folders:
         own = load_all(root / "catalog" / "datasets")
@@ -38,7 +38,7 @@ def read_declarations(roots: Iterable[Path]) -> Declarations:
                 f"data set {name} is declared in two roots: rename the one in {root}"
             )
         contracts |= own
-        found = shown(root / "bq_sql")
+        found = load_report_definitions(root / "bq_sql")
         for name in sorted(reports.keys() & found.keys()):
             raise ReportError(f"report {name} is declared in two roots: rename the one in {root}")
         reports |= found

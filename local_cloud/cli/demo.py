@@ -30,9 +30,9 @@ from local_cloud.cli.declarations import read_declarations
 from local_cloud.cli.pictures import write_pages
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.generators.velib.layouts import export
-from local_cloud.generators.velib.snapshots import Network, Snapshot, snapshots
+from local_cloud.generators.velib.snapshots import Snapshot, StationNetwork, snapshots
 from local_cloud.generators.wifi.faults import Fault
-from local_cloud.generators.wifi.usage import Export, Order, made
+from local_cloud.generators.wifi.usage import Export, RowOrder, generate_rows
 from local_cloud.iam.authority import Authority
 from local_cloud.publishers import Answer
 from local_cloud.pubsub.service import ReceivedMessage
@@ -48,7 +48,7 @@ _HOURS = (
 
 _PAGES = REPOSITORY / "build" / "demo"
 _BIKES = "velib_stations"
-_NETWORK = Network(START + timedelta(hours=3, minutes=9), seed=9)
+_NETWORK = StationNetwork(START + timedelta(hours=3, minutes=9), seed=9)
 _TICKS = 2
 """Day one's snapshots, from 03:09 on: those of one hour, which is over when its grace is."""
 _SKIPPED = (
@@ -58,10 +58,10 @@ _SKIPPED = (
 
 _SAMPLES = REPOSITORY / "tests" / "data"
 _SESSIONS = Export(
-    6_000, 1, date(2024, 4, 1), date(2024, 8, 28), Order.TIME,
+    6_000, 1, date(2024, 4, 1), date(2024, 8, 28), RowOrder.TIME,
     faults={Fault.UNREADABLE_START: 0.002},
 )  # fmt: skip
-_MORE_SESSIONS = Export(40, 2, date(2024, 6, 5), date(2024, 6, 24), Order.TIME)
+_MORE_SESSIONS = Export(40, 2, date(2024, 6, 5), date(2024, 6, 24), RowOrder.TIME)
 _ERROR_PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>503</body></html>"
 
 
@@ -105,9 +105,9 @@ def _publish(cloud: LocalCloud, day: int) -> None:
     usage = contracts["paris_wifi_usage"].source.fetch[0].urls[0]
     sites = contracts["paris_wifi_sites"].source.fetch[0].urls[0]
     holidays = contracts["french_holidays"].source.fetch[0].urls[0]
-    sessions = made(_SESSIONS)
+    sessions = generate_rows(_SESSIONS)
     if day == 2:
-        sessions += made(_MORE_SESSIONS).partition(b"\r\n")[2]
+        sessions += generate_rows(_MORE_SESSIONS).partition(b"\r\n")[2]
     body = _ERROR_PAGE if day == 3 else sessions
     cloud.publishers.serve(usage, Answer(body))
     era = "sites_2023-05_simonejw.geojson" if day == 2 else "sites_2017-05_juuljul_v1_records.json"

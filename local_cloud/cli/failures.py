@@ -13,7 +13,7 @@ from local_cloud.scheduler import QueryRun
 
 
 @dataclass(frozen=True)
-class Failure:
+class StepFailure:
     """A batch or a scheduled query that did not do its work, and why."""
 
     step: str
@@ -22,9 +22,9 @@ class Failure:
     reason: str
 
 
-def of_batches(cloud: LocalCloud, system: str) -> list[Failure]:
+def of_batches(cloud: LocalCloud, system: str) -> list[StepFailure]:
     """The batches whose manifest has no receipt; attempts that failed alike are told once."""
-    told: dict[str, Failure] = {}
+    told: dict[str, StepFailure] = {}
     for batch in cloud.dataproc.batches():
         manifest = _manifest(batch)
         if cloud.read("lake", object_names.receipt(system, manifest)) is not None:
@@ -33,15 +33,15 @@ def of_batches(cloud: LocalCloud, system: str) -> list[Failure]:
             f"{batch.state.name}, without a receipt: does dataproc_jobs/{system}.py end with "
             "batch.run(transform)?"
         )
-        told.setdefault(reason.partition("\n")[0], Failure("batch", manifest, reason))
+        told.setdefault(reason.partition("\n")[0], StepFailure("batch", manifest, reason))
     return list(told.values())
 
 
-def of_reports(runs: Iterable[QueryRun]) -> Iterator[Failure]:
+def of_reports(runs: Iterable[QueryRun]) -> Iterator[StepFailure]:
     """The scheduled queries that raised: a check that does not hold is one."""
     for run in runs:
         if run.error is not None:
-            yield Failure("report", run.name, run.error)
+            yield StepFailure("report", run.name, run.error)
 
 
 def _manifest(batch: Batch) -> str:

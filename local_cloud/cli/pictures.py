@@ -19,11 +19,11 @@ from catalog.records import Origin
 from functions.core.clients import Clients
 from functions.serve.pages.assets import Links, static_files
 from functions.serve.pages.charts import LOCALE
-from functions.serve.pages.data import Source
+from functions.serve.pages.data import ReportFetcher
 from functions.serve.pages.formatting import ORIGINS
 from functions.serve.pages.site import Pages
-from functions.serve.pages.view_models import PageView, Rows
-from functions.serve.warehouse.report_store import Answers
+from functions.serve.pages.view_models import PageView, RowsView
+from functions.serve.warehouse.report_store import ReportStore
 from local_cloud.cli.declarations import Declarations
 
 _WIDTH, _SCALE = 720, 1.5
@@ -60,7 +60,7 @@ def _written(pages: Pages, folder: Path) -> list[Path]:
     return drawn
 
 
-def picture(view: PageView, chart: Rows) -> bytes:
+def picture(view: PageView, chart: RowsView) -> bytes:
     """A chart as PNG, on white, with its title and what must be known of it."""
     drawing: dict[str, Any] = dict(chart.drawing or {})
     drawing |= {
@@ -101,8 +101,8 @@ class _Looking(Clients):
 
 def _pages(client: bigquery.Client, now: datetime, declared: Declarations) -> Pages:
     """The pages over a warehouse, with links that work from disk."""
-    answers = Answers(_Looking(client), declared.reports, now=lambda: now)
-    source = Source(declared.reports, answers.table, lambda: now)
+    answers = ReportStore(_Looking(client), declared.reports, now=lambda: now)
+    source = ReportFetcher(declared.reports, answers.table, lambda: now)
     return Pages(declared.pages, source, declared.contracts, _DiskLinks(declared.pages))
 
 
@@ -118,7 +118,7 @@ def _chosen(pages: Pages, name: str) -> PageView:
     return replace(view, sections=tuple(sections))
 
 
-def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows:
+def _first(pages: Pages, view: PageView, chart: str, column: str) -> RowsView:
     """A chart for the first choice that it has rows of, whose name stands in its title.
 
     Without one it says so: nothing can be chosen on a page on disk.
@@ -134,7 +134,7 @@ def _first(pages: Pages, view: PageView, chart: str, column: str) -> Rows:
     return replace(waiting, state=f"No rows for the first {count} choices of {label.lower()}.")
 
 
-def _drawn(view: PageView) -> Iterator[Rows]:
+def _drawn(view: PageView) -> Iterator[RowsView]:
     """The charts of a page that have rows."""
     for section in view.sections:
         yield from (chart for chart in section.charts if chart.drawing is not None)
@@ -145,7 +145,7 @@ def _picture(page: str, chart: str) -> str:
     return f"{page}_{chart}.png"
 
 
-def _title(view: PageView, chart: Rows) -> dict[str, Any]:
+def _title(view: PageView, chart: RowsView) -> dict[str, Any]:
     """A picture's title, and under it what a page says around a chart."""
     marked = _mark(chart.origin)
     sources = "; ".join(dict.fromkeys(contract.attribution for contract in view.sources))

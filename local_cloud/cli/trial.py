@@ -23,7 +23,7 @@ from catalog import object_names
 from catalog.contract import Contract, Kind
 from catalog.records import Claim, FileReport, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
-from functions.parsing.header import alias_for, shown
+from functions.parsing.header import alias_for, preview
 from functions.split import stream_files
 from local_cloud.cli import failures
 from local_cloud.cloud import LocalCloud
@@ -341,7 +341,7 @@ def _warnings(contract: Contract, reports: Sequence[FileReport]) -> Iterator[str
             are = "is" if len(unknown) == 1 else "are"
             alias = alias_for(column, unknown[0] if len(unknown) == 1 else "…")
             yield (
-                f"{column.name} is missing and {shown(unknown)} {are} unknown: if it was renamed, "
+                f"{column.name} is missing and {preview(unknown)} {are} unknown: if it was renamed, "
                 f"say {alias}"
             )
 

@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 
-def keep(clock: Path, moment: datetime) -> None:
+def write_time(clock: Path, moment: datetime) -> None:
     """Write the time down, whole: who reads meanwhile finds this one or the one before."""
     fresh = clock.with_suffix(".new")
     fresh.write_text(moment.isoformat(), encoding="utf-8")
     fresh.replace(clock)
 
 
-def kept(clock: Path) -> datetime:
+def read_time(clock: Path) -> datetime:
     """The time as it was last written down, UTC."""
     return datetime.fromisoformat(clock.read_text(encoding="utf-8"))
 
@@ -35,7 +35,7 @@ def follow(clock: Path) -> None:
         raise RuntimeError(
             "functions.serve.app.App has no option `now`: correct local_cloud/functions_runtime/serve.py"
         )
-    defaults["now"] = lambda: kept(clock)
+    defaults["now"] = lambda: read_time(clock)
 
 
 def main(arguments: list[str]) -> None:

@@ -11,7 +11,9 @@ type Reader = BufferedReader | BufferedRandom
 """What bodies are read from: a socket, or a file that holds one."""
 
 _BLOCK = 1 << 18
+
 _LONGEST_LINE = 1 << 16
+
 _HOP_BY_HOP = ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "expect", "te")
 
 
@@ -54,7 +56,7 @@ class Head:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-class Body:
+class MessageBody:
     """A message's body, read block by block; its first bytes can be seen before it is passed on."""
 
     def __init__(self, reader: Reader, length: int | None, chunked: bool) -> None:
@@ -109,24 +111,24 @@ def read_head(reader: BufferedReader) -> Head | None:
     return Head(words, tuple(headers))
 
 
-def request_body(head: Head, reader: Reader) -> Body:
+def request_body(head: Head, reader: Reader) -> MessageBody:
     """Give the body that follows a request's head (RFC 9112 §6.3)."""
     if "chunked" in head.get("transfer-encoding").lower():
-        return Body(reader, None, chunked=True)
-    return Body(reader, int(head.get("content-length") or 0), chunked=False)
+        return MessageBody(reader, None, chunked=True)
+    return MessageBody(reader, int(head.get("content-length") or 0), chunked=False)
 
 
-def response_body(head: Head, method: str, reader: Reader) -> Body:
+def response_body(head: Head, method: str, reader: Reader) -> MessageBody:
     """Give the body that follows a response's head; without a length it lasts to the close."""
     if method == "HEAD" or head.status in (204, 304):
-        return Body(reader, 0, chunked=False)
+        return MessageBody(reader, 0, chunked=False)
     if "chunked" in head.get("transfer-encoding").lower():
-        return Body(reader, None, chunked=True)
+        return MessageBody(reader, None, chunked=True)
     length = head.get("content-length")
-    return Body(reader, int(length) if length else None, chunked=False)
+    return MessageBody(reader, int(length) if length else None, chunked=False)
 
 
-def send(sock: socket, head: Head, body: Body) -> None:
+def send(sock: socket, head: Head, body: MessageBody) -> None:
     """Send a head and its body: with the length it says, else in chunks."""
     in_chunks = body.length is None
     if in_chunks:

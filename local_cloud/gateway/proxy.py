@@ -23,9 +23,10 @@ from local_cloud.gateway.calls import Call, bytes_shown, read_call
 from local_cloud.iam.accounts import issue_token
 from local_cloud.storage.resumable import Chunks
 
-__all__ = ["Call", "Gate", "Phase", "RestHandler", "Verdict"]
+__all__ = ["Call", "Gate", "Intervention", "Phase", "RestHandler"]
 
 _IDLE_SECONDS = 2.0
+
 _CONNECT_SECONDS = 5.0
 
 
@@ -36,7 +37,7 @@ class Phase(enum.Enum):
     AFTER = "after"
 
 
-class Verdict(enum.Enum):
+class Intervention(enum.Enum):
     """What happens to an intercepted call."""
 
     PASS = "pass"  # noqa: S105
@@ -76,7 +77,7 @@ class Gate:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.dataproc = dataproc
-        self.intercept: Callable[[Call, Phase], Verdict] | None = None
+        self.intercept: Callable[[Call, Phase], Intervention] | None = None
         self.grants: Callable[[Call], bool] | None = None
         self.refusal: Callable[[Call], str | None] | None = None
         self.record = False
@@ -125,10 +126,10 @@ class Gate:
             raise LookupError(f"this local cloud has no {service}: give its address to Gate")
         return address
 
-    def verdict(self, call: Call, phase: Phase) -> Verdict:
+    def verdict(self, call: Call, phase: Phase) -> Intervention:
         """Ask `intercept` about a mutating call; anything else passes."""
         if self.intercept is None or not call.mutating:
-            return Verdict.PASS
+            return Intervention.PASS
         return self.intercept(call, phase)
 
 
@@ -196,7 +197,7 @@ class _Connection(socketserver.BaseRequestHandler):
         body.drain()
         return head.get("connection").lower() != "close"
 
-    def _answer(self, call: Call, head: http1.Head, body: http1.Body) -> None:
+    def _answer(self, call: Call, head: http1.Head, body: http1.MessageBody) -> None:
         if call.service == "token":
             self._answer_token(body)
         elif call.service == "outside":
@@ -205,7 +206,7 @@ class _Connection(socketserver.BaseRequestHandler):
             self._refuse(body, *_forbidden(call))
         elif self.gate.refusal and (denied := self.gate.refusal(call)):
             self._refuse(body, 403, "forbidden", denied)
-        elif (verdict := self.gate.verdict(call, Phase.BEFORE)) is not Verdict.PASS:
+        elif (verdict := self.gate.verdict(call, Phase.BEFORE)) is not Intervention.PASS:
             self._refuse(body, *_crashed(call, verdict, Phase.BEFORE))
         elif call.service == "dataproc":
             self._answer_here(call, body)
@@ -216,7 +217,7 @@ class _Connection(socketserver.BaseRequestHandler):
         else:
             self._forward(call, head, body)
 
-    def _take_chunk(self, call: Call, head: http1.Head, body: http1.Body) -> None:
+    def _take_chunk(self, call: Call, head: http1.Head, body: http1.MessageBody) -> None:
         if call.action == "uploads.chunk":
             headers = self.gate.chunks.keep(call.upload_id, head, body)
             answer = http1.Head(
@@ -229,13 +230,13 @@ class _Connection(socketserver.BaseRequestHandler):
         else:
             self._forward(call, *self.gate.chunks.whole(call.upload_id, head, body))
 
-    def _answer_token(self, body: http1.Body) -> None:
+    def _answer_token(self, body: http1.MessageBody) -> None:
         try:
             self._reply(200, issue_token(body.read()))
         except ValueError as error:
             self._reply(400, {"error": "invalid_grant", "error_description": str(error)})
 
-    def _answer_here(self, call: Call, body: http1.Body) -> None:
+    def _answer_here(self, call: Call, body: http1.MessageBody) -> None:
         if self.gate.dataproc is None:
             self._refuse(body, 501, "notImplemented", "this local cloud has no Dataproc")
             return
@@ -244,12 +245,12 @@ class _Connection(socketserver.BaseRequestHandler):
         code, answer = self.gate.dataproc.handle(
             call.method, path, fields, body.read(), call.account
         )
-        if (verdict := self.gate.verdict(call, Phase.AFTER)) is not Verdict.PASS:
+        if (verdict := self.gate.verdict(call, Phase.AFTER)) is not Intervention.PASS:
             self._refuse(body, *_crashed(call, verdict, Phase.AFTER))
         else:
             self._reply(code, answer)
 
-    def _forward(self, call: Call, head: http1.Head, body: http1.Body) -> None:
+    def _forward(self, call: Call, head: http1.Head, body: http1.MessageBody) -> None:
         try:
             upstream = self._upstream(call.service)
             answer = upstream.ask(head, body)
@@ -262,7 +263,7 @@ class _Connection(socketserver.BaseRequestHandler):
         reply = http1.response_body(answer, head.start.split(" ", 1)[0], upstream.reader)
         if call.upload_id and call.mutating and answer.status == 200:
             self._finish_upload(call, answer, reply)
-        if (verdict := self.gate.verdict(call, Phase.AFTER)) is not Verdict.PASS:
+        if (verdict := self.gate.verdict(call, Phase.AFTER)) is not Intervention.PASS:
             reply.drain()
             self._refuse(body, *_crashed(call, verdict, Phase.AFTER))
         elif call.upload_id in self.gate.finished_uploads:
@@ -271,7 +272,7 @@ class _Connection(socketserver.BaseRequestHandler):
             http1.send(self.sock, self._rewritten(call, answer).forwarded(), reply)
         upstream.settle(answer, reply)
 
-    def _finish_upload(self, call: Call, answer: http1.Head, reply: http1.Body) -> None:
+    def _finish_upload(self, call: Call, answer: http1.Head, reply: http1.MessageBody) -> None:
         """Keep the reply to an upload's last chunk, which Cloud Storage gives again when asked.
 
         fake-gcs-server forgets a finished upload, and a client whose reply was lost gets a 404.
@@ -282,7 +283,7 @@ class _Connection(socketserver.BaseRequestHandler):
         sized = http1.Head(kept.start, (*kept.headers, ("Content-Length", str(len(text)))))
         self.gate.finished_uploads[call.upload_id] = sized, text
 
-    def _answer_again(self, call: Call, body: http1.Body) -> None:
+    def _answer_again(self, call: Call, body: http1.MessageBody) -> None:
         body.drain()
         head, text = self.gate.finished_uploads[call.upload_id]
         self.sock.sendall(head.forwarded().encode() + text)
@@ -304,13 +305,13 @@ class _Connection(socketserver.BaseRequestHandler):
             self.upstreams[service] = _Upstream(self.gate.upstream(service))
         return self.upstreams[service]
 
-    def _lose_upstream(self, call: Call, body: http1.Body, error: OSError) -> None:
+    def _lose_upstream(self, call: Call, body: http1.MessageBody, error: OSError) -> None:
         """Answer for a server that did not; half a body ends here, its upstream closed with it."""
         if upstream := self.upstreams.pop(call.service, None):
             upstream.close()
         self._refuse(body, 503, "backendError", f"{call.service} does not answer: {error}")
 
-    def _refuse(self, body: http1.Body, code: int, reason: str, message: str) -> None:
+    def _refuse(self, body: http1.MessageBody, code: int, reason: str, message: str) -> None:
         body.drain()
         problem = {"message": message, "domain": "global", "reason": reason}
         self._reply(code, {"error": {"code": code, "message": message, "errors": [problem]}})
@@ -331,7 +332,7 @@ class _Upstream:
         self._last_used = 0.0
         self.reader: BufferedReader
 
-    def ask(self, head: http1.Head, body: http1.Body) -> http1.Head:
+    def ask(self, head: http1.Head, body: http1.MessageBody) -> http1.Head:
         """Send a request and give the head of its answer."""
         sock = self._fresh()
         host, port = self._address
@@ -343,7 +344,7 @@ class _Upstream:
             raise http1.CutShortError("connection closed without an answer")
         return answer
 
-    def settle(self, answer: http1.Head, reply: http1.Body) -> None:
+    def settle(self, answer: http1.Head, reply: http1.MessageBody) -> None:
         """Keep the connection for the next request, unless its end was the reply's end."""
         self._last_used = time.monotonic()
         unbounded = reply.length is None and not reply.chunked
@@ -378,9 +379,9 @@ def _forbidden(call: Call) -> tuple[int, str, str]:
     return 403, "forbidden", f"{who} was not granted {call.action} on {call.service} {call.name}"
 
 
-def _crashed(call: Call, verdict: Verdict, phase: Phase) -> tuple[int, str, str]:
+def _crashed(call: Call, verdict: Intervention, phase: Phase) -> tuple[int, str, str]:
     what = f"{call.action} {call.name} {phase.value} its effect"
-    if verdict is Verdict.UNAVAILABLE:
+    if verdict is Intervention.UNAVAILABLE:
         return 503, "backendError", f"made unavailable: {what}"
     return 400, "crashed", f"made to crash: {what}"
 

@@ -29,6 +29,7 @@ from local_cloud.googlesql.values import from_proto, to_proto
 
 _ROW = "_row_of_table"
 """A hidden key: UPDATE of a table whose key is a column of its own has aborted the engine."""
+
 _TEMPORARY = 3
 """`ASTCreateStatementEnums.Scope.TEMPORARY`."""
 
@@ -42,7 +43,7 @@ class _Return(Exception):
 
 
 @dataclass
-class Table:
+class TableState:
     """A table: columns with types, and rows as the service has them."""
 
     columns: list[tuple[str, type_pb2.TypeProto]]
@@ -63,7 +64,7 @@ class Table:
 
 
 @dataclass
-class Rows:
+class QueryRows:
     """What a SELECT gives."""
 
     columns: list[tuple[str, type_pb2.TypeProto]]
@@ -83,11 +84,11 @@ class Warehouse:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.tables: dict[str, Table] = {}
+        self.tables: dict[str, TableState] = {}
 
     def create(self, name: str, columns: Sequence[tuple[str, str, str]]) -> None:
         """Create an empty table of columns with type and mode."""
-        self.tables[name] = Table(
+        self.tables[name] = TableState(
             [(column, type_proto(kind)) for column, kind, _ in columns],
             required=frozenset(column for column, _, mode in columns if mode == "REQUIRED"),
         )
@@ -105,7 +106,7 @@ class Warehouse:
         table.require(name, made)
         table.rows += made
 
-    def run(self, sql: str, parameters: Mapping[str, tuple[str, Any]]) -> Rows:
+    def run(self, sql: str, parameters: Mapping[str, tuple[str, Any]]) -> QueryRows:
         """Run a script.
 
         Args:
@@ -132,11 +133,11 @@ class _Script:
         self._text = sql.encode()
         self._parameters = dict(parameters)
         self._variables: dict[str, tuple[type_pb2.TypeProto, value_pb2.ValueProto]] = {}
-        self._temporary: dict[str, Table] = {}
-        self._before: tuple[dict[str, list[Any]], dict[str, Table]] | None = None
-        self._last = Rows([], [])
+        self._temporary: dict[str, TableState] = {}
+        self._before: tuple[dict[str, list[Any]], dict[str, TableState]] | None = None
+        self._last = QueryRows([], [])
 
-    def run(self) -> Rows:
+    def run(self) -> QueryRows:
         """Run every statement."""
         try:
             self.block(parse(self._service, self._text.decode()))
@@ -221,7 +222,7 @@ class _Script:
     def _create(self, node: Any) -> None:
         rewriter = self._rewriter()
         rows = self._select(rewriter.text(node.query), rewriter)
-        name, table = path_name(node.parent.name), Table(rows.columns, rows.cells)
+        name, table = path_name(node.parent.name), TableState(rows.columns, rows.cells)
         if node.parent.HasField("table_element_list"):
             self._hold_to_declared(name, table, node.parent.table_element_list)
         table.description = _option(node.parent.options_list, "description")
@@ -229,7 +230,7 @@ class _Script:
         is_temporary = node.parent.parent.scope == _TEMPORARY
         (self._temporary if is_temporary else self._permanent)[name] = table
 
-    def _hold_to_declared(self, name: str, table: Table, elements: Any) -> None:
+    def _hold_to_declared(self, name: str, table: TableState, elements: Any) -> None:
         """Compare a new table's columns with those that its statement declares."""
         required, descriptions = set(), {}
         for (column, kind), each in zip(table.columns, elements.elements, strict=True):
@@ -283,10 +284,10 @@ class _Script:
     def _rewriter(self) -> Rewriter:
         return Rewriter(self._text, lambda name: self._table(name) is not None)
 
-    def _table(self, name: str) -> Table | None:
+    def _table(self, name: str) -> TableState | None:
         return self._temporary.get(name) or self._permanent.get(name)
 
-    def _select(self, sql: str, rewriter: Rewriter) -> Rows:
+    def _select(self, sql: str, rewriter: Rewriter) -> QueryRows:
         request = self._request(service_pb2.EvaluateQueryRequest, sql, rewriter)
         answer = self._call("EvaluateQuery", request)
         if number := answer.prepared.prepared_query_id:
@@ -294,7 +295,7 @@ class _Script:
                 "UnprepareQuery", service_pb2.UnprepareQueryRequest(prepared_query_id=number)
             )
         columns = [(column.name, column.type) for column in answer.prepared.columns]
-        return Rows(columns, [list(row.cell) for row in answer.content.table_data.row])
+        return QueryRows(columns, [list(row.cell) for row in answer.content.table_data.row])
 
     def _modify(self, kind: str, name: str, sql: str, rewriter: Rewriter) -> int:
         """Run an INSERT, UPDATE or DELETE; how many rows it changes."""

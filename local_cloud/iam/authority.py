@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from local_cloud.gateway.calls import Call
 from local_cloud.iam.grants import Grant, Need, permissions_of, roles
-from local_cloud.iam.permissions import UnknownCall, needs
+from local_cloud.iam.permissions import UnknownCallError, needs
 
 BORNE = {
     "storage.buckets.get": "google-cloud-storage asks once a process what region a bucket is in, for "
@@ -70,7 +70,7 @@ class Authority:
             return None
         try:
             denial = self.denial(call.account, needs(call, self.project))
-        except UnknownCall as unknown:
+        except UnknownCallError as unknown:
             with self._lock:
                 self._unknown.add(str(unknown))
             return str(unknown)

@@ -20,7 +20,7 @@ from local_cloud.gateway.calls import Call
 from local_cloud.iam.grants import Need
 
 
-class UnknownCall(LookupError):
+class UnknownCallError(LookupError):
     """A call that the table does not tell the permissions of."""
 
 
@@ -28,7 +28,7 @@ def needs(call: Call, project: str) -> tuple[Need, ...]:
     """What a call asks for; raises UnknownCall."""
     tell = _TABLE.get((call.service, call.action))
     if tell is None:
-        raise UnknownCall(
+        raise UnknownCallError(
             f"{call.service} {call.action} ({call.method} {call.path}): no permission is known for "
             f"it; add it to {__name__}"
         )
@@ -102,7 +102,7 @@ def _job(call: Call, project: str) -> Iterator[Need]:
     elif load := made.get("load"):
         yield from _load(load, project)
     else:
-        raise UnknownCall(f"a job of kind {sorted(made)}: only queries and loads are known")
+        raise UnknownCallError(f"a job of kind {sorted(made)}: only queries and loads are known")
 
 
 def _load(load: Mapping[str, Any], project: str) -> Iterator[Need]:
@@ -152,7 +152,7 @@ def _told(call: Call) -> dict[str, Any]:
     try:
         told: dict[str, Any] = json.loads(call.body_start)
     except ValueError as error:
-        raise UnknownCall(f"{call.service} {call.action} {call.name}: {error}") from error
+        raise UnknownCallError(f"{call.service} {call.action} {call.name}: {error}") from error
     return told
 
 

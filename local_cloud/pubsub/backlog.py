@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from local_cloud.pubsub.filter import Filter
 from local_cloud.pubsub.specs import (
-    Delivery,
+    DeliveryAttempt,
     Outcome,
     ReceivedMessage,
     SubscriptionSpec,
@@ -60,7 +60,7 @@ class Backlog:
         self._chance = reorder or random.Random(0)  # noqa: S311 - it guards nothing
         self._shuffled = reorder is not None
         self._duplicate = duplicate
-        self._deliveries: deque[Delivery] = deque(maxlen=100_000)
+        self._deliveries: deque[DeliveryAttempt] = deque(maxlen=100_000)
 
     def close(self) -> None:
         """End all waiting for messages; what is settled from now on is not recorded."""
@@ -148,7 +148,7 @@ class Backlog:
         with self.lock:
             return sum(s.held() for s in self.subscriptions.values() if not s.patient)
 
-    def deliveries(self) -> list[Delivery]:
+    def deliveries(self) -> list[DeliveryAttempt]:
         """Give the record of all attempts, oldest first (the last 100,000 of them)."""
         with self.lock:
             return list(self._deliveries)
@@ -207,7 +207,7 @@ class Backlog:
     ) -> None:
         name, message_id = short_name(subscription.spec.name), pending.message.message_id
         self._deliveries.append(
-            Delivery(name, message_id, pending.attempt, outcome, status, error, seconds)
+            DeliveryAttempt(name, message_id, pending.attempt, outcome, status, error, seconds)
         )
 
 

@@ -17,10 +17,11 @@ import grpc
 from google.api_core.exceptions import GoogleAPIError
 
 from local_cloud.pubsub.backlog import Backlog, Pending, Subscription
-from local_cloud.pubsub.specs import ReceivedMessage, Refused, SubscriptionSpec, rfc3339
+from local_cloud.pubsub.specs import ReceivedMessage, RefusedError, SubscriptionSpec, rfc3339
 
 type WriteRows = Callable[[str, list[dict[str, Any]]], Sequence[str]]
 """Appends rows to a table and gives the texts of what was refused; empty means all were written."""
+
 
 type TableSchema = Callable[[str], Sequence[tuple[str, str, str]]]
 """Gives a table's columns as (name, type, mode); raises LookupError when there is no such table."""
@@ -62,7 +63,7 @@ class Exporter:
         try:
             return tuple(self._table_schema(spec.bigquery_table))
         except LookupError as missing:
-            raise Refused(
+            raise RefusedError(
                 grpc.StatusCode.NOT_FOUND, f"{spec.name}: no table {spec.bigquery_table}"
             ) from missing
 
@@ -77,7 +78,7 @@ class Exporter:
         began = time.monotonic()
         if any(pending.attempt > 1 for pending in batch):
             # The table may have been altered since: Pub/Sub notices within minutes, we on retry.
-            with suppress(Refused, OSError, GoogleAPIError):
+            with suppress(RefusedError, OSError, GoogleAPIError):
                 subscription.columns = self.columns(subscription.spec)
         errors: dict[int, str] = {}
         rows: dict[int, dict[str, Any]] = {}
@@ -130,7 +131,7 @@ class Exporter:
             return f"{type(failure).__name__}: {failure}"
 
 
-class _Unfit(ValueError):
+class _UnfitError(ValueError):
     """A message that its table's columns do not take."""
 
 
@@ -159,7 +160,7 @@ def _row(
         return _fields(spec, columns, message.data) | metadata
     kind = next((kind for name, kind, _ in columns if name == "data"), None)
     if kind is None:
-        raise _Unfit(f"table {spec.bigquery_table} has no column data: set use_table_schema")
+        raise _UnfitError(f"table {spec.bigquery_table} has no column data: set use_table_schema")
     return {"data": _data_column(kind, message.data)} | metadata
 
 
@@ -177,18 +178,18 @@ def _fields(
 ) -> dict[str, Any]:
     given = json.loads(data)
     if not isinstance(given, dict):
-        raise _Unfit("the message is JSON but no object, so it has no columns")
+        raise _UnfitError("the message is JSON but no object, so it has no columns")
     own = [c for c in columns if not (spec.write_metadata and c[0] in _METADATA)]
     unknown = sorted(set(given) - {name for name, _, _ in own})
     if unknown and not spec.drop_unknown_fields:
-        raise _Unfit(f"fields {unknown} are not columns of {spec.bigquery_table}")
+        raise _UnfitError(f"fields {unknown} are not columns of {spec.bigquery_table}")
     row: dict[str, Any] = {}
     for name, kind, mode in own:
         value = given.get(name)
         if value is not None:
             row[name] = _cells(name, kind, mode, value)
         elif mode.upper() == "REQUIRED":
-            raise _Unfit(f"REQUIRED column {name} of {spec.bigquery_table} is missing")
+            raise _UnfitError(f"REQUIRED column {name} of {spec.bigquery_table} is missing")
     return row
 
 
@@ -196,18 +197,18 @@ def _cells(name: str, kind: str, mode: str, value: object) -> object:
     if mode.upper() != "REPEATED":
         return _cell(name, kind, value)
     if not isinstance(value, list):
-        raise _Unfit(f"column {name} is REPEATED, {value!r} is no list")
+        raise _UnfitError(f"column {name} is REPEATED, {value!r} is no list")
     return [_cell(name, kind, each) for each in value]
 
 
 def _cell(name: str, kind: str, value: object) -> object:
     read = _CELLS.get(kind.upper())
     if read is None:
-        raise _Unfit(f"column {name}: type {kind} is not known here")
+        raise _UnfitError(f"column {name}: type {kind} is not known here")
     try:
         return read(value)
     except (ValueError, TypeError, ArithmeticError) as unfit:
-        raise _Unfit(f"column {name}: {value!r} is no {kind}") from unfit
+        raise _UnfitError(f"column {name}: {value!r} is no {kind}") from unfit
 
 
 def _exactly(*types: type) -> Callable[[object], object]:

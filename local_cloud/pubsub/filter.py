@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from local_cloud.pubsub.specs import Refused, invalid
+from local_cloud.pubsub.specs import RefusedError, invalid
 
 type Filter = Callable[[Mapping[str, str]], bool]
 """Whether a message with these attributes is delivered."""
@@ -42,7 +42,7 @@ class _FilterReader:
             self.tokens.append(token[0].strip())
             at = token.end()
 
-    def refuse(self, wanted: str) -> Refused:
+    def refuse(self, wanted: str) -> RefusedError:
         """The error that says what was wanted here."""
         found = self.tokens[0] if self.tokens else "nothing"
         return invalid(f"filter {self.text!r}: expected {wanted}, found {found}")

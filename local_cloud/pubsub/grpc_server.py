@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types as pb
 
-from local_cloud.pubsub.specs import PublishRequestInfo, Refused, invalid, short_name
+from local_cloud.pubsub.specs import PublishRequestInfo, RefusedError, invalid, short_name
 
 type _Answer = Callable[[Any], Any]
 
@@ -69,7 +69,7 @@ def _unary(answer: _Answer, request: Any, response: Any) -> Any:
         """Answer a call; a refusal becomes its gRPC status."""
         try:
             return answer(message)
-        except Refused as refused:
+        except RefusedError as refused:
             context.abort(refused.code, refused.text)
 
     serialize = response.serialize if hasattr(response, "serialize") else _serialize_empty
@@ -89,7 +89,7 @@ def _publisher_methods(pubsub: Topics, account: str) -> dict[str, tuple[_Answer,
     def get(request: pb.GetTopicRequest) -> pb.Topic:
         """Give what the request names."""
         if request.topic not in pubsub.topics():
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"topic {request.topic} is not there")
+            raise RefusedError(grpc.StatusCode.NOT_FOUND, f"topic {request.topic} is not there")
         return pb.Topic(name=request.topic)
 
     def listed(request: pb.ListTopicsRequest) -> object:
@@ -107,7 +107,7 @@ def _publisher_methods(pubsub: Topics, account: str) -> dict[str, tuple[_Answer,
         refusal = pubsub.refusal(account, request.topic) if account and pubsub.refusal else None
         if refusal:
             text = f"User not authorized to perform this action. {refusal}"
-            raise Refused(grpc.StatusCode.PERMISSION_DENIED, text)
+            raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, text)
         return _publish_request(pubsub, request)
 
     return {

@@ -31,12 +31,12 @@ from local_cloud.pubsub.grpc_server import serve
 from local_cloud.pubsub.push import ACK_STATUSES, Pusher
 from local_cloud.pubsub.specs import (
     MAX_MESSAGE_BYTES,
-    Delivery,
+    DeliveryAttempt,
     FileSink,
     Outcome,
     PublishRequestInfo,
     ReceivedMessage,
-    Refused,
+    RefusedError,
     SubscriptionSpec,
     check_messages,
     check_resource_id,
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ACK_STATUSES",
     "MAX_MESSAGE_BYTES",
-    "Delivery",
+    "DeliveryAttempt",
     "FileSink",
     "Outcome",
     "PubSub",
     "PublishRequestInfo",
     "ReceivedMessage",
-    "Refused",
+    "RefusedError",
     "SubscriptionSpec",
     "TableSchema",
     "WriteFile",
@@ -157,7 +157,7 @@ class PubSub:
         check_resource_id(path)
         with self._lock:
             if path in self._topics:
-                raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"topic {path} is there already")
+                raise RefusedError(grpc.StatusCode.ALREADY_EXISTS, f"topic {path} is there already")
             self._topics[path] = _Topic(path)
 
     def delete_topic(self, name: str) -> None:
@@ -189,7 +189,7 @@ class PubSub:
         self._gatherer.check(spec)
         with self._lock:
             if spec.name in self._backlog.subscriptions:
-                raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"{spec.name} is there already")
+                raise RefusedError(grpc.StatusCode.ALREADY_EXISTS, f"{spec.name} is there already")
             topic = self._topic(spec.topic)
             if spec.dead_letter_topic:
                 self._topic(spec.dead_letter_topic)
@@ -283,7 +283,7 @@ class PubSub:
                 if idle and not heard and seen == self._published and self.outstanding() == 0:
                     return
 
-    def deliveries(self) -> list[Delivery]:
+    def deliveries(self) -> list[DeliveryAttempt]:
         """Give the record of all attempts, oldest first (the last 100,000 of them)."""
         return self._backlog.deliveries()
 
@@ -294,7 +294,9 @@ class PubSub:
         path = self._path("topics", name)
         if path not in self._topics:
             there = ", ".join(short_name(each) for each in sorted(self._topics)) or "none"
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"topic {path} is not there; topics: {there}")
+            raise RefusedError(
+                grpc.StatusCode.NOT_FOUND, f"topic {path} is not there; topics: {there}"
+            )
         return self._topics[path]
 
     def _run_thread(self, name: str, step: Callable[[], bool]) -> None:

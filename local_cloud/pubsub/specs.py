@@ -17,7 +17,9 @@ MAX_MESSAGE_BYTES = 10_000_000
 """The largest message and the largest publish request, in bytes."""
 
 _DATES = {"YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
+
 _TIME_MATCHERS = re.compile("YYYY|YY|MM|DD|hh|mm|ss|T|Z|\\+00:00")
+
 _RESOURCE_ID = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 
 
@@ -81,7 +83,7 @@ class ReceivedMessage:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class DeliveryAttempt:
     """The record of one delivery attempt.
 
     `attempt` counts from 1; `status` is the HTTP status where one was received; `error` says why a
@@ -107,7 +109,7 @@ class PublishRequestInfo:
     message_ids: tuple[str, ...]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request Pub/Sub answers with an error; `code` is the gRPC status, `text` its details."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
@@ -141,9 +143,9 @@ def rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def invalid(text: str) -> Refused:
+def invalid(text: str) -> RefusedError:
     """Give the refusal of a request that breaks a documented rule, for the caller to raise."""
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, text)
+    return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
 def check_resource_id(path: str) -> None:

@@ -18,11 +18,12 @@ from pulumi.runtime.settings import SETTINGS
 
 PROJECT_NUMBER = "1"
 """The number of every project here."""
+
 _THREADS = 32
 """One resource that waits must not starve the rest."""
 
 
-class UnknownResource(LookupError):
+class UnknownResourceError(LookupError):
     """The program registers a type that nothing here stands for."""
 
 
@@ -57,8 +58,10 @@ class Bearing:
 type Setting = str | list[str] | dict[str, str]
 """A value of the stack's configuration: a text, or what becomes one as JSON."""
 
+
 type Make = Callable[[Resource], tuple[str, Mapping[str, Any]]]
 """Makes a resource and gives its id and what its outputs have beyond its inputs."""
+
 
 type Run = Callable[[Path, Mapping[str, Setting], Make], None]
 """Runs a program (an `__main__.py`) with settings; each of its resources is handed to the maker."""
@@ -177,7 +180,7 @@ def look_up(token: str) -> dict[str, Any]:
         return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}
     if token == "gcp:organizations/getProject:getProject":  # noqa: S105
         return {"number": PROJECT_NUMBER, "id": f"projects/{PROJECT_NUMBER}"}
-    raise UnknownResource(f"the program looks up {token}: answer it in {__name__}")
+    raise UnknownResourceError(f"the program looks up {token}: answer it in {__name__}")
 
 
 def as_text(value: Setting) -> str:

@@ -20,7 +20,7 @@ from local_cloud.iam.accounts import Accounts
 from local_cloud.iam.authority import Authority
 from local_cloud.iam.grants import grant_of
 from local_cloud.pubsub.service import FileSink, PubSub, SubscriptionSpec
-from local_cloud.pulumi.mocks import Resource, UnknownResource
+from local_cloud.pulumi.mocks import Resource, UnknownResourceError
 from local_cloud.scheduler import Scheduler
 from local_cloud.storage.server import NotificationRouter, StorageServer
 
@@ -88,7 +88,7 @@ class Provisioner:
             if grant := grant_of(resource, self._in.project):
                 self._in.authority.add(grant)
             return provider_outputs(resource, self._in.project)
-        raise UnknownResource(
+        raise UnknownResourceError(
             f"{resource.type} {resource.name}: no stand-in makes this type: add it to {__name__}"
         )
 

@@ -9,7 +9,7 @@ import re
 import tempfile
 from io import BufferedRandom
 
-from local_cloud.gateway.http1 import Body, Head
+from local_cloud.gateway.http1 import Head, MessageBody
 
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(?:\d+|\*)")
 
@@ -20,7 +20,7 @@ class Chunks:
     def __init__(self) -> None:
         self._files: dict[str, BufferedRandom] = {}
 
-    def keep(self, upload_id: str, head: Head, body: Body) -> tuple[tuple[str, str], ...]:
+    def keep(self, upload_id: str, head: Head, body: MessageBody) -> tuple[tuple[str, str], ...]:
         """Take a chunk, or the question what is there; gives the headers of the answer, a 308.
 
         A chunk sent again takes the place of what was there from its first byte on; one that leaves a
@@ -40,7 +40,7 @@ class Chunks:
         body.drain()
         return (("Range", f"bytes=0-{count - 1}"),) if count else ()
 
-    def whole(self, upload_id: str, head: Head, body: Body) -> tuple[Head, Body]:
+    def whole(self, upload_id: str, head: Head, body: MessageBody) -> tuple[Head, MessageBody]:
         """The request that ends an upload, with all that was sent before it, of the size it says."""
         if upload_id not in self._files:
             return head, body
@@ -52,7 +52,7 @@ class Chunks:
         total = head.get("content-range").rpartition("/")[2]
         told = f"bytes 0-{size - 1}/{total}"
         sized = (("Content-Range", told), ("Content-Length", str(size)))
-        return Head(kept.start, kept.headers + sized), Body(file, size, chunked=False)
+        return Head(kept.start, kept.headers + sized), MessageBody(file, size, chunked=False)
 
     def close(self) -> None:
         """Drop what uploads that have not ended left."""

@@ -32,7 +32,7 @@ class Received(Protocol):
         """The attributes."""
 
 
-class Publisher(Protocol):
+class NotificationPublisher(Protocol):
     """The part of the Pub/Sub stand-in that storage needs."""
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
@@ -120,7 +120,7 @@ class NotificationRouter:
 
     def __init__(
         self,
-        pubsub: Publisher,
+        pubsub: NotificationPublisher,
         topic: str = EVENTS_TOPIC,
         *,
         may_publish: Callable[[str], bool] = lambda _: True,

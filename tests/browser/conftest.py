@@ -15,7 +15,7 @@ from google.cloud import bigquery
 from werkzeug.serving import make_server
 
 from functions.serve.app import App
-from functions.serve.report_catalog import shown
+from functions.serve.report_catalog import load_report_definitions
 from local_cloud.ports import free_port
 from tests.browser.made_rows import made, wanted
 from tests.support.health_ops import recorded
@@ -50,7 +50,7 @@ def fill(client: bigquery.Client) -> None:
     warehouse.empty_ops()
     recorded(warehouse)
     values = wanted(DASHBOARDS)
-    for report in shown().values():
+    for report in load_report_definitions().values():
         if report.select:
             continue
         schema = [bigquery.SchemaField(c.name, c.type) for c in report.columns]

@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
 from catalog.pages import Page as Declared
-from functions.serve.report_catalog import shown
+from functions.serve.report_catalog import load_report_definitions
 from tests.browser.conftest import DASHBOARDS, PICTURES
 
 DECLARED = sorted(path.stem for path in DASHBOARDS.glob("*.toml"))
@@ -229,7 +229,7 @@ def test_downloads_are_whole(reader: BrowserContext, site: str, name: str) -> No
         text = reader.request.get(address).text()
         parse = _csv if "format=csv" in address else _ndjson
         rows = parse(text)
-        columns = [column.name for column in shown()[report].columns]
+        columns = [column.name for column in load_report_definitions()[report].columns]
         assert all(list(row) == columns for row in rows), address
         assert rows or report == "health_dead_letters", address
     with page.expect_download() as saved:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from functions.core.errors import Later, Permanent
-from functions.parsing.header import RunRefused
+from functions.core.errors import PermanentError, RetryLaterError
+from functions.parsing.header import RunRefusedError
 
-FAILURES = (AssertionError, Permanent, Later, RunRefused)
+FAILURES = (AssertionError, PermanentError, RetryLaterError, RunRefusedError)
 """Errors of a failed test: an assertion, or an error that the product raises for its users."""
 
 _NOTHING_RAISED = "DID NOT RAISE"

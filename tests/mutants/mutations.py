@@ -24,7 +24,7 @@ from catalog import object_names
 from catalog.slots import Unit
 from functions.core import records
 from functions.core.bigquery import parameter
-from functions.parsing.header import RunRefused
+from functions.parsing.header import RunRefusedError
 from functions.validation.slot_codes import _FIRST_DAY, DAY_SECONDS
 from infra_pulumi import archive
 from tests.mutants.mutation import Mutation, mutation
@@ -338,7 +338,7 @@ def cut_gzip_is_taken(gunzipped: Any) -> Any:
     def mutated(*given: Any) -> Iterator[bytes]:
         try:
             yield from gunzipped(*given)
-        except RunRefused as refused:
+        except RunRefusedError as refused:
             if "gzip is cut" not in str(refused):
                 raise
 
@@ -355,7 +355,7 @@ def files_without_rows_succeed(_: Any) -> Any:
     return lambda self: None
 
 
-@mutation(11, "catalog.contract.Place.holds", f"{PLACES}::test_the_border_stays")
+@mutation(11, "catalog.contract.GeoPoint.holds", f"{PLACES}::test_the_border_stays")
 def boxes_are_open(_: Any) -> Any:
     """Take the edges of a box as outside it."""
     return lambda self, north, east: (
@@ -365,7 +365,7 @@ def boxes_are_open(_: Any) -> Any:
 
 @mutation(
     11,
-    "functions.validation.repairs._placed",
+    "functions.validation.repairs._swap_exchanged_coordinates",
     f"{PLACES}::test_exchanged_points_of_the_border_are_put_right_once",
 )
 def exchanged_points_stay(_: Any) -> Any:
@@ -374,7 +374,7 @@ def exchanged_points_stay(_: Any) -> Any:
 
 
 @mutation(
-    11, "catalog.contract.Place.holds", f"{PLACES}::test_a_point_that_fits_in_either_order_stays"
+    11, "catalog.contract.GeoPoint.holds", f"{PLACES}::test_a_point_that_fits_in_either_order_stays"
 )
 def boxes_hold_exchanged_points(holds: Any) -> Any:
     """Take a point as inside a box in either order of its coordinates."""

@@ -16,7 +16,7 @@ from catalog.contract import Contract, Kind, load_all
 from local_cloud.pulumi.engine.making import AT_ONCE
 from local_cloud.pulumi.engine.order import races
 from local_cloud.pulumi.engine.project import BUCKET, DATASET, OBJECT, TABLE, Project
-from local_cloud.pulumi.engine.stack import EngineError, EngineStack, Step
+from local_cloud.pulumi.engine.stack import EngineError, EngineStack, EngineStep
 from local_cloud.pulumi.mocks import Resource, run_program
 from local_cloud.pulumi.provision import provider_outputs
 
@@ -36,7 +36,7 @@ COLUMN = '    { name = "added_here", type = "STRING", description = "Added here"
 class Stage:
     """What an `up` did, and the resources after it."""
 
-    steps: list[Step]
+    steps: list[EngineStep]
     resources: list[Found]
 
 
@@ -79,22 +79,22 @@ def stack(
 
 
 @pytest.fixture(scope="module")
-def first_preview(stack: EngineStack) -> list[Step]:
+def first_preview(stack: EngineStack) -> list[EngineStep]:
     return stack.preview()
 
 
 @pytest.fixture(scope="module")
-def first_up(stack: EngineStack, first_preview: list[Step]) -> list[Step]:
+def first_up(stack: EngineStack, first_preview: list[EngineStep]) -> list[EngineStep]:
     return stack.up()
 
 
 @pytest.fixture(scope="module")
-def second_preview(stack: EngineStack, first_up: list[Step]) -> list[Step]:
+def second_preview(stack: EngineStack, first_up: list[EngineStep]) -> list[EngineStep]:
     return stack.preview()
 
 
 @pytest.fixture(scope="module")
-def at_first(stack: EngineStack, second_preview: list[Step]) -> list[Found]:
+def at_first(stack: EngineStack, second_preview: list[EngineStep]) -> list[Found]:
     """The resources before anything changed."""
     return stack.resources()
 
@@ -128,7 +128,7 @@ def after_a_column(
 class Kept:
     """What came of destroying a stack that is not disposable."""
 
-    steps: list[Step]
+    steps: list[EngineStep]
     """How it was made so."""
     said: str
     before: set[tuple[str, str]]
@@ -145,19 +145,21 @@ def kept(stack: EngineStack, project: Project, after_a_column: object) -> Kept:
 
 
 @pytest.fixture(scope="module")
-def destroyed(stack: EngineStack, kept: Kept) -> list[Step]:
+def destroyed(stack: EngineStack, kept: Kept) -> list[EngineStep]:
     stack.configure({"citypulse:disposable": "true"})
     stack.up()
     return stack.destroy()
 
 
-def test_a_preview_says_what_up_makes(first_preview: list[Step], first_up: list[Step]) -> None:
+def test_a_preview_says_what_up_makes(
+    first_preview: list[EngineStep], first_up: list[EngineStep]
+) -> None:
     assert sorted(first_preview) == sorted(first_up)
     assert {step.op for step in first_up} == {"create"}
 
 
 def test_up_makes_what_the_program_registers(
-    first_up: list[Step], repository: Path, tmp_path: Path
+    first_up: list[EngineStep], repository: Path, tmp_path: Path
 ) -> None:
     registered: list[Resource] = []
 
@@ -177,7 +179,7 @@ def test_up_makes_what_the_program_registers(
     assert made == {(resource.type, resource.name) for resource in registered}
 
 
-def test_a_second_preview_has_nothing_to_do(second_preview: list[Step]) -> None:
+def test_a_second_preview_has_nothing_to_do(second_preview: list[EngineStep]) -> None:
     assert second_preview == [], "a value of the program differs from run to run"
 
 
@@ -208,7 +210,7 @@ def test_another_time_moves_the_data_sets_own_job_alone(
         if json.loads(base64.b64decode(found["inputs"]["pubsubTarget"]["data"]))
         == {"dataset": contract.dataset}
     )
-    assert redeployed(after_another_time) == [Step("update", *key(job), ("schedule",))]
+    assert redeployed(after_another_time) == [EngineStep("update", *key(job), ("schedule",))]
 
 
 def test_a_column_more_changes_the_live_table_in_place(
@@ -219,7 +221,7 @@ def test_a_column_more_changes_the_live_table_in_place(
         for found in of(after_a_column.resources, TABLE)
         if found["inputs"]["tableId"] == contract.tables[0].name
     )
-    assert redeployed(after_a_column) == [Step("update", *key(table), ("schema",))]
+    assert redeployed(after_a_column) == [EngineStep("update", *key(table), ("schema",))]
     assert "added_here" in table["inputs"]["schema"]
 
 
@@ -233,13 +235,13 @@ def test_protection_comes_in_place(kept: Kept) -> None:
     assert {step.type for step in kept.steps} >= {BUCKET, TABLE, DATASET}
 
 
-def test_destroy_leaves_nothing_but_the_apis(destroyed: list[Step], project: Project) -> None:
+def test_destroy_leaves_nothing_but_the_apis(destroyed: list[EngineStep], project: Project) -> None:
     assert {step.op for step in destroyed} == {"delete"}
     kept = [resource.type for resource in project.living.values()]
     assert kept == []
 
 
-def redeployed(stage: Stage) -> list[Step]:
+def redeployed(stage: Stage) -> list[EngineStep]:
     """What was done beyond a new archive and the functions that it moves, both of which must be."""
     source = archive(stage.resources)
     users = {

@@ -28,21 +28,24 @@ from infra_pulumi.accounts import function_account
 from local_cloud.cloud import LocalCloud
 from local_cloud.functions_runtime import in_process
 from local_cloud.functions_runtime.in_process import AccountClients
-from local_cloud.gateway.proxy import Call, Phase, Verdict
-from local_cloud.pubsub.service import PublishRequestInfo, Refused
+from local_cloud.gateway.proxy import Call, Intervention, Phase
+from local_cloud.pubsub.service import PublishRequestInfo, RefusedError
 from local_cloud.storage.server import EVENTS_TOPIC, _wants
 from tests.support.crash_list import BATCH, NOTIFIER, QUERY, Crash, Point, read_points
 from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, House, export, masked
 from tests.support.recording import Recording
 
 _ACCOUNTS = {"spark-batch": BATCH, "sql-paris-wifi": QUERY}
+
 EXPORTS = (export(APRIL, MAY), export(APRIL_CHANGED, MAY))
 """Exports whose batches are recorded. The batch of a later one has only the slots that changed."""
+
 MAX_SWEEPS = 4
+
 _STATEMENT = re.compile(rb'"query"\s*:\s*"\s*(\w+)')
 
 
-class Died(RuntimeError):
+class DiedError(RuntimeError):
     """The process was made to crash here."""
 
 
@@ -121,10 +124,10 @@ class Witness:
             self.seen.append(made)
             return made
 
-    def _judge(self, call: Call, phase: Phase) -> Verdict:
+    def _judge(self, call: Call, phase: Phase) -> Intervention:
         """What the gate is told about a call."""
         if _reads(call):
-            return Verdict.PASS
+            return Intervention.PASS
         account = _email(call.account)
         if phase is Phase.BEFORE:
             point = self.point(account, f"{call.service} {call.action}", _name(call))
@@ -132,12 +135,12 @@ class Witness:
         else:
             point = self._asked.pop(threading.get_ident())
         if self.meet(point, phase, account):
-            return Verdict.REFUSE
+            return Intervention.REFUSE
         first = replace(point, number=1)  # a client's own next try is the second
         if self.lose_replies and phase is Phase.AFTER and first not in self.lost:
             self.lost.add(first)
-            return Verdict.PASS if point.who in (BATCH, QUERY) else Verdict.UNAVAILABLE
-        return Verdict.PASS
+            return Intervention.PASS if point.who in (BATCH, QUERY) else Intervention.UNAVAILABLE
+        return Intervention.PASS
 
     def _notified(self, info: PublishRequestInfo) -> None:
         """A bucket's notification on its way; one that is lost is never sent again."""
@@ -151,7 +154,7 @@ class Witness:
         else:
             point = self._asked.pop(threading.get_ident())
         if self.meet(point, Phase(info.phase), ""):
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
     def _wanted(self, event: Any) -> bool:
         return any(_wants(each, event) for each in self._cloud.router._notifications)
@@ -169,7 +172,7 @@ class Witness:
                 working.clients = ProcessClients(shared, account, self, self._cloud.gate.url)
                 entry_point(name)(event)
                 if self.dead(account):
-                    raise Died(f"{account} acknowledges nothing: it is dead")
+                    raise DiedError(f"{account} acknowledges nothing: it is dead")
 
             return work
 
@@ -190,24 +193,24 @@ class ProcessClients(AccountClients):
 
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         if self._witness.dead(self._account):
-            raise Died(f"{self._account} publishes nothing: it is dead")
+            raise DiedError(f"{self._account} publishes nothing: it is dead")
         self.require_publishing(topic)
         point = self._witness.point(self._account, f"publish {topic}", _told(data))
         for phase in (Phase.BEFORE, Phase.AFTER):
             if phase is Phase.AFTER:
                 self._shared.publish(topic, data, attributes)
             if self._witness.meet(point, phase, self._account):
-                raise Died(f"{self._account} died at {point}")
+                raise DiedError(f"{self._account} died at {point}")
 
     def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
         """Publish a step's telemetry, which is one point: the step's work is over by then."""
         if self._witness.dead(self._account):
-            raise Died(f"{self._account} publishes nothing: it is dead")
+            raise DiedError(f"{self._account} publishes nothing: it is dead")
         self.require_publishing("events")
         point = self._witness.point(self._account, "publish events", "all")
         for phase in (Phase.BEFORE, Phase.AFTER):
             if self._witness.meet(point, phase, self._account):
-                raise Died(f"{self._account} died at {point}")
+                raise DiedError(f"{self._account} died at {point}")
             if phase is Phase.BEFORE:
                 failures = self._shared.publish_events(events)
         return failures

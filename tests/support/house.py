@@ -21,9 +21,9 @@ from catalog.object_names import SplitKey
 from catalog.records import Manifest, Outcome, Receipt, SplitRecord
 from catalog.runs import Run
 from local_cloud.cloud import LocalCloud
-from local_cloud.generators.wifi.usage import Export, Order, made
+from local_cloud.generators.wifi.usage import Export, RowOrder, generate_rows
 from local_cloud.publishers import Answer
-from local_cloud.pubsub.service import PublishRequestInfo, Refused
+from local_cloud.pubsub.service import PublishRequestInfo, RefusedError
 from local_cloud.storage.server import EVENTS_TOPIC
 
 START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
@@ -55,12 +55,14 @@ def masked(text: str) -> str:
 def month(first: datetime, rows: int, seed: int) -> bytes:
     """Sessions of twenty days from `first`, without the export's header."""
     last = first.date() + timedelta(days=19)
-    return made(Export(rows, seed, first.date(), last, Order.TIME)).partition(b"\r\n")[2]
+    return generate_rows(Export(rows, seed, first.date(), last, RowOrder.TIME)).partition(b"\r\n")[
+        2
+    ]
 
 
 def export(*months: bytes) -> bytes:
     """A usage export of these rows."""
-    return made(Export(0)) + b"".join(months)
+    return generate_rows(Export(0)) + b"".join(months)
 
 
 APRIL = month(datetime(2024, 4, 2, tzinfo=UTC), 10, seed=1)
@@ -142,7 +144,7 @@ class House:
         def lose(info: PublishRequestInfo) -> None:
             names_of = [attributes.get("objectId", "") for _, attributes in info.messages]
             if info.topic == EVENTS_TOPIC and any(name.startswith(prefixes) for name in names_of):
-                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
+                raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
         self.cloud.pubsub.intercept = lose
         try:

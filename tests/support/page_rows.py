@@ -15,15 +15,15 @@ from catalog.contract import load_all
 from catalog.pages import Dashboard, load_pages
 from catalog.records import Origin
 from catalog.reports import ReportColumn
-from functions.serve.api.query_params import Asked, Operator
-from functions.serve.errors import NotPublished
-from functions.serve.pages.data import CHOICES_MOST, Source
+from functions.serve.api.query_params import Operator, ReportQuery
+from functions.serve.errors import NotPublishedError
+from functions.serve.pages.data import CHOICES_MOST, ReportFetcher
 from functions.serve.pages.site import Pages
-from functions.serve.report_catalog import Shown, shown
-from functions.serve.warehouse.result import Table, Value
+from functions.serve.report_catalog import ReportDefinition, load_report_definitions
+from functions.serve.warehouse.result import ResultTable, Value
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHOWN = shown(REPOSITORY / "bq_sql")
+SHOWN = load_report_definitions(REPOSITORY / "bq_sql")
 CONTRACTS = load_all()
 DASHBOARDS = load_pages(
     REPOSITORY / "dashboards", {name: each.declared for name, each in SHOWN.items()}
@@ -63,11 +63,11 @@ class Warehouse:
     """Report → what asking for it raises."""
     without_choices: Exception | None = None
     """What asking for a filter's choices raises."""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ReportQuery] = field(default_factory=list)
     _made: dict[str, list[Row]] = field(default_factory=dict)
     """Report → its rows, which all questions of a page share."""
 
-    def table(self, asked: Asked) -> Table:
+    def table(self, asked: ReportQuery) -> ResultTable:
         """The rows that a question asks for."""
         self.asked.append(asked)
         if asked.report.name in self.gone:
@@ -77,7 +77,7 @@ class Warehouse:
         rows = [row for row in self._rows(asked.report) if _kept(row, asked)]
         for order in reversed(asked.order):
             rows.sort(key=lambda row: _sorts(row[order.column.name]), reverse=order.descending)
-        return Table(
+        return ResultTable(
             name=asked.report.name,
             declared=asked.report.declared,
             columns=asked.columns,
@@ -88,12 +88,12 @@ class Warehouse:
             stood=self.as_of,
         )
 
-    def _rows(self, report: Shown) -> list[Row]:
+    def _rows(self, report: ReportDefinition) -> list[Row]:
         if report.name not in self._made:
             self._made[report.name] = self._new_rows(report)
         return self._made[report.name]
 
-    def _new_rows(self, report: Shown) -> list[Row]:
+    def _new_rows(self, report: ReportDefinition) -> list[Row]:
         draw = random.Random(report.name)
         rows = []
         for number in range(0 if report.name in self.empty else self.rows_each):
@@ -128,13 +128,13 @@ class Warehouse:
 
 def pages(warehouse: Warehouse, now: datetime = NOW, **changed: Dashboard) -> Pages:
     """The repository's pages over a warehouse."""
-    source = Source(SHOWN, warehouse.table, lambda: now)
+    source = ReportFetcher(SHOWN, warehouse.table, lambda: now)
     return Pages(DASHBOARDS | changed, source, CONTRACTS)
 
 
-def unpublished(report: str) -> NotPublished:
+def unpublished(report: str) -> NotPublishedError:
     """What asking for a report without a table raises."""
-    return NotPublished(f"{report} has no table yet")
+    return NotPublishedError(f"{report} has no table yet")
 
 
 def saying(dashboard: Dashboard, text: str) -> Dashboard:
@@ -158,7 +158,7 @@ def _saying(node: Any, text: str) -> Any:
     return {key: words.get(key, _saying(each, text)) for key, each in node.items()}
 
 
-def _kept(row: Row, asked: Asked) -> bool:
+def _kept(row: Row, asked: ReportQuery) -> bool:
     for condition in asked.where:
         value, wanted = row[condition.column.name], condition.values
         if condition.operator is Operator.ANY_OF and value not in wanted:

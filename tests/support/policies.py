@@ -14,7 +14,7 @@ from typing import Any
 from catalog import object_names
 from catalog.contract import Contract, Kind, load_all
 from local_cloud.pulumi.mocks import Bearing, Resource
-from tests.support.stacks import REPOSITORY, Stack, Unknown, told
+from tests.support.stacks import REPOSITORY, Stack, UnknownValueError, told
 
 type Policy = Callable[[Stack], Iterator[str]]
 
@@ -115,7 +115,7 @@ def faults(policy: Policy, stack: Stack) -> list[str]:
     try:
         for fault in policy(stack):
             found.append(fault)  # noqa: PERF402 - what came before an unknown value counts too
-    except Unknown as error:
+    except UnknownValueError as error:
         found.append(str(error))
     return found
 

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from functions.core.handler import respond
 from functions.core.settings import Settings
 from functions.serve.app import App
-from functions.serve.report_catalog import Shown, shown
+from functions.serve.report_catalog import ReportDefinition, load_report_definitions
 from tests.support.endpoint_clients import EndpointClients
 from tests.support.step_cloud import Servers
 
@@ -132,7 +132,7 @@ def client(app: App) -> FlaskClient:
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
 
 
-def declare(folder: Path) -> dict[str, Shown]:
+def declare(folder: Path) -> dict[str, ReportDefinition]:
     """Write the declarations of both toy reports into a folder; gives them as they are read."""
     columns = [{"name": n, "type": t, "description": f"The {n}."} for n, t in COLUMNS.items()]
     lived = [
@@ -147,7 +147,7 @@ def declare(folder: Path) -> dict[str, Shown]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.toml.encode(told))
     (folder / "toy" / "live" / "toy_loads.sql").write_text(SELECT, encoding="utf-8")
-    return shown(folder)
+    return load_report_definitions(folder)
 
 
 def _struct(row: Row) -> str:

@@ -21,7 +21,7 @@ from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Origin, Outcome, Part, RawFile, SplitRecord
 from catalog.runs import Run
 from functions.core import gcs
-from functions.core.clients import Zones
+from functions.core.clients import Buckets
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.split import step as split
@@ -46,7 +46,7 @@ class Desk:
             server.create_bucket(name)
         self.settings = Settings(project="demo", region="europe-west1", **zones)
         self.clients = EndpointClients(self.settings, server.url)
-        self.zones = Zones.of(self.clients, self.settings)
+        self.zones = Buckets.of(self.clients, self.settings)
 
     def claim(self, contract: Contract, run: Run, bodies: Sequence[tuple[str, bytes]]) -> Claim:
         """Put a run into raw as if it had been fetched."""

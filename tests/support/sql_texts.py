@@ -29,10 +29,10 @@ from catalog.versions import Version
 from docs.generate.data_studio import _newest, declarations, live_queries
 from functions.core import bigquery, ledger
 from functions.load import swap
-from functions.publish_latest.rows import Shown as ShownRun
+from functions.publish_latest.rows import LatestSnapshot as ShownRun
 from functions.publish_latest.step import show_script
-from functions.serve.api.query_params import Asked, allowed, asked
-from functions.serve.report_catalog import Shown, shown
+from functions.serve.api.query_params import ReportQuery, allowed, parse_query_params
+from functions.serve.report_catalog import ReportDefinition, load_report_definitions
 from functions.serve.warehouse.sql import Query, reach_query, rows_query, selected
 from infra_pulumi import links
 from infra_pulumi.ops_tables import OPS_TABLES
@@ -209,10 +209,10 @@ def newest_runs() -> Iterator[Text]:
 def serve_queries() -> Iterator[Text]:
     """What `serve` asks of each report: all rows, all filters and sorts with a cursor, its reach."""
     widest = set(_widest())
-    for name, report in shown().items():
-        plain = asked(report, [])
+    for name, report in load_report_definitions().items():
+        plain = parse_query_params(report, [])
         yield _serve_text(f"serve_{name}", plain, rows_query(plain, _now(report)))
-        question = asked(report, _everything(report))
+        question = parse_query_params(report, _everything(report))
         places = tuple(_VALUES[order.column.type][1] for order in question.order)
         mixed = tuple(None if n % 2 else place for n, place in enumerate(places))
         cursors = {"after_some_nulls": mixed}
@@ -329,8 +329,8 @@ def _scripts() -> dict[str, reports.Script]:
     return {each.parent.name: reports.script(each.parent.name, each.parent) for each in folders}
 
 
-def _live() -> dict[str, Shown]:
-    return {name: report for name, report in shown().items() if report.select}
+def _live() -> dict[str, ReportDefinition]:
+    return {name: report for name, report in load_report_definitions().items() if report.select}
 
 
 def _columns(columns: Sequence[reports.ReportColumn]) -> Columns:
@@ -345,7 +345,7 @@ def _kinds(parameters: Sequence[ScalarQueryParameter | ArrayQueryParameter]) -> 
     }
 
 
-def _step_text(name: str, script: bigquery.Script, source: str) -> Text:
+def _step_text(name: str, script: bigquery.QueryScript, source: str) -> Text:
     return Text(name, script.sql, source, _kinds(script.parameters))
 
 
@@ -373,7 +373,7 @@ _VALUES: dict[str, tuple[str, Any]] = {
 """Type → a value as a reader writes it, and as a cursor has it."""
 
 
-def _everything(report: Shown) -> list[tuple[str, str]]:
+def _everything(report: ReportDefinition) -> list[tuple[str, str]]:
     """The parameters of a question with every filter, sorted by every column in turns up and down."""
     columns = [column.name for column in report.columns if column.type != "GEOGRAPHY"]
     sort = ",".join(("-" if n % 2 else "") + name for n, name in enumerate(columns))
@@ -387,23 +387,27 @@ def _widest() -> Iterator[str]:
     """For each type of column, the first report that has it."""
     for kind in _VALUES:
         yield next(
-            (name for name, report in shown().items() if kind in {c.type for c in report.columns}),
+            (
+                name
+                for name, report in load_report_definitions().items()
+                if kind in {c.type for c in report.columns}
+            ),
             "",
         )
 
 
-def _now(report: Shown) -> datetime | None:
+def _now(report: ReportDefinition) -> datetime | None:
     return NOW if report.select else None
 
 
-def _serve_text(name: str, question: Asked, query: Query) -> Text:
+def _serve_text(name: str, question: ReportQuery, query: Query) -> Text:
     return Text(
         name, query.sql, "functions/serve/warehouse/sql.py", _kinds(query.parameters),
         columns=_columns(selected(question)), pieces=_live_pieces(question.report, query.sql),
     )  # fmt: skip
 
 
-def _live_pieces(report: Shown, sql: str) -> tuple[Piece, ...]:
+def _live_pieces(report: ReportDefinition, sql: str) -> tuple[Piece, ...]:
     path = ROOT / "bq_sql" / report.system / "live" / f"{report.name}.sql"
     return (piece_of(sql, path),) if report.select else ()
 

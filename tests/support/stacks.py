@@ -18,10 +18,11 @@ from local_cloud.pulumi.mocks import Bearing, Resource, Setting, run_program
 from local_cloud.pulumi.provision import provider_outputs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
 PROGRAM = REPOSITORY / "infra_pulumi" / "__main__.py"
 
 
-class Unknown(LookupError):
+class UnknownValueError(LookupError):
     """A value that a policy needs and nobody knows: no policy may pass by it."""
 
 
@@ -57,7 +58,7 @@ def told(resource: Resource, path: str) -> Any:
     for step in path.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
         if value is None:
-            raise Unknown(f"{resource.name}: {path} is not known")
+            raise UnknownValueError(f"{resource.name}: {path} is not known")
     return value
 
 

@@ -18,7 +18,7 @@ import pytest
 from google.cloud import bigquery
 
 from catalog import object_names
-from catalog.contract import Bounds, Column, Contract, Kind, Source, Table, Url
+from catalog.contract import Bounds, Column, Contract, FetchSpec, Kind, SourceSpec, TableSpec
 from catalog.object_names import SplitKey
 from catalog.records import (
     Counts,
@@ -35,7 +35,7 @@ from catalog.records import (
 from catalog.runs import Run
 from catalog.slots import Unit
 from functions.core.message import Message
-from functions.core.settings import JobFiles, Settings, Spark
+from functions.core.settings import JobFiles, Settings, SparkSettings
 from functions.load import step as load
 from functions.seal import step as seal
 from functions.submit import step as submit
@@ -283,15 +283,15 @@ def contract(system: str, name: str, kind: Kind, unit: Unit, lookback: int = 0) 
         TableColumn(name="k", type="STRING", description="Key"),
         TableColumn(name="v", type="INT64", description="Value"),
     )
-    fetch = Url(name="it", urls=("https://toy.example/x.csv",))
+    fetch = FetchSpec(name="it", urls=("https://toy.example/x.csv",))
     return Contract(
         dataset=dataset, title="Toy", description="Toy", publisher="Toy", homepage="-",
         licence="CC0-1.0", licence_url="-", attribution="Toy", system=system, kind=kind, zone="UTC",
         slot_unit=unit, schedule="7 * * * *", freshness_hours=2, grace_minutes=5, lookback=lookback,
-        source=Source(hosts=("toy.example",), fetch=(fetch,)),
+        source=SourceSpec(hosts=("toy.example",), fetch=(fetch,)),
         bounds=Bounds(bytes_max=1000, rows_max=1000), key=("k",), time_column="t",
         columns=tuple(Column(name=n, type="text", description=n) for n in ("k", "v", "t")),
-        tables=(Table(name=f"{dataset}_facts", description="Facts", columns=columns, base=True),),
+        tables=(TableSpec(name=f"{dataset}_facts", description="Facts", columns=columns, base=True),),
     )  # fmt: skip
 
 
@@ -347,7 +347,7 @@ def _settings(system: str, number: int) -> Settings:
     return Settings(
         project="demo", region="europe-west1", raw=f"raw-{number}", landing=f"landing-{number}",
         lake=f"lake-{number}", quarantine=f"quarantine-{number}",
-        spark=Spark(jobs={system: job}, service_account="batch@x", subnetwork="sub"),
+        spark=SparkSettings(jobs={system: job}, service_account="batch@x", subnetwork="sub"),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import duckdb
 from sqlglot import exp
 
 from catalog.records import LakeTable
-from functions.core.bigquery import Script
+from functions.core.bigquery import QueryScript
 from tests.support.predicates import bounding, parsed, scopes, tables
 
 Start = date | datetime
@@ -72,7 +72,7 @@ class Scan:
     bytes: int
 
 
-def swap_scans(script: Script, stored: Mapping[str, Stored]) -> list[Scan]:
+def swap_scans(script: QueryScript, stored: Mapping[str, Stored]) -> list[Scan]:
     """What the statements of a swap admit of the lake."""
     values = {str(each.name): each.value for each in script.parameters}
     pieces = (piece for piece in script.sql.split(";\n") if "lake." in piece)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from functions.parsing import arrays
-from functions.parsing.batch import Batch, Broken, item_of
+from functions.parsing.batch import BrokenRecord, TextBatch, item_of
 from functions.parsing.csv.grid import Grid, Rows
-from functions.parsing.header import Place
+from functions.parsing.header import FieldPosition
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Block:
     """The records of a regular block; `places` has one entry for each of the contract's columns."""
 
     grid: Grid
-    places: tuple[Place | None, ...]
+    places: tuple[FieldPosition | None, ...]
 
     @property
     def count(self) -> int:
@@ -27,7 +27,7 @@ class Block:
         return self.grid.rows + len(self.grid.broken)
 
     @property
-    def broken(self) -> list[Broken]:
+    def broken(self) -> list[BrokenRecord]:
         """The records that are no rows."""
         return self.grid.broken
 
@@ -45,16 +45,16 @@ class Block:
                 found.append(values if place.item is None else _items(values, place.item))
         return found
 
-    def batch(self, rows: Rows) -> Batch:
+    def batch(self, rows: Rows) -> TextBatch:
         """Some of the records as a batch."""
         columns = (column.to_pylist() for column in self.columns(rows))
-        return Batch(
+        return TextBatch(
             lines=self.grid.lines[rows].tolist(),
             columns=[[value or "" for value in values] for values in columns],
             texts=[self.grid.text(int(row)) for row in rows],
         )
 
-    def whole(self) -> Batch:
+    def whole(self) -> TextBatch:
         """All of the records as a batch."""
         batch = self.batch(np.arange(self.grid.rows))
         batch.broken = self.broken

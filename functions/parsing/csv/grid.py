@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from functions.parsing import arrays
-from functions.parsing.batch import Broken
+from functions.parsing.batch import BrokenRecord
 from functions.parsing.csv import bits
 from functions.parsing.csv.bits import Bytes, Places
 
@@ -43,7 +43,7 @@ class Grid:
     """How many bytes of the block the records take, broken and blank ones included."""
     next_line: int
     """Line after the last record."""
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[BrokenRecord] = field(default_factory=list)
     _bounds: Places = field(default_factory=lambda: np.zeros(1, np.int32))
     """Start and end of every field, quotes left out, in order, and the end again."""
 
@@ -235,7 +235,9 @@ def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
         end=len(data),
         next_line=len(line_ends) + len(marks.inner),
         broken=[
-            Broken(int(lines[at]), "wrong number of fields", _text(data, begins[at], line_ends[at]))
+            BrokenRecord(
+                int(lines[at]), "wrong number of fields", _text(data, begins[at], line_ends[at])
+            )
             for at in np.flatnonzero((counts != width) & filled)
         ],
         _bounds=bounds,

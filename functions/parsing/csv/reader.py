@@ -15,24 +15,24 @@ from functions.parsing.batch import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
     SAMPLE_CHARACTERS,
-    Batch,
-    Broken,
+    BrokenRecord,
     Seen,
+    TextBatch,
     item_of,
     sum_of,
 )
 from functions.parsing.csv.blocks import Block
 from functions.parsing.csv.grid import Grid, grid
-from functions.parsing.csv.record_blocks import Supply
-from functions.parsing.csv.slow_path import PIECE_BYTES, Record, Row, SlowPathReader
+from functions.parsing.csv.record_blocks import RecordBlockReader
+from functions.parsing.csv.slow_path import PIECE_BYTES, CsvRecord, Row, SlowPathReader
 from functions.parsing.header import (
-    Layout,
-    Place,
-    RunRefused,
-    layout,
-    refuse_lacking,
-    refuse_missing,
-    shown,
+    FieldPosition,
+    HeaderMapping,
+    RunRefusedError,
+    map_header,
+    preview,
+    require_columns,
+    require_one_of,
 )
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -69,7 +69,7 @@ class CsvReader:
         self._block_bytes = block_bytes if _is_ascii(contract.source.separator) else 0
         self._least = 0
 
-    def batches(self, pieces: Iterator[bytes]) -> Iterator[Batch | Block]:
+    def batches(self, pieces: Iterator[bytes]) -> Iterator[TextBatch | Block]:
         """The records of the file below its header; `pieces` are UTF-8.
 
         Raises RunRefused for a header that misses a required column, another separator, and a last
@@ -77,11 +77,11 @@ class CsvReader:
         """
         first = next(pieces, b"")
         self._contract = _separated(self._contract, first)
-        supply = Supply(chain((first,), pieces), self._block_bytes)
+        supply = RecordBlockReader(chain((first,), pieces), self._block_bytes)
         stretch = SlowPathReader(supply, self._contract, self._where, 1)
         head = next((record.fields for record in stretch.records if record.fields), None)
         if head is None:
-            raise RunRefused(f"{self._where}: the file has no header")
+            raise RunRefusedError(f"{self._where}: the file has no header")
         found = self._layout(head)
         width = len(head)
         if any(place is not None and place.plus for place in found.places):
@@ -93,7 +93,9 @@ class CsvReader:
             line = yield from self._blocks(supply, found, width, stretch.stop())
             stretch = SlowPathReader(supply, self._contract, self._where, line)
 
-    def _slowly(self, stretch: SlowPathReader, found: Layout, width: int) -> Iterator[Batch]:
+    def _slowly(
+        self, stretch: SlowPathReader, found: HeaderMapping, width: int
+    ) -> Iterator[TextBatch]:
         """Records one by one, until a place from which blocks may be tried."""
         rows: list[Row] = []
         size = total = 0
@@ -113,7 +115,7 @@ class CsvReader:
             yield self._batch(rows, found)
 
     def _blocks(
-        self, supply: Supply, found: Layout, width: int, line: int
+        self, supply: RecordBlockReader, found: HeaderMapping, width: int, line: int
     ) -> Generator[Block, None, int]:
         """Regular blocks, up to a place that is not regular; gives the line there."""
         ahead: deque[tuple[bytes, Future[Grid]]] = deque()
@@ -139,7 +141,7 @@ class CsvReader:
         self._least = _STRETCH if taken >= self._least else min(2 * self._least, _LONGEST_STRETCH)
         return line
 
-    def _sample(self, block: Block, found: Layout) -> None:
+    def _sample(self, block: Block, found: HeaderMapping) -> None:
         """Keep the first value of each unknown column."""
         for name, at in found.unknown.items():
             if self.seen.unknown[name]:
@@ -148,18 +150,18 @@ class CsvReader:
             for value in block.grid.columns([at], filled)[0].to_pylist():
                 self.seen.unknown[name] = (value or "")[:SAMPLE_CHARACTERS]
 
-    def _layout(self, header: list[str]) -> Layout:
+    def _layout(self, header: list[str]) -> HeaderMapping:
         self.seen.header = [name.strip() for name in header]
         self._refuse_separator(header)
         try:
-            found = layout(self._contract, header)
-        except RunRefused as error:
-            raise RunRefused(f"{self._where}: {error}") from error
+            found = map_header(self._contract, header)
+        except RunRefusedError as error:
+            raise RunRefusedError(f"{self._where}: {error}") from error
         self.seen.aliases = found.aliases
         self.seen.missing = [column.name for column in found.missing]
         self.seen.unknown = dict.fromkeys(found.unknown, "")
-        refuse_missing(found.missing, self.seen.header, self._where, list(found.unknown))
-        refuse_lacking(self._contract, found.missing, self.seen.header, self._where)
+        require_columns(found.missing, self.seen.header, self._where, list(found.unknown))
+        require_one_of(self._contract, found.missing, self.seen.header, self._where)
         return found
 
     def _refuse_separator(self, header: list[str]) -> None:
@@ -171,36 +173,36 @@ class CsvReader:
         for other, name in _SEPARATORS.items():
             if other not in wanted and header[0].count(other) > 0:
                 known = " or ".join(_SEPARATORS.get(each, repr(each)) for each in wanted)
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{self._where}: fields are separated by {name}, the contract says {known}: "
-                    f"the header is {shown(header)!r}; correct source.separator if the publisher "
+                    f"the header is {preview(header)!r}; correct source.separator if the publisher "
                     "has changed it, or add it to source.separators"
                 )
 
-    def _row(self, record: Record, width: int) -> Row:
+    def _row(self, record: CsvRecord, width: int) -> Row:
         if record.fields is None:
-            return Broken(record.line, record.reason, record.text)
+            return BrokenRecord(record.line, record.reason, record.text)
         if len(record.fields) != width:
             if record.last and len(record.fields) < width:
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{self._where}: the file is cut: line {record.line}, its last, has "
                     f"{len(record.fields)} of {width} fields and no line end; fetch it again"
                 )
-            return Broken(record.line, "wrong number of fields", record.text)
+            return BrokenRecord(record.line, "wrong number of fields", record.text)
         return record
 
-    def _batch(self, rows: list[Row], found: Layout) -> Batch:
-        good = [row for row in rows if isinstance(row, Record)]
+    def _batch(self, rows: list[Row], found: HeaderMapping) -> TextBatch:
+        good = [row for row in rows if isinstance(row, CsvRecord)]
         seen = list(zip(*(row.fields for row in good if row.fields), strict=True))
         for name, at in found.unknown.items():
             if seen and not self.seen.unknown[name]:
                 sample = next((value for value in seen[at] if value), "")
                 self.seen.unknown[name] = sample[:SAMPLE_CHARACTERS]
-        return Batch(
+        return TextBatch(
             lines=[row.line for row in good],
             columns=[_column(place, seen, len(good)) for place in found.places],
             texts=[row.text for row in good],
-            broken=[row for row in rows if isinstance(row, Broken)],
+            broken=[row for row in rows if isinstance(row, BrokenRecord)],
         )
 
 
@@ -218,7 +220,7 @@ def _is_ascii(separator: str) -> bool:
     return separator.isascii() and separator not in '\r\n"'
 
 
-def _column(place: Place | None, seen: list[tuple[str, ...]], count: int) -> list[str]:
+def _column(place: FieldPosition | None, seen: list[tuple[str, ...]], count: int) -> list[str]:
     if place is None or not seen:
         return [""] * count
     if place.plus:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 _LF = b"\n"
+
 _QUOTE = 34
+
 _TILE = 1 << 18
 
 
-class Supply:
+class RecordBlockReader:
     """What is left of a file; holds about a block of it."""
 
     def __init__(self, pieces: Iterator[bytes], block_bytes: int) -> None:

@@ -11,13 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from catalog.contract import Contract
-from functions.parsing.batch import (
-    Broken,
-)
-from functions.parsing.csv.record_blocks import Supply
-from functions.parsing.header import (
-    RunRefused,
-)
+from functions.parsing.batch import BrokenRecord
+from functions.parsing.csv.record_blocks import RecordBlockReader
+from functions.parsing.header import RunRefusedError
 
 _BAD = re.compile("[\0\ud800-\udfff]")
 
@@ -26,7 +22,7 @@ _FIELDS_A_LINE = 8
 PIECE_BYTES = 1 << 16
 
 
-class Record(NamedTuple):
+class CsvRecord(NamedTuple):
     """A record; `fields` is None where it is broken, `last` where the file ends with it, cut."""
 
     line: int
@@ -36,13 +32,15 @@ class Record(NamedTuple):
     last: bool = False
 
 
-Row = Record | Broken
+Row = CsvRecord | BrokenRecord
 
 
 class SlowPathReader:
     """Records of a file read one by one, from a record's begin at the place that is come to."""
 
-    def __init__(self, supply: Supply, contract: Contract, where: str, line: int) -> None:
+    def __init__(
+        self, supply: RecordBlockReader, contract: Contract, where: str, line: int
+    ) -> None:
         """`line` is the number of the first line."""
         self.ended = False
         """Whether the file ends with the last record."""
@@ -63,7 +61,7 @@ class SlowPathReader:
         self._supply.give_back(unread, self._decoder.getstate()[0])
         return self._lines.number + 1
 
-    def _read(self, contract: Contract, where: str) -> Iterator[Record]:
+    def _read(self, contract: Contract, where: str) -> Iterator[CsvRecord]:
         yield from _records(self._lines, contract, where)
         self.ended = True
 
@@ -75,7 +73,7 @@ class SlowPathReader:
             yield rest
 
 
-def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[Record]:
+def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[CsvRecord]:
     """The records of a file, header and blank lines included.
 
     A quote that never closes costs the line it stands on: the lines it would swallow are read
@@ -95,7 +93,7 @@ def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[Record]:
             return
         except csv.Error as error:
             if lines.starved and lines.unended:
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{where}: the file is cut: a quote that opens on line {first} never closes, "
                     "and the last line has no end; fetch it again"
                 ) from error
@@ -106,7 +104,7 @@ def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[Record]:
             fault = "a field above the bound"
         if fault:
             fields, reason = None, fault
-        yield Record(first, fields, text, reason, lines.last)
+        yield CsvRecord(first, fields, text, reason, lines.last)
 
 
 def _mended(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:

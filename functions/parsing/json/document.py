@@ -10,7 +10,7 @@ from typing import Any
 _BLANK = re.compile(r"[ \t\n\r]*")
 
 
-class BadJson(ValueError):
+class BadJsonError(ValueError):
     """The document is not whole JSON: says where and what."""
 
 
@@ -136,12 +136,12 @@ class Document:
         if not self._skip(letter):
             raise self._bad(f"{letter!r} is expected")
 
-    def _bad(self, what: str) -> BadJson:
+    def _bad(self, what: str) -> BadJsonError:
         if self._at >= len(self._text):
-            return BadJson(
+            return BadJsonError(
                 f"the JSON is cut at character {len(self._text)}: {what}; fetch it again"
             )
-        return BadJson(
+        return BadJsonError(
             f"the JSON is broken or cut at character {self._at} of {len(self._text)}: {what}; "
             "fetch it again"
         )

@@ -8,14 +8,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.contract import Column, Contract
-from functions.parsing.batch import SAMPLE_CHARACTERS, Batch, Broken, Seen, item_of, sum_of
+from functions.parsing.batch import (
+    SAMPLE_CHARACTERS,
+    BrokenRecord,
+    Seen,
+    TextBatch,
+    item_of,
+    sum_of,
+)
 from functions.parsing.file_format import ESCAPED
-from functions.parsing.header import Layout, Place, layout, normal, refuse_lacking, refuse_missing
+from functions.parsing.header import (
+    FieldPosition,
+    HeaderMapping,
+    map_header,
+    normalize_name,
+    require_columns,
+    require_one_of,
+)
 
 _DEPTH = 4
+
 _ITEMS = 8
+
 _NAMES = 200
+
 _WIDEST = 500
+
 _MOST_NAMES = 20_000
 """How many names a layout may have to be kept, and all that are kept together."""
 
@@ -32,52 +50,52 @@ class Records:
         self._where = where
         self._layouts = Layouts()
         self._found: set[str] = set()
-        self._ignored = frozenset(map(normal, (*contract.ignored, *beside)))
+        self._ignored = frozenset(map(normalize_name, (*contract.ignored, *beside)))
 
     def row(self, line: int, text: str, record: Any) -> Row:
         """A record as a row; `text` is the record as it came."""
         if not isinstance(record, dict):
-            return Broken(line, "not an object", text)
+            return BrokenRecord(line, "not an object", text)
         fields = list(_flat(record))
         values = [value for _, _, value in fields]
         found = self._layout(fields)
-        row = Record(line, text, [_value(place, values) for place in found.places])
+        row = FlatRecord(line, text, [_value(place, values) for place in found.places])
         return self._fault(row) or row
 
-    def batch(self, rows: list[Row]) -> Batch:
+    def batch(self, rows: list[Row]) -> TextBatch:
         """The rows as a batch; raises RunRefused where all so far miss a required column."""
         missing: list[Column] = [c for c in self._contract.columns if c.name not in self._found]
         self.seen.missing = [column.name for column in missing]
         if self._found or self.seen.header:
-            refuse_missing(missing, self.seen.header, self._where, list(self.seen.unknown))
-            refuse_lacking(self._contract, missing, self.seen.header, self._where)
-        good = [row for row in rows if isinstance(row, Record)]
+            require_columns(missing, self.seen.header, self._where, list(self.seen.unknown))
+            require_one_of(self._contract, missing, self.seen.header, self._where)
+        good = [row for row in rows if isinstance(row, FlatRecord)]
         width = len(self._contract.columns)
         columns = [list(values) for values in zip(*(row.values for row in good), strict=True)]
-        return Batch(
+        return TextBatch(
             lines=[row.line for row in good],
             columns=columns or [[] for _ in range(width)],
             texts=[row.text for row in good],
-            broken=[row for row in rows if isinstance(row, Broken)],
+            broken=[row for row in rows if isinstance(row, BrokenRecord)],
         )
 
-    def _fault(self, row: Record) -> Broken | None:
+    def _fault(self, row: FlatRecord) -> BrokenRecord | None:
         longest = self._contract.bounds.field_bytes_max
         for value in row.values:
             if len(value) > longest:
-                return Broken(row.line, "a field above the bound", row.text)
+                return BrokenRecord(row.line, "a field above the bound", row.text)
             if "\0" in value:
-                return Broken(row.line, "a NUL byte", row.text)
+                return BrokenRecord(row.line, "a NUL byte", row.text)
             if not value.isascii() and ESCAPED.search(value):
-                return Broken(row.line, "bytes that are not of the encoding", row.text)
+                return BrokenRecord(row.line, "bytes that are not of the encoding", row.text)
         return None
 
-    def _layout(self, fields: list[tuple[str, str, str]]) -> Layout:
+    def _layout(self, fields: list[tuple[str, str, str]]) -> HeaderMapping:
         """The layout of a record with these fields: records may leave fields out."""
         names = tuple(name for _, name, _ in fields)
         found = self._layouts.find(names)
         if found is None:
-            found = self._layouts.keep(names, layout(self._contract, names))
+            found = self._layouts.keep(names, map_header(self._contract, names))
             self._found.update(
                 column.name
                 for column, place in zip(self._contract.columns, found.places, strict=True)
@@ -90,14 +108,16 @@ class Records:
             self._note(fields, found)
         return found
 
-    def _note(self, fields: list[tuple[str, str, str]], found: Layout) -> None:
+    def _note(self, fields: list[tuple[str, str, str]], found: HeaderMapping) -> None:
         """Note the fields of a record, and those of them that the contract does not know."""
         used = {at for place in found.places if place for at in (place.index, *place.plus)}
         known = {root for at, (root, _, _) in enumerate(fields) if at in used}
         for root, name, value in fields:
             if root not in self.seen.header and len(self.seen.header) < _NAMES:
                 self.seen.header.append(root)
-            unknown = root == name and root not in known and normal(root) not in self._ignored
+            unknown = (
+                root == name and root not in known and normalize_name(root) not in self._ignored
+            )
             if unknown and (root in self.seen.unknown or len(self.seen.unknown) < _NAMES):
                 sample = self.seen.unknown.get(root) or value[:SAMPLE_CHARACTERS]
                 self.seen.unknown[root] = sample
@@ -111,17 +131,17 @@ class Layouts:
 
     def __init__(self) -> None:
         """Nothing is kept yet."""
-        self.kept: dict[tuple[str, ...], Layout] = {}
+        self.kept: dict[tuple[str, ...], HeaderMapping] = {}
         self._names = 0
-        self._newest: tuple[tuple[str, ...], Layout] | None = None
+        self._newest: tuple[tuple[str, ...], HeaderMapping] | None = None
 
-    def find(self, names: tuple[str, ...]) -> Layout | None:
+    def find(self, names: tuple[str, ...]) -> HeaderMapping | None:
         """The layout of these names, if it is known; the newest one is, however wide."""
         if self._newest and self._newest[0] == names:
             return self._newest[1]
         return self.kept.get(names)
 
-    def keep(self, names: tuple[str, ...], found: Layout) -> Layout:
+    def keep(self, names: tuple[str, ...], found: HeaderMapping) -> HeaderMapping:
         """Keep the layout of these names, where they are few; gives it back."""
         self._newest = names, found
         if len(names) > _WIDEST:
@@ -135,7 +155,7 @@ class Layouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class FlatRecord:
     """A record: its number, its text, its values in the contract's order."""
 
     line: int
@@ -143,11 +163,11 @@ class Record:
     values: list[str]
 
 
-Row = Record | Broken
+Row = FlatRecord | BrokenRecord
 """What becomes of a record."""
 
 
-def _value(place: Place | None, values: list[str]) -> str:
+def _value(place: FieldPosition | None, values: list[str]) -> str:
     if place is None:
         return ""
     value = values[place.index]

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract, Shape
-from functions.parsing.batch import BATCH_CHARACTERS, BATCH_ROWS, Batch, Broken, Seen
-from functions.parsing.header import RunRefused
-from functions.parsing.json.document import BadJson, Document
+from functions.parsing.batch import BATCH_CHARACTERS, BATCH_ROWS, BrokenRecord, Seen, TextBatch
+from functions.parsing.header import RunRefusedError
+from functions.parsing.json.document import BadJsonError, Document
 from functions.parsing.json.flatten import Records, Row
 
 if TYPE_CHECKING:
-    from functions.parsing.lookup_join import Beside
+    from functions.parsing.lookup_join import LookupTable
 
 DOCUMENT_CHARACTERS = 64 << 20
 """Longest document that is read."""
@@ -25,7 +25,7 @@ DOCUMENT_CHARACTERS = 64 << 20
 class JsonReader:
     """Reads one JSON document by the contract's shapes."""
 
-    def __init__(self, contract: Contract, where: str, beside: Beside | None = None) -> None:
+    def __init__(self, contract: Contract, where: str, beside: LookupTable | None = None) -> None:
         """`where` names the file in sentences; records are filled in with what lies `beside` them."""
         self.seen = Seen()
         self._beside = beside
@@ -34,7 +34,7 @@ class JsonReader:
         self._shape: Shape | None = None
         self._records = Records(contract, where, self.seen)
 
-    def batches(self, texts: Iterator[str]) -> Iterator[Batch]:
+    def batches(self, texts: Iterator[str]) -> Iterator[TextBatch]:
         """The records of the document.
 
         Raises RunRefused for a document that is cut, is none of the contract's shapes, or whose
@@ -62,17 +62,17 @@ class JsonReader:
         try:
             for line, (text, record) in enumerate(document.records(arrays), start=1):
                 yield line, text, self._inner(record, document)
-        except BadJson as error:
-            raise RunRefused(f"{self._where}: {error} (after {line} records)") from error
+        except BadJsonError as error:
+            raise RunRefusedError(f"{self._where}: {error} (after {line} records)") from error
         if document.array is None:
-            raise RunRefused(self._no_array(document, arrays))
+            raise RunRefusedError(self._no_array(document, arrays))
 
     def _whole(self, texts: Iterator[str]) -> str:
         pieces, size = [], 0
         for text in texts:
             size += len(text)
             if size > DOCUMENT_CHARACTERS:
-                raise RunRefused(
+                raise RunRefusedError(
                     f"{self._where}: a JSON document over {DOCUMENT_CHARACTERS} characters is not "
                     "read; ask the publisher for CSV, or fetch it in slices"
                 )
@@ -93,7 +93,7 @@ class JsonReader:
         if self._beside is not None and isinstance(record, dict):
             filled = self._beside.filled(record)
             if isinstance(filled, str):
-                return Broken(line, filled, text)
+                return BrokenRecord(line, filled, text)
             record = filled
         return self._records.row(line, text, record)
 
@@ -113,7 +113,7 @@ class JsonReader:
             inner = _below(record, shape.record)
             if not shape.record or isinstance(inner, dict):
                 return shape
-        raise RunRefused(
+        raise RunRefusedError(
             f"{self._where}: the records have no field {fitting[0].record!r}, as the contract's "
             f"shape {fitting[0].name!r} says; add the shape they have"
         )

@@ -16,16 +16,17 @@ from dataclasses import dataclass
 import msgspec
 
 from functions.serve import value_codec
-from functions.serve.api.query_params import Asked
-from functions.serve.errors import BadRequest
+from functions.serve.api.query_params import ReportQuery
+from functions.serve.errors import BadRequestError
 from functions.serve.warehouse.result import Value
 
 _FORM = re.compile(r"([A-Za-z0-9_-]+)\.([0-9a-f]{32})")
+
 _OTHERWISE = "take it from `next` of the answer before, for the same filters and sort"
 
 
 @dataclass(frozen=True)
-class Place:
+class CursorPosition:
     """What a cursor says: the state of the report it was made from, and the row it stands after."""
 
     state: str
@@ -38,31 +39,31 @@ class _Written(msgspec.Struct, array_like=True, frozen=True):
     after: tuple[str | int | float | bool | None, ...]
 
 
-def write(asked: Asked, place: Place) -> str:
+def write(asked: ReportQuery, place: CursorPosition) -> str:
     """The cursor of a place."""
-    after = tuple(value_codec.told(value) for value in place.after)
+    after = tuple(value_codec.to_json_value(value) for value in place.after)
     body = msgspec.json.encode(_Written(place.state, after))
     return f"{base64.urlsafe_b64encode(body).decode().rstrip('=')}.{_digest(asked, body)}"
 
 
-def read(asked: Asked) -> Place:
+def read(asked: ReportQuery) -> CursorPosition:
     """The place that a question's cursor names; raises BadRequest for one that is not its own."""
     fits = _FORM.fullmatch(asked.cursor)
     if not fits:
-        raise BadRequest(f"cursor is no cursor: {_OTHERWISE}")
+        raise BadRequestError(f"cursor is no cursor: {_OTHERWISE}")
     try:
         body = base64.b64decode(fits[1] + "=" * (-len(fits[1]) % 4), altchars=b"-_", validate=True)
         if _digest(asked, body) != fits[2]:
-            raise BadRequest(f"cursor belongs to another question: {_OTHERWISE}")
+            raise BadRequestError(f"cursor belongs to another question: {_OTHERWISE}")
         written = msgspec.json.decode(body, type=_Written)
-        return Place(written.state, _after(asked, written))
+        return CursorPosition(written.state, _after(asked, written))
     except (ValueError, OverflowError, msgspec.MsgspecError) as error:
-        if isinstance(error, BadRequest):
+        if isinstance(error, BadRequestError):
             raise
-        raise BadRequest(f"cursor cannot be read: {_OTHERWISE}") from error
+        raise BadRequestError(f"cursor cannot be read: {_OTHERWISE}") from error
 
 
-def _after(asked: Asked, written: _Written) -> tuple[Value, ...]:
+def _after(asked: ReportQuery, written: _Written) -> tuple[Value, ...]:
     if len(written.after) != len(asked.order):
         raise ValueError(written.after)
     return tuple(
@@ -78,13 +79,17 @@ def _value(kind: str, told: str | float | bool) -> Value:
         if not isinstance(told, wanted) or (kind == "FLOAT64" and isinstance(told, bool)):  # type: ignore[arg-type]
             raise ValueError(told)
         return float(told) if kind == "FLOAT64" else told
-    return value_codec.read(kind, str(told))
+    return value_codec.parse_value(kind, str(told))
 
 
-def _digest(asked: Asked, body: bytes) -> str:
+def _digest(asked: ReportQuery, body: bytes) -> str:
     """Of the cursor's body and the question it belongs to."""
     where = [
-        (each.column.name, each.operator, sorted(str(value_codec.told(v)) for v in each.values))
+        (
+            each.column.name,
+            each.operator,
+            sorted(str(value_codec.to_json_value(v)) for v in each.values),
+        )
         for each in asked.where
     ]
     order = [(each.column.name, each.descending) for each in asked.order]

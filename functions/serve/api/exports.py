@@ -12,9 +12,9 @@ import msgspec
 from markupsafe import Markup, escape
 
 from catalog.reports import ReportColumn
-from functions.serve.attribution import Sources
-from functions.serve.value_codec import told
-from functions.serve.warehouse.result import Table, Value
+from functions.serve.attribution import Attribution
+from functions.serve.value_codec import to_json_value
+from functions.serve.warehouse.result import ResultTable, Value
 
 _ROWS = 1_000
 """Rows of one piece."""
@@ -45,7 +45,7 @@ def ndjson_pieces(
 
 def record(names: Iterable[str], row: tuple[Value, ...]) -> dict[str, object]:
     """A row as an object of JSON."""
-    return {name: told(value) for name, value in zip(names, row, strict=True)}
+    return {name: to_json_value(value) for name, value in zip(names, row, strict=True)}
 
 
 def neutral(text: str) -> str:
@@ -59,12 +59,12 @@ def neutral(text: str) -> str:
     return _FORMULA.sub("'", text)
 
 
-def html_page(table: Table, own: Sources, onward: str) -> str:
+def html_page(table: ResultTable, own: Attribution, onward: str) -> str:
     """A page of rows as a document without style or script; `onward` is the next one's address."""
     title = escape(table.declared.title)
     head = Markup("").join(_head(column) for column in table.columns)
     body = Markup("\n").join(_row(row) for row in table.rows)
-    reach = told(table.data_as_of) or "nothing yet"
+    reach = to_json_value(table.data_as_of) or "nothing yet"
     beneath = Markup("<p>{}; data as of {}; origin {}</p>").format(
         "; ".join(f"{each.attribution} ({each.licence})" for each in own.contracts),
         reach,
@@ -92,7 +92,7 @@ def _cell(value: Value) -> object:
         case str():
             return neutral(value)
         case _:
-            return told(value)
+            return to_json_value(value)
 
 
 def _head(column: ReportColumn) -> Markup:
@@ -103,5 +103,5 @@ def _head(column: ReportColumn) -> Markup:
 
 
 def _row(row: tuple[Value, ...]) -> Markup:
-    cells = (Markup("<td>{}</td>").format("" if v is None else told(v)) for v in row)
+    cells = (Markup("<td>{}</td>").format("" if v is None else to_json_value(v)) for v in row)
     return Markup("<tr>{}</tr>").format(Markup("").join(cells))

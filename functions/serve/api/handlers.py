@@ -15,25 +15,25 @@ from functions.serve.api.openapi import document
 from functions.serve.api.query_params import (
     FILES,
     QUERY_BYTES,
-    Asked,
-    Form,
+    ReportQuery,
+    ResponseFormat,
     allowed,
-    asked,
     default_order,
+    parse_query_params,
 )
 from functions.serve.attribution import headers, sources
-from functions.serve.errors import BadRequest
-from functions.serve.report_catalog import Shown
-from functions.serve.value_codec import told
-from functions.serve.warehouse.report_store import STATE_SECONDS, Answers, State
-from functions.serve.warehouse.result import Table, Value
+from functions.serve.errors import BadRequestError
+from functions.serve.report_catalog import ReportDefinition
+from functions.serve.value_codec import to_json_value
+from functions.serve.warehouse.report_store import STATE_SECONDS, ReportStore, ReportVersion
+from functions.serve.warehouse.result import ResultTable, Value
 
 BASE = "/api/v1"
 _TYPES = {
-    Form.JSON: "application/json",
-    Form.CSV: "text/csv; charset=utf-8; header=present",
-    Form.NDJSON: "application/x-ndjson",
-    Form.HTML: "text/html; charset=utf-8",
+    ResponseFormat.JSON: "application/json",
+    ResponseFormat.CSV: "text/csv; charset=utf-8; header=present",
+    ResponseFormat.NDJSON: "application/x-ndjson",
+    ResponseFormat.HTML: "text/html; charset=utf-8",
 }
 
 
@@ -41,7 +41,7 @@ class Api:
     """Answers requests; one for all threads. `release` tells two releases' answers apart."""
 
     def __init__(
-        self, answers: Answers, contracts: Mapping[str, Contract], release: str = ""
+        self, answers: ReportStore, contracts: Mapping[str, Contract], release: str = ""
     ) -> None:
         self._answers = answers
         self._contracts = contracts
@@ -52,7 +52,7 @@ class Api:
         listed = [self._described(report) for report in self._answers.shown.values()]
         return self._fixed(request, {"reports": listed})
 
-    def report(self, request: Request, report: Shown) -> Response:
+    def report(self, request: Request, report: ReportDefinition) -> Response:
         """One report with its declaration."""
         return self._fixed(request, self._described(report))
 
@@ -60,9 +60,9 @@ class Api:
         """The description of this API."""
         return self._fixed(request, document(self._answers.shown.values(), BASE))
 
-    def rows(self, request: Request, report: Shown) -> Response:
+    def rows(self, request: Request, report: ReportDefinition) -> Response:
         """Rows of a report; raises BadRequest and NotPublished."""
-        question = asked(report, request.args.items(multi=True))
+        question = parse_query_params(report, request.args.items(multi=True))
         state = self._answers.state(report)
         tag = self._tag(question, state.version)
         if request.if_none_match.contains_weak(tag) and not question.cursor:
@@ -75,11 +75,13 @@ class Api:
             return self._unchanged(tag)
         return self._page(request, question, table, tag)
 
-    def _page(self, request: Request, question: Asked, table: Table, tag: str) -> Response:
+    def _page(
+        self, request: Request, question: ReportQuery, table: ResultTable, tag: str
+    ) -> Response:
         """A page of rows as JSON or HTML."""
         own = sources(question.report, self._contracts)
         onward = _onward(request, table)
-        if question.form is Form.HTML:
+        if question.form is ResponseFormat.HTML:
             body: str | bytes = exports.html_page(table, own, onward)
         else:
             names = [column.name for column in table.columns]
@@ -87,7 +89,7 @@ class Api:
                 {
                     "report": table.name,
                     "title": table.declared.title,
-                    "data_as_of": told(table.data_as_of),
+                    "data_as_of": to_json_value(table.data_as_of),
                     "origin": table.origin,
                     "licence": own.licences,
                     "attribution": own.attributions,
@@ -99,12 +101,12 @@ class Api:
         answer = Response(body, content_type=_TYPES[question.form])
         return _tagged(_carrying(answer, headers(own, table)), tag)
 
-    def _export(self, request: Request, question: Asked, state: State) -> Response:
+    def _export(self, request: Request, question: ReportQuery, state: ReportVersion) -> Response:
         """All rows as a file; who asks for the head alone has no query made."""
         rows: Iterable[tuple[Value, ...]] = ()
         if request.method != "HEAD":
             state, rows = self._answers.rows(question)
-        table = Table(
+        table = ResultTable(
             name=question.report.name,
             declared=question.report.declared,
             columns=question.columns,
@@ -121,7 +123,7 @@ class Api:
             self._tag(question, state.version),
         )
 
-    def _described(self, report: Shown) -> dict[str, object]:
+    def _described(self, report: ReportDefinition) -> dict[str, object]:
         """A report's declaration and where its rows are."""
         declared = report.declared
         own = sources(report, self._contracts)
@@ -151,9 +153,9 @@ class Api:
         tag = hashlib.sha256(body).hexdigest()[:32]
         if request.if_none_match.contains_weak(tag):
             return self._unchanged(tag)
-        return _tagged(Response(body, content_type=_TYPES[Form.JSON]), tag)
+        return _tagged(Response(body, content_type=_TYPES[ResponseFormat.JSON]), tag)
 
-    def _tag(self, question: Asked, version: str) -> str:
+    def _tag(self, question: ReportQuery, version: str) -> str:
         """The ETag of a question's answer: question, state of the report, release."""
         told = (repr(question), version, self._release)
         return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
@@ -162,12 +164,12 @@ class Api:
         return _tagged(Response(status=304), tag)
 
 
-def _pieces(question: Asked, rows: Iterable[tuple[Value, ...]]) -> Iterator[bytes]:
-    form = exports.csv_pieces if question.form is Form.CSV else exports.ndjson_pieces
+def _pieces(question: ReportQuery, rows: Iterable[tuple[Value, ...]]) -> Iterator[bytes]:
+    form = exports.csv_pieces if question.form is ResponseFormat.CSV else exports.ndjson_pieces
     return form(question.columns, rows)
 
 
-def _onward(request: Request, table: Table) -> str:
+def _onward(request: Request, table: ResultTable) -> str:
     """The address of the next page, a path alone: whose `Host` was asked is no matter.
 
     Raises BadRequest for one that would be refused: what rows are sorted by stands in it.
@@ -177,7 +179,7 @@ def _onward(request: Request, table: Table) -> str:
     kept = [(name, text) for name, text in request.args.items(multi=True) if name != "cursor"]
     query = urlencode([*kept, ("cursor", table.cursor)])
     if len(query) > QUERY_BYTES:
-        raise BadRequest(
+        raise BadRequestError(
             f"the address of the next page has {len(query)} bytes, {QUERY_BYTES} at most: sort by "
             f"columns with shorter values, or take all rows by format=csv or ndjson"
         )

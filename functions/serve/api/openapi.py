@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from catalog.reports import ReportColumn
-from functions.serve.api.query_params import LIMIT, LIMIT_MOST, Form, default_order
-from functions.serve.report_catalog import Shown
+from functions.serve.api.query_params import LIMIT, LIMIT_MOST, ResponseFormat, default_order
+from functions.serve.report_catalog import ReportDefinition
 from functions.serve.value_codec import ORDERED
 
 type Doc = dict[str, Any]
@@ -39,7 +39,7 @@ _HEADERS = {
 }
 
 
-def document(reports: Iterable[Shown], base: str) -> Doc:
+def document(reports: Iterable[ReportDefinition], base: str) -> Doc:
     """The document; every report has a path with its own parameters and a schema of its rows."""
     known = list(reports)
     paths: Doc = {
@@ -105,7 +105,7 @@ def _named(names: list[str]) -> Doc:
     return {"name": "name", "in": "path", "required": True, "schema": schema}
 
 
-def _rows(report: Shown) -> Doc:
+def _rows(report: ReportDefinition) -> Doc:
     row = {"$ref": f"#/components/schemas/{report.name}.row"}
     page = {
         "type": "object",
@@ -150,7 +150,7 @@ def _rows(report: Shown) -> Doc:
 _ORIGINS = ("publisher", "sample", "synthetic")
 
 
-def _row(report: Shown) -> Doc:
+def _row(report: ReportDefinition) -> Doc:
     return {
         "type": "object",
         "description": report.declared.grain,
@@ -158,7 +158,7 @@ def _row(report: Shown) -> Doc:
     }
 
 
-def _property(report: Shown, column: ReportColumn) -> Doc:
+def _property(report: ReportDefinition, column: ReportColumn) -> Doc:
     schema = dict(_SCHEMAS[column.type])
     if not column.required and column.name not in report.declared.key:
         schema["type"] = [str(schema["type"]), "null"]
@@ -167,7 +167,7 @@ def _property(report: Shown, column: ReportColumn) -> Doc:
     return {**schema, "description": told}
 
 
-def _words(report: Shown) -> Iterator[Doc]:
+def _words(report: ReportDefinition) -> Iterator[Doc]:
     """The parameters that every report has."""
     columns = [column.name for column in report.columns]
     sortable = [name for name in columns if report.column(name).type != "GEOGRAPHY"]
@@ -178,7 +178,11 @@ def _words(report: Shown) -> Iterator[Doc]:
     sorts = [*sortable, *(f"-{name}" for name in sortable)]
     sort = {"type": "array", "items": {"type": "string", "enum": sorts}, "default": order}
     limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": LIMIT}
-    form = {"type": "string", "enum": [str(each) for each in Form], "default": str(Form.JSON)}
+    form = {
+        "type": "string",
+        "enum": [str(each) for each in ResponseFormat],
+        "default": str(ResponseFormat.JSON),
+    }
     yield _asking("columns", "The columns to give, all unless said otherwise", listed, False)
     yield _asking("sort", "Columns to sort by, `-` for the largest first", sort, False)
     yield _asking("limit", "Rows of a page; files have all rows and take none", limit)
@@ -186,7 +190,7 @@ def _words(report: Shown) -> Iterator[Doc]:
     yield _asking("format", "What the rows are given as", form)
 
 
-def _filters(report: Shown) -> Iterator[Doc]:
+def _filters(report: ReportDefinition) -> Iterator[Doc]:
     for name in report.filters:
         column = report.column(name)
         schema = {key: value for key, value in _SCHEMAS[column.type].items() if key != "pattern"}

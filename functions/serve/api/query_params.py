@@ -14,21 +14,26 @@ from enum import StrEnum
 
 from catalog.reports import ReportColumn
 from functions.serve import value_codec
-from functions.serve.errors import BadRequest
-from functions.serve.report_catalog import Shown
+from functions.serve.errors import BadRequestError
+from functions.serve.report_catalog import ReportDefinition
 from functions.serve.warehouse.result import Value
 
 QUERY_BYTES = 8_192
 """Most bytes of a query string."""
+
 LIMIT = 100
+
 LIMIT_MOST = 1_000
+
 _LIMIT = re.compile(r"\d{1,4}", re.ASCII)
+
 _WRONG_MOST = 10
+
 VALUES_MOST = 100
 """Most values of one condition."""
 
 
-class Form(StrEnum):
+class ResponseFormat(StrEnum):
     """What rows are given as."""
 
     JSON = "json"
@@ -37,7 +42,7 @@ class Form(StrEnum):
     HTML = "html"
 
 
-FILES = (Form.CSV, Form.NDJSON)
+FILES = (ResponseFormat.CSV, ResponseFormat.NDJSON)
 """Forms that have all rows of a question."""
 
 
@@ -50,7 +55,7 @@ class Operator(StrEnum):
 
 
 @dataclass(frozen=True)
-class Condition:
+class FilterCondition:
     """What rows must keep to; of several conditions, all."""
 
     column: ReportColumn
@@ -60,7 +65,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Order:
+class SortOrder:
     """A column to sort by; empty values come last either way."""
 
     column: ReportColumn
@@ -68,30 +73,32 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReportQuery:
     """A question that can be answered."""
 
-    report: Shown
+    report: ReportDefinition
     columns: tuple[ReportColumn, ...]
-    where: tuple[Condition, ...]
-    order: tuple[Order, ...]
+    where: tuple[FilterCondition, ...]
+    order: tuple[SortOrder, ...]
     """Ends with the key, so that no two rows stand alike."""
     limit: int
     cursor: str = ""
-    form: Form = Form.JSON
+    form: ResponseFormat = ResponseFormat.JSON
 
 
-def asked(report: Shown, parameters: Iterable[tuple[str, str]], *, limit: int = LIMIT) -> Asked:
+def parse_query_params(
+    report: ReportDefinition, parameters: Iterable[tuple[str, str]], *, limit: int = LIMIT
+) -> ReportQuery:
     """The question that the parameters ask; `limit` is how many rows where they do not say.
 
     Raises BadRequest naming the parameter and what is allowed.
     """
     given = _by_name(parameters)
-    words = {name: _single(name, given.pop(name, [])) for name in _WORDS}
+    words = {name: _single(name, given.pop(name, [])) for name in _RESERVED_PARAMETERS}
     form = _form(words["format"])
     if form in FILES and (words["limit"] or words["cursor"]):
-        raise BadRequest(f"limit and cursor are for pages: {form} has all rows")
-    return Asked(
+        raise BadRequestError(f"limit and cursor are for pages: {form} has all rows")
+    return ReportQuery(
         report=report,
         columns=_columns(report, words["columns"]),
         where=tuple(_condition(report, name, texts) for name, texts in sorted(given.items())),
@@ -102,12 +109,12 @@ def asked(report: Shown, parameters: Iterable[tuple[str, str]], *, limit: int = 
     )
 
 
-_WORDS = ("columns", "sort", "limit", "cursor", "format")
+_RESERVED_PARAMETERS = ("columns", "sort", "limit", "cursor", "format")
 
 
-def allowed(report: Shown) -> tuple[str, ...]:
+def allowed(report: ReportDefinition) -> tuple[str, ...]:
     """The names of all parameters that a report takes."""
-    names = list(_WORDS)
+    names = list(_RESERVED_PARAMETERS)
     for name in report.filters:
         names.append(name)
         if report.column(name).type in value_codec.ORDERED:
@@ -115,7 +122,7 @@ def allowed(report: Shown) -> tuple[str, ...]:
     return tuple(names)
 
 
-def default_order(report: Shown) -> tuple[Order, ...]:
+def default_order(report: ReportDefinition) -> tuple[SortOrder, ...]:
     """The order that the declaration shows rows by, completed by the key."""
     names = [
         f"-{each.removesuffix(' DESC')}" if each.endswith(" DESC") else each
@@ -134,37 +141,37 @@ def _by_name(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _single(name: str, texts: list[str]) -> str:
     if len(texts) > 1:
-        raise BadRequest(f"{name} is given {len(texts)} times: give it once")
+        raise BadRequestError(f"{name} is given {len(texts)} times: give it once")
     return texts[0] if texts else ""
 
 
-def _columns(report: Shown, text: str) -> tuple[ReportColumn, ...]:
+def _columns(report: ReportDefinition, text: str) -> tuple[ReportColumn, ...]:
     if not text:
         return report.columns
     names = text.split(",")
     if len(set(names)) < len(names):
-        raise BadRequest("columns names one twice: name each once")
+        raise BadRequestError("columns names one twice: name each once")
     known = {column.name: column for column in report.columns}
     _refuse_unknown(known, names, "columns")
     return tuple(known[name] for name in names)
 
 
-def _order(report: Shown, text: str) -> tuple[Order, ...]:
+def _order(report: ReportDefinition, text: str) -> tuple[SortOrder, ...]:
     if not text:
         return default_order(report)
     names = text.split(",")
     if len({name.removeprefix("-") for name in names}) < len(names):
-        raise BadRequest("sort names a column twice: name each once")
+        raise BadRequestError("sort names a column twice: name each once")
     return _ordered(report, names)
 
 
-def _ordered(report: Shown, names: Iterable[str]) -> tuple[Order, ...]:
+def _ordered(report: ReportDefinition, names: Iterable[str]) -> tuple[SortOrder, ...]:
     known = {column.name: column for column in report.columns if column.type != "GEOGRAPHY"}
     pairs = [(name.removeprefix("-"), name.startswith("-")) for name in names]
     _refuse_unknown(known, [name for name, _ in pairs], "sort")
-    order = [Order(known[name], descending) for name, descending in pairs]
+    order = [SortOrder(known[name], descending) for name, descending in pairs]
     named = {each.column.name for each in order}
-    return (*order, *(Order(known[key]) for key in report.declared.key if key not in named))
+    return (*order, *(SortOrder(known[key]) for key in report.declared.key if key not in named))
 
 
 def _refuse_unknown(
@@ -175,12 +182,12 @@ def _refuse_unknown(
     if wrong:
         more = f" and {len(wrong) - _WRONG_MOST} more" if len(wrong) > _WRONG_MOST else ""
         told = ", ".join(wrong[:_WRONG_MOST]) + more
-        raise BadRequest(f"{parameter} names {told}: it takes {', '.join(known)}")
+        raise BadRequestError(f"{parameter} names {told}: it takes {', '.join(known)}")
 
 
-def _condition(report: Shown, parameter: str, texts: list[str]) -> Condition:
+def _condition(report: ReportDefinition, parameter: str, texts: list[str]) -> FilterCondition:
     if parameter not in allowed(report):
-        raise BadRequest(
+        raise BadRequestError(
             f"{parameter[:80]!r} is no parameter of {report.name}: it takes "
             f"{', '.join(allowed(report))}"
         )
@@ -190,17 +197,19 @@ def _condition(report: Shown, parameter: str, texts: list[str]) -> Condition:
     if operator is not Operator.ANY_OF:
         texts = [_single(parameter, texts)]
     if len(texts) > VALUES_MOST:
-        raise BadRequest(f"{parameter} has {len(texts)} values: {VALUES_MOST} at most")
+        raise BadRequestError(f"{parameter} has {len(texts)} values: {VALUES_MOST} at most")
     if operator is Operator.ANY_OF and column.type == "TIMESTAMP":
         _refuse_days(parameter, texts)
-    return Condition(column, operator, tuple(_value(parameter, column, t, operator) for t in texts))
+    return FilterCondition(
+        column, operator, tuple(_value(parameter, column, t, operator) for t in texts)
+    )
 
 
 def _refuse_days(parameter: str, texts: Iterable[str]) -> None:
     """A day is no instant: whoever means all of it asks by from and to."""
     for text in texts:
         if "T" not in text and " " not in text:
-            raise BadRequest(
+            raise BadRequestError(
                 f"{parameter} is {text[:80]!r}: it takes an instant such as 2024-05-31T12:00:00Z; for "
                 f"a day give {parameter}.from and {parameter}.to"
             )
@@ -208,21 +217,23 @@ def _refuse_days(parameter: str, texts: Iterable[str]) -> None:
 
 def _value(parameter: str, column: ReportColumn, text: str, operator: Operator) -> Value:
     try:
-        return value_codec.read(column.type, text, last=operator is Operator.TO)
+        return value_codec.parse_value(column.type, text, last=operator is Operator.TO)
     except ValueError as error:
-        raise BadRequest(f"{parameter} is {text[:80]!r}: it {error}") from error
+        raise BadRequestError(f"{parameter} is {text[:80]!r}: it {error}") from error
 
 
 def _limit(text: str, otherwise: int) -> int:
     if not text:
         return otherwise
     if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= LIMIT_MOST:
-        raise BadRequest(f"limit is {text[:80]!r}: it must lie in 1 to {LIMIT_MOST}")
+        raise BadRequestError(f"limit is {text[:80]!r}: it must lie in 1 to {LIMIT_MOST}")
     return int(text)
 
 
-def _form(text: str) -> Form:
+def _form(text: str) -> ResponseFormat:
     try:
-        return Form(text or Form.JSON)
+        return ResponseFormat(text or ResponseFormat.JSON)
     except ValueError as error:
-        raise BadRequest(f"format is {text[:80]!r}: it takes {', '.join(Form)}") from error
+        raise BadRequestError(
+            f"format is {text[:80]!r}: it takes {', '.join(ResponseFormat)}"
+        ) from error

@@ -13,7 +13,7 @@ from typing import Any
 from catalog.pages import Chart
 from catalog.reports import SAMPLE_SIZE, ReportColumn
 from functions.serve import value_codec
-from functions.serve.warehouse.result import Table, Value
+from functions.serve.warehouse.result import ResultTable, Value
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
@@ -58,6 +58,7 @@ _OVER_TITLE = 36
 
 _SMALL = 10
 """Below it a number has three digits in a tip."""
+
 _LONE = 60
 
 _FRAME = {
@@ -67,7 +68,9 @@ _FRAME = {
 }
 
 
-def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, Any]:
+def render_vega_spec(
+    drawing: Mapping[str, Any], chart: Chart, table: ResultTable
+) -> dict[str, Any]:
     """The specification of a chart with its rows, a title with unit on every channel, and tips.
 
     A map has the rows that have a place; it may be left with none.
@@ -97,7 +100,7 @@ def drawn(drawing: Mapping[str, Any], chart: Chart, table: Table) -> dict[str, A
     }
 
 
-def sample(chart: Chart, table: Table) -> int:
+def sample(chart: Chart, table: ResultTable) -> int:
     """How many rows of the lake all rows together rest on; what several share counts once."""
     names = [column.name for column in table.columns]
     sizes = [int(str(row[names.index(SAMPLE_SIZE)] or 0)) for row in table.rows]
@@ -186,4 +189,4 @@ def _plain(value: Value) -> str | int | float | bool | None:
     """A value as a chart takes it: a number to six digits, which no eye tells from all of them."""
     if isinstance(value, (float, Decimal)):
         return float(f"{value:.6g}")
-    return value_codec.told(value)
+    return value_codec.to_json_value(value)

@@ -11,10 +11,10 @@ from datetime import datetime
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 
 from catalog.pages import Chart, Figure, Filter, Listing, Page
-from functions.serve.api.query_params import Asked, asked
-from functions.serve.errors import BadRequest, NotPublished
-from functions.serve.report_catalog import Shown
-from functions.serve.warehouse.result import Table
+from functions.serve.api.query_params import ReportQuery, parse_query_params
+from functions.serve.errors import BadRequestError, NotPublishedError
+from functions.serve.report_catalog import ReportDefinition
+from functions.serve.warehouse.result import ResultTable
 
 AT_ONCE = 8
 """Queries of a page that run side by side."""
@@ -27,7 +27,7 @@ Parameters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedQuestion:
     """A report that could not be shown."""
 
     report: str
@@ -57,7 +57,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class FilterSelection:
     """What a reader chose: parameters by the filter that they belong to."""
 
     by_filter: Mapping[str, Parameters] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Chosen:
         return next((text for key, text in pairs if not key.endswith(".from")), "")
 
 
-def chosen(page: Page, parameters: Iterable[tuple[str, str]]) -> Chosen:
+def parse_filter_selection(page: Page, parameters: Iterable[tuple[str, str]]) -> FilterSelection:
     """The reader's choices; raises BadRequest for a parameter that is no filter, or is there twice.
 
     Two values of a filter would be drawn as one: a bar of two years is of neither.
@@ -81,14 +81,16 @@ def chosen(page: Page, parameters: Iterable[tuple[str, str]]) -> Chosen:
     found: dict[str, Parameters] = {}
     for name, text in parameters:
         if name not in names:
-            raise BadRequest(
+            raise BadRequestError(
                 f"{name[:80]!r} is no filter of this page: it takes {', '.join(names) or 'none'}"
             )
         if text and any(name == known for known, _ in found.get(names[name], ())):
-            raise BadRequest(f"{name!r} is there twice: a page shows one at a time, choose one")
+            raise BadRequestError(
+                f"{name!r} is there twice: a page shows one at a time, choose one"
+            )
         if text:
             found[names[name]] = (*found.get(names[name], ()), (name, text))
-    return Chosen(found)
+    return FilterSelection(found)
 
 
 def of_filter(each: Filter) -> Question:
@@ -97,7 +99,7 @@ def of_filter(each: Filter) -> Question:
     return Question(each.report, _pairs(each.where), columns, rows=CHOICES_MOST)
 
 
-def of_figure(figure: Figure, choice: Chosen) -> Question:
+def of_figure(figure: Figure, choice: FilterSelection) -> Question:
     """The row of a key figure and the one before it."""
     last = choice.last(figure.at)
     others = tuple(name for name in figure.filters if name != figure.at)
@@ -106,20 +108,20 @@ def of_figure(figure: Figure, choice: Chosen) -> Question:
     return Question(figure.report, where, sort=f"-{figure.at}")
 
 
-def of_rows(part: Chart | Listing, choice: Chosen, added: Iterable[str] = ()) -> Question:
+def of_rows(part: Chart | Listing, choice: FilterSelection, added: Iterable[str] = ()) -> Question:
     """The rows of a chart or a table; `added` are columns beside those that it shows."""
     columns = tuple(dict.fromkeys((*part.columns, *added)))
     where = (*_pairs(part.where), *choice.of(part.filters))
     return Question(part.report, where, columns, rows=part.rows)
 
 
-class Source:
+class ReportFetcher:
     """Asks several questions at once; remembers since when a report fails."""
 
     def __init__(
         self,
-        shown: Mapping[str, Shown],
-        table: Callable[[Asked], Table],
+        shown: Mapping[str, ReportDefinition],
+        table: Callable[[ReportQuery], ResultTable],
         now: Callable[[], datetime],
     ) -> None:
         """`table` answers one question; it raises NotPublished or an error of Google's clients."""
@@ -128,24 +130,33 @@ class Source:
         self._table = table
         self._failing: dict[str, datetime] = {}
 
-    def answers(self, questions: Iterable[Question]) -> dict[Question, Table | Failure]:
+    def answers(
+        self, questions: Iterable[Question]
+    ) -> dict[Question, ResultTable | FailedQuestion]:
         """What each question brings, each asked once; raises BadRequest for a wrong value."""
-        told = {q: asked(self.shown[q.report], q.parameters, limit=q.rows) for q in questions}
+        told = {
+            q: parse_query_params(self.shown[q.report], q.parameters, limit=q.rows)
+            for q in questions
+        }
         # A thread has what its caller has: the deadline of the request.
         calls = [(copy_context(), question) for question in told.values()]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             found = pool.map(lambda call: call[0].run(self._answer, call[1]), calls)
             return dict(zip(told, found, strict=True))
 
-    def _answer(self, question: Asked) -> Table | Failure:
+    def _answer(self, question: ReportQuery) -> ResultTable | FailedQuestion:
         """One answer; a report that fails does not take the page with it."""
         name = question.report.name
         try:
             table = self._table(question)
-        except NotPublished:
-            return Failure(name, published=False, since=self._failing.setdefault(name, self.now()))
+        except NotPublishedError:
+            return FailedQuestion(
+                name, published=False, since=self._failing.setdefault(name, self.now())
+            )
         except (GoogleAPICallError, RetryError, TimeoutError):
-            return Failure(name, published=True, since=self._failing.setdefault(name, self.now()))
+            return FailedQuestion(
+                name, published=True, since=self._failing.setdefault(name, self.now())
+            )
         self._failing.pop(name, None)
         return table
 

@@ -20,11 +20,11 @@ from werkzeug.exceptions import NotFound
 
 from catalog.contract import Contract
 from catalog.pages import Dashboard, load_pages
-from functions.serve.errors import BadRequest
+from functions.serve.errors import BadRequestError
 from functions.serve.pages.assets import HEADERS, HERE, Links, static_response
-from functions.serve.pages.data import Source
+from functions.serve.pages.data import ReportFetcher
 from functions.serve.pages.view_models import PageView, page_view
-from functions.serve.warehouse.report_store import Answers
+from functions.serve.warehouse.report_store import ReportStore
 
 DASHBOARDS = HERE.parents[2] / "dashboards"
 """Where the functions' archive keeps the pages, and the repository too."""
@@ -56,13 +56,13 @@ class Site:
         return self._make()
 
 
-def site(answers: Answers, contracts: Mapping[str, Contract]) -> Site:
+def site(answers: ReportStore, contracts: Mapping[str, Contract]) -> Site:
     """The pages over what the warehouse answers."""
 
     def make() -> Pages:
         """Read the pages, checked against the reports."""
         declared = {name: each.declared for name, each in answers.shown.items()}
-        source = Source(answers.shown, answers.table, answers.now)
+        source = ReportFetcher(answers.shown, answers.table, answers.now)
         return Pages(load_pages(DASHBOARDS, declared), source, contracts)
 
     return Site(make)
@@ -74,7 +74,7 @@ class Pages:
     def __init__(
         self,
         dashboards: Mapping[str, Dashboard],
-        source: Source,
+        source: ReportFetcher,
         contracts: Mapping[str, Contract],
         links: Links | None = None,
     ) -> None:
@@ -115,7 +115,7 @@ class Pages:
             return self._told(request, 404, self.problem("No such page", f"There are {known}."))
         try:
             body = self.page(name, request.args.items(multi=True)) if name else self.index()
-        except BadRequest as error:
+        except BadRequestError as error:
             return self._told(request, 400, self.problem("This cannot be chosen", str(error)))
         return self._told(request, 200, body)
 

@@ -13,18 +13,18 @@ from catalog.pages import Chart, Dashboard, Figure, Filter, Listing, Page
 from catalog.records import Origin
 from catalog.reports import SAMPLE_SIZE, ReportColumn
 from functions.serve.pages import charts, formatting
-from functions.serve.pages.data import (  # fmt: skip
-    Chosen,
-    Failure,
+from functions.serve.pages.data import (
+    FailedQuestion,
+    FilterSelection,
     Question,
-    Source,
-    chosen,
+    ReportFetcher,
     of_figure,
     of_filter,
     of_rows,
+    parse_filter_selection,
 )
-from functions.serve.report_catalog import Shown
-from functions.serve.warehouse.result import Table, Value
+from functions.serve.report_catalog import ReportDefinition
+from functions.serve.warehouse.result import ResultTable, Value
 
 ROWS_SHOWN = 200
 """Most rows of the table under a chart; the download has all."""
@@ -34,10 +34,11 @@ PUBLISHED_WITHIN = timedelta(hours=1)
 
 _SHORT, _LONG, _CODE = 12, 60, 24
 """Characters above which a text needs some room, or much; up to which one without blanks is a code."""
+
 _NAMED_MOST = 3
 """Most reports that a notice names; of more it tells how many."""
 
-Answers = Mapping[Question, Table | Failure]
+Answers = Mapping[Question, ResultTable | FailedQuestion]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsView:
     """A table: headings, rows, what is said under it and where all of it can be had."""
 
     anchor: str
@@ -126,7 +127,7 @@ class Rows:
     @property
     def shown_rows(self) -> str:
         """How many rows the table has, or that it has the first of them."""
-        count = formatting.counted(len(self.rows), "row")
+        count = formatting.count_of(len(self.rows), "row")
         return f"the first {count}" if len(self.rows) == ROWS_SHOWN else count
 
 
@@ -138,8 +139,8 @@ class SectionView:
     intro: str
     hint: str
     figures: tuple[FigureView, ...]
-    charts: tuple[Rows, ...]
-    tables: tuple[Rows, ...]
+    charts: tuple[RowsView, ...]
+    tables: tuple[RowsView, ...]
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Definition:
 class ReportView:
     """A report that a page shows: where its figures are defined."""
 
-    shown: Shown
+    shown: ReportDefinition
     definitions: tuple[Definition, ...]
 
 
@@ -174,21 +175,21 @@ class PageView:
 
 def page_view(
     dashboard: Dashboard,
-    source: Source,
+    source: ReportFetcher,
     contracts: Mapping[str, Contract],
     parameters: Iterable[tuple[str, str]],
 ) -> PageView:
     """A page for what its reader chose; raises BadRequest for what cannot be chosen."""
     page = dashboard.page
-    choice = chosen(page, parameters)
+    choice = parse_filter_selection(page, parameters)
     offered = source.answers(of_filter(each) for each in page.filters if each.kind == "choice")
     filters = tuple(_filter(each, choice, offered) for each in page.filters)
-    made, choice = choice, _completed(choice, filters)
+    made, choice = choice, _effective_selection(choice, filters)
     answers = source.answers(_questions(page, choice))
-    build = _Build(dashboard, source, contracts, made, choice, answers)
-    tables = [found for found in answers.values() if isinstance(found, Table)]
+    build = _PageBuilder(dashboard, source, contracts, made, choice, answers)
+    tables = [found for found in answers.values() if isinstance(found, ResultTable)]
     asked = (*offered.values(), *answers.values())
-    failures = [found for found in asked if isinstance(found, Failure)]
+    failures = [found for found in asked if isinstance(found, FailedQuestion)]
     return PageView(
         name=dashboard.name,
         page=page,
@@ -205,18 +206,24 @@ def page_view(
     )
 
 
-def _questions(page: Page, choice: Chosen) -> list[Question]:
+def _questions(page: Page, choice: FilterSelection) -> list[Question]:
     """Everything that a page asks."""
-    charts = (each for each in page.charts if not _lacking(each, page, choice))
-    tables = (each for each in page.tables if not _lacking(each, page, choice))
+    charts = (each for each in page.charts if not _missing_filter(each, page, choice))
+    tables = (each for each in page.tables if not _missing_filter(each, page, choice))
     return [
-        *(of_figure(each, choice) for each in page.figures if not _lacking(each, page, choice)),
+        *(
+            of_figure(each, choice)
+            for each in page.figures
+            if not _missing_filter(each, page, choice)
+        ),
         *(of_rows(each, choice, (SAMPLE_SIZE,)) for each in charts),
         *(of_rows(each, choice) for each in tables),
     ]
 
 
-def _lacking(part: Figure | Chart | Listing, page: Page, choice: Chosen) -> Filter | None:
+def _missing_filter(
+    part: Figure | Chart | Listing, page: Page, choice: FilterSelection
+) -> Filter | None:
     """The filter that a part waits for, as nothing is chosen there; else None.
 
     It is the one that a chart needs, or one of which there is always one choice, had its choices been
@@ -231,7 +238,7 @@ def _lacking(part: Figure | Chart | Listing, page: Page, choice: Chosen) -> Filt
     return None
 
 
-def _filter(each: Filter, choice: Chosen, offered: Answers) -> FilterView:
+def _filter(each: Filter, choice: FilterSelection, offered: Answers) -> FilterView:
     """A filter with its choices, and what is chosen."""
     given = dict(choice.of((each.column,)))
     if each.kind == "dates":
@@ -245,9 +252,9 @@ def _filter(each: Filter, choice: Chosen, offered: Answers) -> FilterView:
     return FilterView(each.column, each.label, each.kind, choices, optional=not each.first)
 
 
-def _options(each: Filter, found: Table | Failure) -> dict[str, str]:
+def _options(each: Filter, found: ResultTable | FailedQuestion) -> dict[str, str]:
     """Value → text of a filter's choices; in the report's order where the first is taken."""
-    if isinstance(found, Failure):
+    if isinstance(found, FailedQuestion):
         return {}
     names = [column.name for column in found.columns]
     at, told = names.index(each.column), names.index(each.named or each.column)
@@ -261,26 +268,26 @@ def _natural(option: tuple[str, str]) -> tuple[bool, int, str]:
     return (not text.isdecimal(), int(text) if text.isdecimal() else 0, text.casefold())
 
 
-def _completed(choice: Chosen, filters: Iterable[FilterView]) -> Chosen:
+def _effective_selection(choice: FilterSelection, filters: Iterable[FilterView]) -> FilterSelection:
     """The choices with those that stand for a reader who made none."""
     made = dict(choice.by_filter)
     for each in filters:
         taken = [one.value for one in each.choices if one.selected]
         if taken and each.column not in made:
             made[each.column] = ((each.column, taken[0]),)
-    return Chosen(made)
+    return FilterSelection(made)
 
 
 @dataclass(frozen=True)
-class _Build:
+class _PageBuilder:
     """Makes the parts of one page."""
 
     dashboard: Dashboard
-    source: Source
+    source: ReportFetcher
     contracts: Mapping[str, Contract]
-    made: Chosen
+    made: FilterSelection
     """What the reader chose; `choice` also has what stands for a choice that was not made."""
-    choice: Chosen
+    choice: FilterSelection
     answers: Answers
 
     def sections(self) -> tuple[SectionView, ...]:
@@ -297,7 +304,7 @@ class _Build:
             for section in self.dashboard.page.sections
         )
 
-    def stale_notices(self, tables: Sequence[Table]) -> list[Notice]:
+    def stale_notices(self, tables: Sequence[ResultTable]) -> list[Notice]:
         """A notice for each moment since which reports are older than their data sets may be."""
         late: dict[tuple[datetime, datetime], set[str]] = {}
         count = len({table.name for table in tables})
@@ -308,19 +315,19 @@ class _Build:
         return [
             Notice(
                 "stale",
-                f"Stale since {formatting.instant(since, 'UTC')}: no data newer than "
-                f"{formatting.instant(as_of, 'UTC')}, which is "
-                f"{formatting.span(self.source.now() - since)} past what the objective allows {_which(titles, count)}.",
+                f"Stale since {formatting.format_instant(since, 'UTC')}: no data newer than "
+                f"{formatting.format_instant(as_of, 'UTC')}, which is "
+                f"{formatting.humanize_duration(self.source.now() - since)} past what the objective allows {_which(titles, count)}.",
             )
             for (since, as_of), titles in sorted(late.items())
         ]
 
-    def as_of(self, tables: Iterable[Table]) -> str:
+    def as_of(self, tables: Iterable[ResultTable]) -> str:
         """How far the data of the page reach, the part that lags."""
         known = [(t.data_as_of, self._zone(t)) for t in tables if t.data_as_of]
-        return formatting.instant(*min(known)) if known else ""
+        return formatting.format_instant(*min(known)) if known else ""
 
-    def _stale_since(self, table: Table) -> datetime | None:
+    def _stale_since(self, table: ResultTable) -> datetime | None:
         """When a table became older than its data sets' objective; None while it is not."""
         if table.data_as_of is None:
             return None
@@ -329,7 +336,7 @@ class _Build:
         ends = [fresh_until(each, table.data_as_of, live) for each in known]
         return min((end for end in ends if end < self.source.now()), default=None)
 
-    def _zone(self, table: Table) -> str:
+    def _zone(self, table: ResultTable) -> str:
         """The zone of the data set that a report is made of."""
         zones = [self.contracts[n].zone for n in table.declared.datasets if n in self.contracts]
         return zones[0] if zones else "UTC"
@@ -337,14 +344,14 @@ class _Build:
     def _figure(self, figure: Figure) -> FigureView:
         """A key figure, or why there is none."""
         anchor = f"{figure.report}.{figure.column}"
-        lacking = _lacking(figure, self.dashboard.page, self.choice)
+        lacking = _missing_filter(figure, self.dashboard.page, self.choice)
         if lacking:
-            state = _unchosen(lacking)
-            return FigureView(figure.label, formatting.NOTHING, "", anchor=anchor, state=state)
+            state = _missing_filter_hint(lacking)
+            return FigureView(figure.label, formatting.NO_VALUE, "", anchor=anchor, state=state)
         found = self.answers[of_figure(figure, self.choice)]
         state = self._state(figure, found)
-        if state or isinstance(found, Failure):
-            return FigureView(figure.label, formatting.NOTHING, "", anchor=anchor, state=state)
+        if state or isinstance(found, FailedQuestion):
+            return FigureView(figure.label, formatting.NO_VALUE, "", anchor=anchor, state=state)
         columns = {column.name: (column, at) for at, column in enumerate(found.columns)}
         column, place = columns[figure.column]
         at, when = columns[figure.at]
@@ -352,49 +359,49 @@ class _Build:
         flagged = {text: columns[name][1] for name, text in figure.caveats.items()}
         caveats = [text for text, flag in flagged.items() if row[flag]]
         caveats += [
-            f"{formatting.value(before[when], at)}: {text}"
+            f"{formatting.format_value(before[when], at)}: {text}"
             for before in earlier
             for text, flag in flagged.items()
             if before[flag]
         ]
         return FigureView(
             label=figure.label,
-            text=formatting.with_unit(row[place], column),
-            at=formatting.value(row[when], at),
+            text=formatting.format_with_unit(row[place], column),
+            at=formatting.format_value(row[when], at),
             before=_before(row[place], earlier, (column, place), (at, when)),
             caveats=tuple(caveats),
             anchor=anchor,
             origin=_origin(found),
-            unmoved=_unmoved(figure, self.dashboard.page, self.made),
+            unmoved=_ignored_filters_note(figure, self.dashboard.page, self.made),
         )
 
-    def _state(self, part: Figure | Chart | Listing, found: Table | Failure) -> str:
+    def _state(self, part: Figure | Chart | Listing, found: ResultTable | FailedQuestion) -> str:
         """Why a part has nothing to see; empty where it has."""
         narrowed = bool(self.choice.of(part.filters))
         rows = "rows of what is shown here" if part.where else "rows"
         return _state(found, narrowed, rows, bool(self.source.shown[part.report].select))
 
-    def _chart(self, chart: Chart) -> Rows:
+    def _chart(self, chart: Chart) -> RowsView:
         """A chart with its table."""
         question = of_rows(chart, self.choice, (SAMPLE_SIZE,))
         rows = self._rows(chart, question, chart.name)
         found = self.answers.get(question)
-        if rows.state or not isinstance(found, Table):
+        if rows.state or not isinstance(found, ResultTable):
             return rows
         drawing = self.dashboard.drawings[chart.name]
-        count = formatting.grouped(charts.sample(chart, found))
+        count = formatting.format_integer(charts.sample(chart, found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
         told = f"Sample size {count}{formatting.NARROW}{unit}. {rows.told}"
-        if undrawn := _undrawn(chart, found):
+        if undrawn := _empty_chart_note(chart, found):
             return replace(rows, told=told, undrawn=undrawn)
-        drawn = charts.drawn(drawing, chart, found)
+        drawn = charts.render_vega_spec(drawing, chart, found)
         return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
 
     def _unasked(
         self, part: Chart | Listing, question: Question, anchor: str, lacking: Filter
-    ) -> Rows:
+    ) -> RowsView:
         """A part that waits for a choice."""
-        return Rows(
+        return RowsView(
             anchor=anchor,
             title=part.title,
             note=part.note,
@@ -402,28 +409,28 @@ class _Build:
             headings=(),
             rows=(),
             told="",
-            state=_unchosen(lacking),
+            state=_missing_filter_hint(lacking),
             origin="",
             report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
         )
 
-    def _listing(self, table: Listing) -> Rows:
+    def _listing(self, table: Listing) -> RowsView:
         """A table alone."""
         anchor = "table_" + "_".join(table.title.lower().split())
         return self._rows(table, of_rows(table, self.choice), anchor)
 
-    def _rows(self, part: Chart | Listing, question: Question, anchor: str) -> Rows:
+    def _rows(self, part: Chart | Listing, question: Question, anchor: str) -> RowsView:
         """The table of a chart or a listing, or why there is none."""
-        lacking = _lacking(part, self.dashboard.page, self.choice)
+        lacking = _missing_filter(part, self.dashboard.page, self.choice)
         if lacking:
             return self._unasked(part, question, anchor, lacking)
         found = self.answers[question]
         shown = self.source.shown[part.report]
         columns = [shown.column(name) for name in part.columns]
-        table = found if isinstance(found, Table) else None
-        return Rows(
+        table = found if isinstance(found, ResultTable) else None
+        return RowsView(
             anchor=anchor,
             title=part.title,
             note=part.note,
@@ -439,15 +446,15 @@ class _Build:
             report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
-            unmoved=_unmoved(part, self.dashboard.page, self.made),
+            unmoved=_ignored_filters_note(part, self.dashboard.page, self.made),
         )
 
-    def _told(self, table: Table) -> str:
+    def _told(self, table: ResultTable) -> str:
         """How far a table's data reach, and how many of its rows are here."""
         if table.data_as_of is None:
             return ""
-        told = f"Data as of {formatting.instant(table.data_as_of, self._zone(table))}."
-        count = formatting.counted(len(table.rows), "row")
+        told = f"Data as of {formatting.format_instant(table.data_as_of, self._zone(table))}."
+        count = formatting.count_of(len(table.rows), "row")
         more = f" More than {count}: the first are shown." if table.cursor else f" {count}."
         return told + more
 
@@ -482,10 +489,10 @@ def _before(
     if all(isinstance(each, (int, float)) for each in pair):
         now, then = (float(str(each)) for each in pair)
         way = "up from " if now > then else "down from " if now < then else "as before: "
-    return f"{way}{formatting.with_unit(before, column[0])} in {formatting.value(earlier[0][at[1]], at[0])}"
+    return f"{way}{formatting.format_with_unit(before, column[0])} in {formatting.format_value(earlier[0][at[1]], at[0])}"
 
 
-def _unmoved(part: Figure | Chart | Listing, page: Page, made: Chosen) -> str:
+def _ignored_filters_note(part: Figure | Chart | Listing, page: Page, made: FilterSelection) -> str:
     """Which choices a part does not follow: one would take its rows for the chosen ones.
 
     A part that shows the column says by itself which rows it has.
@@ -499,7 +506,7 @@ def _unmoved(part: Figure | Chart | Listing, page: Page, made: Chosen) -> str:
     return f"Does not follow the choice of {', '.join(labels)}." if labels else ""
 
 
-def _undrawn(chart: Chart, table: Table) -> str:
+def _empty_chart_note(chart: Chart, table: ResultTable) -> str:
     """What is said where no row has a value of a column that the drawing lives by; else empty."""
     places = {column.name: at for at, column in enumerate(table.columns)}
     for name, text in chart.undrawn.items():
@@ -508,7 +515,7 @@ def _undrawn(chart: Chart, table: Table) -> str:
     return ""
 
 
-def _unchosen(lacking: Filter) -> str:
+def _missing_filter_hint(lacking: Filter) -> str:
     """What is said where a choice is missing: it is to be made, or there was nothing to choose."""
     label = lacking.label.lower()
     if lacking.first:
@@ -516,14 +523,14 @@ def _unchosen(lacking: Filter) -> str:
     return f"Nothing is chosen: choose a {label} above."
 
 
-def _state(found: Table | Failure, narrowed: bool, rows: str, live: bool) -> str:
+def _state(found: ResultTable | FailedQuestion, narrowed: bool, rows: str, live: bool) -> str:
     """Why there is nothing to see and since when; empty where there is something.
 
     `narrowed` is whether the reader's choices are among what the rows were asked by, `rows` what is
     missing then.
     """
-    if isinstance(found, Failure):
-        since = formatting.instant(found.since, "UTC")
+    if isinstance(found, FailedQuestion):
+        since = formatting.format_instant(found.since, "UTC")
         if found.published:
             return (
                 f"{found.report} could not be read since {since}, when this server first saw it fail; "
@@ -533,28 +540,28 @@ def _state(found: Table | Failure, narrowed: bool, rows: str, live: bool) -> str
     if found.rows:
         return ""
     if narrowed and found.data_as_of:
-        reach = formatting.instant(found.data_as_of, "UTC")
+        reach = formatting.format_instant(found.data_as_of, "UTC")
         return f"No rows for this choice. {found.name} reaches to {reach}."
     if found.stood is None:
         return f"{found.name} has no {rows}."
-    stood = formatting.instant(found.stood, "UTC")
+    stood = formatting.format_instant(found.stood, "UTC")
     since = f"at {stood}, when it was asked" if live else f"since {stood}, when it last changed"
     return f"{found.name} has no {rows} {since}."
 
 
-def _origin(found: Table | Failure) -> str:
+def _origin(found: ResultTable | FailedQuestion) -> str:
     """synthetic or sample; empty for rows of the publisher."""
-    if isinstance(found, Failure) or found.origin in (None, Origin.PUBLISHER):
+    if isinstance(found, FailedQuestion) or found.origin in (None, Origin.PUBLISHER):
         return ""
     return str(found.origin)
 
 
-def _cells(table: Table, columns: Iterable[ReportColumn]) -> tuple[tuple[Cell, ...], ...]:
+def _cells(table: ResultTable, columns: Iterable[ReportColumn]) -> tuple[tuple[Cell, ...], ...]:
     """The fields of a table's first rows."""
     places = {column.name: at for at, column in enumerate(table.columns)}
     wanted = [(column, places[column.name]) for column in columns]
     return tuple(
-        tuple(_cell(formatting.value(row[at], column), column) for column, at in wanted)
+        tuple(_cell(formatting.format_value(row[at], column), column) for column, at in wanted)
         for row in table.rows[:ROWS_SHOWN]
     )
 
@@ -587,7 +594,7 @@ def _download(question: Question, form: str) -> str:
     return f"reports/{question.report}/rows?{urlencode([('format', form), *question.where])}"
 
 
-def _origin_notices(tables: Sequence[Table]) -> list[Notice]:
+def _origin_notices(tables: Sequence[ResultTable]) -> list[Notice]:
     """One notice for each origin that is not the publisher."""
     titles: dict[Origin, set[str]] = {}
     count = len({table.name for table in tables if table.rows})
@@ -610,7 +617,7 @@ def _which(titles: Iterable[str], count: int) -> str:
 
 
 def _failure_notices(
-    failures: Sequence[Failure], shown: Mapping[str, Shown], count: int
+    failures: Sequence[FailedQuestion], shown: Mapping[str, ReportDefinition], count: int
 ) -> list[Notice]:
     """What is missing of the reports of a page, and since when: one notice for each reason."""
     told = {False: "Not published yet, first looked for at", True: "Could not be read since"}
@@ -619,7 +626,7 @@ def _failure_notices(
         found = [each for each in failures if each.published is published]
         if found:
             titles = {shown[each.report].declared.title for each in found}
-            since = formatting.instant(min(each.since for each in found), "UTC")
+            since = formatting.format_instant(min(each.since for each in found), "UTC")
             text = (
                 f"Parts of this page are missing. {reason} {since} by this server's own account "
                 f"{_which(titles, count)}."
@@ -628,7 +635,7 @@ def _failure_notices(
     return notices
 
 
-def _report(shown: Shown, page: Page) -> ReportView:
+def _report(shown: ReportDefinition, page: Page) -> ReportView:
     """A report with the definitions of what the page shows of it."""
     named: list[str] = []
     for figure in page.figures:
@@ -643,7 +650,7 @@ def _report(shown: Shown, page: Page) -> ReportView:
 
 
 def _sources(
-    page: Page, shown: Mapping[str, Shown], contracts: Mapping[str, Contract]
+    page: Page, shown: Mapping[str, ReportDefinition], contracts: Mapping[str, Contract]
 ) -> tuple[Contract, ...]:
     """The contracts of the data sets behind a page, each once."""
     declared = [shown[name].declared for name in page.reports]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 
 
-class Kept[T]:
+class SingleFlightLruCache[T]:
     """Values by key for many threads; what fails is not kept.
 
     At most `entries` values whose weights are together at most `weight`.

@@ -14,7 +14,7 @@ Value = str | int | float | Decimal | bool | date | datetime | None
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """Some rows of one report, and what must be shown beside them."""
 
     name: str

@@ -9,8 +9,8 @@ from datetime import datetime
 from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
 
 from catalog.reports import ReportColumn
-from functions.serve.api.query_params import Asked, Condition, Operator, Order
-from functions.serve.report_catalog import Shown
+from functions.serve.api.query_params import FilterCondition, Operator, ReportQuery, SortOrder
+from functions.serve.report_catalog import ReportDefinition
 from functions.serve.warehouse.result import Value
 
 Parameter = ScalarQueryParameter | ArrayQueryParameter
@@ -39,14 +39,14 @@ class Query:
         return f"@{parameter.name}"
 
 
-def selected(asked: Asked) -> tuple[ReportColumn, ...]:
+def selected(asked: ReportQuery) -> tuple[ReportColumn, ...]:
     """The columns that a query gives: those asked for, then those that order alone needs."""
     order = tuple(each.column for each in asked.order)
     return tuple(dict.fromkeys((*asked.columns, *order)))
 
 
 def rows_query(
-    asked: Asked, now: datetime | None, after: Sequence[Value] = (), limit: int | None = None
+    asked: ReportQuery, now: datetime | None, after: Sequence[Value] = (), limit: int | None = None
 ) -> Query:
     """The rows of a question in its order: those after a row where one is given, at most `limit`.
 
@@ -71,14 +71,14 @@ def rows_query(
     return query
 
 
-def reach_query(report: Shown, now: datetime | None = None) -> Query:
+def reach_query(report: ReportDefinition, now: datetime | None = None) -> Query:
     """How far the rows of a report reach, and where they come from: one row."""
     figures = "MAX(s.data_as_of) AS data_as_of, MAX(s.origin) AS origin"
     sql = f"SELECT {figures} FROM {report.source} AS s"  # noqa: S608 - a declared name
     return Query(sql, _time(report, now))
 
 
-def _time(report: Shown, now: datetime | None) -> list[Parameter]:
+def _time(report: ReportDefinition, now: datetime | None) -> list[Parameter]:
     return [ScalarQueryParameter("now", "TIMESTAMP", now)] if report.select else []
 
 
@@ -89,7 +89,7 @@ def _finite(column: ReportColumn) -> str:
     return f"IF(IS_NAN({name}) OR IS_INF({name}), NULL, {name}) AS `{column.name}`"
 
 
-def _condition(query: Query, each: Condition) -> str:
+def _condition(query: Query, each: FilterCondition) -> str:
     name, kind = f"r.`{each.column.name}`", each.column.type
     match each.operator:
         case Operator.ANY_OF:
@@ -100,12 +100,12 @@ def _condition(query: Query, each: Condition) -> str:
             return f"{name} <= {query.one(kind, each.values[0])}"
 
 
-def _ordering(each: Order) -> str:
+def _ordering(each: SortOrder) -> str:
     name = f"r.`{each.column.name}`"
     return f"{name} IS NULL, {name} {'DESC' if each.descending else 'ASC'}"
 
 
-def _after(query: Query, order: Sequence[Order], after: Sequence[Value]) -> str:
+def _after(query: Query, order: Sequence[SortOrder], after: Sequence[Value]) -> str:
     """That a row comes after another: alike in the first columns, later in the next."""
     places = [
         None if value is None else query.one(each.column.type, value)
@@ -115,7 +115,7 @@ def _after(query: Query, order: Sequence[Order], after: Sequence[Value]) -> str:
     return f"({' OR '.join(later) or 'FALSE'})"
 
 
-def _later(order: Sequence[Order], places: Sequence[str | None]) -> Iterator[str]:
+def _later(order: Sequence[SortOrder], places: Sequence[str | None]) -> Iterator[str]:
     alike: list[str] = []
     for each, place in zip(order, places, strict=True):
         name = f"r.`{each.column.name}`"

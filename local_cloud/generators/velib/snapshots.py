@@ -24,14 +24,19 @@ TICK = timedelta(minutes=10)
 TICKS_A_DAY = 144
 
 PARIS = ZoneInfo("Europe/Paris")
+
 _HOURS = (4, 2, 2, 1, 1, 2, 5, 12, 22, 16, 12, 13, 16, 15, 14, 15, 18, 26, 28, 22, 16, 12, 9, 6)
 """How many of a hundred tries to take a bike succeed, by the local hour: made up."""
+
 _TRIES = 2
 """How often in a tick a bike of each kind is asked for at a station."""
+
 _SILENT = 0.125
 """Share of the stations that show their last report again."""
+
 _REVISED = 0.02
 """Share of those that show other counts under its time all the same, as in June 2025."""
+
 _STALE_DAYS = 400
 
 Flags = NDArray[np.bool_]
@@ -48,7 +53,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Network:
+class StationNetwork:
     """A network to be made up. Raises ValueError for what cannot be made."""
 
     first: datetime
@@ -82,7 +87,7 @@ class Snapshot:
     under_way: int
 
 
-def snapshots(network: Network) -> Iterator[Snapshot]:
+def snapshots(network: StationNetwork) -> Iterator[Snapshot]:
     """The snapshots of a network, from its first tick on, without an end."""
     made = stations(network.stations)
     moving = _Moving(network, made)
@@ -97,7 +102,7 @@ def snapshots(network: Network) -> Iterator[Snapshot]:
 class _Moving:
     """What stands where, and what was reported of it last."""
 
-    def __init__(self, network: Network, made: tuple[Station, ...]) -> None:
+    def __init__(self, network: StationNetwork, made: tuple[Station, ...]) -> None:
         """As the real snapshot had it, with the faults of the network."""
         self._stations = made
         count, chance = len(made), Draws(network.seed, 0)

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from local_cloud.generators.wifi.layouts import Layout, printed
+from local_cloud.generators.wifi.layouts import ExportLayout, printed
 
 _UNREADABLE = ("n'importe quoi", "2021-02-30T25:61:00+01:00", "0000-00-00T00:00:00+00:00", "-", "")
 _WEEK_SECONDS = 7 * 86_400
 _COLUMNS = {
-    Layout.LABELS: {
+    ExportLayout.LABELS: {
         "start": "Date heure début", "end": "Date heure fin",
         "seconds": "Temps de session en secondes", "minutes": "Temps de sessions en minutes",
         "postal_code": "Code postal", "address": "Adresse",
     },
-    Layout.API: {
+    ExportLayout.API: {
         "start": "datetime", "end": "endtime_or_dash", "seconds": "duration",
         "minutes": "temps_de_sessions_en_minutes", "postal_code": "cp", "address": "arc_adresse",
     },
@@ -43,7 +43,7 @@ class Fault(StrEnum):
     """A row that stands before it in the export, again, byte for byte."""
 
 
-def spoilt(line: str, fault: Fault, layout: Layout, number: int) -> str:
+def spoilt(line: str, fault: Fault, layout: ExportLayout, number: int) -> str:
     """A line with a fault; `number` picks among the forms that some faults have.
 
     A duplicate is no fault of a line: it is not taken here.
@@ -56,7 +56,7 @@ def spoilt(line: str, fault: Fault, layout: Layout, number: int) -> str:
 class _Row:
     """The fields of a line by what they mean."""
 
-    def __init__(self, fields: list[str], layout: Layout) -> None:
+    def __init__(self, fields: list[str], layout: ExportLayout) -> None:
         self._fields = fields
         self._layout = layout
 
@@ -80,7 +80,7 @@ class _Row:
     def open(self) -> None:
         """Make the session one that has no end yet."""
         self["seconds"] = self["minutes"] = ""
-        self["end"] = "-" if self._layout is Layout.API else ""
+        self["end"] = "-" if self._layout is ExportLayout.API else ""
 
 
 def _no_postal_code(row: _Row, _: int) -> None:

@@ -23,7 +23,7 @@ from local_cloud.generators.wifi.population import (
     PARIS,
     Hours,
     Population,
-    Site,
+    WifiSite,
 )
 
 END = "\r\n"
@@ -51,7 +51,7 @@ API_NAMES = (
 """The names of version 2.1 of the publisher's API."""
 
 
-class Layout(StrEnum):
+class ExportLayout(StrEnum):
     """How an export is printed."""
 
     LABELS = "labels"
@@ -60,17 +60,17 @@ class Layout(StrEnum):
     @property
     def header(self) -> tuple[str, ...]:
         """Names of the columns, in order."""
-        return LABELS if self is Layout.LABELS else API_NAMES
+        return LABELS if self is ExportLayout.LABELS else API_NAMES
 
     @property
     def zone(self) -> ZoneInfo:
         """The zone times are printed in."""
-        return PARIS if self is Layout.LABELS else ZoneInfo("UTC")
+        return PARIS if self is ExportLayout.LABELS else ZoneInfo("UTC")
 
     @property
     def head(self) -> str:
         """The export's first line, with the byte order mark where there is one."""
-        mark = "" if self is Layout.LABELS else "\ufeff"
+        mark = "" if self is ExportLayout.LABELS else "\ufeff"
         return mark + printed(self.header)
 
 
@@ -95,7 +95,7 @@ class Sessions:
 class Printer:
     """Prints sessions as lines of a layout; what does not change is printed once, here."""
 
-    def __init__(self, layout: Layout, drawn_from: Population) -> None:
+    def __init__(self, layout: ExportLayout, drawn_from: Population) -> None:
         self._hours = drawn_from.hours
         self._layout = layout
         self._stamps = _stamps(self._hours, layout)
@@ -104,7 +104,9 @@ class Printer:
         self._lengths = [f"{n};{n / 60:.6f}" for n in range(LONGEST_SECONDS + 1)]
         self._codes = [f"{site.code};" for site in drawn_from.sites]
         middle, tail = (
-            (_label_middle, _label_tail) if layout is Layout.LABELS else (_api_middle, _api_tail)
+            (_label_middle, _label_tail)
+            if layout is ExportLayout.LABELS
+            else (_api_middle, _api_tail)
         )
         self._middles = [middle(site) for site in drawn_from.sites]
         self._tails = [tail(site) for site in drawn_from.sites]
@@ -115,12 +117,12 @@ class Printer:
         elapsed = sessions.second + sessions.duration
         starts = self._times(sessions.hour, sessions.second)
         ends = self._times(sessions.hour + elapsed // 3600, elapsed % 3600)
-        if self._layout is Layout.API:
+        if self._layout is ExportLayout.API:
             closed = (sessions.hour + elapsed // 3600 < self._hours.starting).tolist()
             ends = [end if done else "-" for end, done in zip(ends, closed, strict=True)]
         codes, middles, devices, tails = self._codes, self._middles, self._devices, self._tails
         lengths = self._lengths
-        unit = 2**20 if self._layout is Layout.LABELS else 2**30
+        unit = 2**20 if self._layout is ExportLayout.LABELS else 2**30
         rows = zip(
             starts, ends, sessions.duration.tolist(), sessions.site.tolist(),
             sessions.device.tolist(), sessions.language.tolist(), sessions.bytes_in.tolist(),
@@ -148,7 +150,7 @@ def printed(fields: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _stamps(hours: Hours, layout: Layout) -> list[str]:
+def _stamps(hours: Hours, layout: ExportLayout) -> list[str]:
     """The times of the hours, up to the minute: `2019-09-05T15:`."""
     first = hours.first.astimezone(UTC)
     return [
@@ -157,18 +159,18 @@ def _stamps(hours: Hours, layout: Layout) -> list[str]:
     ]
 
 
-def _minutes(layout: Layout) -> list[str]:
+def _minutes(layout: ExportLayout) -> list[str]:
     """The rest of a time by minute, of winter and then of summer: `59:00+02:00`."""
-    offsets = ("+01:00", "+02:00") if layout is Layout.LABELS else ("+00:00", "+00:00")
+    offsets = ("+01:00", "+02:00") if layout is ExportLayout.LABELS else ("+00:00", "+00:00")
     return [f"{minute:02}:00{offset}" for offset in offsets for minute in range(60)]
 
 
-def _label_middle(site: Site) -> str:
+def _label_middle(site: WifiSite) -> str:
     """What stands between a session's length and its device."""
     return ";" + printed([site.name, site.postal_code]).removesuffix(END) + ";"
 
 
-def _label_tail(site: Site) -> str:
+def _label_tail(site: WifiSite) -> str:
     """What stands behind the language; the real rows round coordinates to 12 digits."""
     lon, lat = f"{site.longitude:.12g}", f"{site.latitude:.12g}"
     shape = f'{{"type": "Point", "coordinates": [{lon}, {lat}]}}'
@@ -178,13 +180,13 @@ def _label_tail(site: Site) -> str:
     )  # fmt: skip
 
 
-def _api_middle(site: Site) -> str:
+def _api_middle(site: WifiSite) -> str:
     """What stands between a session's length and its device; zone and network are empty."""
     fields = [site.name, "", "", site.postal_code, site.address]
     return ";" + printed(fields).removesuffix(END) + ";"
 
 
-def _api_tail(site: Site) -> str:
+def _api_tail(site: WifiSite) -> str:
     """What stands behind the language."""
     shape = f'{{"coordinates": [{site.longitude}, {site.latitude}], "type": "Point"}}'
     point = f"{site.latitude}, {site.longitude}"

@@ -21,20 +21,27 @@ import numpy as np
 from local_cloud.generators.rng import Fractions, Integers, Quantiles, wheel
 
 PARIS = ZoneInfo("Europe/Paris")
+
 VOLUMES = {
     2019: 55_000, 2020: 110_000, 2021: 170_000, 2022: 340_000, 2023: 1_265_000, 2024: 970_000,
 }  # fmt: skip
 """Sessions a year; a year before or after these has the volume of the nearest."""
+
 LIMIT_SECONDS = 7200
 """The portal ends a session after two hours: the real rows crowd just above it."""
+
 LONGEST_SECONDS = LIMIT_SECONDS + 60
 """The longest session without a fault."""
 
 _SAMPLES = Path(__file__).parents[3] / "tests" / "data" / "wifi"
+
 _YEARS = tuple(VOLUMES)
+
 _MONDAY_TO_THURSDAY, _FRIDAY, _WEEKEND = range(3)
+
 _SESSIONS_A_DAY = (185, 200, 160)
 """Monday to Thursday, Friday, a day of the weekend, to each other."""
+
 _HOURS = (
     (9, 5, 3, 2, 2, 4, 10, 22, 40, 60, 78, 90, 105, 104, 100, 102, 106, 108, 96, 70, 46, 32, 22, 14),
     (10, 6, 4, 3, 2, 4, 10, 21, 38, 58, 77, 90, 106, 106, 102, 105, 110, 112, 102, 78, 56, 42, 32, 20),
@@ -43,10 +50,13 @@ _HOURS = (
 """Sessions by the local hour they start in, by kind of day."""
 
 _YEAR_MINUTES = (39.3, 42.1, 35.0, 34.3, 37.6, 43.3)
+
 _KIND_MINUTES = (1.037, 1.016, 0.912)
+
 _SHORT_SECONDS = Quantiles(
     ((0, 1), (0.05, 20), (0.25, 180), (0.5, 480), (0.75, 1500), (0.9, 3600), (1, LIMIT_SECONDS))
 )
+
 BYTES_IN = Quantiles(
     (
         (0, 200), (0.05, 50_000), (0.25, 1_500_000), (0.5, 9_000_000), (0.75, 55_000_000),
@@ -61,17 +71,21 @@ _SITE_RATES = {
     "75013": 4.9, "75014": 3.4, "75015": 3.8, "75016": 2.2, "75017": 2.9, "75018": 5.9,
     "75019": 4.6, "75020": 3.0,
 }  # fmt: skip
+
 _SITE_RATE_OUTSIDE = 0.8
 """Sessions per site and day by postal code, to each other."""
+
 _PLANNED = ("En étude", "En déploiement")
 
 _FRENCH = (0.662, 0.718, 0.726, 0.668, 0.624, 0.611)
+
 _OTHERS = (
     ("Anglais", 195), ("Espagnol", 32), ("Russe", 19), ("Portugais", 18), ("Allemand", 17),
     ("Italien", 16), ("Chinois simplifié", 13), ("Arabe", 11), ("Néerlandais", 5), ("Polonais", 4),
     ("Coréen", 4), ("Japonais", 4), ("Turc", 3), ("Roumain", 3), ("Chinois traditionnel", 3),
     ("Ukrainien", 2), ("Suédois", 1), ("Hébreu", 1), ("inconnu", 2),
 )  # fmt: skip
+
 LANGUAGES = ("Français", *(name for name, _ in _OTHERS))
 """Languages as the export names them."""
 
@@ -87,6 +101,7 @@ _SYSTEMS = (
     ("Ordinateur", "autre", "Linux", 2019, 9999, 2),
 )  # fmt: skip
 """Device, maker, system, the years it is seen from and before, weight."""
+
 _BROWSERS = (
     ("Chrome", 76, 9, 8),
     ("Firefox", 69, 11, 3),
@@ -97,7 +112,7 @@ _BROWSERS = (
 
 
 @dataclass(frozen=True)
-class Site:
+class WifiSite:
     """A site as the publisher's list has it."""
 
     code: str
@@ -139,7 +154,7 @@ class Population:
     """Tables that a draw of a session goes through; the second index is a place on a wheel."""
 
     hours: Hours
-    sites: tuple[Site, ...]
+    sites: tuple[WifiSite, ...]
     site: Integers
     language: Integers
     """By year."""
@@ -169,7 +184,7 @@ def population(first: date, last: date) -> Population:
     )
 
 
-def sites() -> tuple[Site, ...]:
+def sites() -> tuple[WifiSite, ...]:
     """The sites of the publisher's lists that have a code and are built; the newer list counts."""
     older = json.loads((_SAMPLES / "sites_2023-05_simonejw.geojson").read_bytes())
     newer = json.loads((_SAMPLES / "sites_2024-09_sio_v21_records.json").read_bytes())
@@ -180,16 +195,16 @@ def sites() -> tuple[Site, ...]:
     return tuple(_site(each) for _, each in sorted(found.items()))
 
 
-def _site(each: dict[str, Any]) -> Site:
+def _site(each: dict[str, Any]) -> WifiSite:
     """A record of the list as a site."""
     point = each["geo_point_2d"]
-    return Site(
+    return WifiSite(
         each["idpw"], each["nom_site"], each["arc_adresse"], each["cp"],
         each["nombre_de_borne_wifi"], each["etat2"], point["lat"], point["lon"],
     )  # fmt: skip
 
 
-def _site_weight(at: int, site: Site) -> float:
+def _site_weight(at: int, site: WifiSite) -> float:
     """Sessions a day at a site: its district's rate, more or less by half."""
     return _SITE_RATES.get(site.postal_code, _SITE_RATE_OUTSIDE) * (50 + at * 37 % 101)
 

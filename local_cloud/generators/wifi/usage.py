@@ -17,7 +17,7 @@ import numpy as np
 
 from local_cloud.generators.rng import Draws, Integers
 from local_cloud.generators.wifi.faults import Fault, spoilt
-from local_cloud.generators.wifi.layouts import Layout, Printer, Sessions
+from local_cloud.generators.wifi.layouts import ExportLayout, Printer, Sessions
 from local_cloud.generators.wifi.population import (
     BYTES_IN,
     LIMIT_SECONDS,
@@ -30,7 +30,7 @@ BLOCK_ROWS = 8192
 """Rows of a block: all that is ever in memory."""
 
 
-class Order(StrEnum):
+class RowOrder(StrEnum):
     """The order of an export's rows."""
 
     RANDOM = "random"
@@ -51,8 +51,8 @@ class Export:
     seed: int = 1
     first: date = date(2019, 1, 1)
     last: date = date(2024, 12, 31)
-    order: Order = Order.RANDOM
-    layout: Layout = Layout.LABELS
+    order: RowOrder = RowOrder.RANDOM
+    layout: ExportLayout = ExportLayout.LABELS
     faults: Mapping[Fault, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """A piece of an export: whole lines, and what is in them."""
 
     data: bytes
@@ -104,15 +104,15 @@ def write(export: Export, sink: BinaryIO) -> Tally:
     return tally
 
 
-def made(export: Export) -> bytes:
+def generate_rows(export: Export) -> bytes:
     """The bytes of a small export."""
     return b"".join(block.data for block in blocks(export))
 
 
-def blocks(export: Export) -> Iterator[Block]:
+def blocks(export: Export) -> Iterator[RowBlock]:
     """An export in pieces, the header first, then `BLOCK_ROWS` rows a piece."""
     head = export.layout.head.encode()
-    yield Block(head, Tally(bytes=len(head)))
+    yield RowBlock(head, Tally(bytes=len(head)))
     drawn_from = population(export.first, export.last)
     printer = Printer(export.layout, drawn_from)
     for number, begin in enumerate(range(0, export.rows, BLOCK_ROWS)):
@@ -124,7 +124,7 @@ def blocks(export: Export) -> Iterator[Block]:
         lines = _lines(printer.lines(sessions), export.layout, faults, origins)
         data = "".join(lines).encode()
         months = _months(drawn_from.hours.month[sessions.hour[origins]], faults)
-        yield Block(data, Tally(count, len(data), months, Counter(f for f in faults if f)))
+        yield RowBlock(data, Tally(count, len(data), months, Counter(f for f in faults if f)))
 
 
 def _sessions(
@@ -164,7 +164,7 @@ def _moments(export: Export, weight: int, draws: Draws, begin: int, count: int) 
     somewhere in its own: sorted without anything being kept.
     """
     place = draws.fractions(count)
-    if export.order is Order.TIME:
+    if export.order is RowOrder.TIME:
         place = (np.arange(begin, begin + count) + place) / export.rows
     return np.minimum((place * weight).astype(np.int64), weight - 1)
 
@@ -179,7 +179,7 @@ def _faults(export: Export, draws: Draws, count: int) -> list[Fault | None]:
     return [kinds[at] if at < len(kinds) else None for at in places]
 
 
-def _origins(order: Order, draws: Draws, faults: list[Fault | None]) -> Integers:
+def _origins(order: RowOrder, draws: Draws, faults: list[Fault | None]) -> Integers:
     """The row of the block that each row is printed from: itself, or for a duplicate one before it.
 
     In order of time that is the row before. One that has a fault itself is not taken twice; where
@@ -187,7 +187,7 @@ def _origins(order: Order, draws: Draws, faults: list[Fault | None]) -> Integers
     """
     origins = np.arange(len(faults))
     for at in [at for at, fault in enumerate(faults) if fault is Fault.DUPLICATE]:
-        chosen = at - 1 if order is Order.TIME else int(draws.below(max(at, 1), 1)[0])
+        chosen = at - 1 if order is RowOrder.TIME else int(draws.below(max(at, 1), 1)[0])
         if at > 0 and faults[chosen] is None:
             origins[at] = chosen
         else:
@@ -196,7 +196,7 @@ def _origins(order: Order, draws: Draws, faults: list[Fault | None]) -> Integers
 
 
 def _lines(
-    lines: list[str], layout: Layout, faults: Sequence[Fault | None], origins: Integers
+    lines: list[str], layout: ExportLayout, faults: Sequence[Fault | None], origins: Integers
 ) -> list[str]:
     """The lines with their faults."""
     for at, fault in enumerate(faults):

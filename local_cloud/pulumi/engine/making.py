@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local_cloud.pulumi.engine.provider import Refused
+from local_cloud.pulumi.engine.provider import ResourceRefusedError
 from local_cloud.pulumi.engine.stack import EngineStack
 from local_cloud.pulumi.mocks import Make, Resource, Run, Setting
 from local_cloud.pulumi.provision import provider_outputs
@@ -32,11 +32,15 @@ class Making:
 
     def update(self, made: str, resource: Resource) -> None:
         """Raises Refused: what is made stays as it is."""
-        raise Refused(f"{resource.type} {made}: the local cloud changes nothing: start it anew")
+        raise ResourceRefusedError(
+            f"{resource.type} {made}: the local cloud changes nothing: start it anew"
+        )
 
     def delete(self, made: str, resource: Resource) -> None:
         """Raises Refused: what is made stays."""
-        raise Refused(f"{resource.type} {made}: the local cloud ends as a whole: leave it")
+        raise ResourceRefusedError(
+            f"{resource.type} {made}: the local cloud ends as a whole: leave it"
+        )
 
 
 def by_engine(folder: Path) -> Run:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from local_cloud.pulumi.engine.provider import Refused
+from local_cloud.pulumi.engine.provider import ResourceRefusedError
 from local_cloud.pulumi.mocks import Resource
 from local_cloud.pulumi.provision import provider_outputs
 
@@ -105,7 +105,9 @@ class Project:
         made, outputs = provider_outputs(resource, self.name)
         with self._lock:
             if (resource.type, made) in self.living and not _may_come_twice(resource.type):
-                raise Refused(f"{_of(resource)} cannot be made: there is a {made} already")
+                raise ResourceRefusedError(
+                    f"{_of(resource)} cannot be made: there is a {made} already"
+                )
             self._refuse_api_off(resource)
             self._refuse_unknown_names(resource)
             self._keep(made, resource)
@@ -119,7 +121,7 @@ class Project:
         """Change a resource in place; raises Refused."""
         with self._lock:
             if (resource.type, made) not in self.living:
-                raise Refused(f"{_of(resource)} cannot be changed: there is no {made}")
+                raise ResourceRefusedError(f"{_of(resource)} cannot be changed: there is no {made}")
             self._refuse_unknown_names(resource)
             self._keep(made, resource)
 
@@ -127,12 +129,16 @@ class Project:
         """Take a resource away, and what a bucket or data set holds with it; raises Refused."""
         with self._lock:
             if resource.inputs.get("deletionProtection"):
-                raise Refused(f"{_of(resource)} cannot be deleted: deletionProtection is on")
+                raise ResourceRefusedError(
+                    f"{_of(resource)} cannot be deleted: deletionProtection is on"
+                )
             kinds, allowing = _HOLDS.get(resource.type, ((), ""))
             held = [key for key in self._naming(resource.type, made) if key[0] in kinds]
             if held and not resource.inputs.get(allowing):
                 inside = ", ".join(sorted(self.living[key].name for key in held))
-                raise Refused(f"{_of(resource)} cannot be deleted: it is in use by {inside}")
+                raise ResourceRefusedError(
+                    f"{_of(resource)} cannot be deleted: it is in use by {inside}"
+                )
             for key in (*held, (resource.type, made)):
                 self.living.pop(key, None)
                 self._known.pop(key, None)
@@ -148,7 +154,7 @@ class Project:
     def _refuse_api_off(self, resource: Resource) -> None:
         api = api_of(resource.type)
         if api and api not in self._apis:
-            raise Refused(
+            raise ResourceRefusedError(
                 f"{_of(resource)} cannot be made: {api}.googleapis.com is off: let it depend on the "
                 "services"
             )
@@ -156,7 +162,7 @@ class Project:
     def _refuse_unknown_names(self, resource: Resource) -> None:
         for path, kind, name in named(resource):
             if not any(name in known for key, known in self._known.items() if key[0] == kind):
-                raise Refused(
+                raise ResourceRefusedError(
                     f"{_of(resource)} cannot be made: its {path} names {name}, and there is no such "
                     f"{kind.rpartition(':')[2]}: give it an output of the other, or depends_on"
                 )

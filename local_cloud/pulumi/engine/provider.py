@@ -21,20 +21,24 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from local_cloud.ports import free_port
 from local_cloud.pulumi.engine import replacing
 from local_cloud.pulumi.engine.read_back import read_back
-from local_cloud.pulumi.mocks import Resource, UnknownResource, look_up
+from local_cloud.pulumi.mocks import Resource, UnknownResourceError, look_up
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What stands for a value that a preview cannot know."""
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
+
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
+
 _ASSET = "c44067f5952c0a294b673a41bacd8c17"
+
 _THREADS = 32
+
 
 type Properties = dict[str, Any]
 
 
-class Refused(RuntimeError):
+class ResourceRefusedError(RuntimeError):
     """What the cloud behind the provider will not do, with its reason."""
 
 
@@ -78,7 +82,7 @@ def _refusing[Q, A](answer: Callable[[_Provider, Q], A]) -> Callable[..., A]:
         """Answer one call."""
         try:
             return answer(provider, request)
-        except (Refused, UnknownResource, replacing.UnknownType) as refused:
+        except (ResourceRefusedError, UnknownResourceError, replacing.UnknownTypeError) as refused:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refused))
             raise AssertionError from refused  # abort has raised
 

@@ -71,7 +71,7 @@ _PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _INDEX = re.compile(r"\[\d+\]")
 
 
-class UnknownType(LookupError):
+class UnknownTypeError(LookupError):
     """A type of which nothing here says what replaces it."""
 
 
@@ -106,7 +106,7 @@ def replacing_properties(kind: str) -> tuple[str, ...]:
     try:
         return _PROPERTIES[kind.removeprefix("gcp:")]
     except KeyError:
-        raise UnknownType(
+        raise UnknownTypeError(
             f"{kind}: nothing says which changed inputs replace it: add it to {__name__}"
         ) from None
 

@@ -17,9 +17,11 @@ from local_cloud.pulumi.mocks import Setting, as_text
 
 _PARALLEL = 16
 """Operations at once; without a number the SDK reckons one that its own protocol cannot carry."""
+
 _NO_METADATA = "?metadata=skip"
 """Else the backend writes a second file beside the state, and a program that reads its own stack's
 outputs may find that one empty: "failed to load checkpoint: EOF"."""
+
 _SAME = ("same", "read", "refresh", "discard")
 """Operations that touch nothing outside the state."""
 
@@ -29,7 +31,7 @@ class EngineError(RuntimeError):
 
 
 @dataclass(frozen=True, order=True)
-class Step:
+class EngineStep:
     """Something the engine did, or would do, to one resource."""
 
     op: str
@@ -88,15 +90,15 @@ class EngineStack:
             {key: automation.ConfigValue(as_text(value)) for key, value in settings.items()}
         )
 
-    def preview(self) -> list[Step]:
+    def preview(self) -> list[EngineStep]:
         """What an `up` would do; raises EngineError."""
         return self._steps(self._stack.preview)
 
-    def up(self) -> list[Step]:
+    def up(self) -> list[EngineStep]:
         """Bring what is there to what the program says; raises EngineError."""
         return self._steps(self._stack.up)
 
-    def destroy(self) -> list[Step]:
+    def destroy(self) -> list[EngineStep]:
         """Take all away, after a preview as the CLI makes it; raises EngineError, of either.
 
         Without the preview the engine takes away what it can before it comes to what is protected.
@@ -131,9 +133,9 @@ class EngineStack:
             "PULUMI_DEBUG_PROVIDERS": f"gcp:{port}",
         }
 
-    def _steps(self, operation: Callable[..., object]) -> list[Step]:
+    def _steps(self, operation: Callable[..., object]) -> list[EngineStep]:
         """Run an operation; gives its steps in the order begun, those that change nothing left out."""
-        steps: list[Step] = []
+        steps: list[EngineStep] = []
         faults: list[str] = []
 
         def hear(event: automation.EngineEvent) -> None:
@@ -160,8 +162,10 @@ _OFFLINE = {
 """Settings that keep the CLI from asking anybody; the passphrase guards nothing."""
 
 
-def _step(told: automation.StepEventMetadata) -> Step:
-    return Step(str(told.op.value), told.type, _name(told.urn), tuple(sorted(told.diffs or ())))
+def _step(told: automation.StepEventMetadata) -> EngineStep:
+    return EngineStep(
+        str(told.op.value), told.type, _name(told.urn), tuple(sorted(told.diffs or ()))
+    )
 
 
 def _name(urn: str) -> str:

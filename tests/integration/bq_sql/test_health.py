@@ -20,8 +20,8 @@ from catalog.runs import Run
 from cost import prices
 from functions.core.clients import Clients
 from functions.core.message import Message
-from functions.serve.report_catalog import shown
-from functions.serve.warehouse.report_store import Answers
+from functions.serve.report_catalog import load_report_definitions
+from functions.serve.warehouse.report_store import ReportStore
 from functions.split import events
 from functions.sweep import batch_states
 from infra_pulumi.ops_tables import OPS_TABLES
@@ -101,9 +101,9 @@ def test_after_the_demo_and_told_twice(ops: Warehouse) -> None:
 
 def test_what_is_served_says_how_far_it_reaches_and_whence_it_is(ops: Warehouse) -> None:
     recorded(ops)
-    reports = shown(LIVE.parents[1])
+    reports = load_report_definitions(LIVE.parents[1])
     clients = cast("Clients", SimpleNamespace(bigquery=ops.client))
-    answers = Answers(clients, reports, now=lambda: AFTER_DEMO)
+    answers = ReportStore(clients, reports, now=lambda: AFTER_DEMO)
     for name in ("health_datasets", "health_dead_letters"):
         rows = asked(ops, name, AFTER_DEMO)
         state = answers.state(reports[name])

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catalog import object_names
-from catalog.contract import DATASETS, Contract, Slices, Times, Url, load
+from catalog.contract import DATASETS, Contract, FetchSpec, Slices, Times, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
-from functions.core.errors import Later
+from functions.core.errors import RetryLaterError
 from functions.core.message import Message
 from functions.download import source_selection
 from functions.download import step as download
-from functions.download.probe import Look
+from functions.download.probe import SourceProbe
 from local_cloud.publishers import Answer, Publishers
 from tests.support.split_cloud import NOW, USAGE, Desk, changed, use
 
@@ -48,7 +48,7 @@ def longer(answer: Answer) -> Answer:
 @pytest.fixture
 def contract(monkeypatch: pytest.MonkeyPatch, publishers: Publishers) -> Contract:
     """The sessions, from a portal and its mirror, stale after ten days."""
-    sources = (Url(name="portal", urls=(PORTAL,)), Url(name="mirror", urls=(MIRROR,)))
+    sources = (FetchSpec(name="portal", urls=(PORTAL,)), FetchSpec(name="mirror", urls=(MIRROR,)))
     made = changed(
         load(DATASETS / "paris_wifi_usage.toml"),
         source__fetch=sources, source__stale_after_hours=240.0, bounds__rows_min=2,
@@ -144,7 +144,7 @@ def test_what_was_accepted_is_not_rolled_back(
     publishers.serve(PORTAL, portal)
     publishers.serve(MIRROR, mirror)
     if outcome == "later":
-        with pytest.raises(Later, match=why):
+        with pytest.raises(RetryLaterError, match=why):
             fetched(desk, NOW + timedelta(days=1))
         assert desk.names("raw") == standing
         return
@@ -165,9 +165,9 @@ def test_a_large_body_is_not_looked_through(
 
 
 def test_a_look_ends_with_the_time_of_the_fetch(contract: Contract) -> None:
-    copy = source_selection.Copy()
+    copy = source_selection.BoundedBuffer()
     copy.add(USAGE.read_bytes())
-    look = Look(contract, Run(RUN), until=0.0)
+    look = SourceProbe(contract, Run(RUN), until=0.0)
     look.at("usage.csv", copy)
     assert look.end() is None
 
@@ -205,12 +205,12 @@ def test_a_slot_is_as_fresh_as_it_can_be(
 ) -> None:
     sliced = changed(contract, source__slices=Slices(first="2024-01", times=Times.UTC))
     moment = datetime.fromisoformat(newest).replace(hour=12, tzinfo=UTC)
-    assert (source_selection.stale(sliced, Run(run), moment) is not None) is is_stale
-    assert source_selection.stale(sliced, Run(run), None) is None
+    assert (source_selection.staleness(sliced, Run(run), moment) is not None) is is_stale
+    assert source_selection.staleness(sliced, Run(run), None) is None
 
 
 def test_without_a_limit_of_its_own_freshness_counts(contract: Contract) -> None:
     slow = changed(contract, source__stale_after_hours=None)
-    assert source_selection.stale(slow, Run(RUN), datetime(2025, 5, 20, tzinfo=UTC)) is None
-    told = source_selection.stale(slow, Run(RUN), datetime(2025, 4, 20, tzinfo=UTC))
+    assert source_selection.staleness(slow, Run(RUN), datetime(2025, 5, 20, tzinfo=UTC)) is None
+    told = source_selection.staleness(slow, Run(RUN), datetime(2025, 4, 20, tzinfo=UTC))
     assert "more than 800 hours" in (told or "")

@@ -13,12 +13,12 @@ from catalog import object_names
 from catalog.contract import DATASETS, Contract, Key, Kind, load
 from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
-from functions.core.errors import Later, Permanent
+from functions.core.errors import PermanentError, RetryLaterError
 from functions.core.message import Message
-from functions.core.settings import MissingSetting, from_environment
+from functions.core.settings import MissingSettingError, from_environment
 from functions.download import attempt
 from functions.download import step as download
-from local_cloud.publishers import Answer, Fault, Publishers
+from local_cloud.publishers import Answer, PublisherFault, Publishers
 from tests.support.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
 
 USAGE_CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
@@ -85,7 +85,7 @@ def test_a_key_that_is_not_there_is_the_deployments_fault(
     desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, KEYED)
-    with pytest.raises(MissingSetting, match="SECRET_USAGE_KEY is not set: pin usage-key"):
+    with pytest.raises(MissingSettingError, match="SECRET_USAGE_KEY is not set: pin usage-key"):
         ingest(desk)
     assert publishers.requests == []
 
@@ -218,9 +218,9 @@ AGAIN = [
         "answered 429; it is tried again [(]it asks to wait 5 s[)]",
     ),
     ("500", Answer(b"", status=500), "answered 500"),
-    ("reset", Answer(CSV, fault=Fault.reset(100)), "tried again"),
-    ("cut", Answer(CSV, fault=Fault.cut(100)), "tried again"),
-    ("drip", Answer(CSV, fault=Fault.drip(20)), "not finished within"),
+    ("reset", Answer(CSV, fault=PublisherFault.reset(100)), "tried again"),
+    ("cut", Answer(CSV, fault=PublisherFault.cut(100)), "tried again"),
+    ("drip", Answer(CSV, fault=PublisherFault.drip(20)), "not finished within"),
 ]
 
 
@@ -228,7 +228,7 @@ AGAIN = [
 def test_tried_again(desk: Desk, publishers: Publishers, answer: Answer, said: str) -> None:
     desk.settings = desk.settings.__class__(**{**_fields(desk), "download_seconds": 1.0})
     publishers.serve(USAGE_URL, answer)
-    with pytest.raises(Later, match=said):
+    with pytest.raises(RetryLaterError, match=said):
         ingest(desk)
     assert desk.names("raw") == []
     publishers.serve(USAGE_URL, Answer(CSV))
@@ -253,7 +253,7 @@ FALLBACKS = [
         "data.gouv",
     ),
     ("too small", Answer(b"x;"), Answer(SITES), "accepted", "data.gouv"),
-    ("slow", Answer(SITES, fault=Fault.drip(20)), Answer(SITES), "accepted", "data.gouv"),
+    ("slow", Answer(SITES, fault=PublisherFault.drip(20)), Answer(SITES), "accepted", "data.gouv"),
     ("first is good", Answer(SITES), Answer(b"", status=500), "accepted", "export"),
     ("both gone", Answer(b"", status=404), Answer(b"", status=410), "refused", ""),
     ("a page, then gone", Answer(b"<html>"), Answer(b"", status=404), "refused", ""),
@@ -302,13 +302,13 @@ def test_what_may_not_be_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
         ({"run": "yesterday"}, "does not name a run"),
     ]
     for body, said in cases:
-        with pytest.raises(Permanent, match=said):
+        with pytest.raises(PermanentError, match=said):
             ingest(desk, **body)
     assert desk.names("raw") == []
 
 
 def test_a_run_of_the_future_cannot_be_asked_for(desk: Desk, publishers: Publishers) -> None:
-    with pytest.raises(Permanent, match=r"20250605T041731Z: .* lies in the future"):
+    with pytest.raises(PermanentError, match=r"20250605T041731Z: .* lies in the future"):
         ingest(desk, run="20250605T041731Z")
     publishers.serve(USAGE_URL, Answer(CSV))
     [event] = ingest(desk, run="20250605T041730Z")
@@ -326,7 +326,7 @@ def test_a_slot_that_the_url_names(
     publishers.serve(url.replace("{slot}", "2019-09"), Answer(CSV))
     [event] = ingest(desk, slot="2019-09", run="20250605T020000Z")
     assert (event.outcome, event.run) == ("accepted", "20250605T020000Z.2019-09")
-    with pytest.raises(Permanent, match="not a slot of a month"):
+    with pytest.raises(PermanentError, match="not a slot of a month"):
         ingest(desk, slot="2019")
 
 

@@ -20,8 +20,8 @@ import pytest
 from functions.download import http as fetching
 from functions.download.http import (
     CHUNK_BYTES,
-    FetchFailed,
-    FetchRefused,
+    FetchFailedError,
+    FetchRefusedError,
     Limits,
     Network,
     Response,
@@ -29,7 +29,7 @@ from functions.download.http import (
     fetch,
     is_public,
 )
-from local_cloud.publishers import Answer, Fault, Publishers
+from local_cloud.publishers import Answer, PublisherFault, Publishers
 
 HOST = "opendata.paris.fr"
 URL = f"https://{HOST}/api/explore/v2.1/export?lang=fr"
@@ -78,7 +78,7 @@ def test_body_arrives_whole(publishers: Publishers, case: Good) -> None:
 @dataclass(frozen=True)
 class Bad:
     name: str
-    error: type[FetchRefused | FetchFailed]
+    error: type[FetchRefusedError | FetchFailedError]
     reason: str
     answer: Answer
     limits: Limits = LIMITS
@@ -96,67 +96,67 @@ ZEROS = gzip.compress(bytes(3_900_000))
 NOISE = gzip.compress(b"".join(i.to_bytes(4) for i in range(0, 400_000_000, 7919)))
 
 BAD = [
-    Bad("401", FetchRefused, "not authorised", Answer(status=401)),
-    Bad("403", FetchRefused, "not authorised", Answer(status=403)),
-    Bad("404", FetchRefused, "not found", Answer(status=404)),
-    Bad("410", FetchRefused, "not found", Answer(status=410)),
-    Bad("400", FetchRefused, "status", Answer(status=400)),
-    Bad("204", FetchRefused, "status", Answer(status=204)),
-    Bad("304 unasked", FetchRefused, "status", Answer(status=304)),
-    Bad("429", FetchFailed, "throttled", Answer(status=429)),
-    Bad("429 seconds", FetchFailed, "throttled",
+    Bad("401", FetchRefusedError, "not authorised", Answer(status=401)),
+    Bad("403", FetchRefusedError, "not authorised", Answer(status=403)),
+    Bad("404", FetchRefusedError, "not found", Answer(status=404)),
+    Bad("410", FetchRefusedError, "not found", Answer(status=410)),
+    Bad("400", FetchRefusedError, "status", Answer(status=400)),
+    Bad("204", FetchRefusedError, "status", Answer(status=204)),
+    Bad("304 unasked", FetchRefusedError, "status", Answer(status=304)),
+    Bad("429", FetchFailedError, "throttled", Answer(status=429)),
+    Bad("429 seconds", FetchFailedError, "throttled",
         Answer(status=429, headers={"Retry-After": "120"}), retry_after=120.0),
-    Bad("429 nonsense", FetchFailed, "throttled", Answer(status=429, headers={"Retry-After": "soon"})),
-    Bad("429 long ago", FetchFailed, "throttled",
+    Bad("429 nonsense", FetchFailedError, "throttled", Answer(status=429, headers={"Retry-After": "soon"})),
+    Bad("429 long ago", FetchFailedError, "throttled",
         Answer(status=429, headers={"Retry-After": DATE}), retry_after=0.0),
-    Bad("503 seconds", FetchFailed, "unavailable",
+    Bad("503 seconds", FetchFailedError, "unavailable",
         Answer(status=503, headers={"Retry-After": "30"}), retry_after=30.0),
-    Bad("500", FetchFailed, "unavailable", Answer(status=500)),
-    Bad("502", FetchFailed, "unavailable", Answer(status=502)),
-    Bad("408", FetchFailed, "unavailable", Answer(status=408)),
-    Bad("redirect to another host", FetchRefused, "host not allowed", to(OTHER)),
-    Bad("redirect down to http", FetchRefused, "not https", to(f"http://{HOST}/x")),
-    Bad("redirect to loopback", FetchRefused, "private address", to("https://127.0.0.1/x")),
-    Bad("redirect to the metadata server", FetchRefused, "private address",
+    Bad("500", FetchFailedError, "unavailable", Answer(status=500)),
+    Bad("502", FetchFailedError, "unavailable", Answer(status=502)),
+    Bad("408", FetchFailedError, "unavailable", Answer(status=408)),
+    Bad("redirect to another host", FetchRefusedError, "host not allowed", to(OTHER)),
+    Bad("redirect down to http", FetchRefusedError, "not https", to(f"http://{HOST}/x")),
+    Bad("redirect to loopback", FetchRefusedError, "private address", to("https://127.0.0.1/x")),
+    Bad("redirect to the metadata server", FetchRefusedError, "private address",
         to("https://169.254.169.254/computeMetadata/v1/")),
-    Bad("redirect to IPv6 loopback", FetchRefused, "private address", to("https://[::1]/")),
-    Bad("redirect to a port", FetchRefused, "bad url", to(f"https://{HOST}:8443/")),
-    Bad("redirect with a user", FetchRefused, "bad url", to(f"https://a:b@{HOST}/")),
-    Bad("redirect to a file", FetchRefused, "not https", to("file:///etc/passwd")),
-    Bad("redirect to nonsense", FetchRefused, "bad redirect", to("https://[x")),
-    Bad("redirect to nowhere", FetchRefused, "bad redirect", Answer(status=302)),
-    Bad("redirect in a circle", FetchRefused, "too many redirects", to(URL)),
-    Bad("too large by header", FetchRefused, "too large", Answer(CSV, fault=Fault.stall()), TIGHT),
-    Bad("too large by stream", FetchRefused, "too large", Answer(CSV, framing="chunked"),
+    Bad("redirect to IPv6 loopback", FetchRefusedError, "private address", to("https://[::1]/")),
+    Bad("redirect to a port", FetchRefusedError, "bad url", to(f"https://{HOST}:8443/")),
+    Bad("redirect with a user", FetchRefusedError, "bad url", to(f"https://a:b@{HOST}/")),
+    Bad("redirect to a file", FetchRefusedError, "not https", to("file:///etc/passwd")),
+    Bad("redirect to nonsense", FetchRefusedError, "bad redirect", to("https://[x")),
+    Bad("redirect to nowhere", FetchRefusedError, "bad redirect", Answer(status=302)),
+    Bad("redirect in a circle", FetchRefusedError, "too many redirects", to(URL)),
+    Bad("too large by header", FetchRefusedError, "too large", Answer(CSV, fault=PublisherFault.stall()), TIGHT),
+    Bad("too large by stream", FetchRefusedError, "too large", Answer(CSV, framing="chunked"),
         replace(TIGHT, max_decoded_bytes=4_000_000)),
-    Bad("too large decoded", FetchRefused, "too large",
+    Bad("too large decoded", FetchRefusedError, "too large",
         Answer(gzip.compress(CSV), headers=PACKED), replace(TIGHT, max_bytes=100_000)),
-    Bad("bomb", FetchRefused, "decompression ratio", Answer(ZEROS, headers=PACKED)),
-    Bad("brotli", FetchRefused, "encoding", Answer(CSV, headers={"Content-Encoding": "br"})),
-    Bad("gzip in name only", FetchRefused, "encoding", Answer(CSV, headers=PACKED)),
-    Bad("truncated gzip", FetchFailed, "cut body", Answer(NOISE[:-4], headers=PACKED)),
-    Bad("gzip with nothing in it", FetchFailed, "cut body", Answer(b"", headers=PACKED)),
-    Bad("gzip with a wrong sum", FetchFailed, "corrupt body",
+    Bad("bomb", FetchRefusedError, "decompression ratio", Answer(ZEROS, headers=PACKED)),
+    Bad("brotli", FetchRefusedError, "encoding", Answer(CSV, headers={"Content-Encoding": "br"})),
+    Bad("gzip in name only", FetchRefusedError, "encoding", Answer(CSV, headers=PACKED)),
+    Bad("truncated gzip", FetchFailedError, "cut body", Answer(NOISE[:-4], headers=PACKED)),
+    Bad("gzip with nothing in it", FetchFailedError, "cut body", Answer(b"", headers=PACKED)),
+    Bad("gzip with a wrong sum", FetchFailedError, "corrupt body",
         Answer(NOISE[:-8] + bytes(8), headers=PACKED)),
-    Bad("gzip with a tail", FetchFailed, "corrupt body", Answer(NOISE + b"<html>", headers=PACKED)),
-    Bad("cut before its length", FetchFailed, "cut body", Answer(CSV, fault=Fault.cut(5000))),
-    Bad("cut politely before its length", FetchFailed, "cut body",
-        Answer(CSV, fault=Fault.cut(5000, goodbye=True))),
-    Bad("cut politely between chunks", FetchFailed, "cut body",
-        Answer(CSV, fault=Fault.cut(5000, goodbye=True), framing="chunked")),
-    Bad("cut at once", FetchFailed, "cut body", Answer(CSV, fault=Fault.cut(0))),
-    Bad("cut between chunks", FetchFailed, "cut body",
-        Answer(CSV, fault=Fault.cut(5000), framing="chunked")),
-    Bad("cut with no length", FetchFailed, "cut body",
-        Answer(CSV, fault=Fault.cut(5000), framing="close")),
-    Bad("length too long", FetchFailed, "cut body", Answer(CSV, fault=Fault.wrong_length(10))),
-    Bad("gzip's length too short", FetchFailed, "cut body",
-        Answer(NOISE, headers=PACKED, fault=Fault.wrong_length(-9))),
-    Bad("reset in mid-body", FetchFailed, "connection", Answer(CSV, fault=Fault.reset(5000))),
-    Bad("drip", FetchFailed, "too slow", Answer(CSV, fault=Fault.drip(50)), BRISK),
-    Bad("headers that drip", FetchFailed, "too slow", Answer(fault=Fault.drip_headers(50)), BRISK),
-    Bad("stall up to the deadline", FetchFailed, "too slow", Answer(CSV, fault=Fault.stall(5000)), BRISK),
-    Bad("silence", FetchFailed, "timed out", Answer(CSV, fault=Fault.stall(5000)), IMPATIENT),
+    Bad("gzip with a tail", FetchFailedError, "corrupt body", Answer(NOISE + b"<html>", headers=PACKED)),
+    Bad("cut before its length", FetchFailedError, "cut body", Answer(CSV, fault=PublisherFault.cut(5000))),
+    Bad("cut politely before its length", FetchFailedError, "cut body",
+        Answer(CSV, fault=PublisherFault.cut(5000, goodbye=True))),
+    Bad("cut politely between chunks", FetchFailedError, "cut body",
+        Answer(CSV, fault=PublisherFault.cut(5000, goodbye=True), framing="chunked")),
+    Bad("cut at once", FetchFailedError, "cut body", Answer(CSV, fault=PublisherFault.cut(0))),
+    Bad("cut between chunks", FetchFailedError, "cut body",
+        Answer(CSV, fault=PublisherFault.cut(5000), framing="chunked")),
+    Bad("cut with no length", FetchFailedError, "cut body",
+        Answer(CSV, fault=PublisherFault.cut(5000), framing="close")),
+    Bad("length too long", FetchFailedError, "cut body", Answer(CSV, fault=PublisherFault.wrong_length(10))),
+    Bad("gzip's length too short", FetchFailedError, "cut body",
+        Answer(NOISE, headers=PACKED, fault=PublisherFault.wrong_length(-9))),
+    Bad("reset in mid-body", FetchFailedError, "connection", Answer(CSV, fault=PublisherFault.reset(5000))),
+    Bad("drip", FetchFailedError, "too slow", Answer(CSV, fault=PublisherFault.drip(50)), BRISK),
+    Bad("headers that drip", FetchFailedError, "too slow", Answer(fault=PublisherFault.drip_headers(50)), BRISK),
+    Bad("stall up to the deadline", FetchFailedError, "too slow", Answer(CSV, fault=PublisherFault.stall(5000)), BRISK),
+    Bad("silence", FetchFailedError, "timed out", Answer(CSV, fault=PublisherFault.stall(5000)), IMPATIENT),
 ]  # fmt: skip
 
 
@@ -165,15 +165,15 @@ def test_named_reason(publishers: Publishers, case: Bad) -> None:
     publishers.serve(URL, case.answer)
     with pytest.raises(case.error) as caught:
         read(limits=case.limits)
-    assert isinstance(caught.value, FetchRefused | FetchFailed)
+    assert isinstance(caught.value, FetchRefusedError | FetchFailedError)
     assert caught.value.reason == case.reason
     assert getattr(caught.value, "retry_after", None) == case.retry_after
 
 
 def test_an_error_names_the_place_and_keeps_the_query_to_itself(publishers: Publishers) -> None:
-    publishers.serve(URL, Answer(CSV, fault=Fault.reset(0)))
+    publishers.serve(URL, Answer(CSV, fault=PublisherFault.reset(0)))
     for url in (f"{URL}&apikey=s3cret", f"https://{HOST}/gone?apikey=s3cret"):
-        with pytest.raises((FetchRefused, FetchFailed)) as caught:
+        with pytest.raises((FetchRefusedError, FetchFailedError)) as caught:
             read(url)
         assert HOST in str(caught.value)
         assert "s3cret" not in str(caught.value)
@@ -183,7 +183,7 @@ def test_retry_after_as_a_date_counts_from_the_servers_clock(publishers: Publish
     later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90)
     date = email.utils.format_datetime(later, usegmt=True)
     publishers.serve(URL, Answer(status=503, headers={"Retry-After": date}))
-    with pytest.raises(FetchFailed) as caught:
+    with pytest.raises(FetchFailedError) as caught:
         read()
     assert caught.value.retry_after == pytest.approx(90, abs=5)
 
@@ -235,7 +235,7 @@ def test_memory_is_bounded_by_a_chunk(publishers: Publishers) -> None:
 
 
 def test_an_abandoned_body_ends_the_connection_and_the_timer(publishers: Publishers) -> None:
-    publishers.serve(URL, Answer(CSV, fault=Fault.stall(5000)))
+    publishers.serve(URL, Answer(CSV, fault=PublisherFault.stall(5000)))
     before = set(threading.enumerate())
     with fetch(URL, hosts=HOSTS, limits=LIMITS) as response:
         next(response.chunks())
@@ -249,7 +249,7 @@ def test_the_clock_given_ends_the_fetch(publishers: Publishers) -> None:
     publishers.serve(URL, Answer(CSV, framing="chunked"))
     ticks = itertools.chain([0.0] * 6, itertools.repeat(401.0))
     with (
-        pytest.raises(FetchFailed) as caught,
+        pytest.raises(FetchFailedError) as caught,
         fetch(URL, hosts=HOSTS, limits=LIMITS, now=lambda: next(ticks)) as response,
     ):
         list(response.chunks())
@@ -280,7 +280,7 @@ def test_a_url_that_is_not_the_contracts_is_never_asked(url: str, reason: str) -
     def never(*_: object) -> str:
         raise AssertionError("the network was touched")
 
-    with pytest.raises(FetchRefused) as caught:
+    with pytest.raises(FetchRefusedError) as caught:
         read(url, network=Network(proxy=never))
     assert caught.value.reason == reason
 
@@ -356,7 +356,7 @@ def test_without_a_proxy_one_private_address_refuses(
 ) -> None:
     publishers.serve(URL, Answer(CSV))
     wire = Wire(publishers, HOST)
-    with pytest.raises(FetchRefused) as caught:
+    with pytest.raises(FetchRefusedError) as caught:
         read(network=wire.network(lambda _: addresses))
     assert caught.value.reason == "private address"
     assert wire.asked == []
@@ -377,7 +377,7 @@ def test_without_a_proxy_each_hop_is_resolved_and_checked(publishers: Publishers
     publishers.serve(f"https://{HOST}/next", Answer(CSV))
     wire = Wire(publishers, HOST)
     answers = iter([["8.8.8.8"], ["127.0.0.1"]])
-    with pytest.raises(FetchRefused) as caught:
+    with pytest.raises(FetchRefusedError) as caught:
         read(network=wire.network(lambda _: next(answers)))
     assert caught.value.reason == "private address"
     assert wire.asked == ["8.8.8.8:443"]
@@ -387,7 +387,7 @@ def test_a_certificate_for_another_host_is_refused(publishers: Publishers) -> No
     publishers.serve(URL, Answer(CSV))
     publishers.serve(OTHER, Answer(CSV))
     wire = Wire(publishers, "other.example.org")
-    with pytest.raises(FetchRefused) as caught:
+    with pytest.raises(FetchRefusedError) as caught:
         read(network=wire.network(lambda _: ["8.8.8.8"]))
     assert caught.value.reason == "tls"
     assert publishers.requests == []
@@ -398,7 +398,7 @@ def test_an_unknown_authority_is_refused(
 ) -> None:
     publishers.serve(URL, Answer(CSV))
     monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(FetchRefused) as caught:
+    with pytest.raises(FetchRefusedError) as caught:
         read()
     assert caught.value.reason == "tls"
     assert publishers.requests == []
@@ -416,7 +416,7 @@ def test_no_address_and_no_connection_are_tried_again(publishers: Publishers) ->
         (Network(proxy=lambda _: "http://127.0.0.1:1"), "proxy"),
         (Network(proxy=lambda _: "ftp://proxy"), "proxy"),
     ):
-        with pytest.raises(FetchFailed) as caught:
+        with pytest.raises(FetchFailedError) as caught:
             read(network=network)
         assert caught.value.reason == reason
         assert HOST in str(caught.value)
@@ -425,7 +425,7 @@ def test_no_address_and_no_connection_are_tried_again(publishers: Publishers) ->
 def test_a_host_the_proxy_cannot_reach_is_tried_again(publishers: Publishers) -> None:
     unserved = frozenset({"unserved.example.org"})
     with (
-        pytest.raises(FetchFailed, match="502") as caught,
+        pytest.raises(FetchFailedError, match="502") as caught,
         fetch("https://unserved.example.org/", hosts=unserved, limits=LIMITS),
     ):
         pass

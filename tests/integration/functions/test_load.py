@@ -11,12 +11,12 @@ from google.api_core.exceptions import BadRequest, GoogleAPICallError
 from catalog import object_names
 from catalog.records import Counts
 from functions.core import bigquery, ledger
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.load import swap
 from functions.load.step import run as load_run
 from functions.seal.slot_contents import contents
 from local_cloud.gateway.calls import Call
-from local_cloud.gateway.proxy import Phase, Verdict
+from local_cloud.gateway.proxy import Intervention, Phase
 from tests.support.endpoint_clients import EndpointClients
 from tests.support.step_cloud import NOW, Toy, event_of, outcomes
 
@@ -127,9 +127,9 @@ def test_a_reply_lost_after_the_commit(tabled: Toy) -> None:
     tabled.split(tabled.full, A, {MAY: [("a", 1)]})
     receipt = tabled.job(tabled.sealed())
 
-    def lose(call: Call, phase: Phase) -> Verdict:
+    def lose(call: Call, phase: Phase) -> Intervention:
         swapping = b"CREATE TEMP TABLE fresh" in call.body_start
-        return Verdict.REFUSE if swapping and phase is Phase.AFTER else Verdict.PASS
+        return Intervention.REFUSE if swapping and phase is Phase.AFTER else Intervention.PASS
 
     tabled.servers.gate.intercept = lose
     with pytest.raises(GoogleAPICallError):
@@ -185,7 +185,7 @@ def test_staging_that_expired_is_loaded_again(tabled: Toy, monkeypatch: pytest.M
 def test_counts_that_do_not_reconcile_change_nothing(tabled: Toy) -> None:
     tabled.split(tabled.full, A, {MAY: [("a", 1)]})
     receipt = tabled.job(tabled.sealed(), broken=1)
-    with pytest.raises(Permanent, match="read 2 rows where the parts hold 1"):
+    with pytest.raises(PermanentError, match="read 2 rows where the parts hold 1"):
         tabled.load(receipt)
     assert tabled.rows(tabled.full) == []
     assert tabled.ledger() == {}
@@ -193,7 +193,7 @@ def test_counts_that_do_not_reconcile_change_nothing(tabled: Toy) -> None:
 
 @pytest.mark.parametrize("name", ["receipts/toy/none.json", "receipts", "runs/x/y.json", ""])
 def test_what_is_no_receipt_is_permanent(toy: Toy, name: str) -> None:
-    with pytest.raises(Permanent):
+    with pytest.raises(PermanentError):
         list(load_run(event_of(name), toy.clients, toy.settings))
 
 
@@ -209,7 +209,7 @@ def test_every_statement_on_the_lake_has_a_slot_start_predicate(tabled: Toy) -> 
 
 
 def test_a_name_that_is_no_identifier_is_refused() -> None:
-    with pytest.raises(Permanent):
+    with pytest.raises(PermanentError):
         bigquery.identifier("facts; DROP TABLE x")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, load
 from catalog.records import Outcome
-from functions.validation.repairs import meant, pointed
+from functions.validation.repairs import fix_mojibake, normalize_decimal
 from tests.support.split_cloud import Desk, use
 
 CONTRACT = load(DATASETS / "velib_stations.toml")
@@ -32,7 +32,7 @@ def test_what_was_misread_so_often_is_read_as_it_was_meant(text: str, times: int
     wrong = text
     for _ in range(times):
         wrong = misread(wrong)
-    assert meant(wrong) == meant(text)
+    assert fix_mojibake(wrong) == fix_mojibake(text)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_what_was_misread_so_often_is_read_as_it_was_meant(text: str, times: int
     ],
 )  # fmt: skip
 def test_known_names(seen: str, said: str) -> None:
-    assert meant(seen) == said
+    assert fix_mojibake(seen) == said
 
 
 PLACES = [
@@ -108,12 +108,12 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("seen", "said"), NUMBERS)
 def test_a_decimal_comma_is_read_as_a_point(seen: str, said: str) -> None:
-    assert pointed(seen) == said
+    assert normalize_decimal(seen) == said
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_number_written_with_a_comma_is_itself(number: float) -> None:
-    assert float(pointed(repr(number).replace(".", ","))) == number
+    assert float(normalize_decimal(repr(number).replace(".", ","))) == number
 
 
 TRAFFIC = """

@@ -11,7 +11,7 @@ import pytest
 from catalog import object_names
 from catalog.records import Origin, Outcome, SlotParts, SplitRecord
 from catalog.versions import Version
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.ledger import Loaded
 from functions.seal.decision import Verdict, verdict
 from tests.support.step_cloud import NOW, Toy, outcomes, with_bound
@@ -332,7 +332,7 @@ def test_other_rows_under_a_loaded_replay_become_a_newer_version(tabled: Toy) ->
 def test_requests_that_cannot_be(toy: Toy, body: dict[str, Any], says: str) -> None:
     if body.get("dataset") == "full":
         body = {**body, "dataset": toy.full.dataset}
-    with pytest.raises(Permanent, match=says):
+    with pytest.raises(PermanentError, match=says):
         toy.seal(**body)
 
 

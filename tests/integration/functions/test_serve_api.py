@@ -20,10 +20,10 @@ from jsonschema.exceptions import ValidationError
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from werkzeug.test import EnvironBuilder
 
-from functions.serve.api.query_params import asked
+from functions.serve.api.query_params import parse_query_params
 from functions.serve.value_codec import ORDERED
 from functions.serve.warehouse.report_store import BYTES_BILLED
-from local_cloud.gateway.proxy import Phase, Verdict
+from local_cloud.gateway.proxy import Intervention, Phase
 from tests.support.serve_site import AS_OF, COLUMNS, Row, Site
 from tests.support.step_cloud import Servers
 
@@ -476,16 +476,16 @@ def test_a_table_tells_since_when_it_stands(site: Site) -> None:
     site.publish(())
     answers = site.app.answers
     modified = site.servers.warehouse.get_table("reports.toy_days").modified
-    assert answers.table(asked(answers.shown["toy_days"], [])).stood == modified
+    assert answers.table(parse_query_params(answers.shown["toy_days"], [])).stood == modified
     minute = site.now.replace(second=0, microsecond=0)
-    assert answers.table(asked(answers.shown["toy_loads"], [])).stood == minute
+    assert answers.table(parse_query_params(answers.shown["toy_loads"], [])).stood == minute
 
 
 def test_a_warehouse_that_does_not_answer_is_told_without_its_words(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(call: Any, phase: Phase) -> Verdict:
-        return Verdict.REFUSE if call.action == "jobs.query" else Verdict.PASS
+    def refuse(call: Any, phase: Phase) -> Intervention:
+        return Intervention.REFUSE if call.action == "jobs.query" else Intervention.PASS
 
     site.servers.gate.intercept = refuse
     answer = site.rows("n=1&sort=seen")

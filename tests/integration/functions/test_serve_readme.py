@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from functions.serve.app import App
-from functions.serve.report_catalog import shown
+from functions.serve.report_catalog import load_report_definitions
 from tests.support.endpoint_clients import EndpointClients
 from tests.support.serve_site import SETTINGS, client
 from tests.support.step_cloud import Servers
@@ -36,7 +36,7 @@ def test_each_call_is_answered(servers: Servers, call: str) -> None:
     for name in re.findall(r"/reports/(\w+)/rows", path):
         values = ", ".join(
             f"{"'sample'" if c.name == 'origin' else ONE[c.type]} AS {c.name}"
-            for c in shown()[name].columns
+            for c in load_report_definitions()[name].columns
         )
         servers.warehouse.query(
             f"CREATE SCHEMA IF NOT EXISTS reports; "

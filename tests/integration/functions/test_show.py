@@ -15,15 +15,15 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
 from catalog import latest_table, object_names
-from catalog.contract import Column, Contract, Newest
+from catalog.contract import Column, Contract, LatestTable
 from catalog.object_names import SplitKey
 from catalog.records import Event, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.publish_latest import step as show
 from local_cloud.gateway.calls import Call
-from local_cloud.gateway.proxy import Phase, Verdict
+from local_cloud.gateway.proxy import Intervention, Phase
 from tests.support.step_cloud import Toy, event_of
 
 A, B, C = "20250605T020900Z", "20250605T021900Z", "20250605T022900Z"
@@ -48,7 +48,7 @@ class Board:
                 "t": "timestamp",
             }.items()
         )
-        facet = Newest(table=f"{toy.system}_now", description="Now", key=("k",))
+        facet = LatestTable(table=f"{toy.system}_now", description="Now", key=("k",))
         self.contract: Contract = msgspec.structs.replace(
             toy.ticks, columns=columns, newest=facet, zone="Europe/Paris", slot_unit=Unit.DAY
         )
@@ -195,11 +195,11 @@ def test_a_crash_at_the_script_converges(board: Board, phase: Phase) -> None:
     board.show(first)
     changing: list[Call] = []
 
-    def lose(call: Call, at: Phase) -> Verdict:
+    def lose(call: Call, at: Phase) -> Intervention:
         if call.method in ("GET", "HEAD"):
-            return Verdict.PASS
+            return Intervention.PASS
         changing.append(call)
-        return Verdict.REFUSE if at is phase else Verdict.PASS
+        return Intervention.REFUSE if at is phase else Intervention.PASS
 
     board.toy.servers.gate.intercept = lose
     with pytest.raises(GoogleAPICallError):
@@ -231,17 +231,17 @@ def test_first_events_at_once(board: Board) -> None:
 
 def test_what_cannot_be_shown_says_so(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("runs/x/y.json", "", f"splits/{board.contract.dataset}/{C}.json"):
-        with pytest.raises(Permanent, match=r"no split record|is not there"):
+        with pytest.raises(PermanentError, match=r"no split record|is not there"):
             board.show(name)
-    with pytest.raises(Permanent, match="line 1: 'many' is no integer"):
+    with pytest.raises(PermanentError, match="line 1: 'many' is no integer"):
         board.show(board.split(A, [("a", "many", None, TIME)]))
     record = board.split(B, [("a", "1", None, TIME)])
     monkeypatch.setattr(show, "MOST_BYTES", 100)
-    with pytest.raises(Permanent, match="too many for one request"):
+    with pytest.raises(PermanentError, match="too many for one request"):
         board.show(record)
     for blob in board.toy.landing.list_blobs(prefix="parts/"):
         blob.delete()
-    with pytest.raises(Permanent, match="is gone: the next fetch"):
+    with pytest.raises(PermanentError, match="is gone: the next fetch"):
         board.show(record)
     assert board.shown() == []
 

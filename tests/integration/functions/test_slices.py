@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from catalog import object_names, retry_policy
-from catalog.contract import Contract, Slices, Times, Url
+from catalog.contract import Contract, FetchSpec, Slices, Times
 from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run
 from functions.core import gcs, slices
-from functions.core.errors import Later, Permanent
+from functions.core.errors import PermanentError, RetryLaterError
 from functions.download import attempt
 from functions.download import step as download
 from functions.split import step as split
@@ -65,7 +65,7 @@ class House:
                     message(data, self.at, attributes), self.toy.clients, self.toy.settings
                 )
             )
-        except Later:
+        except RetryLaterError:
             post.append((topic, data, attributes))
             raise
 
@@ -83,7 +83,7 @@ class House:
                 return told
             try:
                 told += [(event.run, event.outcome) for event in self.deliver()]
-            except Later as later:
+            except RetryLaterError as later:
                 told.append((None, str(later).split(" ")[1]))
         return told
 
@@ -124,7 +124,7 @@ def sliced(contract: Contract) -> Contract:
     """The toy's full export, in months since March."""
     return changed(
         contract,
-        source__fetch=(Url(name="api", urls=(URL,)),),
+        source__fetch=(FetchSpec(name="api", urls=(URL,)),),
         source__slices=Slices(first=SLOTS[0], times=Times.UTC),
         bounds__drop_max=0.5,
         bounds__drop_from=1,
@@ -294,7 +294,7 @@ def test_a_slice_that_was_fetched_alone_does_not_end_the_run(house: House) -> No
 )
 def test_slices_that_may_not_be_asked_for(house: House, body: dict[str, str], said: str) -> None:
     house.ask(**body)
-    with pytest.raises(Permanent, match=said):
+    with pytest.raises(PermanentError, match=said):
         house.deliver()
     assert house.requests() == 0
 
@@ -391,7 +391,7 @@ def test_the_sweep_leaves_a_failing_slice_to_its_message(house: House) -> None:
     house.serve("2025-04", DOWN)
     house.ask()
     house.deliver()
-    with pytest.raises(Later):
+    with pytest.raises(RetryLaterError):
         house.deliver()
     house.toy.clients.published.clear()
     house.toy.sweep(timedelta(hours=1))
@@ -408,7 +408,7 @@ def test_a_message_that_dies_early_does_not_end_the_run(
     house.ask()
     house.settle(noted + tries)
     house.toy.clients.published.clear()
-    lives = retry_policy.life()
+    lives = retry_policy.redelivery_window()
     house.toy.sweep(lives - timedelta(minutes=1))
     assert house.waiting == []
     house.toy.sweep(lives + timedelta(minutes=1))
@@ -426,14 +426,14 @@ def test_a_slice_alone_that_fails_asks_for_no_other(house: House) -> None:
     house.settle(slices.TRIES + 1)
     assert [each["slot"] for each in house.waiting] == ["2025-04"]
     house.toy.clients.published.clear()
-    house.toy.sweep(retry_policy.life() + timedelta(hours=1))
+    house.toy.sweep(retry_policy.redelivery_window() + timedelta(hours=1))
     assert house.waiting == []
 
 
 def test_a_message_lives_for_its_waits_and_for_its_tries() -> None:
     """Seven hours if it fails at once, and the ack deadline more for each try that lasts it."""
     tries = retry_policy.ACK_DEADLINE * retry_policy.MAX_TRIES
-    assert timedelta(hours=7) < retry_policy.life() - tries < timedelta(hours=7.5)
+    assert timedelta(hours=7) < retry_policy.redelivery_window() - tries < timedelta(hours=7.5)
 
 
 def test_the_sweep_looks_behind_a_slice_that_was_passed_over(house: House) -> None:

@@ -17,8 +17,8 @@ from catalog.contract import DATASETS, load
 from catalog.records import Outcome
 from catalog.runs import Run
 from catalog.slots import Unit
-from functions.core.errors import Permanent
-from functions.parsing.file_reader import File
+from functions.core.errors import PermanentError
+from functions.parsing.file_reader import FileReader
 from functions.split import attempt
 from functions.split import step as split
 from tests.support.split_cloud import NOW, USAGE, WIFI, Desk, changed, lose_reply, use
@@ -465,7 +465,7 @@ def test_unknown_messages_are_permanent(desk: Desk):
         ({}, {"run": 1}, "not the JSON it must be"),
     ]
     for attributes, request, said in cases:
-        with pytest.raises(Permanent, match=said):
+        with pytest.raises(PermanentError, match=said):
             desk.handle(attributes, request)
 
 
@@ -478,7 +478,7 @@ def test_memory_is_bounded_by_a_chunk(
     monkeypatch.setattr("functions.split.attempt._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._HEAD_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._PIECE_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.split.step.File", partial(File, block_bytes=block_bytes))
+    monkeypatch.setattr("functions.split.step.File", partial(FileReader, block_bytes=block_bytes))
 
     def peak(count: int, at: datetime) -> int:
         desk.claim(USAGE_CONTRACT, Run.at(at), [("usage.csv", body(GOOD * count))])

@@ -9,10 +9,10 @@ import pytest
 
 from catalog.contract import DATASETS, load
 from catalog.records import Outcome
-from functions.parsing.file_reader import File
+from functions.parsing.file_reader import FileReader
 from local_cloud.generators.wifi.faults import Fault
-from local_cloud.generators.wifi.layouts import Layout
-from local_cloud.generators.wifi.usage import Export, Order, Tally, blocks
+from local_cloud.generators.wifi.layouts import ExportLayout
+from local_cloud.generators.wifi.usage import Export, RowOrder, Tally, blocks
 from tests.support.split_cloud import NOW, Desk
 
 USAGE = load(DATASETS / "paris_wifi_usage.toml")
@@ -23,7 +23,7 @@ def test_parts_are_the_same_however_long_rows_wait(
 ) -> None:
     export = Export(1_500, 3, date(2024, 1, 1), date(2024, 12, 31))
     data = b"".join(piece.data for piece in blocks(export))
-    monkeypatch.setattr("functions.split.step.File", partial(File, block_bytes=16 << 10))
+    monkeypatch.setattr("functions.split.step.File", partial(FileReader, block_bytes=16 << 10))
     told = []
     bounds = [(1 << 30, 1 << 30), (80 << 10, 1 << 30), (80 << 10, 2 << 10), (0, 1 << 30)]
     for day, (waiting, group) in enumerate(bounds):
@@ -38,9 +38,11 @@ def test_parts_are_the_same_however_long_rows_wait(
     assert all(each == told[0] for each in told)
 
 
-@pytest.mark.parametrize("order", Order)
-@pytest.mark.parametrize("layout", Layout)
-def test_every_month_has_the_rows_it_was_given(desk: Desk, layout: Layout, order: Order) -> None:
+@pytest.mark.parametrize("order", RowOrder)
+@pytest.mark.parametrize("layout", ExportLayout)
+def test_every_month_has_the_rows_it_was_given(
+    desk: Desk, layout: ExportLayout, order: RowOrder
+) -> None:
     export = Export(
         5_000, 3, date(2024, 1, 1), date(2024, 12, 31), order, layout,
         dict.fromkeys(Fault, 0.003),

@@ -24,7 +24,7 @@ from catalog.records import Counts, LakeTable, Manifest, Origin, Receipt, SlotPa
 from catalog.reports import Script as ReportScript
 from catalog.reports import script as report_script
 from functions.core import bigquery
-from functions.core.bigquery import Script
+from functions.core.bigquery import QueryScript
 from functions.load.swap import swap_script
 from tests.support.step_cloud import Toy
 from tests.support.stored_bytes import Scan, Stored, scans, swap_scans
@@ -65,7 +65,7 @@ def stored_of(contract: Contract, slots: list[str]) -> dict[str, Stored]:
     return made
 
 
-def swap_of(contract: Contract, *slots: str) -> Script:
+def swap_of(contract: Contract, *slots: str) -> QueryScript:
     """The swap of a manifest with these slots of a data set."""
     told = tuple(
         SlotParts(
@@ -178,12 +178,12 @@ def test_a_refresh_on_storage_processes_the_changed_month_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The swaps as they were sent, against the Parquet files that the lake holds."""
-    sent: list[Script] = []
+    sent: list[QueryScript] = []
     query = bigquery.query
 
     def seen(clients: Any, sql: str, parameters: Any, **options: Any) -> Any:
         if "lake." in sql:
-            sent.append(Script(sql, parameters))
+            sent.append(QueryScript(sql, parameters))
         return query(clients, sql, parameters, **options)
 
     monkeypatch.setattr(bigquery, "query", seen)

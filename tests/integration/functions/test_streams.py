@@ -22,11 +22,11 @@ from catalog.records import Origin, Outcome, SplitRecord
 from catalog.runs import Run
 from catalog.versions import revision
 from functions.core import gcs
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.download import step as download
-from functions.parsing.file_reader import File
-from functions.parsing.header import RunRefused
+from functions.parsing.file_reader import FileReader
+from functions.parsing.header import RunRefusedError
 from functions.seal import slot_contents
 from local_cloud.pubsub.gcs_sink import encode
 from local_cloud.pubsub.service import ReceivedMessage
@@ -234,8 +234,8 @@ def test_no_broken_byte_is_an_error_of_ours(at: int, value: int) -> None:
     body = bytearray(avro(*(tap(minute) for minute in range(20))))
     body[at % len(body)] = value
     batches = []
-    with suppress(RunRefused), ThreadPoolExecutor(1) as pool:
-        batches = list(File("o", "there", TAPS, pool).batches(iter([bytes(body)])))
+    with suppress(RunRefusedError), ThreadPoolExecutor(1) as pool:
+        batches = list(FileReader("o", "there", TAPS, pool).batches(iter([bytes(body)])))
     assert sum(len(batch.lines) + len(batch.broken) for batch in batches) in (0, 20)
 
 
@@ -311,7 +311,7 @@ NO_RUNS = [
 def test_what_is_no_file_of_the_stream_is_refused_for_good(
     stream: Stream, attributes: dict[str, str], body: Any, said: str
 ) -> None:
-    with pytest.raises(Permanent, match=said):
+    with pytest.raises(PermanentError, match=said):
         stream.desk.handle(attributes, body)
 
 
@@ -320,7 +320,7 @@ def test_a_file_where_there_is_no_stream_is_refused_for_good(
 ) -> None:
     use(monkeypatch, changed(TAPS, kind="full_export"))
     stream = Stream(desk)
-    with pytest.raises(Permanent, match="correct kind in the contract"):
+    with pytest.raises(PermanentError, match="correct kind in the contract"):
         stream.split(stream.file(avro(tap())))
 
 
@@ -341,5 +341,5 @@ def test_a_retired_streams_late_files_are_acknowledged(
 
 def test_a_stream_is_not_fetched(stream: Stream) -> None:
     message = Message(data=b'{"dataset": "ferry_taps"}', attributes={}, published=TEN, id="1")
-    with pytest.raises(Permanent, match="messages come by the topic stream-ferry-taps"):
+    with pytest.raises(PermanentError, match="messages come by the topic stream-ferry-taps"):
         list(download.run(message, stream.desk.clients, stream.desk.settings))

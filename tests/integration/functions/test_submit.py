@@ -10,7 +10,7 @@ from google.cloud.dataproc_v1 import Batch
 
 from catalog import object_names
 from functions.core import dataproc
-from functions.core.errors import Later, Permanent
+from functions.core.errors import PermanentError, RetryLaterError
 from functions.submit.step import run
 from tests.support.step_cloud import NOW, Toy, event_of
 
@@ -57,7 +57,7 @@ def test_a_failed_batch_is_tried_again_up_to_the_cap(toy: Toy, manifest: str) ->
     for number in (1, 2, 3):
         toy.submit(manifest)
         assert states(toy, manifest) == ["FAILED"] * number
-    with pytest.raises(Permanent, match="failed 3 times, last FAILED"):
+    with pytest.raises(PermanentError, match="failed 3 times, last FAILED"):
         toy.submit(manifest)
     assert len(states(toy, manifest)) == 3
 
@@ -66,7 +66,7 @@ def test_success_without_a_receipt_counts_as_failure(toy: Toy, manifest: str) ->
     for number in (1, 2, 3):
         toy.submit(manifest)
         assert len(states(toy, manifest)) == number
-    with pytest.raises(Permanent, match="no receipt written"):
+    with pytest.raises(PermanentError, match="no receipt written"):
         toy.submit(manifest)
 
 
@@ -97,7 +97,7 @@ def test_an_hour_of_quota_refusals(toy: Toy, manifest: str) -> None:
     toy.dataproc.refuse_quota_until = NOW + timedelta(hours=1)
     for minute in range(0, 60, 10):
         toy.clock.advance_to(NOW + timedelta(minutes=minute))
-        with pytest.raises(Later, match="no quota now"):
+        with pytest.raises(RetryLaterError, match="no quota now"):
             toy.submit(manifest)
     toy.clock.advance_to(NOW + timedelta(hours=1, minutes=1))
     toy.submit(manifest)
@@ -108,7 +108,7 @@ def test_no_more_batches_of_a_system_than_allowed(
     toy: Toy, manifest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataproc, "unfinished", lambda *_: 2)
-    with pytest.raises(Later, match="2 batches at work"):
+    with pytest.raises(RetryLaterError, match="2 batches at work"):
         toy.submit(manifest)
     assert states(toy, manifest) == []
 
@@ -132,7 +132,7 @@ def test_a_batch_made_by_another_delivery_is_left_alone(
 
 @pytest.mark.parametrize("name", ["manifests/toy/gone.json", "manifests/x.json", ""])
 def test_what_is_no_manifest_is_permanent(toy: Toy, name: str) -> None:
-    with pytest.raises(Permanent):
+    with pytest.raises(PermanentError):
         list(run(event_of(name), toy.clients, toy.settings))
 
 
@@ -140,5 +140,5 @@ def test_a_system_without_a_job_is_permanent(toy: Toy, manifest: str) -> None:
     assert toy.settings.spark
     spark = msgspec.structs.replace(toy.settings.spark, jobs={})
     toy.settings = msgspec.structs.replace(toy.settings, spark=spark)
-    with pytest.raises(Permanent, match="no Spark job for the system"):
+    with pytest.raises(PermanentError, match="no Spark job for the system"):
         toy.submit(manifest)

@@ -20,7 +20,7 @@ from catalog.runs import Run
 from catalog.slots import Unit
 from functions.core import gcs, handler
 from functions.core.clients import Clients
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.sweep import resend
@@ -29,7 +29,7 @@ from functions.sweep.resend import MAX_RESENDS
 from tests.support.step_cloud import NOW, Toy, contract, message
 
 RUN, SLOT = "20250605T020700Z", "2024-05"
-AGAIN = retry_policy.life() + timedelta(minutes=30)
+AGAIN = retry_policy.redelivery_window() + timedelta(minutes=30)
 """When what the first sweep sent can be delivered no more."""
 
 
@@ -119,7 +119,7 @@ def test_what_kills_its_step_is_sent_three_times_and_then_refused(tabled: Toy, s
     assert [(topic, each) for _, topic, each in found] == [(step, name)] * MAX_RESENDS
     times = [at for at, _, _ in found]
     assert times[0] < timedelta(hours=1)
-    assert all(b - a > retry_policy.life() for a, b in itertools.pairwise(times))
+    assert all(b - a > retry_policy.redelivery_window() for a, b in itertools.pairwise(times))
     assert (refused.step, refused.outcome, refused.severity) == ("sweep", "refused", "ERROR")
     assert (refused.object, refused.system) == (name, tabled.system)
     kept = json.loads(tabled.quarantine.blob(object_names.refused(step, name)).download_as_bytes())
@@ -231,7 +231,7 @@ def delivered(name: str) -> CloudEvent:
 
 def refuse(message: Message, clients: Clients, settings: Settings) -> list[Event]:
     """A step that refuses whatever it gets."""
-    raise Permanent("it cannot be")
+    raise PermanentError("it cannot be")
 
 
 def test_an_old_manifest_is_found_behind_many_newer(
@@ -346,7 +346,7 @@ def test_a_failed_batch_is_sent_again_until_its_attempts_are_used_up(toy: Toy) -
 
 def test_no_more_is_submitted_than_may_run(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Manifests that nobody submits keep no other back: their resends count for an hour."""
-    life, hour, minute = retry_policy.life(), timedelta(hours=1), timedelta(minutes=1)
+    life, hour, minute = retry_policy.redelivery_window(), timedelta(hours=1), timedelta(minutes=1)
     made = []
     for number in range(1, 7):
         toy.split(toy.full, RUN, {f"2024-0{number}": [("a", 1)]})

@@ -13,7 +13,7 @@ from catalog import object_names
 from catalog.contract import DATASETS, load
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.download import step as download
 from local_cloud.publishers import Answer, Publishers
@@ -291,7 +291,7 @@ def test_a_pair_that_does_not_belong_together_is_refused_and_the_next_fetch_goes
 
 @pytest.mark.parametrize("body", [{"run": "20250605T035900Z"}, {"slot": "2025-06-05T03"}])
 def test_a_past_snapshot_cannot_be_asked_for(desk: Desk, body: dict[str, str]) -> None:
-    with pytest.raises(Permanent, match="a snapshot cannot be fetched again, its publisher"):
+    with pytest.raises(PermanentError, match="a snapshot cannot be fetched again, its publisher"):
         fetched(desk, **body)
     assert desk.names("raw") == []
 
@@ -300,6 +300,6 @@ def test_a_message_that_nothing_would_drop_when_it_is_late_is_refused(desk: Desk
     """Without the attribute it goes through the subscription that keeps it for seven days."""
     data = json.dumps({"dataset": CONTRACT.dataset}).encode()
     message = Message(data=data, attributes={"dataset": CONTRACT.dataset}, published=NOW, id="x")
-    with pytest.raises(Permanent, match="publish with --attribute=kind=snapshot"):
+    with pytest.raises(PermanentError, match="publish with --attribute=kind=snapshot"):
         list(download.run(message, desk.clients, desk.settings))
     assert desk.names("raw") == []

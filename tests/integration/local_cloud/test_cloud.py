@@ -18,7 +18,7 @@ from catalog.contract import load_all, systems
 from functions.core.settings import settings
 from local_cloud.cloud import LocalCloud
 from local_cloud.functions_runtime.processes import FunctionProcesses
-from local_cloud.pulumi.mocks import Resource, UnknownResource
+from local_cloud.pulumi.mocks import Resource, UnknownResourceError
 from local_cloud.pulumi.provision import RECORDED, Provisioner
 from tests.support.recorded_batch import RecordedBatch
 
@@ -136,7 +136,7 @@ def test_grants_and_apis_are_recorded(cloud: LocalCloud) -> None:
 
 def test_an_unknown_type_is_refused_by_name(cloud: LocalCloud) -> None:
     spanner = Resource("gcp:spanner/instance:Instance", "main", {})
-    with pytest.raises(UnknownResource, match="gcp:spanner/instance:Instance main"):
+    with pytest.raises(UnknownResourceError, match="gcp:spanner/instance:Instance main"):
         Provisioner(cloud.stand_ins)(spanner)
 
 

@@ -27,8 +27,18 @@ from local_cloud.pulumi.engine.project import (  # fmt: skip
     TOPIC,
     Project,
 )
-from local_cloud.pulumi.engine.provider import UNKNOWN, Refused, _computed, _unknown_where_new
-from local_cloud.pulumi.engine.replacing import UnknownType, deleted_first, differences, replacing
+from local_cloud.pulumi.engine.provider import (
+    UNKNOWN,
+    ResourceRefusedError,
+    _computed,
+    _unknown_where_new,
+)
+from local_cloud.pulumi.engine.replacing import (
+    UnknownTypeError,
+    deleted_first,
+    differences,
+    replacing,
+)
 from local_cloud.pulumi.mocks import Resource
 from local_cloud.pulumi.provision import provider_outputs
 
@@ -89,7 +99,7 @@ def test_what_replaces(case: str) -> None:
 
 
 def test_a_type_of_which_nothing_is_told_is_refused() -> None:
-    with pytest.raises(UnknownType, match=r"gcp:spanner/instance:Instance: .* add it to"):
+    with pytest.raises(UnknownTypeError, match=r"gcp:spanner/instance:Instance: .* add it to"):
         replacing("gcp:spanner/instance:Instance", {}, {})
 
 
@@ -175,7 +185,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_project_refuses_to_make(case: str) -> None:
     before, resource, said = REFUSED[case]
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(ResourceRefusedError, match=said):
         made(*before, resource)
 
 
@@ -213,7 +223,7 @@ def test_a_project_refuses_to_delete(case: str) -> None:
     (first, *rest), more, said = KEPT[case]
     project = made(*((OPS,) if first is LOADS else ()), first, *rest)
     resource = Resource(first[0], first[1], {**first[2], **more})
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(ResourceRefusedError, match=said):
         project.delete(provider_outputs(resource, "demo")[0], resource)
 
 
@@ -224,7 +234,7 @@ def test_what_may_be_emptied_goes_with_what_it_holds() -> None:
 
 
 def test_only_what_is_there_is_changed() -> None:
-    with pytest.raises(Refused, match="there is no demo-raw"):
+    with pytest.raises(ResourceRefusedError, match="there is no demo-raw"):
         Project("demo").update("demo-raw", Resource(*RAW))
 
 
@@ -232,9 +242,9 @@ def test_the_local_cloud_makes_and_no_more() -> None:
     cloud = Making(lambda resource: (resource.name, {"made": True}), "demo")
     topic = Resource(*INGEST)
     assert cloud.create(topic) == ("ingest", {"made": True})
-    with pytest.raises(Refused, match="changes nothing"):
+    with pytest.raises(ResourceRefusedError, match="changes nothing"):
         cloud.update("ingest", topic)
-    with pytest.raises(Refused, match="ends as a whole"):
+    with pytest.raises(ResourceRefusedError, match="ends as a whole"):
         cloud.delete("ingest", topic)
 
 

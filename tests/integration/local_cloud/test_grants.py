@@ -17,7 +17,7 @@ from local_cloud.gateway.proxy import Gate
 from local_cloud.iam.accounts import access_token
 from local_cloud.iam.authority import Authority, cure
 from local_cloud.iam.grants import Grant, Need, grant_of, roles
-from local_cloud.iam.permissions import UnknownCall, needs
+from local_cloud.iam.permissions import UnknownCallError, needs
 from local_cloud.ports import free_port
 from local_cloud.pubsub.service import PubSub
 from local_cloud.pulumi.mocks import Resource
@@ -87,7 +87,9 @@ def test_listing_asks_for_the_bucket() -> None:
 
 def test_a_call_that_the_table_lacks_is_refused_and_told() -> None:
     call = asked("storage", "buckets.other", "demo-raw", "/b/demo-raw/acl")
-    with pytest.raises(UnknownCall, match=r"buckets.other .*add it to local_cloud.iam.permissions"):
+    with pytest.raises(
+        UnknownCallError, match=r"buckets.other .*add it to local_cloud.iam.permissions"
+    ):
         needs(call, PROJECT)
     judge = authority()
     assert judge.refusal(call) == judge.refused()[0]
@@ -207,7 +209,7 @@ def test_a_load_asks_for_its_table_and_for_each_file_as_who_starts_it() -> None:
 
 @pytest.mark.parametrize("body", [job(extract={}), b"{", b""])
 def test_a_job_that_cannot_be_read_is_refused(body: bytes) -> None:
-    with pytest.raises(UnknownCall):
+    with pytest.raises(UnknownCallError):
         needs(asked("bigquery", "jobs.insert", "j", body=body), PROJECT)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.publishers import Answer, Fault, Publishers
+from local_cloud.publishers import Answer, PublisherFault, Publishers
 
 HOST = "velib.example.org"
 URL = f"https://{HOST}/stations.json"
@@ -120,22 +120,22 @@ def test_only_https_urls_are_served(publishers: Publishers, url: str) -> None:
 
 
 def test_cut_and_reset_are_different_ends(publishers: Publishers, dial: Dial) -> None:
-    publishers.serve(URL, Answer(bytes(1000), fault=Fault.cut(10)))
+    publishers.serve(URL, Answer(bytes(1000), fault=PublisherFault.cut(10)))
     with pytest.raises(http.client.IncompleteRead) as cut:
         get(dial(), "/stations.json")
     assert len(cut.value.partial) == 10
-    publishers.serve(URL, Answer(bytes(1000), fault=Fault.reset(10)))
+    publishers.serve(URL, Answer(bytes(1000), fault=PublisherFault.reset(10)))
     with pytest.raises(ConnectionResetError):
         get(dial(), "/stations.json")
 
 
 def test_a_wrong_length_is_what_it_says(publishers: Publishers, dial: Dial) -> None:
-    publishers.serve(URL, Answer(b"four", fault=Fault.wrong_length(-1)))
+    publishers.serve(URL, Answer(b"four", fault=PublisherFault.wrong_length(-1)))
     assert get(dial(), "/stations.json") == (200, b"fou")
 
 
 def test_stop_ends_a_stalled_answer(publishers: Publishers, dial: Dial) -> None:
-    publishers.serve(URL, Answer(bytes(1000), fault=Fault.stall(10)))
+    publishers.serve(URL, Answer(bytes(1000), fault=PublisherFault.stall(10)))
     connection = dial()
     connection.request("GET", "/stations.json")
     response = connection.getresponse()

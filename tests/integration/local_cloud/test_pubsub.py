@@ -25,11 +25,11 @@ from local_cloud.clock import VirtualClock
 from local_cloud.ports import free_port
 from local_cloud.pubsub.backlog import backoff
 from local_cloud.pubsub.service import (
-    Delivery,
+    DeliveryAttempt,
     PublishRequestInfo,
     PubSub,
     ReceivedMessage,
-    Refused,
+    RefusedError,
     SubscriptionSpec,
 )
 
@@ -195,7 +195,7 @@ def test_topic_ids_as_googles_emulator_takes_them(
 def test_messages_over_a_documented_limit_are_refused(
     pubsub: PubSub, data: bytes, attributes: dict[str, str], text: str
 ) -> None:
-    with pytest.raises(Refused, match=text) as refused:
+    with pytest.raises(RefusedError, match=text) as refused:
         pubsub.publish("raw-events", data, attributes)
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -211,7 +211,7 @@ def test_an_intercepted_publish_fails_before_or_after_it_took_effect(
     def crash(info: PublishRequestInfo) -> None:
         seen.append(info)
         if info.phase == phase:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"cut {phase}")
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"cut {phase}")
 
     pubsub.intercept = crash
     client = publisher(pubsub, monkeypatch)
@@ -535,7 +535,7 @@ def test_a_filtered_message_is_neither_pushed_nor_outstanding(pubsub: PubSub) ->
 def test_subscriptions_out_of_range_are_refused(
     pubsub: PubSub, wrong: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(Refused, match=text):
+    with pytest.raises(RefusedError, match=text):
         pubsub.create_subscription(
             SubscriptionSpec(**({"name": "wanted", "topic": "raw-events"} | wrong))
         )
@@ -707,7 +707,7 @@ def test_a_bigquery_subscription_needs_its_table() -> None:
     table = _Table(SCHEMA)
     with running(write_rows=table.write, table_schema=table.columns) as pubsub:
         pubsub.create_topic("rows-in")
-        with pytest.raises(Refused, match=r"no table ops\.absent"):
+        with pytest.raises(RefusedError, match=r"no table ops\.absent"):
             pubsub.create_subscription(
                 SubscriptionSpec("to-bigquery", "rows-in", bigquery_table="ops.absent")
             )
@@ -780,7 +780,7 @@ def test_every_message_is_delivered_and_none_is_lost(
 def _check_promise(
     failures: list[int],
     ids: Mapping[str, str],
-    record: list[Delivery],
+    record: list[DeliveryAttempt],
     dead: list[str],
     delivered: Mapping[str, int],
     dead_letters: bool,

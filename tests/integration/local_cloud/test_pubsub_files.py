@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from local_cloud.clock import VirtualClock
 from local_cloud.pubsub.gcs_sink import file_name
-from local_cloud.pubsub.service import FileSink, PubSub, Refused, SubscriptionSpec
+from local_cloud.pubsub.service import FileSink, PubSub, RefusedError, SubscriptionSpec
 from local_cloud.pubsub.specs import time_text
 from tests.integration.local_cloud.test_pubsub import START, running
 
@@ -187,7 +187,7 @@ def test_a_format_that_google_refuses_is_refused(form: str) -> None:
 )
 def test_files_out_of_range_are_refused(wrong: dict[str, Any], text: str) -> None:
     spec = SubscriptionSpec("wanted", "taps", **({"ack_deadline_seconds": 600} | wrong))
-    with gathering() as (pubsub, _, _), pytest.raises(Refused, match=text):
+    with gathering() as (pubsub, _, _), pytest.raises(RefusedError, match=text):
         pubsub.create_subscription(spec)
 
 

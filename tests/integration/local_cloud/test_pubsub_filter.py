@@ -11,7 +11,7 @@ import pytest
 from local_cloud.clock import VirtualClock
 from local_cloud.ports import free_port
 from local_cloud.pubsub.filter import parse_filter
-from local_cloud.pubsub.service import PubSub, Refused, SubscriptionSpec
+from local_cloud.pubsub.service import PubSub, RefusedError, SubscriptionSpec
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_filters_match(text: str, matching: Mapping[str, str], other: Mapping[st
 def test_filters_that_cannot_be_read_are_refused_at_creation(text: str) -> None:
     pubsub = PubSub(free_port(), VirtualClock(datetime(2025, 6, 5, tzinfo=UTC)))
     pubsub.create_topic("raw-events")
-    with pytest.raises(Refused, match="filter") as refused:
+    with pytest.raises(RefusedError, match="filter") as refused:
         pubsub.create_subscription(SubscriptionSpec("filtered", "raw-events", filter=text))
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert pubsub.subscriptions() == []

@@ -29,7 +29,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from local_cloud.bigquery.server import BigQueryServer
 from local_cloud.clock import VirtualClock
-from local_cloud.gateway.proxy import Call, Gate, Phase, Verdict
+from local_cloud.gateway.proxy import Call, Gate, Intervention, Phase
 from local_cloud.iam.accounts import Accounts
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor
@@ -257,12 +257,12 @@ def test_what_was_not_granted_is_forbidden(cloud: Cloud) -> None:
     assert not client.bucket("closed").blob("x").exists()
 
 
-def once(phase: Phase, verdict: Verdict) -> Callable[[Call, Phase], Verdict]:
+def once(phase: Phase, verdict: Intervention) -> Callable[[Call, Phase], Intervention]:
     """Give the verdict to the first call in a phase, and let the others pass."""
     left = [verdict]
 
-    def intercept(call: Call, at: Phase) -> Verdict:
-        return left.pop() if at is phase and left else Verdict.PASS
+    def intercept(call: Call, at: Phase) -> Intervention:
+        return left.pop() if at is phase and left else Intervention.PASS
 
     return intercept
 
@@ -271,17 +271,17 @@ def once(phase: Phase, verdict: Verdict) -> Callable[[Call, Phase], Verdict]:
 @pytest.mark.parametrize(
     ("phase", "verdict", "error", "exists"),
     [
-        (Phase.BEFORE, Verdict.REFUSE, exceptions.BadRequest, False),
-        (Phase.AFTER, Verdict.REFUSE, exceptions.BadRequest, True),
-        (Phase.BEFORE, Verdict.UNAVAILABLE, None, True),
-        (Phase.AFTER, Verdict.UNAVAILABLE, None, True),
+        (Phase.BEFORE, Intervention.REFUSE, exceptions.BadRequest, False),
+        (Phase.AFTER, Intervention.REFUSE, exceptions.BadRequest, True),
+        (Phase.BEFORE, Intervention.UNAVAILABLE, None, True),
+        (Phase.AFTER, Intervention.UNAVAILABLE, None, True),
     ],
 )
 def test_a_crash_around_an_upload(
     cloud: Cloud,
     bucket: storage.Bucket,
     phase: Phase,
-    verdict: Verdict,
+    verdict: Intervention,
     error: type[Exception] | None,
     exists: bool,
     resumable: bool,
@@ -308,7 +308,7 @@ def test_a_crash_around_an_upload(
 
 
 def test_a_lost_reply_to_a_claim_shows_as_taken(cloud: Cloud, bucket: storage.Bucket) -> None:
-    cloud.gate.intercept = once(Phase.AFTER, Verdict.UNAVAILABLE)
+    cloud.gate.intercept = once(Phase.AFTER, Intervention.UNAVAILABLE)
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.blob("runs/lost").upload_from_string("x", if_generation_match=0, retry=QUICK)
     assert bucket.blob("runs/lost").download_as_bytes() == b"x"
@@ -317,7 +317,7 @@ def test_a_lost_reply_to_a_claim_shows_as_taken(cloud: Cloud, bucket: storage.Bu
 def test_a_crash_around_a_job(cloud: Cloud, warehouse: bigquery.Client) -> None:
     warehouse.query_and_wait("CREATE OR REPLACE TABLE ops.crash (a INT64)")
     for phase, rows in ((Phase.BEFORE, 0), (Phase.AFTER, 1)):
-        cloud.gate.intercept = once(phase, Verdict.REFUSE)
+        cloud.gate.intercept = once(phase, Intervention.REFUSE)
         with pytest.raises(exceptions.BadRequest, match=r"made to crash: jobs\.insert one_"):
             warehouse.query(
                 "INSERT INTO ops.crash (a) VALUES (1)",
@@ -334,7 +334,7 @@ def test_a_crash_around_a_job(cloud: Cloud, warehouse: bigquery.Client) -> None:
 def test_batches_are_answered_here(cloud: Cloud) -> None:
     path = "/v1/projects/demo/locations/europe-west9/batches?batchId=wifi-a1"
     for phase, made in ((Phase.BEFORE, []), (Phase.AFTER, ["wifi-a1"])):
-        cloud.gate.intercept = once(phase, Verdict.REFUSE)
+        cloud.gate.intercept = once(phase, Intervention.REFUSE)
         with closing(http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)) as asked:
             asked.request("POST", path, b"{}")
             reply = asked.getresponse()

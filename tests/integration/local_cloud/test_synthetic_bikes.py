@@ -20,10 +20,10 @@ from catalog.object_names import SplitKey
 from catalog.records import Outcome
 from catalog.runs import Run
 from functions.split.part_writer import Parts
-from functions.validation.slotting import Cut
+from functions.validation.slotting import SlottedBatch
 from local_cloud.__main__ import main
 from local_cloud.generators.velib.layouts import export, gbfs, rows
-from local_cloud.generators.velib.snapshots import Faults, Network, Snapshot, snapshots
+from local_cloud.generators.velib.snapshots import Faults, Snapshot, StationNetwork, snapshots
 from local_cloud.generators.velib.stations import stations
 from tests.support.split_cloud import Desk, desk, storage_server  # noqa: F401
 
@@ -32,14 +32,14 @@ FIRST = datetime(2025, 6, 5, 4, 9, tzinfo=UTC)
 EXAMPLE = Path(__file__).parents[2] / "data" / "velib" / "v21_records_example_2026.json"
 
 
-def taken(network: Network, count: int) -> list[Snapshot]:
+def taken(network: StationNetwork, count: int) -> list[Snapshot]:
     """So many snapshots of a network."""
     return list(islice(snapshots(network), count))
 
 
 def test_a_seed_gives_the_same_bytes_everywhere() -> None:
     def digest(seed: int) -> str:
-        bodies = (export(each) for each in taken(Network(FIRST, 60, seed), 20))
+        bodies = (export(each) for each in taken(StationNetwork(FIRST, 60, seed), 20))
         return hashlib.sha256(b"".join(bodies)).hexdigest()[:16]
 
     assert digest(7) == "feaa120eec2a831f"
@@ -48,7 +48,7 @@ def test_a_seed_gives_the_same_bytes_everywhere() -> None:
 
 def test_a_record_is_printed_as_the_publisher_s() -> None:
     real = json.loads(EXAMPLE.read_bytes())["results"][0]
-    (made,) = taken(Network(FIRST, 20), 1)
+    (made,) = taken(StationNetwork(FIRST, 20), 1)
     records = json.loads(export(made))
     assert [list(each) for each in records] == [list(real)] * 20
     for name, value in real.items():
@@ -69,7 +69,7 @@ def test_stations_beyond_the_real_ones_have_codes_of_their_own() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_bikes_are_neither_made_nor_lost(seed: int) -> None:
-    found = taken(Network(FIRST, 200, seed), 144)
+    found = taken(StationNetwork(FIRST, 200, seed), 144)
     usable = [each.mechanical + each.ebike + each.docks for each in stations(200)]
     for each in found:
         assert (each.mechanical + each.ebike + each.docks).tolist() == usable
@@ -80,7 +80,7 @@ def test_bikes_are_neither_made_nor_lost(seed: int) -> None:
 
 
 def test_reports_grow_and_some_are_shown_again() -> None:
-    found = taken(Network(FIRST, faults=Faults(0, 0, 0)), 12)
+    found = taken(StationNetwork(FIRST, faults=Faults(0, 0, 0)), 12)
     again, revised = 0, 0
     for before, each in pairwise(found):
         assert (each.reported >= before.reported).all()
@@ -102,7 +102,7 @@ def test_reports_grow_and_some_are_shown_again() -> None:
     ],
 )
 def test_as_many_stations_are_faulty_as_asked(faults: Faults, least: dict[str, int]) -> None:
-    (made,) = taken(Network(FIRST, faults=faults), 1)
+    (made,) = taken(StationNetwork(FIRST, faults=faults), 1)
     found = {
         "capacity": int((made.capacity == 0).sum()),
         "stale": int((made.reported < FIRST.timestamp() - 86_400).sum()),
@@ -113,7 +113,7 @@ def test_as_many_stations_are_faulty_as_asked(faults: Faults, least: dict[str, i
 
 
 def test_split_takes_every_row_of_both_layouts(desk: Desk) -> None:  # noqa: F811
-    (made,) = taken(Network(FIRST), 1)
+    (made,) = taken(StationNetwork(FIRST), 1)
     record = desk.taken(CONTRACT, export(made), at=FIRST)
     assert (record.outcome, record.rows_in, record.quarantine) == (Outcome.ACCEPTED, 1_500, None)
     pair = desk.taken(CONTRACT, *gbfs(made), at=FIRST + timedelta(minutes=10))
@@ -126,20 +126,20 @@ def test_split_takes_every_row_of_both_layouts(desk: Desk) -> None:  # noqa: F81
 
 
 def test_the_short_way_makes_the_part_that_split_makes(desk: Desk) -> None:  # noqa: F811
-    (made,) = taken(Network(FIRST), 1)
+    (made,) = taken(StationNetwork(FIRST), 1)
     [wanted] = desk.taken(CONTRACT, export(made), at=FIRST).parts
     batch = rows(made, [column.name for column in CONTRACT.columns])
     key = SplitKey(Run.at(FIRST), 0)
     with ThreadPoolExecutor(1) as pool:
         parts = Parts(desk.zones.landing, CONTRACT.dataset, key, "x", CONTRACT.columns, pool)
-        parts.add(Cut({wanted.slot: batch}, bytes=batch.nbytes))
+        parts.add(SlottedBatch({wanted.slot: batch}, bytes=batch.nbytes))
         [part] = parts.finish(CONTRACT.bounds)
     assert (part.hash, part.rows) == (wanted.hash, 1_500)
     assert pa.types.is_int64(batch.schema.field("line").type)
 
 
 def test_one_snapshot_is_in_memory_at_a_time() -> None:
-    made = snapshots(Network(FIRST))
+    made = snapshots(StationNetwork(FIRST))
     next(made)
     tracemalloc.start()
     for _ in range(50):
@@ -159,5 +159,5 @@ def test_snapshots_are_written_by_command(tmp_path: Path) -> None:
 
 
 def test_movement_is_there() -> None:
-    first, *_, last = taken(Network(FIRST), 30)
+    first, *_, last = taken(StationNetwork(FIRST), 30)
     assert np.count_nonzero(first.mechanical != last.mechanical) > 700

@@ -26,7 +26,7 @@ from local_cloud.cloud import LocalCloud
 from local_cloud.dataproc.service import QUOTA_TEXT
 from local_cloud.dataproc.worker import BatchRequest, BatchResult
 from local_cloud.functions_runtime import in_process
-from local_cloud.gateway.proxy import Call, Phase, Verdict
+from local_cloud.gateway.proxy import Call, Intervention, Phase
 from local_cloud.publishers import Answer
 from local_cloud.pubsub.backlog import backoff
 from tests.support.crash_list import Point
@@ -162,14 +162,14 @@ def test_a_part_comes_late_during_seal(house: House, rows: dict[str, Any]) -> No
     split_again = threading.Event()
     asked: list[str] = []
 
-    def between(call: Call, phase: Phase) -> Verdict:
+    def between(call: Call, phase: Phase) -> Intervention:
         if call.name.startswith(f"demo-landing/splits/{USAGE}/") and phase is Phase.AFTER and asked:
             split_again.set()
         if call.name.startswith("demo-landing/manifests/") and phase is Phase.BEFORE and not asked:
             house.serve(B)
             asked.append(house.ingest().name)
             assert split_again.wait(60)
-        return Verdict.PASS
+        return Intervention.PASS
 
     house.cloud.gate.intercept = between
     try:

@@ -73,7 +73,9 @@ def _give_up(house: House) -> None:
     with house.losing("runs/"):
         run = house.fetch(export(APRIL))
     name = object_names.resend("split", object_names.claim(USAGE, run), MAX_RESENDS)
-    body = ResendRecord(at=(run.time - retry_policy.life()).isoformat(), call="c").encode()
+    body = ResendRecord(
+        at=(run.time - retry_policy.redelivery_window()).isoformat(), call="c"
+    ).encode()
     house.cloud.bucket("quarantine").blob(name).upload_from_string(body)
     house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/").upload_from_string(b"")
     house.cloud.bucket("landing").blob(f"dirty/{USAGE}/x/{run.name}").upload_from_string(b"")

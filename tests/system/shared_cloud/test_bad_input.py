@@ -32,7 +32,7 @@ from local_cloud.cli import trial
 from local_cloud.cli.trial import Served
 from local_cloud.cloud import LocalCloud
 from local_cloud.generators.wifi.layouts import LABELS as HEADER
-from local_cloud.publishers import Answer, Fault, SeenRequest
+from local_cloud.publishers import Answer, PublisherFault, SeenRequest
 from tests.support import bad_files
 from tests.support.bad_files import (
     ACCEPTED,
@@ -352,7 +352,7 @@ ANSWERED = [
     ("304 unasked", Answer(status=304), "the publisher answered 304; open the publisher's page"),
     ("403", Answer(b"no", status=403), "the publisher answered 403; open the publisher's page"),
     ("404", Answer(b"no", status=404), "the publisher answered 404; open the publisher's page"),
-    ("ten times the bound", Answer(GOOD, fault=Fault.wrong_length(8_000_000_000)), "is over the 800000000 bytes allowed; raise the bound"),
+    ("ten times the bound", Answer(GOOD, fault=PublisherFault.wrong_length(8_000_000_000)), "is over the 800000000 bytes allowed; raise the bound"),
     ("a gzip bomb", Answer(BOMB, headers=GZIPPED), "over the ratio of 200; look at the file"),
     ("a gzip bomb in the body", Answer(BOMB), "over the ratio of 200; look at the file"),
     ("not gzip", Answer(GOOD, headers=GZIPPED), "says Content-Encoding gzip and is not gzip"),
@@ -442,12 +442,12 @@ PASSING = [
     ("429 with Retry-After", Answer(status=429, headers={"Retry-After": "2"}), "answered 429"),
     ("500", Answer(b"oops", status=500), "answered 500"),
     ("503", Answer(status=503, headers={"Retry-After": "Sat, 01 Jun 2024 06:00:00 GMT"}), "answered 503"),
-    ("reset in mid-body", Answer(GOOD, fault=Fault.reset(900)), "it is tried again"),
-    ("cut in mid-body", Answer(GOOD, fault=Fault.cut(900)), "before its end; it is tried again"),
-    ("cut without a length", Answer(GOOD, fault=Fault.cut(900), framing="close"), "it is tried again"),
+    ("reset in mid-body", Answer(GOOD, fault=PublisherFault.reset(900)), "it is tried again"),
+    ("cut in mid-body", Answer(GOOD, fault=PublisherFault.cut(900)), "before its end; it is tried again"),
+    ("cut without a length", Answer(GOOD, fault=PublisherFault.cut(900), framing="close"), "it is tried again"),
     ("cut gzip", Answer(gzip.compress(GOOD)[:-9], headers=GZIPPED), "gzip without its end"),
-    ("a byte a second", Answer(GOOD, fault=Fault.drip(1)), "not finished within"),
-    ("headers a byte a second", Answer(fault=Fault.drip_headers(1)), "not finished within"),
+    ("a byte a second", Answer(GOOD, fault=PublisherFault.drip(1)), "not finished within"),
+    ("headers a byte a second", Answer(fault=PublisherFault.drip_headers(1)), "not finished within"),
 ]  # fmt: skip
 
 

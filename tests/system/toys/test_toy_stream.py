@@ -25,7 +25,7 @@ from catalog.records import SplitRecord
 from local_cloud.cli import trial
 from local_cloud.cloud import LocalCloud
 from local_cloud.pubsub.gcs_sink import encode
-from local_cloud.pubsub.service import PublishRequestInfo, ReceivedMessage, Refused
+from local_cloud.pubsub.service import PublishRequestInfo, ReceivedMessage, RefusedError
 from local_cloud.storage.server import EVENTS_TOPIC
 
 pytestmark = pytest.mark.timeout(600)
@@ -166,7 +166,7 @@ def losing(cloud: LocalCloud) -> Iterator[None]:
     def lose(info: PublishRequestInfo) -> None:
         told = [attributes.get("objectId", "") for _, attributes in info.messages]
         if info.topic == EVENTS_TOPIC and any(name.startswith("streams/") for name in told):
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
     cloud.pubsub.intercept = lose
     try:

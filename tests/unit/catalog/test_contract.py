@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.contract import DATASETS, Bounds, ContractError, Kind, load, load_all, systems
-from catalog.records import Claim, NewerFormat, Origin, Outcome
+from catalog.records import Claim, NewerFormatError, Origin, Outcome
 from catalog.runs import Run
 
 TAPS = (Path(__file__).parents[2] / "system/toy_stream/catalog/datasets/ferry_taps.toml").read_text(
@@ -296,7 +296,7 @@ def test_a_newer_record_is_refused_and_one_of_ours_reads_back() -> None:
         reason="empty body",
     )
     assert Claim.decode(claim.encode()) == claim
-    with pytest.raises(NewerFormat, match="claim: format 2 is newer than 1"):
+    with pytest.raises(NewerFormatError, match="claim: format 2 is newer than 1"):
         Claim.decode(claim.encode().replace(b'"format":1', b'"format":2'))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.time_format import Form
+from catalog.time_format import TimeFormat
 
 READ = [
     ("%d/%m/%Y %H:%M", "05/06/2024 10:30", "2024-06-05T10:30:00"),
@@ -35,11 +35,11 @@ READ = [
 
 @pytest.mark.parametrize(("form", "text", "said"), READ)
 def test_a_text_of_a_form_is_told_as_iso(form: str, text: str, said: str | None) -> None:
-    assert Form(form).instant(text) == said
+    assert TimeFormat(form).instant(text) == said
 
 
 def test_a_day_is_the_one_that_is_written() -> None:
-    assert Form("%d/%m/%Y %H:%M").date("05/06/2024 23:30") == "2024-06-05"
+    assert TimeFormat("%d/%m/%Y %H:%M").date("05/06/2024 23:30") == "2024-06-05"
 
 
 FORMS = st.sampled_from(
@@ -50,7 +50,7 @@ FORMS = st.sampled_from(
 @given(FORMS, st.datetimes(datetime(1000, 1, 1)))
 def test_what_is_written_in_a_form_is_read_in_it(form: str, moment: datetime) -> None:
     whole = moment.replace(microsecond=0)
-    assert Form(form).instant(whole.strftime(form)) == whole.isoformat()
+    assert TimeFormat(form).instant(whole.strftime(form)) == whole.isoformat()
 
 
 @pytest.mark.parametrize(("form", "said"), [
@@ -62,4 +62,4 @@ def test_what_is_written_in_a_form_is_read_in_it(form: str, moment: datetime) ->
 ])  # fmt: skip
 def test_a_form_that_misleads_is_refused(form: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Form(form)
+        TimeFormat(form)

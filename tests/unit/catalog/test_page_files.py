@@ -13,10 +13,12 @@ import pytest
 
 from catalog.pages import FORBIDDEN, PageError, column_of, fields, load_page, load_pages
 from catalog.reports import Declaration, ReportColumn
-from functions.serve.report_catalog import shown
+from functions.serve.report_catalog import load_report_definitions
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-DECLARED = {name: each.declared for name, each in shown(REPOSITORY / "bq_sql").items()}
+DECLARED = {
+    name: each.declared for name, each in load_report_definitions(REPOSITORY / "bq_sql").items()
+}
 PAGES = load_pages(REPOSITORY / "dashboards", DECLARED)
 
 

@@ -13,7 +13,7 @@ from sqlglot import exp
 from catalog.contract import load_all
 from cost import formula, prices, statements, table, workload
 from cost.__main__ import BEGIN, END, PAGE, ROOT, quoted
-from cost.statements import LEAST, Statement
+from cost.statements import LEAST, CostedStatement
 from cost.workload import Feed, System
 from infra_pulumi.spark import PROPERTIES
 from tests.support.predicates import parsed
@@ -57,12 +57,12 @@ def usd(system: System, share: float | None) -> float:
 
 def test_the_tables_that_a_script_reads() -> None:
     read = statements.script(GATE + REST)
-    assert read.gate == (Statement(frozenset({"ops.loads"})),)
+    assert read.gate == (CostedStatement(frozenset({"ops.loads"})),)
     assert read.rest == (
-        Statement(frozenset({"ops.loads"}), "ledger"),
-        Statement(frozenset({"lake.toys", "ledger"}), "days"),
-        Statement(frozenset({"days"})),
-        Statement(frozenset({"days"})),
+        CostedStatement(frozenset({"ops.loads"}), "ledger"),
+        CostedStatement(frozenset({"lake.toys", "ledger"}), "days"),
+        CostedStatement(frozenset({"days"})),
+        CostedStatement(frozenset({"days"})),
     )
 
 
@@ -85,7 +85,7 @@ def test_the_same_tables_are_found_by_a_parser(path: Path) -> None:
 
 
 def test_each_table_of_a_statement_is_billed_ten_megabytes_at_least() -> None:
-    both = Statement(frozenset({"lake.a", "ops.loads"}))
+    both = CostedStatement(frozenset({"lake.a", "ops.loads"}))
     assert statements.billed(both, {}) == 2 * 10_485_760
     assert statements.billed(both, {"lake.a": 100e6}) == 100e6 + 10_485_760
     assert statements.billed(both, {"lake.a": 100e6}, share=0.5) == 50e6 + 10_485_760

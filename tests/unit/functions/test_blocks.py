@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from catalog.contract import DATASETS, Contract, Kind, load
 from catalog.runs import Run
 from functions.parsing.csv.blocks import Block
-from functions.parsing.file_reader import File
-from functions.parsing.header import RunRefused
+from functions.parsing.file_reader import FileReader
+from functions.parsing.header import RunRefusedError
 from functions.split.content_hash import RowsHash
 from functions.validation.block_cut import BlockCutter
 from functions.validation.slot_codes import SlotCodes
-from functions.validation.slotting import Reject
+from functions.validation.slotting import RejectedRow
 from tests.support.examples import examples
 from tests.support.split_cloud import NOW, changed
 
@@ -45,7 +45,7 @@ class Outcome:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRow] = field(default_factory=list)
     refused: str = ""
     unknown: dict[str, str] = field(default_factory=dict)
     count: int = 0
@@ -63,7 +63,7 @@ def outcome(
     told = Outcome()
     cutter = BlockCutter(contract, Run.at(NOW))
     hashes: dict[str, RowsHash] = {}
-    file = File("o", "x", contract, pool, block_bytes)
+    file = FileReader("o", "x", contract, pool, block_bytes)
     try:
         for batch in file.batches(body[at : at + 1000] for at in range(0, len(body), 1000)):
             if isinstance(batch, Block) and blocks is not None:
@@ -75,7 +75,7 @@ def outcome(
                 hashes.setdefault(slot, RowsHash(rows.schema.names[:-1])).add(rows)
                 told.newest[slot] = max(told.newest.get(slot, 0.0), cut.newest.get(slot, 0.0))
             told.rejects += cut.rejects
-    except RunRefused as error:
+    except RunRefusedError as error:
         return Outcome(refused=str(error))
     report = file.report(1, "")
     assert report is not None

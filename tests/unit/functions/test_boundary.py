@@ -16,7 +16,7 @@ from cloudevents.http import CloudEvent
 from catalog.records import Event
 from functions.core import clients, handler, telemetry
 from functions.core.clients import Clients
-from functions.core.errors import UnknownSlot
+from functions.core.errors import UnknownSlotError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.core.strays import parse_names
@@ -180,7 +180,7 @@ def test_many_skipped_objects_are_counted(
 
     def parse(name: str) -> int:
         if name == "slot":
-            raise UnknownSlot("no day")
+            raise UnknownSlotError("no day")
         return int(name)
 
     def step(*_: object) -> Iterable[Event]:

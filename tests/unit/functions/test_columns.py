@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from catalog.contract import DATASETS, Contract, load
 from functions.parsing.batch import sum_of
-from functions.parsing.header import Place, layout
+from functions.parsing.header import FieldPosition, map_header
 from tests.support.split_cloud import changed
 
 VELIB = load(DATASETS / "velib_stations.toml")
@@ -26,22 +26,26 @@ def docks(*aliases: str) -> Contract:
 
 FOUND = [
     # header, aliases, place, what is told of it, what is not known
-    (["a", "b"], ["a + b"], Place(0, plus=(1,)), "a + b", []),
-    (["c", "B", "a"], ["a + b"], Place(2, plus=(1,)), "a + B", ["c"]),
-    (["a", "b", "c"], ["a + b + c"], Place(0, plus=(1, 2)), "a + b + c", []),
+    (["a", "b"], ["a + b"], FieldPosition(0, plus=(1,)), "a + b", []),
+    (["c", "B", "a"], ["a + b"], FieldPosition(2, plus=(1,)), "a + B", ["c"]),
+    (["a", "b", "c"], ["a + b + c"], FieldPosition(0, plus=(1, 2)), "a + b + c", []),
     (["a", "overflow"], ["a + b"], None, None, ["a"]),
-    (["a"], ["a + b", "a"], Place(0), "a", []),
-    (["A", "b"], ["a + b", "a"], Place(0, plus=(1,)), "A + b", []),
-    (["a + b", "a", "b"], ["a + b"], Place(0), "a + b", ["a", "b"]),
-    (["n", "n"], ["n + n@2"], Place(0, plus=(1,)), "n + n@2", []),
+    (["a"], ["a + b", "a"], FieldPosition(0), "a", []),
+    (["A", "b"], ["a + b", "a"], FieldPosition(0, plus=(1,)), "A + b", []),
+    (["a + b", "a", "b"], ["a + b"], FieldPosition(0), "a + b", ["a", "b"]),
+    (["n", "n"], ["n + n@2"], FieldPosition(0, plus=(1,)), "n + n@2", []),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("header", "aliases", "place", "told", "unknown"), FOUND)
 def test_a_sum_stands_where_all_of_its_fields_do(
-    header: list[str], aliases: list[str], place: Place | None, told: str | None, unknown: list[str]
+    header: list[str],
+    aliases: list[str],
+    place: FieldPosition | None,
+    told: str | None,
+    unknown: list[str],
 ) -> None:
-    found = layout(docks(*aliases), header)
+    found = map_header(docks(*aliases), header)
     assert found.places == (place,)
     assert found.aliases.get("numdocksavailable") == told
     assert list(found.unknown) == unknown

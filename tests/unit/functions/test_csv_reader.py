@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from catalog.contract import DATASETS, load
 from catalog.runs import Run
 from functions.parsing.batch import item_of
-from functions.parsing.csv.slow_path import _FIELDS_A_LINE, Record, _Lines, _records
-from functions.parsing.file_reader import File
+from functions.parsing.csv.slow_path import _FIELDS_A_LINE, CsvRecord, _Lines, _records
+from functions.parsing.file_reader import FileReader
 from functions.validation.block_cut import BlockCutter
 from tests.support.examples import examples
 from tests.support.split_cloud import NOW
@@ -31,7 +31,7 @@ def pieces(text: str, size: int) -> Iterator[str]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-def records(texts: Iterator[str]) -> list[Record]:
+def records(texts: Iterator[str]) -> list[CsvRecord]:
     """The records of a text but blank lines."""
     lines = _Lines(texts, CONTRACT.bounds.field_bytes_max * _FIELDS_A_LINE)
     return [r for r in _records(lines, CONTRACT, "x") if r.fields is None or r.fields]
@@ -97,7 +97,7 @@ def test_split_then_put_together_is_what_came(rows: list[tuple[str, ...]]) -> No
     slots: list[tuple[str, dict[str, Any]]] = []
     rejected = 0
     with ThreadPoolExecutor(1) as pool:
-        file = File("o", "x", CONTRACT, pool)
+        file = FileReader("o", "x", CONTRACT, pool)
         for batch in file.batches(iter([out.getvalue().encode()])):
             cut = cutter.cut(batch)
             rejected += len(cut.rejects)

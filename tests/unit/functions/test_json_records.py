@@ -10,7 +10,7 @@ from catalog.contract import DATASETS, load
 from functions.parsing import header
 from functions.parsing.batch import Seen
 from functions.parsing.json import flatten
-from functions.parsing.json.flatten import Record, Records
+from functions.parsing.json.flatten import FlatRecord, Records
 
 CONTRACT = load(DATASETS / "paris_wifi_usage.toml")
 NAMED = load(DATASETS / "paris_wifi_sites.toml")
@@ -34,11 +34,11 @@ def test_layouts_are_kept_by_their_names(shapes: int, fields: int, kept: int) ->
     most = 0
     for line, record in enumerate(records(shapes, fields)):
         row = made.row(line, "", record)
-        assert isinstance(row, Record)
+        assert isinstance(row, FlatRecord)
         assert row.values[SITE] == "PW1"
         most = max(most, sum(map(len, made._layouts.kept)))
     assert most == kept * fields
-    for remembered in (header.normal, header.parsed):
+    for remembered in (header.normalize_name, header.parse_alias):
         assert remembered.cache_info().currsize <= header._NAMES
 
 
@@ -47,7 +47,7 @@ def test_the_newest_layout_is_known_however_wide(monkeypatch: pytest.MonkeyPatch
     laid: list[int] = []
     layout = flatten.layout
 
-    def seen(*given: object) -> header.Layout:
+    def seen(*given: object) -> header.HeaderMapping:
         laid.append(1)
         return layout(*given)  # type: ignore[arg-type]
 
@@ -74,6 +74,6 @@ def test_a_text_by_language_is_its_first(value: object, text: str) -> None:
     """As GBFS 3 writes names; anything else stays the JSON that it is."""
     made = Records(NAMED, "x", Seen(shape="json"))
     row = made.row(1, "", {"nom_site": value})
-    assert isinstance(row, Record)
+    assert isinstance(row, FlatRecord)
     at = next(at for at, column in enumerate(NAMED.columns) if column.name == "name")
     assert row.values[at] == text

@@ -27,14 +27,14 @@ from catalog.reports import ReportColumn
 from functions.core.clients import Clients
 from functions.core.settings import Settings
 from functions.serve.app import App
-from functions.serve.errors import BadRequest
+from functions.serve.errors import BadRequestError
 from functions.serve.pages import charts, view_models
 from functions.serve.pages.assets import static_files
 from functions.serve.pages.charts import PALETTE, sample
 from functions.serve.pages.site import Pages, in_script
 from functions.serve.pages.view_models import Source, fresh_until
-from functions.serve.report_catalog import Shown
-from functions.serve.warehouse.result import Table
+from functions.serve.report_catalog import ReportDefinition
+from functions.serve.warehouse.result import ResultTable
 from functions.serve.warehouse.sql import rows_query
 from local_cloud.cli import vega
 from tests.support.page_rows import (
@@ -292,7 +292,7 @@ def test_a_live_report_is_stale_by_the_objective_alone() -> None:
     assert _fresh(SHOWN["velib_coverage"], timedelta(minutes=61))
 
 
-def _fresh(report: Shown, age: timedelta) -> bool:
+def _fresh(report: ReportDefinition, age: timedelta) -> bool:
     """Whether a report of such an age is fresh."""
     return fresh_until(CONTRACTS["velib_stations"], NOW - age, report.live) > NOW
 
@@ -374,7 +374,7 @@ def test_a_sample_that_rows_share_counts_once() -> None:
     columns = tuple(report.column(name) for name in ("day", "kind", "sample_size"))
     [kinds] = (each for each in DASHBOARDS["velib"].page.charts if each.name == "kinds")
     rows = (("1", "electric", 70), ("1", "mechanical", 70), ("2", "electric", 5))
-    table = Table(report.name, report.declared, columns, rows, AS_OF, Origin.SYNTHETIC)
+    table = ResultTable(report.name, report.declared, columns, rows, AS_OF, Origin.SYNTHETIC)
     assert sample(kinds, table) == 75
     assert sample(msgspec.structs.replace(kinds, sample_shared_by=""), table) == 145
 
@@ -396,7 +396,7 @@ def test_a_caveat_is_said_of_both_rows_that_are_compared(name: str, rows: int, s
     ("day.from", "' OR ''='", "must be a day"),
 ])  # fmt: skip
 def test_what_cannot_be_chosen_is_refused_by_name(parameter: str, text: str, said: str) -> None:
-    with pytest.raises(BadRequest, match=re.escape(said)):
+    with pytest.raises(BadRequestError, match=re.escape(said)):
         page("paris_wifi", None, (parameter, text))
 
 
@@ -405,7 +405,7 @@ def test_what_cannot_be_chosen_is_refused_by_name(parameter: str, text: str, sai
 ])  # fmt: skip
 def test_two_values_of_a_filter_are_refused(chosen: tuple[str, str, str]) -> None:
     name, *values = chosen
-    with pytest.raises(BadRequest, match=f"'{name}' is there twice"):
+    with pytest.raises(BadRequestError, match=f"'{name}' is there twice"):
         page("paris_wifi", None, *((name, value) for value in values))
     page("paris_wifi", None, (name, ""), (name, values[0]), ("day.to", "2024-03-01"))
 
@@ -641,7 +641,7 @@ FILTERS = [
 @pytest.mark.parametrize(("name", "parameter"), FILTERS)
 @pytest.mark.parametrize("text", SQL)
 def test_sql_in_a_filter_is_refused_or_a_value(name: str, parameter: str, text: str) -> None:
-    with suppress(BadRequest):
+    with suppress(BadRequestError):
         assert asked_sql(name, parameter, text) == usual_sql(name, parameter)
         return
     assert parameter in ("year", "day.from", "day.to")

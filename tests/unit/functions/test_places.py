@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.contract import DATASETS, Contract, Place, load
+from catalog.contract import DATASETS, Contract, GeoPoint, load
 from functions.validation.repairs import Columns, Repairs
 from tests.support.split_cloud import changed
 
@@ -26,7 +26,7 @@ BEYOND = [
     (SOUTH - STEP, MIDDLE[1]), (NORTH + STEP, MIDDLE[1]),
     (MIDDLE[0], WEST - STEP), (MIDDLE[0], EAST + STEP),
 ]  # fmt: skip
-SQUARE = Place(latitude="lat", longitude="lon", south=0.0, north=10.0, west=5.0, east=15.0)
+SQUARE = GeoPoint(latitude="lat", longitude="lon", south=0.0, north=10.0, west=5.0, east=15.0)
 """A box that holds some points in either order of their coordinates."""
 
 Point = tuple[float, float]

@@ -13,7 +13,7 @@ from catalog import retry_policy
 from functions.sweep.resend import MAX_RESENDS, Action, Resend, decide
 
 NOW = datetime(2025, 6, 5, 2, 10, tzinfo=UTC)
-LIFE = retry_policy.life()
+LIFE = retry_policy.redelivery_window()
 SECOND = timedelta(seconds=1)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from catalog.contract import DATASETS, Column, load
 from catalog.runs import Run
-from functions.parsing.header import RunRefused, layout
+from functions.parsing.header import RunRefusedError, map_header
 from functions.validation.values import ColumnCheck, instant
 from tests.support.split_cloud import NOW, changed
 
@@ -118,7 +118,7 @@ LAYOUTS = [
 
 @pytest.mark.parametrize(("header", "aliases", "unknown"), LAYOUTS)
 def test_layouts(header: list[str], aliases: dict[str, str], unknown: list[str]) -> None:
-    found = layout(CONTRACT, header)
+    found = map_header(CONTRACT, header)
     assert aliases.items() <= found.aliases.items()
     assert list(found.unknown) == unknown
     places = dict(zip((c.name for c in CONTRACT.columns), found.places, strict=True))
@@ -127,13 +127,13 @@ def test_layouts(header: list[str], aliases: dict[str, str], unknown: list[str])
 
 
 def test_doubled_names_are_refused() -> None:
-    with pytest.raises(RunRefused, match='"cp" more than once'):
-        layout(CONTRACT, ["Code Site", "datetime", "cp", "cp"])
+    with pytest.raises(RunRefusedError, match='"cp" more than once'):
+        map_header(CONTRACT, ["Code Site", "datetime", "cp", "cp"])
 
 
 def test_items_share_a_field() -> None:
     sites = changed(load(DATASETS / "paris_wifi_sites.toml"))
-    found = layout(sites, ["idpw", "nom_site", "cp", "geo_point_2d"])
+    found = map_header(sites, ["idpw", "nom_site", "cp", "geo_point_2d"])
     places = {c.name: p for c, p in zip(sites.columns, found.places, strict=True)}
     assert [(p.index, p.item) for n in ("latitude", "longitude") if (p := places[n])] == [
         (3, 0), (3, 1),

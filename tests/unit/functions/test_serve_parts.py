@@ -23,16 +23,16 @@ from catalog.reports import ADDED, ReportColumn, ReportError
 from functions.core.clients import Clients
 from functions.serve import value_codec
 from functions.serve.api import cursors, exports
-from functions.serve.api.cursors import Place
+from functions.serve.api.cursors import CursorPosition
 from functions.serve.api.openapi import document
-from functions.serve.api.query_params import Asked, Operator, allowed, asked
-from functions.serve.errors import BadRequest
+from functions.serve.api.query_params import Operator, ReportQuery, allowed, parse_query_params
+from functions.serve.errors import BadRequestError
 from functions.serve.pages import formatting
-from functions.serve.pages.data import Question, Source
-from functions.serve.report_catalog import DECLARATIONS, shown
+from functions.serve.pages.data import Question, ReportFetcher
+from functions.serve.report_catalog import DECLARATIONS, load_report_definitions
 from functions.serve.warehouse import report_store as serve_answers
-from functions.serve.warehouse.cache import Kept
-from functions.serve.warehouse.report_store import Answers, within
+from functions.serve.warehouse.cache import SingleFlightLruCache
+from functions.serve.warehouse.report_store import ReportStore, request_deadline
 from functions.serve.warehouse.sql import rows_query
 from tests.support.serve_site import COLUMNS, declare
 
@@ -61,21 +61,23 @@ TEXTS = st.text(st.sampled_from("=+-@\t\r\n'＝a1 \",;é"), max_size=6)
     ],
 )  # fmt: skip
 def test_a_number_has_three_digits_and_is_zero_only_where_it_is(number: float, told: str) -> None:
-    assert formatting.decimal(number) == told
+    assert formatting.format_decimal(number) == told
 
 
 @given(TYPED)
 def test_what_an_answer_says_can_be_asked_for(typed: tuple[str, Any]) -> None:
     kind, value = typed
-    said = value_codec.told(value)
+    said = value_codec.to_json_value(value)
     if value is None or kind == "BOOL":
         assert said is value
     else:
-        assert value_codec.read(kind, str(said)) == value
+        assert value_codec.parse_value(kind, str(said)) == value
 
 
 def test_a_day_stands_for_the_whole_of_it() -> None:
-    first, last = (value_codec.read("TIMESTAMP", "2024-05-01", last=last) for last in (False, True))
+    first, last = (
+        value_codec.parse_value("TIMESTAMP", "2024-05-01", last=last) for last in (False, True)
+    )
     assert first == datetime(2024, 5, 1, tzinfo=UTC)
     assert last == datetime(2024, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)
 
@@ -164,45 +166,45 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
     st.text(max_size=10),
 )
 def test_a_cursor_says_where_it_stands(toy: Any, row: tuple[Any, ...], state: str) -> None:
-    question = asked(toy, [("sort", ",".join(COLUMNS))])
-    cursor = cursors.write(question, Place(state, row))
-    own = asked(toy, [("sort", ",".join(COLUMNS)), ("cursor", cursor), ("limit", "7")])
-    assert cursors.read(own) == Place(state, row)
-    with pytest.raises(BadRequest):
-        cursors.read(asked(toy, [("cursor", cursor)]))
+    question = parse_query_params(toy, [("sort", ",".join(COLUMNS))])
+    cursor = cursors.write(question, CursorPosition(state, row))
+    own = parse_query_params(toy, [("sort", ",".join(COLUMNS)), ("cursor", cursor), ("limit", "7")])
+    assert cursors.read(own) == CursorPosition(state, row)
+    with pytest.raises(BadRequestError):
+        cursors.read(parse_query_params(toy, [("cursor", cursor)]))
 
 
 def test_a_number_that_no_float_holds_is_no_cursor(toy: Any) -> None:
-    question = asked(toy, [("sort", "share")])
+    question = parse_query_params(toy, [("sort", "share")])
     after = [10**400 if each.column.type == "FLOAT64" else "2024-05-01" for each in question.order]
     body = json.dumps(["state", after]).encode()
     text = cursors.base64.urlsafe_b64encode(body).decode().rstrip("=")
     cursor = f"{text}.{cursors._digest(question, body)}"
-    with pytest.raises(BadRequest, match="cannot be read"):
-        cursors.read(asked(toy, [("sort", "share"), ("cursor", cursor)]))
+    with pytest.raises(BadRequestError, match="cannot be read"):
+        cursors.read(parse_query_params(toy, [("sort", "share"), ("cursor", cursor)]))
 
 
 @pytest.mark.parametrize(
     "after", [["x"], ["2024-05-01"], ["2024-05-01", 5], [5, "x"], ["2024-13-01", "x"], "x", {}]
 )
 def test_a_cursor_that_somebody_made_up_says_nothing(toy: Any, after: Any) -> None:
-    question = asked(toy, [])
+    question = parse_query_params(toy, [])
     body = msgspec.json.encode(["state", after])
     digest = cursors._digest(question, body)
     text = cursors.base64.urlsafe_b64encode(body).decode().rstrip("=")
-    with pytest.raises(BadRequest):
-        cursors.read(asked(toy, [("cursor", f"{text}.{digest}")]))
+    with pytest.raises(BadRequestError):
+        cursors.read(parse_query_params(toy, [("cursor", f"{text}.{digest}")]))
 
 
 def test_nothing_comes_after_a_row_of_nulls_but_its_key(toy: Any) -> None:
-    question = asked(toy, [("sort", "n")])
+    question = parse_query_params(toy, [("sort", "n")])
     query = rows_query(question, None, (None, date(2024, 5, 1), "x"), 10)
     assert "(r.`n` IS NULL AND (r.`day` > @p0 OR r.`day` IS NULL))" in query.sql
     assert [each.value for each in query.parameters] == [date(2024, 5, 1), "x"]
 
 
 def test_a_value_is_made_once_for_all_who_ask_at_once() -> None:
-    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    kept: SingleFlightLruCache[int] = SingleFlightLruCache(10, 10, lambda _: 1)
     begun, go = threading.Event(), threading.Event()
     calls: list[int] = []
 
@@ -224,7 +226,7 @@ def test_a_value_is_made_once_for_all_who_ask_at_once() -> None:
 
 
 def test_who_waits_for_another_waits_no_longer_than_may_be() -> None:
-    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    kept: SingleFlightLruCache[int] = SingleFlightLruCache(10, 10, lambda _: 1)
     begun, go = threading.Event(), threading.Event()
 
     def make() -> int:
@@ -241,7 +243,7 @@ def test_who_waits_for_another_waits_no_longer_than_may_be() -> None:
 
 
 def test_who_waits_has_time_of_its_own() -> None:
-    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    kept: SingleFlightLruCache[int] = SingleFlightLruCache(10, 10, lambda _: 1)
     begun, go = threading.Event(), threading.Event()
 
     def late() -> int:
@@ -266,7 +268,7 @@ def test_who_waits_has_time_of_its_own() -> None:
 
 
 def test_what_fails_is_told_to_all_and_not_kept() -> None:
-    kept: Kept[int] = Kept(10, 10, lambda _: 1)
+    kept: SingleFlightLruCache[int] = SingleFlightLruCache(10, 10, lambda _: 1)
 
     def fail() -> int:
         raise RuntimeError("no")
@@ -277,7 +279,7 @@ def test_what_fails_is_told_to_all_and_not_kept() -> None:
 
 
 def test_no_more_is_kept_than_fits_and_the_last_used_stays() -> None:
-    kept: Kept[int] = Kept(3, 10, lambda value: value)
+    kept: SingleFlightLruCache[int] = SingleFlightLruCache(3, 10, lambda value: value)
     for number in (1, 2, 3):
         kept.get(number, lambda number=number: number)
     assert kept.get(1, lambda: -1) == 1
@@ -289,13 +291,13 @@ def test_no_more_is_kept_than_fits_and_the_last_used_stays() -> None:
     assert kept.weight == 0, "what is heavier than all that may be kept is not"
 
 
-REPORTS = shown(DECLARATIONS)
+REPORTS = load_report_definitions(DECLARATIONS)
 
 
 def test_every_report_of_the_repository_can_be_asked() -> None:
     assert {"wifi_days", "velib_coverage"} <= set(REPORTS)
     for report in REPORTS.values():
-        question = asked(report, [])
+        question = parse_query_params(report, [])
         assert {each.column.name for each in question.order} >= set(report.declared.key)
         names = allowed(report)
         assert len(set(names)) == len(names), "a column must not bear the name of a parameter"
@@ -310,14 +312,14 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     told = (tmp_path / "toy" / "tables" / "toy_days.toml").read_bytes()
     (tmp_path / "other" / "tables" / "toy_days.toml").write_bytes(told)
     with pytest.raises(ReportError, match="other has a report of that name"):
-        shown(tmp_path)
+        load_report_definitions(tmp_path)
 
 
 def test_a_declaration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     declare(tmp_path)
     (tmp_path / "toy" / "tables" / "toy_days.toml").write_text("title = 3")
     with pytest.raises(ReportError, match=r"toy_days\.toml"):
-        shown(tmp_path)
+        load_report_definitions(tmp_path)
 
 
 def test_openapi_is_valid_and_tells_every_report(tmp_path: Path) -> None:
@@ -337,19 +339,19 @@ def test_operators_are_those_that_addresses_use() -> None:
 
 
 def test_what_a_request_asks_has_one_deadline() -> None:
-    answers = Answers(cast("Clients", None), REPORTS)
-    with within(0.0), pytest.raises(TimeoutError, match="45 seconds"):
+    answers = ReportStore(cast("Clients", None), REPORTS)
+    with request_deadline(0.0), pytest.raises(TimeoutError, match="45 seconds"):
         answers.state(REPORTS["wifi_days"])
 
 
 def test_what_a_page_asks_in_threads_has_the_requests_deadline() -> None:
     left: list[float] = []
 
-    def table(_: Asked) -> Any:
-        left.append(serve_answers._left())
+    def table(_: ReportQuery) -> Any:
+        left.append(serve_answers._seconds_left())
 
-    source = Source(shown(DECLARATIONS), table, lambda: datetime.now(UTC))
-    with within(5.0):
+    source = ReportFetcher(load_report_definitions(DECLARATIONS), table, lambda: datetime.now(UTC))
+    with request_deadline(5.0):
         source.answers([Question("wifi_months", ()), Question("velib_coverage", ())])
     assert len(left) == 2
     assert all(0 < each <= 5 for each in left)

@@ -19,7 +19,7 @@ from catalog.object_names import SplitKey
 from catalog.records import Event, FileReport, Origin, Outcome, Part, SplitRecord
 from catalog.runs import Run
 from functions.core import handler, telemetry
-from functions.core.errors import Permanent, UnknownSlot
+from functions.core.errors import PermanentError, UnknownSlotError
 from functions.core.message import Message
 from functions.seal import decision
 from functions.seal import step as seal
@@ -109,7 +109,9 @@ def lines(
         "system not swept": [sweep._fault("toy", OSError("x"), MESSAGE, again=False)],
         "no system swept": [sweep._fault("toy", OSError("x"), MESSAGE, again=True)],
         "stray": list(handler._skipped("seal", MESSAGE, {"gs://l/dirty/x/": ValueError("x")})),
-        "unknown slot": list(handler._skipped("seal", MESSAGE, {"gs://l/x": UnknownSlot("x")})),
+        "unknown slot": list(
+            handler._skipped("seal", MESSAGE, {"gs://l/x": UnknownSlotError("x")})
+        ),
         "overdue": list(freshness.overdue([CONTRACT], NOTHING, MESSAGE)),  # type: ignore[arg-type]
     }
     found: dict[str, list[Entry]] = {}
@@ -117,7 +119,7 @@ def lines(
         for each in told:
             telemetry.log(each)
         found[what] = logged(capsys, told[0].step if told[0].step != "batch" else "sweep")
-    handled("download", Permanent("refused"))
+    handled("download", PermanentError("refused"))
     found["refused for good"] = logged(capsys, "download")
     with pytest.raises(OSError, match="again"):
         handled("load", OSError("again"))

@@ -11,7 +11,7 @@ from local_bigquery.sql.translate import Context
 from sqlglot import exp
 
 from local_cloud.bigquery import translations as module
-from local_cloud.bigquery.catalogue import Entry, Version
+from local_cloud.bigquery.catalogue import CatalogueVersion, Entry
 from local_cloud.bigquery.notes import Resources
 from local_cloud.bigquery.translations import Translations
 
@@ -29,8 +29,8 @@ class Server:
         self.translations = Translations(self.resources)
         self.count = 0
 
-    def version(self, project: str) -> Version:
-        return Version(1, frozenset({"ops"}), self.entries)
+    def version(self, project: str) -> CatalogueVersion:
+        return CatalogueVersion(1, frozenset({"ops"}), self.entries)
 
     def count_one(self, tree: exp.Expression, context: Context) -> tuple[str, dict[str, Any]]:
         self.count += 1

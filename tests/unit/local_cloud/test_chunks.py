@@ -7,7 +7,7 @@ from io import BufferedReader, BytesIO
 
 import pytest
 
-from local_cloud.gateway.http1 import Body, Head
+from local_cloud.gateway.http1 import Head, MessageBody
 from local_cloud.storage.resumable import Chunks
 
 
@@ -19,10 +19,10 @@ def chunks() -> Iterator[Chunks]:
     made.close()
 
 
-def sent(content: bytes, told: str) -> tuple[Head, Body]:
+def sent(content: bytes, told: str) -> tuple[Head, MessageBody]:
     """A client's PUT of some bytes."""
     headers = (("Content-Length", str(len(content))), ("Content-Range", told), ("X-Own", "kept"))
-    return Head("PUT /upload?upload_id=u HTTP/1.1", headers), Body(
+    return Head("PUT /upload?upload_id=u HTTP/1.1", headers), MessageBody(
         BufferedReader(BytesIO(content)), len(content), chunked=False
     )
 

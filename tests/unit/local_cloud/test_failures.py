@@ -11,7 +11,7 @@ import pytest
 from google.cloud.dataproc_v1 import Batch
 
 from local_cloud.cli import failures
-from local_cloud.cli.failures import Failure
+from local_cloud.cli.failures import StepFailure
 from local_cloud.cloud import LocalCloud
 from local_cloud.scheduler import QueryRun
 
@@ -68,7 +68,7 @@ def batch(manifest: str, attempt: int, state: State, message: str = "") -> Batch
 def test_batches(found: list[Batch], receipts: set[str], told: list[tuple[str, str]]) -> None:
     cloud = cast("LocalCloud", Lake(found, frozenset(receipts)))
     assert failures.of_batches(cloud, "trees") == [
-        Failure("batch", name, reason) for name, reason in told
+        StepFailure("batch", name, reason) for name, reason in told
     ]
 
 
@@ -79,5 +79,5 @@ def test_reports() -> None:
         QueryRun("reports-paris_wifi", at, None, 0.1),
     ]
     assert list(failures.of_reports(runs)) == [
-        Failure("report", "reports-trees", "ASSERT: a month has more than one tree")
+        StepFailure("report", "reports-trees", "ASSERT: a month has more than one tree")
     ]

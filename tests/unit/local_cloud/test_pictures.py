@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalog.contract import load_all
-from functions.serve.pages.data import Source
+from functions.serve.pages.data import ReportFetcher
 from functions.serve.pages.site import Pages
 from local_cloud.cli import pictures
 from tests.support.page_rows import DASHBOARDS, NOW, SHOWN, Warehouse
@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the repository's pages are written, over made-up rows."""
-    source = Source(SHOWN, Warehouse().table, lambda: NOW)
+    source = ReportFetcher(SHOWN, Warehouse().table, lambda: NOW)
     links = pictures._DiskLinks(DASHBOARDS)
     folder = tmp_path_factory.mktemp("pages")
     pictures._written(Pages(DASHBOARDS, source, load_all(), links), folder)
@@ -55,7 +55,7 @@ def test_nobody_is_asked_to_choose_where_there_is_no_form(folder: Path, name: st
 
 
 def test_a_chart_without_rows_for_any_choice_says_so(tmp_path: Path) -> None:
-    source = Source(SHOWN, Warehouse(empty=["velib_station_week"]).table, lambda: NOW)
+    source = ReportFetcher(SHOWN, Warehouse(empty=["velib_station_week"]).table, lambda: NOW)
     links = pictures._DiskLinks(DASHBOARDS)
     only = {"velib": DASHBOARDS["velib"]}
     pictures._written(Pages(only, source, load_all(), links), tmp_path)

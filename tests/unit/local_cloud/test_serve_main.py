@@ -24,8 +24,8 @@ def test_answers_and_pages_have_the_time_of_the_clock(
 ) -> None:
     monkeypatch.setattr(App.__init__, "__kwdefaults__", dict(App.__init__.__kwdefaults__ or {}))
     file, clock = tmp_path / "clock", VirtualClock(START)
-    serve.keep(file, clock.now())
-    clock.subscribe(lambda moment: serve.keep(file, moment))
+    serve.write_time(file, clock.now())
+    clock.subscribe(lambda moment: serve.write_time(file, moment))
     serve.follow(file)
     app = App(Clients(SETTINGS))
     assert app.answers.now() == app._site._pages._source.now() == START

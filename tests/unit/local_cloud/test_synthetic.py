@@ -21,7 +21,7 @@ import pytest
 
 from local_cloud.__main__ import main
 from local_cloud.generators.wifi.faults import Fault
-from local_cloud.generators.wifi.layouts import API_NAMES, LABELS, Layout
+from local_cloud.generators.wifi.layouts import API_NAMES, LABELS, ExportLayout
 from local_cloud.generators.wifi.population import (
     LONGEST_SECONDS,
     PARIS,
@@ -29,7 +29,14 @@ from local_cloud.generators.wifi.population import (
     population,
     sites,
 )
-from local_cloud.generators.wifi.usage import BLOCK_ROWS, Export, Order, blocks, made, write
+from local_cloud.generators.wifi.usage import (
+    BLOCK_ROWS,
+    Export,
+    RowOrder,
+    blocks,
+    generate_rows,
+    write,
+)
 
 WIFI = Path(__file__).parents[2] / "data" / "wifi"
 REAL = WIFI / "usage_2019-09-05_head5_from_notebook.csv"
@@ -51,17 +58,19 @@ def table(body: bytes) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("order", "layout", "digest"),
     [
-        (Order.RANDOM, Layout.LABELS, "696b1b54d1765cc4"),
-        (Order.TIME, Layout.LABELS, "c579618b2e42767b"),
-        (Order.RANDOM, Layout.API, "07fdcaa935d60829"),
-        (Order.TIME, Layout.API, "ab51dc309a55cf89"),
+        (RowOrder.RANDOM, ExportLayout.LABELS, "696b1b54d1765cc4"),
+        (RowOrder.TIME, ExportLayout.LABELS, "c579618b2e42767b"),
+        (RowOrder.RANDOM, ExportLayout.API, "07fdcaa935d60829"),
+        (RowOrder.TIME, ExportLayout.API, "ab51dc309a55cf89"),
     ],
 )
-def test_a_seed_gives_the_same_bytes_everywhere(order: Order, layout: Layout, digest: str) -> None:
+def test_a_seed_gives_the_same_bytes_everywhere(
+    order: RowOrder, layout: ExportLayout, digest: str
+) -> None:
     export = Export(9_000, 7, order=order, layout=layout, faults=EACH)
-    assert hashlib.sha256(made(export)).hexdigest()[:16] == digest
+    assert hashlib.sha256(generate_rows(export)).hexdigest()[:16] == digest
     few = replace(export, rows=100)
-    assert made(replace(few, seed=8)) != made(few)
+    assert generate_rows(replace(few, seed=8)) != generate_rows(few)
 
 
 FORMS = (
@@ -74,7 +83,7 @@ FORMS = (
 
 
 @pytest.mark.parametrize(
-    "made_by", [REAL.read_bytes, lambda: made(Export(3_000))], ids=["real", "made"]
+    "made_by", [REAL.read_bytes, lambda: generate_rows(Export(3_000))], ids=["real", "made"]
 )
 def test_labels_are_printed_as_the_real_rows_are(made_by: Callable[[], bytes]) -> None:
     body = made_by()
@@ -102,15 +111,15 @@ def test_a_row_is_about_as_long_as_the_real_ones() -> None:
         _, *rows = body.splitlines()
         return sum(map(len, rows)) / len(rows)
 
-    assert mean(made(Export(5_000))) == pytest.approx(mean(REAL.read_bytes()), rel=0.05)
+    assert mean(generate_rows(Export(5_000))) == pytest.approx(mean(REAL.read_bytes()), rel=0.05)
 
 
 def test_the_api_layout_says_the_same_sessions_in_its_own_way() -> None:
     export = Export(2_000, first=AUTUMN[0], last=AUTUMN[1])
-    body = made(replace(export, layout=Layout.API))
+    body = generate_rows(replace(export, layout=ExportLayout.API))
     assert body.startswith(b"\xef\xbb\xbfcode_site;")
     header, *rows = table(body)
-    _, *labels = table(made(export))
+    _, *labels = table(generate_rows(export))
     assert tuple(header) == API_NAMES
     for row, label in zip(rows, labels, strict=True):
         told = dict(zip(header, row, strict=True))
@@ -140,8 +149,8 @@ def test_sites_are_those_of_the_publishers_list() -> None:
 # -- size
 
 
-@pytest.mark.parametrize("order", Order)
-def test_no_block_grows_with_the_export(order: Order) -> None:
+@pytest.mark.parametrize("order", RowOrder)
+def test_no_block_grows_with_the_export(order: RowOrder) -> None:
     small = list(blocks(Export(2 * BLOCK_ROWS, order=order, faults=EACH)))
     large = list(blocks(Export(4 * BLOCK_ROWS + 5, order=order, faults=EACH)))
     assert [block.tally.rows for block in small] == [0, BLOCK_ROWS, BLOCK_ROWS]
@@ -150,18 +159,18 @@ def test_no_block_grows_with_the_export(order: Order) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, BLOCK_ROWS, BLOCK_ROWS + 1])
-@pytest.mark.parametrize("order", Order)
-def test_rows_are_as_many_as_asked_for(rows: int, order: Order) -> None:
+@pytest.mark.parametrize("order", RowOrder)
+def test_rows_are_as_many_as_asked_for(rows: int, order: RowOrder) -> None:
     sink = io.BytesIO()
     tally = write(Export(rows, order=order), sink)
     assert len(table(sink.getvalue())) == 1 + rows == 1 + tally.rows
     assert tally.bytes == len(sink.getvalue())
 
 
-@pytest.mark.parametrize("layout", Layout)
-def test_an_export_can_be_asked_for_by_its_bytes(layout: Layout) -> None:
+@pytest.mark.parametrize("layout", ExportLayout)
+def test_an_export_can_be_asked_for_by_its_bytes(layout: ExportLayout) -> None:
     export = Export(1, layout=layout, faults=EACH).sized(5_000_000)
-    assert len(made(export)) == pytest.approx(5_000_000, rel=0.01)
+    assert len(generate_rows(export)) == pytest.approx(5_000_000, rel=0.01)
 
 
 WRONG = [
@@ -181,10 +190,12 @@ def test_what_cannot_be_made_is_refused(change: dict[str, object], said: str) ->
 # -- time
 
 
-@pytest.mark.parametrize("layout", Layout)
-def test_rows_in_order_of_time_are_sorted(layout: Layout) -> None:
+@pytest.mark.parametrize("layout", ExportLayout)
+def test_rows_in_order_of_time_are_sorted(layout: ExportLayout) -> None:
     faults = {Fault.DUPLICATE: 0.05, Fault.WEEK: 0.01}
-    _, *rows = table(made(Export(20_000, order=Order.TIME, layout=layout, faults=faults)))
+    _, *rows = table(
+        generate_rows(Export(20_000, order=RowOrder.TIME, layout=layout, faults=faults))
+    )
     starts = [datetime.fromisoformat(row[1]) for row in rows]
     assert starts == sorted(starts)
     assert starts[0].astimezone(PARIS).date() == date(2019, 1, 1)
@@ -192,15 +203,15 @@ def test_rows_in_order_of_time_are_sorted(layout: Layout) -> None:
 
 
 def test_rows_in_random_order_are_not_sorted() -> None:
-    _, *rows = table(made(Export(2_000)))
+    _, *rows = table(generate_rows(Export(2_000)))
     starts = [datetime.fromisoformat(row[1]) for row in rows]
     risen = sum(a <= b for a, b in pairwise(starts))
     assert 900 < risen < 1_100
 
 
 def test_the_hour_that_occurs_twice_occurs_twice() -> None:
-    export = Export(5_000, first=AUTUMN[0], last=AUTUMN[1], order=Order.TIME)
-    starts = [row[1] for row in table(made(export))[1:]]
+    export = Export(5_000, first=AUTUMN[0], last=AUTUMN[1], order=RowOrder.TIME)
+    starts = [row[1] for row in table(generate_rows(export))[1:]]
     seen = [text[11:13] + text[-6:] for text in dict.fromkeys(starts)]
     assert list(dict.fromkeys(seen))[:5] == [
         "00+02:00", "01+02:00", "02+02:00", "02+01:00", "03+01:00",
@@ -210,7 +221,7 @@ def test_the_hour_that_occurs_twice_occurs_twice() -> None:
 
 def test_the_hour_that_does_not_exist_never_occurs() -> None:
     export = Export(5_000, first=SPRING[0], last=SPRING[1])
-    rows = table(made(export))[1:]
+    rows = table(generate_rows(export))[1:]
     hours = {
         text[11:13] + text[-6:] for row in rows for text in row[1:3] if text[:10] == "2024-03-31"
     }
@@ -220,7 +231,7 @@ def test_the_hour_that_does_not_exist_never_occurs() -> None:
 
 
 def test_times_carry_the_offset_of_paris() -> None:
-    for row in table(made(Export(5_000)))[1:]:
+    for row in table(generate_rows(Export(5_000)))[1:]:
         for text in row[1:3]:
             assert datetime.fromisoformat(text).astimezone(PARIS).isoformat() == text
 
@@ -242,7 +253,7 @@ class Session:
 @pytest.fixture(scope="module")
 def sessions() -> list[Session]:
     """So many sessions that the rarest year has two thousand."""
-    rows = table(made(Export(SESSIONS, 11)))[1:]
+    rows = table(generate_rows(Export(SESSIONS, 11)))[1:]
     return [
         Session(datetime.fromisoformat(row[1]), int(row[3]), row[0], row[6], row[17])
         for row in rows
@@ -335,10 +346,10 @@ def test_every_weight_is_whole_and_every_share_a_share() -> None:
 # -- faults
 
 
-def seen(row: list[str], layout: Layout) -> Fault | None:
+def seen(row: list[str], layout: ExportLayout) -> Fault | None:
     """The fault that a row shows by itself."""
     names = {
-        Layout.LABELS: (1, 2, 3, 6, 22), Layout.API: (1, 2, 3, 8, 9),
+        ExportLayout.LABELS: (1, 2, 3, 6, 22), ExportLayout.API: (1, 2, 3, 8, 9),
     }  # fmt: skip
     start, end, seconds, postal_code, address = (row[at] for at in names[layout])
     try:
@@ -360,9 +371,9 @@ def seen(row: list[str], layout: Layout) -> Fault | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("layout", Layout)
-@pytest.mark.parametrize("order", Order)
-def test_the_tally_is_what_a_reader_finds(order: Order, layout: Layout) -> None:
+@pytest.mark.parametrize("layout", ExportLayout)
+@pytest.mark.parametrize("order", RowOrder)
+def test_the_tally_is_what_a_reader_finds(order: RowOrder, layout: ExportLayout) -> None:
     sink = io.BytesIO()
     faults_each = dict.fromkeys(Fault, 0.004)
     export = Export(15_000, 5, order=order, layout=layout, faults=faults_each)
@@ -384,19 +395,22 @@ def test_the_tally_is_what_a_reader_finds(order: Order, layout: Layout) -> None:
 
 
 def test_without_faults_there_is_none() -> None:
-    rows = table(made(Export(10_000)))[1:]
-    assert not [row for row in rows if seen(row, Layout.LABELS)]
+    rows = table(generate_rows(Export(10_000)))[1:]
+    assert not [row for row in rows if seen(row, ExportLayout.LABELS)]
     assert len(set(map(tuple, rows))) == 10_000
 
 
 def test_faults_leave_the_other_rows_as_they_are() -> None:
-    plain, spoilt = table(made(Export(9_000))), table(made(Export(9_000, faults=EACH)))
+    plain, spoilt = (
+        table(generate_rows(Export(9_000))),
+        table(generate_rows(Export(9_000, faults=EACH))),
+    )
     changed = sum(a != b for a, b in zip(plain, spoilt, strict=True))
     assert changed == write(Export(9_000, faults=EACH), io.BytesIO()).faults.total()
 
 
 def test_both_postal_codes_of_a_row_are_spoilt_alike() -> None:
-    rows = table(made(Export(500, faults={Fault.FLOAT_POSTAL_CODE: 1})))[1:]
+    rows = table(generate_rows(Export(500, faults={Fault.FLOAT_POSTAL_CODE: 1})))[1:]
     assert {row[6] == row[24] and row[6].endswith(".0") for row in rows} == {True}
 
 
@@ -417,8 +431,8 @@ def test_the_command_makes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
         "2024-02-01",
     ]
     assert main([*command, "--last", "2024-02-29", "--order", "time", "--layout", "api"]) == 0
-    assert path.read_bytes() == made(
-        Export(300, 4, date(2024, 2, 1), date(2024, 2, 29), Order.TIME, Layout.API)
+    assert path.read_bytes() == generate_rows(
+        Export(300, 4, date(2024, 2, 1), date(2024, 2, 29), RowOrder.TIME, ExportLayout.API)
     )
     assert "synthetic, 300 rows" in capsys.readouterr().err
 

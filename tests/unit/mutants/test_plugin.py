@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 from tests.mutants.mutation import Mutation, MutationError
 from tests.mutants.plugin import Mutants
 
@@ -87,7 +87,7 @@ def failing(error: Exception) -> Callable[[Any], Any]:
         mutated("test_price", lambda _: 4, "shop.PRICE"),
         mutated("test_sum[2]", free),
         mutated("test_raised", lambda _: lambda: ""),
-        mutated("test_sum[1]", failing(Permanent("no price"))),
+        mutated("test_sum[1]", failing(PermanentError("no price"))),
         mutated("test_sum[1]", failing(LookupError()), errors=(LookupError,)),
     ],
 )

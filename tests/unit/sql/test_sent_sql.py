@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.serve.api.query_params import asked
-from functions.serve.report_catalog import shown
+from functions.serve.api.query_params import parse_query_params
+from functions.serve.report_catalog import load_report_definitions
 from functions.serve.warehouse.sql import rows_query
 from local_cloud.gateway.calls import Call
 from local_cloud.gateway.proxy import Gate
@@ -17,7 +17,7 @@ from tests.support.sql_texts import texts
 
 BY_NAME = {text.name: text.sql for text in texts()}
 SWAP = BY_NAME["swap_velib_all"]
-REPORT = shown()["wifi_usage_by_day"]
+REPORT = load_report_definitions()["wifi_usage_by_day"]
 
 
 def test_names_are_unique() -> None:
@@ -47,7 +47,7 @@ def test_a_swap_of_another_manifest_and_of_fewer_tables_is_known() -> None:
     ],
 )
 def test_any_question_about_a_report_is_known(parameters: list[tuple[str, str]]) -> None:
-    assert unknown(rows_query(asked(REPORT, parameters), None, limit=7).sql) == []
+    assert unknown(rows_query(parse_query_params(REPORT, parameters), None, limit=7).sql) == []
 
 
 @pytest.mark.parametrize(
