@@ -126,7 +126,7 @@ def feed(contract: Contract) -> Feed:
     """A data set as its contract admits it at most."""
     stream = contract.kind is Kind.STREAM
     fetches = _SECONDS / STREAM_SECONDS if stream else ticks(contract.schedule)
-    closing = fetches if contract.kind.replaced else min(fetches, _SLOTS[contract.slot_unit])
+    closing = fetches if contract.kind.newest_run_wins else min(fetches, _SLOTS[contract.slot_unit])
     whole = contract.kind is Kind.FULL_EXPORT
     return Feed(
         dataset=contract.dataset,
@@ -137,7 +137,9 @@ def feed(contract: Contract) -> Feed:
         slots=float(MOST_SLOTS) if whole and contract.source.slices is None else 1.0,
         batches=closing,
         whole=whole,
-        shown=statements.script(_show(contract, contract.newest)).rest if contract.newest else (),
+        shown=statements.script(_show(contract, contract.latest_table)).rest
+        if contract.latest_table
+        else (),
     )
 
 

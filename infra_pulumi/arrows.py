@@ -48,5 +48,5 @@ PUSHES = (
 def shown(contracts: Iterable[Contract]) -> Iterator[tuple[str, str, str]]:
     """The split records of the data sets whose newest run is shown, as `NOTIFICATIONS` has them."""
     for contract in contracts:
-        if contract.newest is not None and not contract.retired:
+        if contract.latest_table is not None and not contract.retired:
             yield "landing", object_names.split_records(contract.dataset), "show"

@@ -33,8 +33,8 @@ class LatestTables(pulumi.ComponentResource):
         super().__init__("citypulse:infra:Shown", name, None, opts)
         self._reports = args.warehouse.datasets["reports"]
         for contract in args.contracts:
-            if contract.newest is not None:
-                self._table(contract, contract.newest)
+            if contract.latest_table is not None:
+                self._table(contract, contract.latest_table)
         self.register_outputs({})
 
     def _table(self, contract: Contract, told: LatestTable) -> None:

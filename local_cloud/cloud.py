@@ -182,7 +182,7 @@ class LocalCloud:
 
     def reports(self) -> list[str]:
         """The tables of `reports` by name; one that shows a newest run only once it shows one."""
-        shown = {c.newest.table for c in load_all().values() if c.newest}
+        shown = {c.latest_table.table for c in load_all().values() if c.latest_table}
         found = [table.table_id for table in self.bigquery.list_tables("reports")]
         return [name for name in found if name not in shown or self._rows_of(name)]
 

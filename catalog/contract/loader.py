@@ -36,8 +36,8 @@ def refuse_shared_tables(contracts: dict[str, Contract]) -> None:
     owners: dict[str, str] = {}
     for contract in contracts.values():
         tables = [f"lake table {table.name}" for table in contract.lake_tables()]
-        if contract.newest is not None:
-            tables.append(f"newest.table {contract.newest.table}")
+        if contract.latest_table is not None:
+            tables.append(f"latest_table.table {contract.latest_table.table}")
         for table in tables:
             other = owners.setdefault(table, contract.dataset)
             if other != contract.dataset:

@@ -31,12 +31,12 @@ class Kind(StrEnum):
     STREAM = "stream"
 
     @property
-    def replaced(self) -> bool:
+    def newest_run_wins(self) -> bool:
         """Whether the newest run of a slot counts alone, instead of all of them."""
         return self not in (Kind.SNAPSHOT, Kind.STREAM)
 
     @property
-    def by_run(self) -> bool:
+    def slot_from_run(self) -> bool:
         """Whether a row's slot is that of its run, not of its time column."""
         return self in (Kind.DAILY_DROP, Kind.SNAPSHOT)
 
@@ -91,7 +91,7 @@ class Slices(_Strict, frozen=True, kw_only=True):
     """The slot of the first slice; the last is the slot of the run's time."""
     times: Times
     """Whose clock `{start}` and `{end}` are told by."""
-    form: str = "%Y-%m-%dT%H:%M:%S"
+    time_format: str = "%Y-%m-%dT%H:%M:%S"
     """How they are written, as `strftime` has it; an offset or a `Z` stands in the URL itself."""
 
 
@@ -135,7 +135,7 @@ class SourceSpec(_Strict, frozen=True, kw_only=True):
     """What the publisher knows us by, where it wants to."""
     slices: Slices | None = None
     """How the source is cut where the whole is too large for one fetch."""
-    join: tuple[str, ...] = ()
+    lookup_keys: tuple[str, ...] = ()
     """Names of fields by which the files of a run are one table, the first that a record has: a JSON
     file that lacks a required column fills in the records of the others."""
 
@@ -151,12 +151,12 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     """Most rows of a run."""
     rows_min: int = 1
     """Fewest rows of a run."""
-    rows_whole: int | None = None
+    min_rows_publisher: int | None = None
     """Fewest rows of the whole as its publisher has it: fewer of his are a page or a piece, and
     refused. A sample or what was made up may be a piece."""
     rejected_share: float = 0.05
     """Largest share of rejected rows in a run, and in a slot."""
-    rejected_free: int = 20
+    reject_allowance: int = 20
     """So many rejected rows are borne whatever their share, but never more than half."""
     field_bytes_max: int = 131_072
     """Most bytes of a field; a longer one rejects its row."""
@@ -167,15 +167,17 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     drop_from: int = 1000
     """How many rows the run before must have had for a fall to count."""
 
-    def least(self, origin: Origin) -> int:
+    def min_rows_for(self, origin: Origin) -> int:
         """Fewest rows that a run of an origin must have."""
-        return max(self.rows_min, (self.rows_whole or 0) if origin is Origin.PUBLISHER else 0)
+        return max(
+            self.rows_min, (self.min_rows_publisher or 0) if origin is Origin.PUBLISHER else 0
+        )
 
-    def bears(self, rejected: int, rows: int) -> bool:
+    def accepts_rejects(self, rejected: int, rows: int) -> bool:
         """Whether so many rejected among so many rows are within the contract's share."""
-        return rejected <= max(self.rejected_share * rows, min(self.rejected_free, rows / 2))
+        return rejected <= max(self.rejected_share * rows, min(self.reject_allowance, rows / 2))
 
-    def fell(self, rows: int, before: int) -> bool:
+    def dropped_too_far(self, rows: int, before: int) -> bool:
         """Whether a run of `rows` after one of `before` rows fell further than it may."""
         if self.drop_max is None or before < self.drop_from:
             return False
@@ -213,14 +215,14 @@ class Column(_Strict, frozen=True, kw_only=True):
     """Least value; of times the earliest, as ISO text."""
     maximum: float | str | None = None
     """Greatest value; of times the latest, as ISO text."""
-    words: dict[str, str] = {}
+    value_map: dict[str, str] = {}
     """What a publisher writes, in any case → the value that is meant."""
     mojibake: bool = False
     """Whether UTF-8 that was read as Windows-1252, once or more, is read as it was meant."""
     decimal: Literal[","] | None = None
     """What stands before the decimals of a `float` beside a point: `18,1`, and with blanks between
     thousands `1 234,5`."""
-    form: str | None = None
+    time_format: str | None = None
     """How a `timestamp` or `date` is written where it is not ISO, in %d %m %Y %y %H %M %S and %z:
     local time of the contract's zone where there is no %z."""
     personal: bool = False
@@ -335,9 +337,9 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     """Groups of columns of which a header must have at least one."""
     revised_by: tuple[str, ...] = ()
     """Columns that make a row of a known key a revised one; all of them where none is named."""
-    places: tuple[GeoPoint, ...] = ()
+    geo_points: tuple[GeoPoint, ...] = ()
     """Pairs of columns that are latitude and longitude."""
-    newest: LatestTable | None = None
+    latest_table: LatestTable | None = None
     """Where the newest run is shown without waiting for its slot; snapshots only."""
     retired: bool = False
     """Whether it is worked on no more."""
@@ -360,7 +362,9 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     @property
     def refetchable(self) -> bool:
         """Whether a message may name a past run or slot; never for snapshots and streams."""
-        return self.kind.replaced and (self.kind is not Kind.DAILY_DROP or self.source.past_slots)
+        return self.kind.newest_run_wins and (
+            self.kind is not Kind.DAILY_DROP or self.source.past_slots
+        )
 
     @property
     def names_slots(self) -> bool:
@@ -376,7 +380,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
         for name, begin in (("{start}", slot), ("{end}", self.calendar.shift(slot, 1))):
             local = self.calendar.parse(begin)
             moment = local if slices.times is Times.LOCAL else local.astimezone(UTC)
-            filled = filled.replace(name, quote(moment.strftime(slices.form), safe=":"))
+            filled = filled.replace(name, quote(moment.strftime(slices.time_format), safe=":"))
         return filled
 
     def lake_tables(self) -> tuple[LakeTable, ...]:
@@ -421,7 +425,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
 
     def closed(self, slot: str, now: datetime) -> bool:
         """Whether `slot` may be worked on at the instant `now`."""
-        if self.kind.replaced:
+        if self.kind.newest_run_wins:
             return True
         return self.calendar.end(slot) + timedelta(minutes=self.grace_minutes) <= now
 

@@ -63,7 +63,7 @@ def contract_faults(contract: Contract, path: Path) -> list[str]:
         faults.append(f"dataset is {contract.dataset!r}: the file must bear its name")
     if sum(table.base for table in contract.tables) != 1:
         faults.append("exactly one table must have base = true")
-    if not contract.kind.by_run and contract.time_column not in names:
+    if not contract.kind.slot_from_run and contract.time_column not in names:
         faults.append(f"a {contract.kind} needs time_column, the name of a column")
     if any(c.personal for c in contract.columns):
         faults.append("a personal column needs retention and suppression, which no step keeps yet")
@@ -91,54 +91,56 @@ def _written_faults(column: Column) -> Iterator[str]:
             yield f"{where}: decimal and a sum in aliases: a sum reads decimal points alone"
         if any(re.search("#[0-9]+$", alias) for alias in column.aliases):
             yield f"{where}: decimal and an item in aliases: commas part the items"
-    if column.form is None:
+    if column.time_format is None:
         return
     if column.type not in ("timestamp", "date"):
-        yield f"{where}: form is for type timestamp or date, not {column.type}"
+        yield f"{where}: time_format is for type timestamp or date, not {column.type}"
     try:
-        form = TimeFormat(column.form)
+        form = TimeFormat(column.time_format)
     except ValueError as error:
-        yield f"{where}: form {column.form!r}: {error}"
+        yield f"{where}: time_format {column.time_format!r}: {error}"
         return
     if column.type == "date" and form.offset:
-        yield f"{where}: form {column.form!r}: a date has no %z; make it a timestamp"
+        yield f"{where}: time_format {column.time_format!r}: a date has no %z; make it a timestamp"
 
 
 def _place_faults(contract: Contract) -> Iterator[str]:
     """What is wrong with the places: columns that are none, and boxes that cannot tell them apart."""
     floats = {column.name for column in contract.columns if column.type == "float"}
-    for place in contract.places:
+    for place in contract.geo_points:
         for name in (place.latitude, place.longitude):
             if name not in floats:
-                yield f"places: {name!r} is not a column of type float"
+                yield f"geo_points: {name!r} is not a column of type float"
         if not (place.south < place.north and place.west < place.east):
-            yield f"places: the box of {place.latitude}, {place.longitude} is empty"
+            yield f"geo_points: the box of {place.latitude}, {place.longitude} is empty"
         elif max(place.south, place.west) <= min(place.north, place.east):
             yield (
-                f"places: {place.latitude} and {place.longitude} share values in their box, so that "
+                f"geo_points: {place.latitude} and {place.longitude} share values in their box, so that "
                 "they could not be told apart where they are exchanged: make it smaller"
             )
 
 
 def _newest_faults(contract: Contract, names: list[str]) -> Iterator[str]:
     """What is wrong with the table that shows the newest run."""
-    newest = contract.newest
+    newest = contract.latest_table
     if newest is None:
         return
     if contract.kind is not Kind.SNAPSHOT:
-        yield f"newest shows the newest run of a snapshot: a {contract.kind} has none"
+        yield f"latest_table shows the newest run of a snapshot: a {contract.kind} has none"
     if contract.time_column is None:
-        yield "newest needs time_column: of two rows of a key the newer is shown"
+        yield "latest_table needs time_column: of two rows of a key the newer is shown"
     for name in (newest.table, *names):
         if not _IDENTIFIER.fullmatch(name):
-            yield f"newest: {name!r} cannot name a table or column: a-z, 0-9 and _ only"
+            yield f"latest_table: {name!r} cannot name a table or column: a-z, 0-9 and _ only"
     if not newest.key:
-        yield "newest.key must name columns"
-    yield from (f"newest.key {name!r} is not a column" for name in newest.key if name not in names)
+        yield "latest_table.key must name columns"
+    yield from (
+        f"latest_table.key {name!r} is not a column" for name in newest.key if name not in names
+    )
     taken = [name for name in names if name in NEWEST_ADDED]
-    yield from (f"column {name}: newest.table has another of that name" for name in taken)
+    yield from (f"column {name}: latest_table.table has another of that name" for name in taken)
     if contract.bounds.rows_max > NEWEST_ROWS_MOST:
-        yield f"newest needs bounds.rows_max of {NEWEST_ROWS_MOST} at most"
+        yield f"latest_table needs bounds.rows_max of {NEWEST_ROWS_MOST} at most"
 
 
 def _stream_faults(contract: Contract) -> Iterator[str]:
@@ -148,7 +150,7 @@ def _stream_faults(contract: Contract) -> Iterator[str]:
         yield 'a stream needs source.message = "json"'
     if contract.schedule:
         yield "a stream is not fetched: leave out schedule"
-    for name in ("hosts", "fetch", "shapes", "past_slots", "slices", "join"):
+    for name in ("hosts", "fetch", "shapes", "past_slots", "slices", "lookup_keys"):
         if getattr(source, name):
             yield f"a stream is not fetched: leave out source.{name}"
     if contract.late_until_hours is None:
@@ -180,9 +182,9 @@ def _fetch_faults(contract: Contract) -> list[str]:
         faults.append(f"a {contract.kind} has no messages: leave out source.message")
     if not contract.source.fetch:
         faults.append(f"a {contract.kind} needs source.fetch, the URLs it is fetched from")
-    if contract.source.join and contract.bounds.rows_max > JOINED_ROWS_MOST:
+    if contract.source.lookup_keys and contract.bounds.rows_max > JOINED_ROWS_MOST:
         faults.append(
-            f"source.join holds the rows of a run in memory: bounds.rows_max of {JOINED_ROWS_MOST} "
+            f"source.lookup_keys holds the rows of a run in memory: bounds.rows_max of {JOINED_ROWS_MOST} "
             "at most"
         )
     faults += _key_faults(contract.source.key) if contract.source.key else ()
@@ -250,5 +252,5 @@ def _unsliced(contract: Contract, slices: Slices, url: str) -> str | None:
     if "{start}" not in url or "{end}" not in url:
         return f"{url}: a slice's URL must name {{slot}}, or both {{start}} and {{end}}"
     if contract.address("{start}", slices.first) == contract.address("{end}", slices.first):
-        return f"source.slices.form {slices.form!r} does not tell one {contract.slot_unit} from the next"
+        return f"source.slices.time_format {slices.time_format!r} does not tell one {contract.slot_unit} from the next"
     return None

@@ -17,16 +17,16 @@ _ROWS = _ROOT / "functions" / "validation" / "values.py"
 
 PLACES = {
     "Contract": "the top of the file",
-    "Source": "[source]",
-    "Url": "[[source.fetch]]",
+    "SourceSpec": "[source]",
+    "FetchSpec": "[[source.fetch]]",
     "Shape": "[[source.shapes]]",
     "Slices": "[source.slices]",
     "Key": "source.key",
     "Bounds": "[bounds]",
     "Column": "[[columns]]",
-    "Place": "[[places]]",
-    "Table": "[[tables]]",
-    "Newest": "[newest]",
+    "GeoPoint": "[[geo_points]]",
+    "TableSpec": "[[tables]]",
+    "LatestTable": "[latest_table]",
 }
 """Struct of a contract → where it stands in the file."""
 

@@ -26,7 +26,7 @@ def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
 
 def own_slot(contract: Contract, run: Run) -> str | None:
     """The slot of a run, for kinds whose rows all have that of their run; None for the others."""
-    if not contract.kind.by_run:
+    if not contract.kind.slot_from_run:
         return None
     if run.asked and is_slot(contract, run.asked):
         return run.asked

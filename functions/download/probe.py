@@ -37,7 +37,7 @@ class SourceProbe:
         `before` is the number of rows of the accepted run before, 0 where none is known, `origin`
         where the files are from.
         """
-        self._least = contract.bounds.least(origin)
+        self._least = contract.bounds.min_rows_for(origin)
         self._before = before
         self.newest: datetime | None = None
         self._contract = contract
@@ -53,7 +53,7 @@ class SourceProbe:
 
         Raises RunRefused where `split` would refuse its form or header.
         """
-        if self._contract.source.join:
+        if self._contract.source.lookup_keys:
             self._kept.append((name, copy))
         else:
             self._read(name, copy, None)
@@ -113,12 +113,12 @@ class SourceProbe:
                 f"{where}: {self._rows} rows, the contract expects {self._least} to "
                 f"{bounds.rows_max}"
             )
-        if bounds.fell(self._rows, self._before):
+        if bounds.dropped_too_far(self._rows, self._before):
             raise RunRefusedError(
                 f"{where}: {self._rows} rows after {self._before} in the run before, a fall of more "
                 f"than {bounds.drop_max:.0%}"
             )
-        if not bounds.bears(self._rejected, self._rows):
+        if not bounds.accepts_rejects(self._rejected, self._rows):
             raise RunRefusedError(
                 f"{where}: {self._rejected} of {self._rows} rows would be rejected, more than the "
                 f"contract bears (a share of {bounds.rejected_share:g})"

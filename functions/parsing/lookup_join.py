@@ -1,7 +1,7 @@
 """Files of a run that are one table: records that fill in those of another file.
 
 A file whose records lack a required column lies beside the others and is read first; by the fields of
-`source.join` its values are put into their records. Rows that only one side has are rejected, and so
+`source.lookup_keys` its values are put into their records. Rows that only one side has are rejected, and so
 are those of which the two sides tell different values.
 """
 
@@ -42,7 +42,9 @@ class LookupTable:
         }
         self._doubled: list[BrokenRecord] = []
         self._partners: list[_LookupRow] = []
-        self._by: dict[str, dict[str, _LookupRow]] = {field: {} for field in contract.source.join}
+        self._by: dict[str, dict[str, _LookupRow]] = {
+            field: {} for field in contract.source.lookup_keys
+        }
         for line, text, record in records:
             self._keep(line, text, record)
         fields = (name for partner in self._partners for name in partner.fields)
@@ -51,9 +53,11 @@ class LookupTable:
 
     def filled(self, record: dict[str, Any]) -> dict[str, Any] | str:
         """A record of another file with what is told of it here, or why it is no row."""
-        field = next((f for f in self._contract.source.join if f in record and self._by[f]), None)
+        field = next(
+            (f for f in self._contract.source.lookup_keys if f in record and self._by[f]), None
+        )
         if field is None:
-            return f"{self._contract.source.join[0]}: missing, to join the files by"
+            return f"{self._contract.source.lookup_keys[0]}: missing, to join the files by"
         partner = self._by[field].get(text_of(record[field]))
         if partner is None:
             return f"{field}: not in {self._file}"
@@ -69,7 +73,7 @@ class LookupTable:
 
     def left(self) -> TextBatch:
         """What no other file has, once these were read: a batch of records that are no rows."""
-        alone = f"{self._contract.source.join[0]}: in {self._file} alone"
+        alone = f"{self._contract.source.lookup_keys[0]}: in {self._file} alone"
         broken = [BrokenRecord(p.line, alone, p.text) for p in self._partners if not p.used]
         width = len(self._contract.columns)
         return TextBatch(
@@ -102,7 +106,7 @@ def build_lookup(contract: Contract, file: str, records: Sequence[Numbered]) -> 
     names = dict.fromkeys(
         name for _, _, record in records if isinstance(record, dict) for name in field_names(record)
     )
-    if not any(field in names for field in contract.source.join):
+    if not any(field in names for field in contract.source.lookup_keys):
         return None
     if not any(column.required for column in map_header(contract, list(names)).missing):
         return None

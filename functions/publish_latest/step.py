@@ -47,8 +47,8 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
             f"show: gs://{settings.landing}/{message.object} is not there: the next fetch is shown"
         )
     outcome, rows = "not shown", 0
-    if contract.newest and not contract.retired and record.outcome is Outcome.ACCEPTED:
-        found = build_latest_snapshot(landing, contract, contract.newest, record)
+    if contract.latest_table and not contract.retired and record.outcome is Outcome.ACCEPTED:
+        found = build_latest_snapshot(landing, contract, contract.latest_table, record)
         rows = len(found.rows)
         outcome = _put(clients, found, message.published) if rows else "no rows"
     yield event(
@@ -68,7 +68,7 @@ def show_script(found: LatestSnapshot, now: datetime) -> QueryScript:
     if size > MOST_BYTES:
         raise PermanentError(
             f"show: {found.dataset} {found.key}: {size} bytes of rows are too many for one request, "
-            f"{MOST_BYTES} at most: lower bounds.rows_max, or take [newest] from the contract"
+            f"{MOST_BYTES} at most: lower bounds.rows_max, or take [latest_table] from the contract"
         )
     types = [c.type for c in found.columns]
     casts = (f"CAST(JSON_VALUE(r, '$[{at}]') AS {kind})" for at, kind in enumerate(types))

@@ -118,7 +118,7 @@ def _candidate(
         content.parts if content else None,
         known,
         marked.replay,
-        replaced=marked.contract.kind.replaced,
+        replaced=marked.contract.kind.newest_run_wins,
     )
     version = content.parts.version if content else ""
     taken = ledger.current(known, version) if content else False

@@ -41,7 +41,7 @@ def contents(
     wanted = sorted({*replays, *(each for before in context.values() for each in before)})
     objects = _objects(bucket, contract.dataset, wanted)
     splits = _Splits(bucket, contract.dataset, {run for found in objects.values() for run in found})
-    if not contract.kind.replaced:
+    if not contract.kind.newest_run_wins:
         splits.fetch(run for found in objects.values() for run in found)
     counting = {slot: _counting(contract, splits, slot, objects[slot]) for slot in wanted}
     return {
@@ -130,7 +130,7 @@ def _counting(contract: Contract, splits: _Splits, slot: str, objects: _Objects)
     for run in sorted(objects, reverse=True):
         made = list(_of_run(splits.accepted(run), slot, objects[run]))
         found = made + found
-        if made and contract.kind.replaced:
+        if made and contract.kind.newest_run_wins:
             break
     return found
 

@@ -56,8 +56,8 @@ def remediation(contract: Contract, reason: str) -> str:
         return ""
     if fault == "not a number" and column.decimal is None:
         return f' (of {name}, decimal = "," reads 18,1)'
-    if fault in ("not a timestamp", "not a date") and column.form is None:
-        return f' (of {name}, form = "%d/%m/%Y" or the like reads what is not ISO)'
+    if fault in ("not a timestamp", "not a date") and column.time_format is None:
+        return f' (of {name}, time_format = "%d/%m/%Y" or the like reads what is not ISO)'
     return ""
 
 
@@ -141,7 +141,7 @@ class SplitAttempt:
     def _joined(self) -> tuple[LookupTable | None, tuple[RawFile, ...]]:
         """The file that fills in the others, where the contract joins them, and those others."""
         files = self._claim.files
-        if not self._contract.source.join or len(files) == 1:
+        if not self._contract.source.lookup_keys or len(files) == 1:
             return None, files
         for at, raw in enumerate(files):
             file, source = self._opened(raw)
@@ -237,7 +237,7 @@ class SplitAttempt:
         """Raise RunRefused when the run as a whole breaks a bound of the contract."""
         bounds = self._contract.bounds
         where = self._where
-        least = bounds.least(self._claim.origin)
+        least = bounds.min_rows_for(self._claim.origin)
         if self._rows < least:
             raise RunRefusedError(
                 f"{where}: the file has {self._rows} rows of data, the contract expects at least "
@@ -247,7 +247,7 @@ class SplitAttempt:
         # A late message says nothing of those it came with.
         late = reasons.pop(LATE, 0) if self._contract.kind is Kind.STREAM else 0
         bad = self._rejects.count - late
-        if not bounds.bears(bad, self._rows - late):
+        if not bounds.accepts_rejects(bad, self._rows - late):
             worst = sorted(reasons.items(), key=lambda item: -item[1])[:_REASONS]
             told = ", ".join(f"{reason} ({count})" for reason, count in worst)
             raise RunRefusedError(
@@ -271,7 +271,7 @@ class SplitAttempt:
         if bounds.drop_max is None:
             return
         before = run_history.accepted_split(self._zones.landing, self._contract.dataset, run)
-        if before is not None and bounds.fell(self._rows, before.rows_in):
+        if before is not None and bounds.dropped_too_far(self._rows, before.rows_in):
             raise RunRefusedError(
                 f"{self._where}: {self._rows} rows after {before.rows_in} in {before.run}, a fall "
                 f"of more than {bounds.drop_max:.0%}; raise bounds.drop_max if it is right, and replay the run"

@@ -214,7 +214,7 @@ class SlotPart:
             bytes=self.upload.size,
             hash=self._hash.hexdigest(),
             rejected=dict(sorted(self.rejected.items())),
-            held=not bounds.bears(bad, self.rows + bad),
+            held=not bounds.accepts_rejects(bad, self.rows + bad),
             newest=None if self.newest is None else _iso(self.newest),
         )
 

@@ -59,7 +59,11 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     if record is None:
         record = SplitAttempt(contract, claim, key, zones).record()
     # Slices are sealed together, by the last or by the schedule: a batch each would be dear.
-    if record.outcome is Outcome.ACCEPTED and contract.kind.replaced and not claim.next_slice:
+    if (
+        record.outcome is Outcome.ACCEPTED
+        and contract.kind.newest_run_wins
+        and not claim.next_slice
+    ):
         body = json.dumps({"system": contract.system}).encode()
         clients.publish("seal", body, {"system": contract.system})
     yield from split_events(message, contract, key, record, again, time.monotonic() - begin)

@@ -48,13 +48,17 @@ class Repairs:
         columns = list(enumerate(contract.columns))
         self._decoded = [(at, c) for at, c in columns if c.mojibake]
         self._commas = [(at, c) for at, c in columns if c.decimal]
-        self._forms = [(at, _iso(TimeFormat(c.form), c)) for at, c in columns if c.form is not None]
+        self._forms = [
+            (at, _iso(TimeFormat(c.time_format), c))
+            for at, c in columns
+            if c.time_format is not None
+        ]
         self._places = [
             (names.index(place.latitude), names.index(place.longitude), place)
-            for place in contract.places
+            for place in contract.geo_points
         ]
         self._none = not (self._decoded or self._commas or self._forms or self._places)
-        self.any = not self._none or any(column.words for column in contract.columns)
+        self.any = not self._none or any(column.value_map for column in contract.columns)
         """Whether a value may be kept otherwise than its letters alone would tell."""
 
     def done(self, columns: Columns) -> tuple[Columns, Counter[str]]:

@@ -57,7 +57,7 @@ class ColumnCheck:
         """Put the checks of `column` together; `run` says what lies in the future."""
         self.column = column
         self._checks = tuple(_checks(column, contract, run))
-        self._words = {word.casefold(): value for word, value in column.words.items()}
+        self._words = {word.casefold(): value for word, value in column.value_map.items()}
         self._passed: set[str | None] = {None} if column.nullable else set()
 
     def clean(self, values: list[str]) -> list[str | None]:
@@ -160,7 +160,7 @@ def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
     }.get(column.type)
     if typed is not None:
         made.append(typed)
-    if column.form is not None:
+    if column.time_format is not None:
         made.append(_no_epoch)
     if column.allowed:
         made.append(lambda text: None if text in column.allowed else "not an allowed value")

@@ -123,9 +123,9 @@ def try_files(
         run = offer(cloud, contract, served, origin)
         _settle(cloud, contract, run)
         offered.append((served, run))
-        if contract.kind.replaced:  # told now: the next run may replace these slots
+        if contract.kind.newest_run_wins:  # told now: the next run may replace these slots
             files.append(file_report(cloud, contract, served, run))
-    if not contract.kind.replaced:
+    if not contract.kind.newest_run_wins:
         _close(cloud, contract, [run for _, run in offered])
         files = [file_report(cloud, contract, served, run) for served, run in offered]
     failed = [
@@ -168,7 +168,7 @@ def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
     record = _record(cloud, contract, run)
     if record is None:
         return cloud.dead_letter_reason(_object(contract, run)) is not None
-    if record.outcome is not Outcome.ACCEPTED or not contract.kind.replaced:
+    if record.outcome is not Outcome.ACCEPTED or not contract.kind.newest_run_wins:
         return True
     ledger = _ledger(cloud, contract)
     taken = [part.slot for part in record.parts if not part.held]
@@ -236,7 +236,7 @@ def _claim_files(
                 bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), headers={},
             )
         )  # fmt: skip
-    same = taken.get(_digest(files)) if contract.kind.replaced else None
+    same = taken.get(_digest(files)) if contract.kind.newest_run_wins else None
     claim = Claim(
         dataset=contract.dataset, run=run.name, origin=origin, source="try", attempt="try",
         outcome=Outcome.UNCHANGED if same else Outcome.ACCEPTED, same_as=same,
@@ -371,7 +371,7 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
     if record.outcome is Outcome.REFUSED:
         return {}
     ledger = _ledger(cloud, contract)
-    own = record.run if contract.kind.replaced else None
+    own = record.run if contract.kind.newest_run_wins else None
     told = {part.slot: _slot(part, ledger.get(part.slot), own) for part in record.parts}
     if record.no_slot:
         told["none"] = {

@@ -38,7 +38,7 @@ class ScriptError(Exception):
     """A statement failed, or RAISE ended the script; the text is the error's message."""
 
 
-class _Return(Exception):
+class _ReturnError(Exception):
     """RETURN ends the script."""
 
 
@@ -141,7 +141,7 @@ class _Script:
         """Run every statement."""
         try:
             self.block(parse(self._service, self._text.decode()))
-        except _Return:
+        except _ReturnError:
             pass
         except SqlError as error:
             raise ScriptError(_message(error)) from error
@@ -197,7 +197,7 @@ class _Script:
         raise ScriptError(self._parameters["error_message"][1])
 
     def _return(self, _: Any) -> None:
-        raise _Return
+        raise _ReturnError
 
     def _begin(self, _: Any) -> None:
         rows = {name: list(table.rows) for name, table in self._permanent.items()}

@@ -319,7 +319,7 @@ def queries_have_no_cap(config: Any) -> Any:
 
 @mutation(
     10,
-    "functions.parsing.csv.reader.refuse_missing",
+    "functions.parsing.csv.reader.require_columns",
     f"{INTEGRATION}/test_split.py::test_refused_runs[renamed]",
 )
 def missing_columns_are_empty(_: Any) -> Any:

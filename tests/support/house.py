@@ -30,7 +30,7 @@ START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
 SYSTEM = "paris_wifi"
 USAGE = "paris_wifi_usage"
 SLOTS = ("2024-04", "2024-05")
-SHOWN = {contract.newest.table for contract in load_all().values() if contract.newest}
+SHOWN = {contract.latest_table.table for contract in load_all().values() if contract.latest_table}
 """Tables of `reports` that the stack makes, and no SQL."""
 BACKOFF_SCALE = 0.0002
 """Ten seconds of back-off become two milliseconds, fifty tries some five seconds."""

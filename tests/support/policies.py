@@ -344,9 +344,9 @@ def every_contract_is_served(stack: Stack) -> Iterator[str]:
         for table in contract.lake_tables():
             if table.name not in tables:
                 yield f"{contract.dataset}: lake.{table.name} is missing"
-        if contract.newest and not contract.retired:
-            if contract.newest.table not in shown:
-                yield f"{contract.dataset}: reports.{contract.newest.table} is missing"
+        if contract.latest_table and not contract.retired:
+            if contract.latest_table.table not in shown:
+                yield f"{contract.dataset}: reports.{contract.latest_table.table} is missing"
             if heard.get(object_names.split_records(contract.dataset)) not in pushed:
                 yield f"{contract.dataset}: no step is told of a split to show"
     for prefix in ("runs/", "streams/", "manifests/", "receipts/"):

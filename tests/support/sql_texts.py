@@ -117,9 +117,9 @@ def tables() -> dict[str, Columns]:
                 f"staging.{object_names.staging_table(lake_table.name, MANIFEST)}",
             ):
                 found[name] = columns
-        if contract.newest:
-            own = latest_table.columns(contract, contract.newest)
-            found[f"reports.{contract.newest.table}"] = [(c.name, c.type) for c in own]
+        if contract.latest_table:
+            own = latest_table.columns(contract, contract.latest_table)
+            found[f"reports.{contract.latest_table.table}"] = [(c.name, c.type) for c in own]
     found["staging.restored_loads"] = found["ops.loads"]
     for script in _scripts().values():
         for report in script.reports:
@@ -193,10 +193,10 @@ def ledgers() -> Iterator[Text]:
 def newest_runs() -> Iterator[Text]:
     """The script that fills a snapshot's newest table."""
     for contract in load_all().values():
-        if contract.newest:
+        if contract.latest_table:
             run = ShownRun(
-                dataset=contract.dataset, table=contract.newest.table,
-                columns=latest_table.columns(contract, contract.newest), key=SplitKey(Run.at(NOW)),
+                dataset=contract.dataset, table=contract.latest_table.table,
+                columns=latest_table.columns(contract, contract.latest_table), key=SplitKey(Run.at(NOW)),
                 origin="publisher", reaches=NOW, rows=(),
             )  # fmt: skip
             yield _step_text(

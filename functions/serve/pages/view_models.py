@@ -469,7 +469,7 @@ def fresh_until(contract: Contract, reach: datetime, live: bool) -> datetime:
     until = reach + timedelta(hours=contract.freshness_hours)
     if live:
         return until
-    if not contract.kind.replaced:
+    if not contract.kind.newest_run_wins:
         slot = contract.calendar.slot(reach)
         until += contract.calendar.end(slot) - contract.calendar.start(slot)
         until += timedelta(minutes=contract.grace_minutes)

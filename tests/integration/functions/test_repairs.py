@@ -147,7 +147,7 @@ required = true
 name = "counted_at"
 type = "timestamp"
 description = "When"
-form = "%d/%m/%Y %H:%M"
+time_format = "%d/%m/%Y %H:%M"
 required = true
 minimum = "2010-01-01"
 
@@ -155,7 +155,7 @@ minimum = "2010-01-01"
 name = "opened_on"
 type = "date"
 description = "Day"
-form = "%d/%m/%Y"
+time_format = "%d/%m/%Y"
 
 [[columns]]
 name = "mean_speed"
@@ -259,8 +259,8 @@ def test_a_refusal_names_a_row(desk: Desk, roads: Contract, row: str, said: str)
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("A6;05/06/2024;;1", '(of counted_at, form = "%d/%m/%Y" or the like reads what is not ISO)'),
-        ("A6;2024-06-05;05/06/2024;1", '(of opened_on, form = "%d/%m/%Y" or the like'),
+        ("A6;05/06/2024;;1", '(of counted_at, time_format = "%d/%m/%Y" or the like reads what is not ISO)'),
+        ("A6;2024-06-05;05/06/2024;1", '(of opened_on, time_format = "%d/%m/%Y" or the like'),
         ("A6;2024-06-05;;18,1", '18,1, correct the contract (of mean_speed, decimal = "," reads'),
         ("A6;1999-06-05;;18", '1999-06-05;;18, correct the contract and replay the run'),
         ("A6;soon;;" + "9" * 120, '9 …, correct the contract (of counted_at'),

@@ -299,7 +299,7 @@ def test_slices_that_may_not_be_asked_for(house: House, body: dict[str, str], sa
     assert house.requests() == 0
 
 
-class Crashed(RuntimeError):
+class CrashedError(RuntimeError):
     """The process died here."""
 
 
@@ -307,7 +307,7 @@ def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Deliver the first request to a process that dies once, at a point of it."""
 
     def lost(*_: Any, **__: Any) -> None:
-        raise Crashed
+        raise CrashedError
 
     made: dict[str, tuple[Any, str, Callable[..., Any]]] = {
         "before the claim": (gcs, "create", lost),
@@ -317,7 +317,7 @@ def dies(house: House, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     }
     with monkeypatch.context() as patch:
         patch.setattr(*made[where])
-        with pytest.raises(Crashed):
+        with pytest.raises(CrashedError):
             house.deliver()
 
 

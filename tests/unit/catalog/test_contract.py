@@ -69,9 +69,15 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
         ),
         (('type = "text"', 'type = "text"\ndecimal = ","'), "decimal is for type float, not text"),
         (('type = "text"', 'type = "text"\ndecimal = ";"'), "decimal"),
-        (('type = "text"', 'type = "text"\nform = "%d/%m/%Y"'), "form is for type timestamp or"),
-        (('type = "text"', 'type = "date"\nform = "%d %b %Y"'), "form '%d %b %Y': %b is none of"),
-        (('type = "text"', 'type = "date"\nform = "%d%m%Y%H%z"'), "a date has no %z"),
+        (
+            ('type = "text"', 'type = "text"\ntime_format = "%d/%m/%Y"'),
+            "time_format is for type timestamp or",
+        ),
+        (
+            ('type = "text"', 'type = "date"\ntime_format = "%d %b %Y"'),
+            "time_format '%d %b %Y': %b is none of",
+        ),
+        (('type = "text"', 'type = "date"\ntime_format = "%d%m%Y%H%z"'), "a date has no %z"),
         (
             ('aliases = ["idpw"', 'decimal = ","\naliases = ["a + b", "idpw"'),
             "decimal and a sum",
@@ -158,11 +164,11 @@ STATIONS = (DATASETS / "velib_stations.toml").read_text(encoding="utf-8")
         (("smovengo.cloud/", "smovengo.fr/"), "source.hosts"),
         (('table = "velib_now"', 'table = "Velib now"'), "'Velib now' cannot name a table"),
         (('name = "insee"', 'name = "Insee"'), "'Insee' cannot name a table or column"),
-        (('key = ["stationcode"]', 'key = ["code"]'), "newest.key 'code' is not a column"),
-        (('key = ["stationcode"]', "key = []"), "newest.key must name columns"),
-        (('name = "insee"', 'name = "origin"'), "column origin: newest.table has another"),
-        (("rows_max = 20_000", "rows_max = 20_001"), "newest needs bounds.rows_max of 20000"),
-        (('time_column = "duedate"\n', ""), "newest needs time_column"),
+        (('key = ["stationcode"]', 'key = ["code"]'), "latest_table.key 'code' is not a column"),
+        (('key = ["stationcode"]', "key = []"), "latest_table.key must name columns"),
+        (('name = "insee"', 'name = "origin"'), "column origin: latest_table.table has another"),
+        (("rows_max = 20_000", "rows_max = 20_001"), "latest_table needs bounds.rows_max of 20000"),
+        (('time_column = "duedate"\n', ""), "latest_table needs time_column"),
         (('kind = "snapshot"', 'kind = "increments"'), "an? increments has none"),
     ],
 )
@@ -191,7 +197,7 @@ def in_slices(url: str = EXPORT + WHERE, slices: str = SLICES) -> str:
     [
         ('times = "utc"', "2019-02-28T23:00:00", "2019-03-31T22:00:00"),
         ('times = "local"', "2019-03-01T00:00:00", "2019-04-01T00:00:00"),
-        ('times = "local"\nform = "%d/%m %Y"', "01%2F03%202019", "01%2F04%202019"),
+        ('times = "local"\ntime_format = "%d/%m %Y"', "01%2F03%202019", "01%2F04%202019"),
     ],
 )
 def test_a_slice_s_url_names_its_bounds(tmp_path: Path, times: str, start: str, end: str) -> None:
@@ -214,7 +220,10 @@ def test_a_slice_s_url_names_its_bounds(tmp_path: Path, times: str, start: str, 
         (in_slices(slices=SLICES.replace("2019-03", "2019-03-01")), "first: '2019-03-01' is not"),
         (in_slices(slices=SLICES.replace("utc", "paris")), "paris"),
         (in_slices(slices=SLICES.replace('times = "utc"\n', "")), "times"),
-        (in_slices(slices=SLICES + 'form = "%Y"\n'), "does not tell one month from the next"),
+        (
+            in_slices(slices=SLICES + 'time_format = "%Y"\n'),
+            "does not tell one month from the next",
+        ),
         (in_slices(url="https://{slot}.fr/x"), "source.hosts"),
         (
             in_slices().replace("[source]", "[source]\nstale_after_hours = 9"),
@@ -258,7 +267,7 @@ def test_one_table_of_newest_rows_has_one_owner(tmp_path: Path) -> None:
     twin = STATIONS.replace('"velib_stations"', '"twin"').replace('name = "velib_', 'name = "twin_')
     write(tmp_path, STATIONS, "velib_stations")
     write(tmp_path, twin, "twin")
-    with pytest.raises(ContractError, match=r"newest.table velib_now belongs to twin"):
+    with pytest.raises(ContractError, match=r"latest_table.table velib_now belongs to twin"):
         load_all(tmp_path)
 
 
@@ -267,8 +276,8 @@ def test_which_kinds_may_be_fetched_again(tmp_path: Path) -> None:
     named = load(write(tmp_path, SITES.replace("[source]", "[source]\npast_slots = true")))
     assert not drop.refetchable
     assert named.refetchable
-    assert not Kind.SNAPSHOT.replaced
-    assert not Kind.STREAM.replaced
+    assert not Kind.SNAPSHOT.newest_run_wins
+    assert not Kind.STREAM.newest_run_wins
 
 
 def test_late_rows_and_what_is_exempt(tmp_path: Path) -> None:
@@ -317,20 +326,20 @@ def test_a_newer_record_is_refused_and_one_of_ours_reads_back() -> None:
 def test_a_share_is_strict_for_many_rows_and_mild_for_few(
     rejected: int, rows: int, borne: bool
 ) -> None:
-    assert Bounds(bytes_max=1, rows_max=1).bears(rejected, rows) is borne
+    assert Bounds(bytes_max=1, rows_max=1).accepts_rejects(rejected, rows) is borne
 
 
 def test_a_fall_counts_from_enough_rows_on() -> None:
     bounds = Bounds(bytes_max=1, rows_max=1, drop_max=0.5)
-    assert bounds.fell(499, 1000)
-    assert not bounds.fell(500, 1000)
-    assert not bounds.fell(8, 277)
+    assert bounds.dropped_too_far(499, 1000)
+    assert not bounds.dropped_too_far(500, 1000)
+    assert not bounds.dropped_too_far(8, 277)
 
 
 @pytest.mark.parametrize(
     ("origin", "least"), [(Origin.PUBLISHER, 600), (Origin.SAMPLE, 2), (Origin.SYNTHETIC, 2)]
 )
 def test_a_piece_of_the_whole_is_refused_of_its_publisher_alone(origin: Origin, least: int) -> None:
-    bounds = Bounds(bytes_max=1, rows_max=9_000, rows_min=2, rows_whole=600)
-    assert bounds.least(origin) == least
-    assert Bounds(bytes_max=1, rows_max=9).least(origin) == 1
+    bounds = Bounds(bytes_max=1, rows_max=9_000, rows_min=2, min_rows_publisher=600)
+    assert bounds.min_rows_for(origin) == least
+    assert Bounds(bytes_max=1, rows_max=9).min_rows_for(origin) == 1

@@ -12,7 +12,7 @@ from catalog.latest_table import columns
 from catalog.reports import load_reports
 
 BQ_SQL = Path(__file__).parents[3] / "bq_sql"
-SHOWN = {name: contract for name, contract in load_all().items() if contract.newest}
+SHOWN = {name: contract for name, contract in load_all().items() if contract.latest_table}
 
 
 def test_the_stations_of_velib_are_shown() -> None:
@@ -21,12 +21,12 @@ def test_the_stations_of_velib_are_shown() -> None:
 
 @pytest.mark.parametrize("contract", SHOWN.values(), ids=SHOWN)
 def test_the_columns_are_the_contract_s_and_what_is_said_of_the_fetch(contract: Contract) -> None:
-    assert contract.newest is not None
-    made = columns(contract, contract.newest)
+    assert contract.latest_table is not None
+    made = columns(contract, contract.latest_table)
     names = [column.name for column in made]
     assert names == [*(column.name for column in contract.columns), *NEWEST_ADDED]
     required = {column.name for column in made if column.mode == "REQUIRED"}
-    assert {*contract.newest.key, *NEWEST_ADDED} - {"age_minutes"} <= required
+    assert {*contract.latest_table.key, *NEWEST_ADDED} - {"age_minutes"} <= required
     assert {column.type for column in contract.columns} <= set(TYPES)
     assert all(column.description for column in made)
 
@@ -34,14 +34,14 @@ def test_the_columns_are_the_contract_s_and_what_is_said_of_the_fetch(contract: 
 @pytest.mark.parametrize("contract", SHOWN.values(), ids=SHOWN)
 def test_what_readers_are_told_is_what_the_table_has(contract: Contract, tmp_path: Path) -> None:
     """As a report's declaration is read, which its loader judges; `ADDED` comes last in both."""
-    assert contract.newest is not None
-    table = contract.newest.table
+    assert contract.latest_table is not None
+    table = contract.latest_table.table
     (tmp_path / "tables").mkdir()
     toml = BQ_SQL / contract.system / "live" / f"{table}.toml"
     shutil.copy(toml, tmp_path / "tables")
     (tmp_path / "tables" / f"{table}.sql").write_text("SELECT 1", encoding="utf-8")
     (report,) = load_reports(tmp_path)
-    made = columns(contract, contract.newest)
+    made = columns(contract, contract.latest_table)
     kept = {
         column.name: column.mode == "REQUIRED" for column in made[: -len(("data_as_of", "origin"))]
     }
@@ -50,7 +50,7 @@ def test_what_readers_are_told_is_what_the_table_has(contract: Contract, tmp_pat
     ]
     assert {c.name: c.required for c in report.declared.columns} == kept
     assert (report.declared.key, report.declared.datasets) == (
-        contract.newest.key,
+        contract.latest_table.key,
         (contract.dataset,),
     )
 
@@ -58,5 +58,5 @@ def test_what_readers_are_told_is_what_the_table_has(contract: Contract, tmp_pat
 def test_no_report_bears_the_name_of_such_a_table() -> None:
     reports = {path.stem for path in BQ_SQL.glob("*/tables/*.sql")}
     assert reports.isdisjoint(
-        contract.newest.table for contract in SHOWN.values() if contract.newest
+        contract.latest_table.table for contract in SHOWN.values() if contract.latest_table
     )

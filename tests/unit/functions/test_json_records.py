@@ -45,13 +45,13 @@ def test_layouts_are_kept_by_their_names(shapes: int, fields: int, kept: int) ->
 def test_the_newest_layout_is_known_however_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of wide records that are all alike is laid out once."""
     laid: list[int] = []
-    layout = flatten.layout
+    layout = flatten.map_header
 
     def seen(*given: object) -> header.HeaderMapping:
         laid.append(1)
         return layout(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(flatten, "layout", seen)
+    monkeypatch.setattr(flatten, "map_header", seen)
     made = Records(CONTRACT, "x", Seen(shape="json"))
     for line, record in enumerate(records(1, 2_000)):
         made.row(line, "", record)

@@ -32,7 +32,7 @@ from functions.serve.pages import charts, view_models
 from functions.serve.pages.assets import static_files
 from functions.serve.pages.charts import PALETTE, sample
 from functions.serve.pages.site import Pages, in_script
-from functions.serve.pages.view_models import Source, fresh_until
+from functions.serve.pages.view_models import ReportFetcher, fresh_until
 from functions.serve.report_catalog import ReportDefinition
 from functions.serve.warehouse.result import ResultTable
 from functions.serve.warehouse.sql import rows_query
@@ -280,7 +280,7 @@ def test_data_older_than_their_objective_are_called_stale_and_since_when(
 
 def test_what_no_data_set_dates_is_never_old_by_a_clock_that_moves() -> None:
     ticks = (NOW + timedelta(seconds=second) for second in itertools.count())
-    source = Source(SHOWN, Warehouse(as_of=NOW).table, lambda: next(ticks))
+    source = ReportFetcher(SHOWN, Warehouse(as_of=NOW).table, lambda: next(ticks))
     text = Html(Pages(DASHBOARDS, source, CONTRACTS).page("health")).text
     assert "Old data" not in text
     assert "Stale since" not in text

@@ -12,7 +12,7 @@ from functions.validation.repairs import Columns, Repairs
 from tests.support.split_cloud import changed
 
 VELIB = load(DATASETS / "velib_stations.toml")
-[BOX] = VELIB.places
+[BOX] = VELIB.geo_points
 SOUTH, NORTH, WEST, EAST = BOX.south, BOX.north, BOX.west, BOX.east
 MIDDLE = ((SOUTH + NORTH) / 2, (WEST + EAST) / 2)
 STEP = 1e-9
@@ -59,7 +59,7 @@ def test_exchanged_points_of_the_border_are_put_right_once() -> None:
 
 def test_a_point_that_fits_in_either_order_stays() -> None:
     both, one = (7.0, 8.0), (12.0, 3.0)
-    found, counts = repaired(both, one, contract=changed(VELIB, places=(SQUARE,)))
+    found, counts = repaired(both, one, contract=changed(VELIB, geo_points=(SQUARE,)))
     assert (found, counts) == ([both, one[::-1]], Counter({EXCHANGED: 1}))
 
 

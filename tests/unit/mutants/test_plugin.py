@@ -22,7 +22,7 @@ def price():
 TESTS = """
 import pytest
 import shop
-from functions.core.errors import Permanent
+from functions.core.errors import PermanentError
 
 @pytest.fixture(scope="module")
 def before():
