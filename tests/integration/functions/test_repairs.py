@@ -269,7 +269,7 @@ def test_a_refusal_names_a_row(desk: Desk, roads: Contract, row: str, said: str)
 def test_a_refusal_names_what_a_contract_may_say(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: str, said: str
 ) -> None:
-    plain = re.sub(r"(?m)^(form|decimal) = .*\n", "", TRAFFIC)
+    plain = re.sub(r"(?m)^(time_format|decimal) = .*\n", "", TRAFFIC)
     path = tmp_path / "road_counts.toml"
     path.write_text(plain, encoding="utf-8")
     made = load(path)

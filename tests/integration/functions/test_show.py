@@ -50,7 +50,7 @@ class Board:
         )
         facet = LatestTable(table=f"{toy.system}_now", description="Now", key=("k",))
         self.contract: Contract = msgspec.structs.replace(
-            toy.ticks, columns=columns, newest=facet, zone="Europe/Paris", slot_unit=Unit.DAY
+            toy.ticks, columns=columns, latest_table=facet, zone="Europe/Paris", slot_unit=Unit.DAY
         )
         self.table = f"reports.{facet.table}"
         made = ", ".join(f"{c.name} {c.type}" for c in latest_table.columns(self.contract, facet))
@@ -181,7 +181,7 @@ def test_what_does_not_count_leaves_the_table(
     assert board.shown() == [("a", 1, A)]
 
 
-@pytest.mark.parametrize("facet", [{"newest": None}, {"retired": True}])
+@pytest.mark.parametrize("facet", [{"latest_table": None}, {"retired": True}])
 def test_a_data_set_that_is_not_shown_is_acknowledged(board: Board, facet: dict[str, Any]) -> None:
     board.contract = msgspec.structs.replace(board.contract, **facet)
     assert board.outcome(board.split(A, [("a", "1", None, TIME)])) == "not shown"

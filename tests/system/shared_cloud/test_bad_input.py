@@ -25,7 +25,7 @@ from catalog.contract import Contract, load_all
 from catalog.object_names import SplitKey
 from catalog.records import Claim, Event, Outcome, SplitRecord
 from catalog.runs import Run, tick
-from functions.core import telemetry
+from functions.core import handler
 from functions.core.clients import Clients
 from functions.core.settings import settings
 from local_cloud.cli import trial
@@ -460,7 +460,7 @@ def test_what_passes_is_tried_again_until_it_loads(
     settings.cache_clear()
     told: list[Event] = []
     claims: list[Claim | None] = []
-    monkeypatch.setattr(telemetry, "log", told.append)
+    monkeypatch.setattr(handler, "log", told.append)
     good = export(month(datetime(2022, 5, 2, tzinfo=UTC), 10, seed=22))
     house.serve(*(answer for _, answer, _ in PASSING), Answer(good))
     answer = house.cloud.publishers.answer
