@@ -178,7 +178,7 @@ def batches_write_below_receipts(lake_prefix: Any) -> Any:
 
 @mutation(
     5,
-    "functions.load.reconcile.reconcile",
+    "functions.load.step.reconcile",
     f"{INTEGRATION}/test_load.py::test_counts_that_do_not_reconcile_change_nothing",
 )
 def receipts_are_believed(_: Any) -> Any:
