@@ -182,7 +182,7 @@ def _once(folder: Path, server: SparkServer, landing: Landing, slots: Sequence[s
     request = BatchRequest(
         "bench",
         (Path(__file__).parent / "metered_job.py").as_uri(),
-        tuple((_JOBS / name).as_uri() for name in ("batch.py", f"{SYSTEM}.py")),
+        tuple(path.as_uri() for path in (*sorted(_JOBS.glob("batch*.py")), _JOBS / f"{SYSTEM}.py")),
         (SYSTEM, str(told), "--manifest", file.as_uri(), "--attempt", "1", "--batch", "bench"),
     )
     with _peak() as peak, measured() as spent:

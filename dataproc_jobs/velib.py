@@ -27,10 +27,10 @@ AHEAD_MS = 10 * 60_000
 """How much later than its tick a fetch may come, in milliseconds; later reports are of wrong clocks."""
 
 APART_MS = HOUR_MS
-"""Two reports further apart, in milliseconds, do not tell in which hour bikes moved."""
+"""Time between two reports, in milliseconds, above which the hour of a departure is unknown."""
 
 COUNTS = ("numdocksavailable", "mechanical", "ebike")
-"""Counts without all of which a report holds for no time."""
+"""Counts that a report needs to hold for any time."""
 
 
 FLAGGED = {
@@ -67,27 +67,27 @@ PLACE_DIGITS = 4
 
 
 def transform(frames: dict[str, DataFrame], _: batch.Context) -> dict[str, DataFrame]:
-    """The lake's tables from the reports of the hours, and of the hour before each."""
+    """Calculate the lake's tables from the reports of the hours, and of the hour before each."""
     tables = {}
     if "velib_stations" in frames:
-        seen = observations(frames["velib_stations"])
-        hours = station_hours(seen)
-        tables["velib_observations"] = seen
+        reports = observations(frames["velib_stations"])
+        hours = station_hours(reports)
+        tables["velib_observations"] = reports
         tables["velib_station_hours"] = hours
         tables["velib_area_hours"] = area_hours(hours)
-        tables["velib_station_changes"] = station_changes(seen)
+        tables["velib_station_changes"] = station_changes(reports)
     return tables
 
 
-def observations(shown: DataFrame) -> DataFrame:
-    """One row per hour of fetching, station and report: where it lies, and its flags."""
+def observations(stations: DataFrame) -> DataFrame:
+    """Return one row per hour of fetching, station and report: where it lies, and its flags."""
     fetched = F.to_timestamp(F.substring("run", 1, 15), "yyyyMMdd'T'HHmmss")
-    timed = shown.withColumn("fetched_at", fetched)
+    timed = stations.withColumn("fetched_at", fetched)
     age = F.unix_millis("fetched_at") - F.unix_millis("duedate")
     bikes, docks = F.col("numbikesavailable"), F.col("numdocksavailable")
     return timed.withColumns(
         {
-            **_placed(F.col("stationcode"), F.col("area"), F.col("insee")),
+            **_place_columns(F.col("stationcode"), F.col("area"), F.col("insee")),
             "is_stale": age >= STALE_MS,
             "is_ahead": age < -AHEAD_MS,
             "is_closed": ~F.col("is_installed"),
@@ -98,13 +98,13 @@ def observations(shown: DataFrame) -> DataFrame:
     )
 
 
-def station_hours(seen: DataFrame) -> DataFrame:
-    """Additive parts by station and hour, from the hour's reports and those of the hour before.
+def station_hours(reports: DataFrame) -> DataFrame:
+    """Sum additive parts by station and hour, from the reports of the hour and the hour before.
 
     A report holds from itself or the hour's start to the next report, the hour's end or 20 minutes
     after itself; a station has a row where the hour shows it or a report still holds.
     """
-    held = _held(_in_order(seen))
+    held = _with_hold_time(_order_reports(reports))
     is_open = ~F.coalesce("is_closed", F.lit(False))
     open_ms = F.when(is_open, F.col("held_ms")).otherwise(0)
     was_open = open_ms > 0
@@ -139,17 +139,17 @@ def station_hours(seen: DataFrame) -> DataFrame:
         F.min(F.when(was_open, F.col("ebike"))).alias("ebikes_min"),
         F.max(F.when(was_open, F.col("ebike"))).alias("ebikes_max"),
         batch.count_where(F.col("is_pair")).alias("differences"),
-        *_moved(),
+        *_departures_and_arrivals(),
     )
     local = F.from_utc_timestamp("slot_start", ZONE)
-    shown = summed.where((F.col("observations") > 0) | (F.col("covered_ms") > 0))
-    return shown.withColumns(
+    listed = summed.where((F.col("observations") > 0) | (F.col("covered_ms") > 0))
+    return listed.withColumns(
         {"local_day": F.to_date(local), "local_hour": F.hour(local).cast("bigint")}
     ).repartition("slot")
 
 
 def area_hours(hours: DataFrame) -> DataFrame:
-    """The same parts by neighbourhood and hour: what reports over all time read."""
+    """Sum the same parts by neighbourhood and hour, for the reports over all time."""
     return (
         hours.groupBy("slot", "slot_start", "neighbourhood", "local_day", "local_hour")
         .agg(
@@ -161,13 +161,13 @@ def area_hours(hours: DataFrame) -> DataFrame:
     )
 
 
-def station_changes(seen: DataFrame) -> DataFrame:
-    """The facts of a station by its newest report of the hour, where the hour before had others.
+def station_changes(reports: DataFrame) -> DataFrame:
+    """Return a station's facts by its newest report, where the hour before had others.
 
-    A station that the hour before does not show has a row: nothing says here what it was before.
+    A station that is not in the hour before has a row: its earlier facts are not read here.
     """
     newest = F.struct(F.col("fetched_at"), F.col("duedate"))
-    told = seen.withColumns(
+    with_facts = reports.withColumns(
         {
             "area_is_told": F.col("area").isNotNull(),
             "lat": F.round("lat", PLACE_DIGITS),
@@ -175,7 +175,7 @@ def station_changes(seen: DataFrame) -> DataFrame:
         }
     ).withColumn("facts", F.struct(*FACTS))
     own = F.when(~F.col("context"), newest)
-    by_hour = told.groupBy("slot", "slot_start", "stationcode").agg(
+    by_hour = with_facts.groupBy("slot", "slot_start", "stationcode").agg(
         F.max_by("facts", own).alias("facts"),
         F.max_by("facts", F.when(F.col("context"), newest)).alias("facts_before"),
         F.collect_list(F.when(~F.col("context"), F.struct("fetched_at", "facts"))).alias("rows"),
@@ -183,9 +183,9 @@ def station_changes(seen: DataFrame) -> DataFrame:
     changed = by_hour.where(
         (F.size("rows") > 0) & ~F.col("facts").eqNullSafe(F.col("facts_before"))
     )
-    # An hour may begin with the facts before: the change is no older than the first row that tells it.
-    so = F.filter("rows", lambda row: row["facts"].eqNullSafe(F.col("facts")))
-    seen_at = F.array_min(F.transform(so, lambda row: row["fetched_at"]))
+    # An hour may begin with the facts before: the change is as old as the first row with the new.
+    matching_rows = F.filter("rows", lambda row: row["facts"].eqNullSafe(F.col("facts")))
+    seen_at = F.array_min(F.transform(matching_rows, lambda row: row["fetched_at"]))
     return (
         changed.withColumn("seen_at", seen_at)
         .select("slot", "slot_start", "stationcode", "seen_at", "facts.*")
@@ -194,26 +194,26 @@ def station_changes(seen: DataFrame) -> DataFrame:
 
 
 def neighbourhood(code: Column, area: Column, insee: Column) -> Column:
-    """Commune, or `Paris 1` to `Paris 20`; what cannot be told is named so, never left out (V7).
+    """Return commune, or `Paris 1` to `Paris 20`; what is unknown is named so, never null (V7).
 
     The publisher's word goes first: an arrondissement in its area or INSEE code, then another
     commune than Paris, then the prefix of the station's code.
     """
-    told = F.coalesce(_told_arrondissement(area, insee), _code_arrondissement(code))
-    paris = F.when(told.isNull(), "Paris, arrondissement not known").otherwise(
-        F.concat(F.lit("Paris "), told)
+    number = F.coalesce(_published_arrondissement(area, insee), _code_arrondissement(code))
+    paris = F.when(number.isNull(), "Paris, arrondissement not known").otherwise(
+        F.concat(F.lit("Paris "), number)
     )
-    outside = F.when(told.isNull(), "not known").otherwise(paris)
+    outside = F.when(number.isNull(), "not known").otherwise(paris)
     return F.when(area.isNull(), outside).when(_is_paris(area), paris).otherwise(area)
 
 
-def _placed(code: Column, area: Column, insee: Column) -> dict[str, Column]:
-    """The columns that tell where a station lies, and whether its code says the same."""
+def _place_columns(code: Column, area: Column, insee: Column) -> dict[str, Column]:
+    """Say where a station lies, and whether its code says the same."""
     by_code = _code_arrondissement(code)
-    told = _told_arrondissement(area, insee)
-    is_told = told.isNotNull() | (area.isNotNull() & ~_is_paris(area))
-    by = F.when(is_told, "area").when(by_code.isNotNull(), "code").otherwise("nothing")
-    differs = (told != by_code) | (_is_paris(area) != by_code.isNotNull())
+    published = _published_arrondissement(area, insee)
+    is_published = published.isNotNull() | (area.isNotNull() & ~_is_paris(area))
+    by = F.when(is_published, "area").when(by_code.isNotNull(), "code").otherwise("nothing")
+    differs = (published != by_code) | (_is_paris(area) != by_code.isNotNull())
     return {
         "neighbourhood": neighbourhood(code, area, insee),
         "neighbourhood_from": by,
@@ -222,12 +222,12 @@ def _placed(code: Column, area: Column, insee: Column) -> dict[str, Column]:
 
 
 def _is_paris(area: Column) -> Column:
-    """Whether a commune is Paris, with an arrondissement or without."""
+    """Check whether a commune is Paris, with an arrondissement or without."""
     return area.rlike(r"(?i)^\s*paris\b")
 
 
-def _told_arrondissement(area: Column, insee: Column) -> Column:
-    """The arrondissement that `Paris 16ème` or the INSEE code 75116 names, as text; else null."""
+def _published_arrondissement(area: Column, insee: Column) -> Column:
+    """Return the arrondissement that `Paris 16ème` or the INSEE code 75116 names; else null."""
     by_name = F.regexp_extract(area, r"(?i)^\s*paris\D{1,3}0?([1-9]|1[0-9]|20)(?![0-9])", 1)
     by_insee = F.regexp_extract(insee, r"^751(0[1-9]|1[0-9]|20)$", 1)
     number = F.when(by_name != "", by_name).when(by_insee != "", by_insee)
@@ -235,24 +235,24 @@ def _told_arrondissement(area: Column, insee: Column) -> Column:
 
 
 def _code_arrondissement(code: Column) -> Column:
-    """The arrondissement that a station's code begins with: 16107 is in the 16th, 9020 in the 9th.
+    """Return the arrondissement that a station's code begins with: 16107 is in the 16th.
 
-    Codes of other communes begin with 21 or more.
+    9020 is in the 9th. Codes of other communes begin with 21 or more.
     """
     prefix = F.regexp_extract(code, r"^([1-9]|1[0-9]|20)[0-9]{3}(?![0-9])", 1)
     return F.when(prefix != "", prefix)
 
 
-def _in_order(seen: DataFrame) -> DataFrame:
-    """Each report of a station once per hour, with the next one and the one before.
+def _order_reports(reports: DataFrame) -> DataFrame:
+    """Return each report of a station once per hour, with the next one and the one before.
 
-    A report that the hour before shows too is the same one, and its counts are those fetched last.
-    Reports ahead of their fetch are in a line of their own: by a wrong clock nothing is ordered.
+    A report that is also in the hour before is the same report, with the counts fetched last.
+    Reports ahead of their fetch are ordered apart from the others: their clock is wrong.
     """
     same = Window.partitionBy("slot", "stationcode", "duedate")
     newest = same.orderBy(F.col("run").desc(), F.col("line"))
     once = (
-        seen.withColumns(
+        reports.withColumns(
             {
                 "rank": F.row_number().over(newest),
                 "is_new": ~F.max("context").over(same),
@@ -274,10 +274,10 @@ def _in_order(seen: DataFrame) -> DataFrame:
     )
 
 
-def _held(ordered: DataFrame) -> DataFrame:
-    """The reports with the milliseconds of the hour for which each holds, and whether it is a pair.
+def _with_hold_time(ordered: DataFrame) -> DataFrame:
+    """Add the milliseconds of the hour for which a report holds, and whether it is a pair.
 
-    One that is ahead of its fetch holds for none: nobody knows when it was true.
+    A report that is ahead of its fetch holds for none: nobody knows when it was true.
     """
     begin = F.greatest("report_ms", "start_ms")
     end = F.least("next_ms", F.col("start_ms") + HOUR_MS, F.col("report_ms") + HOLDS_MS)
@@ -289,16 +289,16 @@ def _held(ordered: DataFrame) -> DataFrame:
         {
             "held_ms": F.when(is_whole, F.greatest(end - begin, F.lit(0))).otherwise(0),
             "is_pair": F.col("is_new") & ~F.col("is_ahead") & near
-            & _fall("mechanical").isNotNull() & _fall("ebike").isNotNull(),
+            & _decrease("mechanical").isNotNull() & _decrease("ebike").isNotNull(),
         }
     )  # fmt: skip
 
 
-def _moved() -> tuple[Column, Column]:
-    """Departures and arrivals: falls and rises of each kind, so that a swap of kinds is both."""
-    falls = [_fall("mechanical"), _fall("ebike")]
-    down = sum((F.greatest(fall, F.lit(0)) for fall in falls), F.lit(0))
-    up = sum((F.greatest(-fall, F.lit(0)) for fall in falls), F.lit(0))
+def _departures_and_arrivals() -> tuple[Column, Column]:
+    """Sum decreases and increases of each kind, so that a swap of kinds counts as both."""
+    decreases = [_decrease("mechanical"), _decrease("ebike")]
+    down = sum((F.greatest(decrease, F.lit(0)) for decrease in decreases), F.lit(0))
+    up = sum((F.greatest(-decrease, F.lit(0)) for decrease in decreases), F.lit(0))
     is_pair = F.col("is_pair")
     return (
         batch.sum_or_zero(F.when(is_pair, down)).alias("departures"),
@@ -306,8 +306,8 @@ def _moved() -> tuple[Column, Column]:
     )
 
 
-def _fall(kind: str) -> Column:
-    """By how many bikes of a kind a report is below the one before."""
+def _decrease(kind: str) -> Column:
+    """Count by how many bikes of a kind a report is below the one before."""
     return F.col(f"{kind}_before") - F.col(kind)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from catalog.contract import Contract, load_all, refuse_shared_tables, systems
 from infra_pulumi.config import ConfigError, StackConfig
 
-FRAME = "batch.py"
-"""The file that every job's main file imports."""
+SHARED_MODULES = ("batch.py", "batch_*.py")
+"""Files of `dataproc_jobs` that every job has next to its main file."""
 DECLARED = (
     "bq_sql/*/tables/*.toml",
     "bq_sql/*/live/*.toml",
@@ -27,7 +27,7 @@ class JobSource:
     """The files of one system's Spark job, and a hash of what they hold."""
 
     main: Path
-    frame: Path
+    shared: tuple[Path, ...]
     hash: str
 
 
@@ -63,12 +63,12 @@ def read_sources(config: StackConfig) -> Sources:
         contracts |= declared
         files += [folder / f"{name}.toml" for name in declared]
     refuse_shared_tables(contracts)
-    frame = config.repository / "dataproc_jobs" / FRAME
+    shared = _shared_modules(config.repository / "dataproc_jobs")
     names = sorted(systems(contracts))
     return Sources(
         contracts=contracts,
         contract_files=tuple(files),
-        jobs={system: _job(system, roots, frame) for system in names},
+        jobs={system: _job(system, roots, shared) for system in names},
         sql={s: found for s in names if (found := _first(roots, f"bq_sql/{s}", Path.is_dir))},
         declared=_declared(roots),
     )
@@ -82,13 +82,22 @@ def _declared(roots: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _job(system: str, roots: tuple[Path, ...], frame: Path) -> JobSource:
+def _shared_modules(folder: Path) -> tuple[Path, ...]:
+    return tuple(path for form in SHARED_MODULES for path in sorted(folder.glob(form)))
+
+
+def _job(system: str, roots: tuple[Path, ...], shared: tuple[Path, ...]) -> JobSource:
     main = _first(roots, f"dataproc_jobs/{system}.py", Path.is_file)
-    if main is None or not frame.is_file():
-        missing = frame.name if main else f"{system}.py"
+    if main is None or not shared:
+        missing = "batch.py" if main else f"{system}.py"
         raise ConfigError(f"system {system}: dataproc_jobs/{missing} is missing: write the job")
-    digest = hashlib.sha256(main.read_bytes() + b"\n" + frame.read_bytes()).hexdigest()
-    return JobSource(main, frame, digest[:16])
+    if main.name in {path.name for path in shared}:
+        raise ConfigError(
+            f"system {system}: dataproc_jobs/{main.name} is a module that all jobs share: "
+            "rename the system"
+        )
+    content = b"\n".join(path.read_bytes() for path in (main, *shared))
+    return JobSource(main, shared, hashlib.sha256(content).hexdigest()[:16])
 
 
 def _first(roots: tuple[Path, ...], place: str, there: Callable[[Path], bool]) -> Path | None:

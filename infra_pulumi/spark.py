@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_gcp as gcp
@@ -79,15 +80,14 @@ class SparkBatches(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _job(self, job: JobSource) -> dict[str, object]:
-        main, frame = (self._upload(job, path.name) for path in (job.main, job.frame))
-        return {"main": main, "python_files": [frame]}
+        shared = [self._upload(job, path) for path in job.shared]
+        return {"main": self._upload(job, job.main), "python_files": shared}
 
-    def _upload(self, job: JobSource, file: str) -> pulumi.Output[str]:
-        path = job.main if file == job.main.name else job.frame
+    def _upload(self, job: JobSource, path: Path) -> pulumi.Output[str]:
         made = gcp.storage.BucketObject(
-            f"{job.main.stem}-{file}",
+            f"{job.main.stem}-{path.name}",
             bucket=self._zones.name("code"),
-            name=f"jobs/{job.hash}/{file}",
+            name=f"jobs/{job.hash}/{path.name}",
             source=pulumi.FileAsset(str(path)),
             content_type="text/x-python",
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),

@@ -31,7 +31,7 @@ def spark() -> Iterator[SparkSession]:
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.driver.memory", "1g")
         .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
-        .config(map=batch.SETTINGS | batch.PACE | batch.SMALL)
+        .config(map=batch.RESULT_CONF | batch.BASE_CONF | batch.SMALL_BATCH_CONF)
         .getOrCreate()
     )
     yield session
@@ -43,12 +43,12 @@ def large(spark: SparkSession) -> Iterator[None]:
     """Take the settings of a small batch away, so that a manifest of many bytes runs without them."""
     import batch
 
-    for name in batch.SMALL:
+    for name in batch.SMALL_BATCH_CONF:
         spark.conf.unset(name)
     spark.conf.set("spark.sql.shuffle.partitions", "2")
     assert spark.conf.get("spark.sql.codegen.wholeStage") == "true"
     yield
-    for name, value in batch.SMALL.items():
+    for name, value in batch.SMALL_BATCH_CONF.items():
         spark.conf.set(name, value)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import batch
+import batch_manifest
+import batch_report
 import paris_wifi
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -315,4 +319,22 @@ def test_a_table_that_no_contract_has_is_refused(zone: Zone) -> None:
 
 def test_a_newer_manifest_is_refused() -> None:
     with pytest.raises(batch.BatchError, match="format 2 is newer than 1"):
-        batch._manifest('{"format": 2, "id": "m1"}')
+        batch_manifest.Manifest.parse('{"format": 2, "id": "m1"}')
+
+
+def test_a_receipt_names_the_job_by_the_content_of_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "jobs"
+    shutil.copytree(Path(batch.__file__).parent, folder)
+    monkeypatch.setattr(batch_report, "__file__", str(folder / "batch_report.py"))
+    monkeypatch.setattr(sys, "argv", [str(folder / "velib.py")])
+    files = [folder / "velib.py", *folder.glob("batch*.py")]
+    names = {batch_report._job_name()}
+    for path in files:
+        path.write_bytes(path.read_bytes() + b"\n")
+        names.add(batch_report._job_name())
+    assert len(names) == 1 + len(files) >= 6
+    assert all(name.startswith("velib-") for name in names)
+    (folder / "paris_wifi.py").write_text("")
+    assert batch_report._job_name() in names

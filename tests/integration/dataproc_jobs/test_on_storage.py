@@ -62,14 +62,15 @@ def test_a_batch_on_storage(cloud: tuple[SparkServer, Bucket], tmp_path: Path) -
     bucket.blob("m1.json").upload_from_string(manifest.replace("demo-lake/lake", "demo-lake"))
     for path in tmp_path.rglob("*.t.parquet"):
         bucket.blob(str(path.relative_to(tmp_path))).upload_from_filename(path)
-    for name in ("batch.py", "paris_wifi.py"):
+    shared = [path.name for path in JOBS.glob("batch*.py")]
+    for name in (*shared, "paris_wifi.py"):
         bucket.blob(f"jobs/{name}").upload_from_filename(JOBS / name)
 
     def run(attempt: int) -> bytes:
         request = BatchRequest(
             f"m1-a{attempt}",
             "gs://demo-lake/jobs/paris_wifi.py",
-            python_file_uris=("gs://demo-lake/jobs/batch.py",),
+            python_file_uris=tuple(f"gs://demo-lake/jobs/{name}" for name in shared),
             args=(
                 "--manifest",
                 "gs://demo-lake/m1.json",

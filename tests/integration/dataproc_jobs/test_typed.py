@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-import batch
+import batch_dedupe
+import batch_typing
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
@@ -93,7 +94,9 @@ CASES: list[tuple[str, str | None, object, str | None]] = [
 def _frame(spark: SparkSession, kind: str, texts: list[str | None], *, required: bool = False):  # type: ignore[no-untyped-def]
     given = spark.createDataFrame(list(enumerate(texts)), "at INT, v STRING")
     column = {"name": "v", "type": kind, "required": required}
-    return batch.typed(given, {"zone": "Europe/Paris", "columns": [column]}).orderBy("at")
+    return batch_typing.parse_columns(given, {"zone": "Europe/Paris", "columns": [column]}).orderBy(
+        "at"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +159,9 @@ REVISED = [
 ]
 
 
-@pytest.mark.parametrize(("counts", "other", "fate"), REVISED)
+@pytest.mark.parametrize(("counts", "other", "outcome"), REVISED)
 def test_revised_by_the_columns_that_are_named(
-    spark: SparkSession, counts: tuple[object, ...], other: tuple[object, ...], fate: str
+    spark: SparkSession, counts: tuple[object, ...], other: tuple[object, ...], outcome: str
 ) -> None:
     beside = ("2024-05", "2024-05", "r1")
     given = spark.createDataFrame(
@@ -166,8 +169,8 @@ def test_revised_by_the_columns_that_are_named(
         "docks INT, ebikes INT, bikes INT, name STRING, slot STRING, row_slot STRING, run STRING, "
         "line BIGINT, _reason STRING",
     )
-    found = batch.deduplicated(given, ["docks"], revised_by=["docks", "ebikes", "bikes"])
-    assert {row["line"]: row["_fate"] for row in found.collect()} == {1: "kept", 2: fate}
+    found = batch_dedupe.mark_duplicates(given, ["docks"], revised_by=["docks", "ebikes", "bikes"])
+    assert {row["line"]: row["_outcome"] for row in found.collect()} == {1: "accepted", 2: outcome}
 
 
 def test_a_rejected_row_keeps_its_text_under_any_name(spark: SparkSession) -> None:
@@ -175,7 +178,7 @@ def test_a_rejected_row_keeps_its_text_under_any_name(spark: SparkSession) -> No
     given = spark.createDataFrame([("soon",)], "row STRING")
     column = {"name": "row", "type": "integer", "required": True}
     text = F.struct("row")
-    [found] = batch.typed(
+    [found] = batch_typing.parse_columns(
         given.withColumn("_row", text), {"zone": "UTC", "columns": [column]}
     ).collect()
     assert (found["_reason"], found["_row"]["row"]) == ("row: not an integer", "soon")

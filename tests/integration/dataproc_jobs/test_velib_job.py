@@ -86,7 +86,7 @@ def at(minutes: float) -> int:
 
 def test_v7_a_station_lies_where_the_publisher_or_its_code_says(spark: SparkSession) -> None:
     rows = spark.createDataFrame(list(PLACES), "stationcode STRING, area STRING, insee STRING")
-    columns = velib._placed(rows["stationcode"], rows["area"], rows["insee"])
+    columns = velib._place_columns(rows["stationcode"], rows["area"], rows["insee"])
     found = {tuple(row)[:3]: tuple(row)[3:] for row in rows.withColumns(columns).collect()}
     assert found == PLACES
 
@@ -382,7 +382,7 @@ def published_places() -> list[tuple[str, str, str, str | None]]:
 def test_v7_codes_agree_with_the_areas_of_both_eras_but_for_six(spark: SparkSession) -> None:
     fields = "era STRING, stationcode STRING, area STRING, insee STRING"
     rows = spark.createDataFrame(published_places(), fields)
-    columns = velib._placed(rows["stationcode"], rows["area"], rows["insee"])
+    columns = velib._place_columns(rows["stationcode"], rows["area"], rows["insee"])
     made = rows.withColumns(columns).collect()
     disagree = {(row["era"], row["stationcode"]) for row in made if row["area_disagrees"]}
     both = {(era, code) for era in ("2020", "2025") for code in OUTSIDE_BY_AREA}
