@@ -19,8 +19,8 @@ def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
     """
     path = folder / f"{dataset}.toml"
     if not _NAME.fullmatch(dataset) or not path.is_file():
-        known = ", ".join(sorted(found.stem for found in folder.glob("*.toml")))
-        raise PermanentError(f"{dataset[:80]!r} is no data set of this release; it knows: {known}")
+        names = ", ".join(sorted(found.stem for found in folder.glob("*.toml")))
+        raise PermanentError(f"{dataset[:80]!r} is no data set of this release; it knows: {names}")
     return load(path)
 
 

@@ -178,8 +178,8 @@ def _keep(
     One that tells of an object is also kept under that object's name, where `sweep` looks for it.
     """
     bucket = clients().storage.bucket(settings().quarantine)
-    kept = {"step": name, "reason": str(error), "event": cloud_event.data}
-    body = json.dumps(kept, ensure_ascii=False, default=str).encode()
+    document = {"step": name, "reason": str(error), "event": cloud_event.data}
+    body = json.dumps(document, ensure_ascii=False, default=str).encode()
     gcs.create(bucket, f"messages/{name}/{cloud_event['id']}.json", body)
     if message and message.object:
         gcs.create(bucket, object_names.refused(name, message.object), body)

@@ -60,7 +60,7 @@ def ask(clients: Clients, contract: Contract, run: Run, slot: str) -> None:
 
 
 def failed(
-    clients: Clients, raw: Bucket, contract: Contract, run: Run, message: Message, told: str
+    clients: Clients, raw: Bucket, contract: Contract, run: Run, message: Message, reason: str
 ) -> None:
     """Note that a slice failed; at the third time ask for the one after it.
 
@@ -76,7 +76,7 @@ def failed(
     if number == TRIES and after:
         ask(clients, contract, run, after)
     name = object_names.failed_slice(contract.dataset, run, number, message.published)
-    gcs.create(raw, name, told.encode(), "text/plain")
+    gcs.create(raw, name, reason.encode(), "text/plain")
 
 
 @dataclass(frozen=True)
@@ -84,23 +84,23 @@ class FailedSlice:
     """What the notes on a slice say."""
 
     times: int
-    asked: datetime
+    last_published: datetime
     """When the newest of the messages that failed was published."""
 
     @classmethod
     def of(cls, notes: Iterable[tuple[Run, datetime]]) -> dict[Run, FailedSlice]:
         """Group the notes of a data set, each read by `names.failed_slice_of`, by slice."""
         found: dict[Run, list[datetime]] = defaultdict(list)
-        for run, asked in notes:
-            found[run].append(asked)
-        return {run: cls(len(asked), max(asked)) for run, asked in found.items()}
+        for run, published in notes:
+            found[run].append(published)
+        return {run: cls(len(published), max(published)) for run, published in found.items()}
 
-    def passed(self, now: datetime) -> bool:
+    def was_skipped(self, now: datetime) -> bool:
         """Whether the slice after it should have been asked for by `now`.
 
         Its message asks at its third failure; it may have become a dead letter before that.
         """
-        age = now - self.asked
+        age = now - self.last_published
         return age >= retry_policy.redelivery_window() or (self.times >= TRIES and age >= PATIENCE)
 
 
@@ -111,7 +111,7 @@ class MissingSlice:
     run: Run
     claim: Run | None
     """The newest claimed slice before it."""
-    noted: bool
+    has_failed_predecessor: bool
     """Whether one before it failed: then it is to follow, whatever the claim says."""
 
 
@@ -128,13 +128,13 @@ def missing_slices(
     for run in sorted(claimed | failures.keys()):
         oldest.setdefault(Run.at(run.time).name, run)
     for run in oldest.values():
-        claim, noted, found = None, False, run
-        while found in claimed or (found in failures and failures[found].passed(now)):
-            noted = noted or found not in claimed
+        claim, failed_before, found = None, False, run
+        while found in claimed or (found in failures and failures[found].was_skipped(now)):
+            failed_before = failed_before or found not in claimed
             claim = found if found in claimed else claim
             slot = following(contract, found)
             if slot is None:
                 break
             found = Run.at(run.time, slot)
         if found not in claimed and found not in failures:
-            yield MissingSlice(found, claim, noted)
+            yield MissingSlice(found, claim, failed_before)

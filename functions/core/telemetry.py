@@ -43,8 +43,8 @@ def event_row(each: Event) -> bytes:
     return json.dumps(row).encode()
 
 
-def log(told: Event) -> None:
+def log(entry: Event) -> None:
     """Print one JSON line on standard output, as Cloud Logging reads it."""
-    line = {k: v for k, v in json.loads(told.encode()).items() if v is not None}
-    line["message"] = told.message or f"{told.step}: {told.outcome}"
+    line = {k: v for k, v in json.loads(entry.encode()).items() if v is not None}
+    line["message"] = entry.message or f"{entry.step}: {entry.outcome}"
     print(json.dumps(line, ensure_ascii=False), file=sys.stdout, flush=True)

@@ -85,7 +85,7 @@ class SourceProbe:
         for name, copy in others:
             self._read(name, copy, found)
         if found is not None:
-            self._through(iter([found.left()]))
+            self._through(iter([found.unmatched()]))
 
     def _joined(self) -> tuple[LookupTable | None, list[tuple[str, BoundedBuffer]]]:
         """The file that fills in the others, and those others."""
@@ -94,7 +94,7 @@ class SourceProbe:
         with ThreadPoolExecutor(1) as pool:
             for at, (name, copy) in enumerate(self._kept):
                 pieces = copy.pieces()
-                found = pieces and self._file(name, pool, None).lying_beside(pieces)
+                found = pieces and self._file(name, pool, None).as_lookup(pieces)
                 if found:
                     return found, self._kept[:at] + self._kept[at + 1 :]
         return None, self._kept

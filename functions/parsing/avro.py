@@ -93,10 +93,10 @@ class MessageReader:
     def _row(self, line: int, message: _Message) -> Row:
         """A message as a row: the fields of its object, its id and its time."""
         text = message.data.decode("utf-8", "replace")
-        if (told := message.attributes.get(ORIGIN)) is not None:
-            if told not in list(Origin):
+        if (origin := message.attributes.get(ORIGIN)) is not None:
+            if origin not in list(Origin):
                 return BrokenRecord(line, f"{ORIGIN}: not one of {', '.join(Origin)}", text)
-            self.origins.add(Origin(told))
+            self.origins.add(Origin(origin))
         try:
             record = self._decoder.decode(message.data.decode("utf-8-sig"))
         except UnicodeDecodeError:

@@ -121,10 +121,10 @@ def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[by
     first = next(chunks, b"")
     whole = chain((first,), chunks)
     pieces = _gunzipped(whole, bounds, where) if first.startswith(_GZIP) else whole
-    given = 0
+    size = 0
     for piece in pieces:
-        given += len(piece)
-        if given > bounds.bytes_max:
+        size += len(piece)
+        if size > bounds.bytes_max:
             raise RunRefusedError(
                 f"{where}: the file is over the {bounds.bytes_max} bytes of the contract; raise "
                 "bounds.bytes_max if the data set has grown"
@@ -134,9 +134,9 @@ def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[by
 
 def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[bytes]:
     decoder = zlib.decompressobj(wbits=31)
-    taken = given = 0
+    packed = size = 0
     for chunk in chunks:
-        taken += len(chunk)
+        packed += len(chunk)
         data = chunk
         while data:
             if decoder.eof:  # a further member, or the zeros some writers pad with
@@ -148,30 +148,30 @@ def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[
                 piece = decoder.decompress(data, _PIECE_BYTES)
             except zlib.error as error:
                 raise RunRefusedError(
-                    f"{where}: gzip is broken after {given} bytes: {error}; fetch it again, or ask "
+                    f"{where}: gzip is broken after {size} bytes: {error}; fetch it again, or ask "
                     "the publisher"
                 ) from error
             data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-            given += len(piece)
-            if given > max(_HEAD_BYTES, taken * bounds.ratio_max):
+            size += len(piece)
+            if size > max(_HEAD_BYTES, packed * bounds.ratio_max):
                 raise RunRefusedError(
-                    f"{where}: {taken} bytes of gzip hold {given} and more, over the ratio of "
+                    f"{where}: {packed} bytes of gzip hold {size} and more, over the ratio of "
                     f"{bounds.ratio_max:g}; look at the file before you raise bounds.ratio_max"
                 )
             yield piece
     if not decoder.eof:
         raise RunRefusedError(
-            f"{where}: gzip is cut, it has no end after {given} bytes; fetch it again"
+            f"{where}: gzip is cut, it has no end after {size} bytes; fetch it again"
         )
 
 
 def _refuse_packed(head: bytes, where: str) -> None:
     """Raise RunRefused for a file whose first bytes say that it is no text."""
-    for magic, told in _PACKED:
+    for magic, description in _PACKED:
         if magic.match(head):
             raise RunRefusedError(
-                f"{where}: the file is {told}; only text is read, plain or gzipped: name the CSV or "
-                "JSON export in the contract, or unpack the file"
+                f"{where}: the file is {description}; only text is read, plain or gzipped: name "
+                "the CSV or JSON export in the contract, or unpack the file"
             )
 
 

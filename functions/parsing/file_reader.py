@@ -57,7 +57,7 @@ class FileReader:
             self._seen = csv.seen
             yield from csv.batches(found.pieces)
 
-    def lying_beside(self, chunks: Iterator[bytes]) -> LookupTable | None:
+    def as_lookup(self, chunks: Iterator[bytes]) -> LookupTable | None:
         """Its records where they fill in those of the run's other files; None where they do not.
 
         Raises RunRefused where the file cannot be taken.
@@ -68,10 +68,10 @@ class FileReader:
         json = JsonReader(self.contract, self.where)
         self._seen, self._encoding = json.seen, found.encoding
         records = list(json.records(found.texts))
-        made = build_lookup(self.contract, self.object.rpartition("/")[2], records)
-        if made is not None:
-            json.seen.header = made.header
-        return made
+        lookup = build_lookup(self.contract, self.object.rpartition("/")[2], records)
+        if lookup is not None:
+            json.seen.header = lookup.header
+        return lookup
 
     def report(self, generation: int, sha256: str) -> FileReport | None:
         """How the header met the contract, as far as the file was read; None before that.

@@ -69,9 +69,9 @@ def map_header(contract: Contract, header: Sequence[str]) -> HeaderMapping:
         if place is not None:
             fields = (place.index, *place.plus)
             used.update(dict.fromkeys(fields, place.item))
-            told = _SUM.join(names[at] for at in fields)
-            if told != column.name:
-                aliases[column.name] = told
+            label = _SUM.join(names[at] for at in fields)
+            if label != column.name:
+                aliases[column.name] = label
     ignored = frozenset(map(normalize_name, contract.ignored))
     unknown = {
         name: at
@@ -142,8 +142,8 @@ def normalize_name(name: str) -> str:
     """A name without case, accents, blanks and punctuation; an `@` before it, `@2` and `#0` stay."""
     base, nth, item = parse_alias(name)
     plain = unicodedata.normalize("NFKD", base).casefold()
-    kept = "@" * base.startswith("@") + "".join(filter(str.isalnum, plain))
-    return kept + (f"@{nth}" if nth else "") + ("" if item is None else f"#{item}")
+    bare = "@" * base.startswith("@") + "".join(filter(str.isalnum, plain))
+    return bare + (f"@{nth}" if nth else "") + ("" if item is None else f"#{item}")
 
 
 @lru_cache(_NAMES)
@@ -211,12 +211,12 @@ class _Index:
 
 def _refuse_doubles(contract: Contract, names: Sequence[str]) -> None:
     """Raise RunRefused for a second column of a name that the contract does not tell apart."""
-    told = {normalize_name(name) for column in contract.columns for name in fields_of(column)}
-    told.update(map(normalize_name, contract.ignored))
+    declared = {normalize_name(name) for column in contract.columns for name in fields_of(column)}
+    declared.update(map(normalize_name, contract.ignored))
     doubles = [
         name
         for name in names
-        if (parse_alias(name)[1] or 1) > 1 and normalize_name(name) not in told
+        if (parse_alias(name)[1] or 1) > 1 and normalize_name(name) not in declared
     ]
     if doubles:
         listed = ", ".join(f'"{parse_alias(name)[0]}"' for name in doubles)

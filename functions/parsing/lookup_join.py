@@ -37,21 +37,21 @@ class LookupTable:
         """`file` names it in reasons; `records` are all that it has."""
         self._contract = contract
         self._file = file
-        self._known = {
+        self._column_names = {
             normalize_name(name) for column in contract.columns for name in fields_of(column)
         }
-        self._doubled: list[BrokenRecord] = []
-        self._partners: list[_LookupRow] = []
+        self._broken: list[BrokenRecord] = []
+        self._rows: list[_LookupRow] = []
         self._by: dict[str, dict[str, _LookupRow]] = {
             field: {} for field in contract.source.lookup_keys
         }
         for line, text, record in records:
-            self._keep(line, text, record)
-        fields = (name for partner in self._partners for name in partner.fields)
+            self._add(line, text, record)
+        fields = (name for partner in self._rows for name in partner.fields)
         self.header = list(dict.fromkeys(fields))
         """The fields of its records."""
 
-    def filled(self, record: dict[str, Any]) -> dict[str, Any] | str:
+    def fill(self, record: dict[str, Any]) -> dict[str, Any] | str:
         """A record of another file with what is told of it here, or why it is no row."""
         field = next(
             (f for f in self._contract.source.lookup_keys if f in record and self._by[f]), None
@@ -62,38 +62,38 @@ class LookupTable:
         if partner is None:
             return f"{field}: not in {self._file}"
         partner.used = True
-        told = {name: value for name, value in record.items() if value is not None}
-        for name, value in told.items():
+        values = {name: value for name, value in record.items() if value is not None}
+        for name, value in values.items():
             other = partner.fields.get(name)
-            if other is None or normalize_name(name) not in self._known:
+            if other is None or normalize_name(name) not in self._column_names:
                 continue
             if text_of(value) != text_of(other):
                 return f"{name}: the files disagree"
-        return partner.fields | told
+        return partner.fields | values
 
-    def left(self) -> TextBatch:
+    def unmatched(self) -> TextBatch:
         """What no other file has, once these were read: a batch of records that are no rows."""
         alone = f"{self._contract.source.lookup_keys[0]}: in {self._file} alone"
-        broken = [BrokenRecord(p.line, alone, p.text) for p in self._partners if not p.used]
+        broken = [BrokenRecord(p.line, alone, p.text) for p in self._rows if not p.used]
         width = len(self._contract.columns)
         return TextBatch(
-            [], [[] for _ in range(width)], [], sorted([*self._doubled, *broken], key=_line)
+            [], [[] for _ in range(width)], [], sorted([*self._broken, *broken], key=_line)
         )
 
-    def _keep(self, line: int, text: str, record: Any) -> None:
+    def _add(self, line: int, text: str, record: Any) -> None:
         """Keep a record by every field that it may be joined by."""
         if not isinstance(record, dict):
-            self._doubled.append(BrokenRecord(line, "not an object", text))
+            self._broken.append(BrokenRecord(line, "not an object", text))
             return
         keys = [(field, text_of(record[field])) for field in self._by if field in record]
         if not keys:
-            self._doubled.append(BrokenRecord(line, f"{next(iter(self._by))}: missing", text))
+            self._broken.append(BrokenRecord(line, f"{next(iter(self._by))}: missing", text))
             return
         if any(key in self._by[field] for field, key in keys):
-            self._doubled.append(BrokenRecord(line, f"{keys[0][0]}: twice in {self._file}", text))
+            self._broken.append(BrokenRecord(line, f"{keys[0][0]}: twice in {self._file}", text))
             return
         partner = _LookupRow(line, text, record)
-        self._partners.append(partner)
+        self._rows.append(partner)
         for field, key in keys:
             self._by[field][key] = partner
 

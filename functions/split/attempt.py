@@ -145,7 +145,7 @@ class SplitAttempt:
             return None, files
         for at, raw in enumerate(files):
             file, source = self._opened(raw)
-            found = file.lying_beside(source.chunks())
+            found = file.as_lookup(source.chunks())
             if found is not None:
                 self._report(file, raw, source)
                 self._beside = raw
@@ -165,7 +165,7 @@ class SplitAttempt:
     def _rest(self, found: LookupTable | None) -> None:
         """Reject what lies beside the other files and none of them has."""
         if found is not None and self._beside is not None:
-            self._cut(iter([found.left()]), self._beside)
+            self._cut(iter([found.unmatched()]), self._beside)
 
     def _cut(self, batches: Iterator[TextBatch | Block], raw: RawFile) -> None:
         """Cut batches of a file into the parts."""
@@ -231,7 +231,7 @@ class SplitAttempt:
         before = run_history.earlier_split(self._zones.landing, self._contract.dataset, self._key)
         for part in before.parts if before else ():
             if is_slot(self._contract, part.slot):
-                self._parts.expect(part.slot)
+                self._parts.ensure_slot(part.slot)
 
     def _keep_bounds(self) -> None:
         """Raise RunRefused when the run as a whole breaks a bound of the contract."""
@@ -249,10 +249,10 @@ class SplitAttempt:
         bad = self._rejects.count - late
         if not bounds.accepts_rejects(bad, self._rows - late):
             worst = sorted(reasons.items(), key=lambda item: -item[1])[:_REASONS]
-            told = ", ".join(f"{reason} ({count})" for reason, count in worst)
+            counts = ", ".join(f"{reason} ({count})" for reason, count in worst)
             raise RunRefusedError(
                 f"{where}: {bad} of {self._rows} rows are rejected, more than the contract bears "
-                f"(a share of {bounds.rejected_share:g}): {told}; see the rows in quarantine"
+                f"(a share of {bounds.rejected_share:g}): {counts}; see the rows in quarantine"
                 f"{self._sample(worst[0][0])}, correct the contract"
                 f"{remediation(self._contract, worst[0][0])} and replay the run"
             )

@@ -75,9 +75,9 @@ def _detail(record: SplitRecord) -> str:
         }
         for report in record.files
     ]  # fmt: skip
-    told = {
+    detail = {
         "rows_in": record.rows_in, "slots": slots, "none": record.no_slot,
         "repaired": record.repaired, "rejected": record.rejected, "samples": record.samples,
         "quarantine": record.quarantine, "files": files,
     }  # fmt: skip
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps(detail, ensure_ascii=False)

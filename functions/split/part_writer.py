@@ -32,13 +32,13 @@ MOST_SLOTS = 1_000
 
 _WAITING_BYTES = 40 << 20
 
-_KEPT_SHARE = 4
+_WAITING_SHARE = 4
 """When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
 
 _GROUP_BYTES = 2 << 20
 """A row group is in memory three times while it is written."""
 
-_OWNED_BATCHES = 8
+_DETACHED_BATCHES = 8
 """So many batches of a slot become one: each costs memory of its own."""
 
 _VARIED = ("integer", "float", "timestamp")
@@ -89,9 +89,9 @@ class Parts:
         # Counted by cut: a few rows that wait keep all that they were cut from.
         self._waiting_bytes += cut.bytes
         if self._waiting_bytes >= _WAITING_BYTES:
-            self._settle()
+            self._flush_largest()
 
-    def expect(self, slot: str) -> None:
+    def ensure_slot(self, slot: str) -> None:
         """Make a part of the slot even where it gets no row."""
         self._slot(slot)
 
@@ -107,18 +107,18 @@ class Parts:
         for part in self.slots.values():
             part.upload.abandon()
 
-    def _settle(self) -> None:
+    def _flush_largest(self) -> None:
         """Write the slots of which most waits; no row of the others keeps its block."""
         parts = sorted(self.slots.values(), key=lambda part: -part.waiting_bytes)
-        left = sum(part.waiting_bytes for part in parts)
+        waiting = sum(part.waiting_bytes for part in parts)
         full = 0
-        while left > _WAITING_BYTES // _KEPT_SHARE:
-            left -= parts[full].waiting_bytes
+        while waiting > _WAITING_BYTES // _WAITING_SHARE:
+            waiting -= parts[full].waiting_bytes
             full += 1
         writing = [self._pool.submit(part.write) for part in parts[:full]]
-        _results(writing + [self._pool.submit(part.own) for part in parts[full:]])
+        _results(writing + [self._pool.submit(part.detach_buffers) for part in parts[full:]])
         pa.default_memory_pool().release_unused()
-        self._waiting_bytes = left
+        self._waiting_bytes = waiting
 
     def _slot(self, slot: str) -> SlotPart:
         found = self.slots.get(slot)
@@ -154,7 +154,7 @@ class SlotPart:
     """Seconds since 1970 of its newest event."""
     waiting_bytes: int = 0
     _waiting: list[pa.RecordBatch] = field(default_factory=list)
-    _owned: int = 0
+    _detached: int = 0
     """How many of the batches that wait keep nothing but themselves."""
 
     def __post_init__(self) -> None:
@@ -178,19 +178,19 @@ class SlotPart:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
         self._hash.reject(reason, text)
 
-    def own(self) -> None:
+    def detach_buffers(self) -> None:
         """Copy the rows that wait in blocks that others share."""
-        if len(self._waiting) == self._owned:
+        if len(self._waiting) == self._detached:
             return
-        kept = self._owned if self._owned < _OWNED_BATCHES else 0
-        self._waiting[kept:] = [_copied(self._waiting[kept:])]
-        self._owned = kept + 1
+        done = self._detached if self._detached < _DETACHED_BATCHES else 0
+        self._waiting[done:] = [_copied(self._waiting[done:])]
+        self._detached = done + 1
 
     def write(self) -> None:
         """Write the rows that wait, as row groups of a size that memory bears."""
         waiting = self._waiting
         size = 1 + len(waiting) // (1 + self.waiting_bytes // _GROUP_BYTES)
-        self._waiting, self._owned, self.waiting_bytes = [], 0, 0
+        self._waiting, self._detached, self.waiting_bytes = [], 0, 0
         for begin in range(0, len(waiting), size):
             self._write_group(_joined(waiting[begin : begin + size]))
 

@@ -39,8 +39,8 @@ class Rejects:
             "line": line, "reason": reason, "slot": slot, "file": file,
             "row": text[:_REJECT_CHARACTERS].rstrip("\r\n"),
         }  # fmt: skip
-        told = json.dumps(body, ensure_ascii=False) + "\n"
-        self._upload.write(told.encode("utf-8", "backslashreplace"))
+        row = json.dumps(body, ensure_ascii=False) + "\n"
+        self._upload.write(row.encode("utf-8", "backslashreplace"))
 
     def finish(self) -> str | None:
         """Make the object; its name, or None where no row was rejected."""

@@ -90,10 +90,10 @@ def _requests(contract: Contract, gaps: Mapping[str, MissingSlice]) -> Iterator[
 def _to_follow(raw: Bucket, contract: Contract, gap: MissingSlice, now: datetime) -> bool:
     """Tell whether a slice should have been requested by now."""
     if gap.claim is None:
-        return gap.noted
+        return gap.has_failed_predecessor
     body = gcs.read(raw, object_names.claim(contract.dataset, gap.claim))
     claim = Claim.decode(body) if body else None
-    if claim is None or not (gap.noted or claim.next_slice):
+    if claim is None or not (gap.has_failed_predecessor or claim.next_slice):
         return False
     return now - datetime.fromisoformat(claim.fetched_at) >= slices.PATIENCE
 

@@ -110,7 +110,7 @@ class BlockCutter:
 
     def _slots(self, times: _Times) -> Codes:
         """The number of each record's slot; -1 where it has none, or one that may not come."""
-        own = self._cutter.own
+        own = self._cutter.fixed_slot
         if own is not None:
             codes = np.full(len(times.seconds), self._codes.code(own), np.int32)
         else:

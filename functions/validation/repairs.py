@@ -61,25 +61,25 @@ class Repairs:
         self.any = not self._none or any(column.value_map for column in contract.columns)
         """Whether a value may be kept otherwise than its letters alone would tell."""
 
-    def done(self, columns: Columns) -> tuple[Columns, Counter[str]]:
+    def apply(self, columns: Columns) -> tuple[Columns, Counter[str]]:
         """The contract's columns with every value repaired, and how many were, by column and repair."""
-        told: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         if self._none:
-            return columns, told
-        made = list(columns)
+            return columns, counts
+        repaired = list(columns)
         for at, column in self._decoded:
-            made[at] = _fix_texts(columns[at], column, told)
+            repaired[at] = _fix_texts(columns[at], column, counts)
         for at, column in self._commas:
-            made[at] = _map_values(
-                columns[at], normalize_decimal, told, f"{column.name}: decimal comma"
+            repaired[at] = _map_values(
+                columns[at], normalize_decimal, counts, f"{column.name}: decimal comma"
             )
         for at, iso in self._forms:  # another way to write a time is no fault, and not counted
-            made[at] = _map_values(columns[at], iso)
+            repaired[at] = _map_values(columns[at], iso)
         for north, east, place in self._places:
-            made[north], made[east] = _swap_exchanged_coordinates(
-                made[north], made[east], place, told
+            repaired[north], repaired[east] = _swap_exchanged_coordinates(
+                repaired[north], repaired[east], place, counts
             )
-        return made, told
+        return repaired, counts
 
 
 def fix_mojibake(text: str) -> str:
@@ -119,29 +119,29 @@ def _iso(form: TimeFormat, column: Column) -> Callable[[str], str]:
     return lambda text: read(text) or text
 
 
-def _fix_texts(values: list[str | None], column: Column, told: Counter[str]) -> list[str | None]:
+def _fix_texts(values: list[str | None], column: Column, counts: Counter[str]) -> list[str | None]:
     def read(value: str) -> str:
         return value if value.isascii() else fix_mojibake(value)
 
-    return _map_values(values, read, told, f"{column.name}: mojibake")
+    return _map_values(values, read, counts, f"{column.name}: mojibake")
 
 
 def _map_values(
-    values: list[str | None], read: Callable[[str], str], told: Counter[str] | None = None,
+    values: list[str | None], read: Callable[[str], str], counts: Counter[str] | None = None,
     name: str = "",
 ) -> list[str | None]:  # fmt: skip
     """The values as `read` has them; how many differ is told under `name`, where that is asked."""
-    known = {value: read(value) for value in set(values) if value}
-    new = {value: text for value, text in known.items() if text != value}
+    results = {value: read(value) for value in set(values) if value}
+    new = {value: text for value, text in results.items() if text != value}
     if not new:
         return values
-    if told is not None:
-        told[name] += sum(value in new for value in values)
+    if counts is not None:
+        counts[name] += sum(value in new for value in values)
     return [new.get(value, value) if value else value for value in values]
 
 
 def _swap_exchanged_coordinates(
-    north: list[str | None], east: list[str | None], place: GeoPoint, told: Counter[str]
+    north: list[str | None], east: list[str | None], place: GeoPoint, counts: Counter[str]
 ) -> tuple[list[str | None], list[str | None]]:
     """Latitudes and longitudes, exchanged or emptied where they are not in the box."""
     pair = f"{place.latitude}, {place.longitude}"
@@ -152,10 +152,10 @@ def _swap_exchanged_coordinates(
             continue
         if place.holds(second, first):
             latitudes[at], longitudes[at] = other, one
-            told[f"{pair}: exchanged"] += 1
+            counts[f"{pair}: exchanged"] += 1
         else:
             latitudes[at] = longitudes[at] = None
-            told[f"{pair}: outside the box"] += 1
+            counts[f"{pair}: outside the box"] += 1
     return latitudes, longitudes
 
 

@@ -20,7 +20,7 @@ from functions.validation.values import ColumnCheck, checks, instant
 QUARTER_SECONDS = 900
 """What the offsets of all zones are multiples of since 1973."""
 
-_KEPT_SLOTS = 100_000
+_MOST_SLOTS = 100_000
 
 _OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
@@ -68,24 +68,24 @@ class RowSlotter:
         self._names = names
         self.time = names.index(contract.time_column) if contract.time_column else None
         """Which column tells when, if any does."""
-        self.own = own_slot(contract, run)
+        self.fixed_slot = own_slot(contract, run)
         """The slot of every row, for kinds whose rows have that of their run."""
-        self._asked = run.asked if is_slot(contract, run.asked) else None
+        self._requested_slot = run.asked if is_slot(contract, run.asked) else None
         self._slots: dict[int, str] = {}
         self._slot_faults: dict[str, str | None] = {}
 
     def cut(self, batch: TextBatch) -> SlottedBatch:
         """The rows of a batch by slot, and its rejects."""
         cleaned = [c.clean(v) for c, v in zip(self.checks, batch.columns, strict=True)]
-        columns, repaired = self.repairs.done(cleaned)
+        columns, repaired = self.repairs.apply(cleaned)
         faults, untimed = _faults(self.checks, columns, self.time)
         instants = self._instants(columns, untimed)
-        rejects = [RejectedRow(b.line, b.reason, self.own, b.text) for b in batch.broken]
+        rejects = [RejectedRow(b.line, b.reason, self.fixed_slot, b.text) for b in batch.broken]
         rows: dict[str, list[int]] = {}
         newest: dict[str, float] = {}
         for at, line in enumerate(batch.lines):
             second = instants[at]
-            slot = self.own or (None if second is None else self.slot(second))
+            slot = self.fixed_slot or (None if second is None else self.slot(second))
             fault = faults.get(at) if faults else None
             if slot is None:
                 fault = fault or "no slot"
@@ -128,7 +128,7 @@ class RowSlotter:
         quarter = int(second // QUARTER_SECONDS)
         found = self._slots.get(quarter)
         if found is None:
-            if len(self._slots) >= _KEPT_SLOTS:
+            if len(self._slots) >= _MOST_SLOTS:
                 self._slots.clear()
             found = self._slots[quarter] = self._contract.calendar.slot(moment)
         return found
@@ -137,7 +137,7 @@ class RowSlotter:
         """Why no row of a slot may come with this run."""
         if slot not in self._slot_faults:
             fault = None
-            if self._asked is not None and slot != self._asked:
+            if self._requested_slot is not None and slot != self._requested_slot:
                 fault = "outside the asked slot"
             elif self._contract.too_late(slot, self._run):
                 fault = LATE

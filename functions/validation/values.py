@@ -35,7 +35,7 @@ FUTURE = timedelta(days=1)
 """How far after its run an event may be said to have happened: clocks differ, and zones."""
 
 _EPOCH_BEGINS = datetime.fromtimestamp(0, UTC)
-_KEPT_VERDICTS = 100_000
+_MOST_VERDICTS = 100_000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}(\.0*)?")
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -57,27 +57,27 @@ class ColumnCheck:
         """Put the checks of `column` together; `run` says what lies in the future."""
         self.column = column
         self._checks = tuple(_checks(column, contract, run))
-        self._words = {word.casefold(): value for word, value in column.value_map.items()}
+        self._value_map = {word.casefold(): value for word, value in column.value_map.items()}
         self._passed: set[str | None] = {None} if column.nullable else set()
 
     def clean(self, values: list[str]) -> list[str | None]:
         """The values as the part keeps them: nulls as None, codes without their `.0`."""
         timed = self.column.type in ("timestamp", "date")
-        told: dict[str, str | None] = {}
+        cleaned: dict[str, str | None] = {}
         for value in set(values):
             if not value or value.isspace() or (timed and value.strip() == "-"):
-                told[value] = None
+                cleaned[value] = None
             elif self.column.type == "code" and _CODE.fullmatch(value):
-                told[value] = _CODE.sub(r"\1", value)
-            elif self._words and value.strip().casefold() in self._words:
-                told[value] = self._words[value.strip().casefold()]
-        return [told.get(value, value) for value in values] if told else list(values)
+                cleaned[value] = _CODE.sub(r"\1", value)
+            elif self._value_map and value.strip().casefold() in self._value_map:
+                cleaned[value] = self._value_map[value.strip().casefold()]
+        return [cleaned.get(value, value) for value in values] if cleaned else list(values)
 
     def faults(self, values: Values) -> dict[int, str]:
         """Index of each value that is wrong → why, as `<column>: <reason>`."""
         if not self._checks and self.column.nullable:
             return {}
-        if len(self._passed) > _KEPT_VERDICTS:
+        if len(self._passed) > _MOST_VERDICTS:
             self._passed = {None} if self.column.nullable else set()
         wrong: dict[str | None, str] = {}
         for value in set(values) - self._passed:
@@ -150,7 +150,7 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime | None:
 def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
     """The checks of a column, in the order in which they are made."""
     zone = contract.calendar.zone
-    made: list[Check] = []
+    found: list[Check] = []
     typed = {
         "integer": _integer,
         "float": _float,
@@ -159,39 +159,39 @@ def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
         "timestamp": lambda text: None if instant(text, zone) else "not a timestamp",
     }.get(column.type)
     if typed is not None:
-        made.append(typed)
+        found.append(typed)
     if column.time_format is not None:
-        made.append(_no_epoch)
+        found.append(_no_epoch)
     if column.allowed:
-        made.append(lambda text: None if text in column.allowed else "not an allowed value")
+        found.append(lambda text: None if text in column.allowed else "not an allowed value")
     if column.pattern is not None:
         pattern = re.compile(column.pattern)
-        made.append(lambda text: None if pattern.fullmatch(text) else "not of the pattern")
-    made += _limits(column, zone)
+        found.append(lambda text: None if pattern.fullmatch(text) else "not of the pattern")
+    found += _limits(column, zone)
     if column.type == "timestamp" and column.name == contract.time_column:
         latest = run.time + FUTURE
-        made.append(lambda text: _when(text, zone, lambda at: at > latest, "in the future"))
-    return made
+        found.append(lambda text: _when(text, zone, lambda at: at > latest, "in the future"))
+    return found
 
 
 def _limits(column: Column, zone: ZoneInfo) -> list[Check]:
     """The checks of the least and the greatest value."""
     low, high = column.minimum, column.maximum
-    made: list[Check] = []
+    found: list[Check] = []
     if column.type in ("timestamp", "date"):
         first, last = _bound(column, low, zone), _bound(column, high, zone)
         if first is not None:
-            made.append(lambda text: _when(text, zone, lambda at: at < first, f"before {low}"))
+            found.append(lambda text: _when(text, zone, lambda at: at < first, f"before {low}"))
         if last is not None:
-            made.append(lambda text: _when(text, zone, lambda at: at > last, f"after {high}"))
-        return made
+            found.append(lambda text: _when(text, zone, lambda at: at > last, f"after {high}"))
+        return found
     if low is not None:
         least = float(low)
-        made.append(lambda text: f"below {low}" if float(text) < least else None)
+        found.append(lambda text: f"below {low}" if float(text) < least else None)
     if high is not None:
         most = float(high)
-        made.append(lambda text: f"above {high}" if float(text) > most else None)
-    return made
+        found.append(lambda text: f"above {high}" if float(text) > most else None)
+    return found
 
 
 def _bound(column: Column, value: float | str | None, zone: ZoneInfo) -> datetime | None:

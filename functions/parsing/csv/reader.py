@@ -99,7 +99,7 @@ class CsvReader:
         """Records one by one, until a place from which blocks may be tried."""
         rows: list[Row] = []
         size = total = 0
-        while not (self._block_bytes and total >= self._least and stretch.settled):
+        while not (self._block_bytes and total >= self._least and stretch.can_resume_fast_path):
             record = next(stretch.records, None)
             if record is None:
                 break
@@ -121,7 +121,7 @@ class CsvReader:
         ahead: deque[tuple[bytes, Future[Grid]]] = deque()
         separator = ord(self._contract.source.separator)
         longest = self._contract.bounds.field_bytes_max
-        taken = 0
+        characters = 0
         while True:
             while len(ahead) < _AHEAD and (data := supply.block()):
                 ahead.append((data, self._pool.submit(grid, data, separator, width, longest)))
@@ -130,15 +130,17 @@ class CsvReader:
             data, future = ahead.popleft()
             block = Block(future.result().moved(line), found.places)
             line = block.grid.next_line
-            taken += block.grid.end
+            characters += block.grid.end
             if block.count:
                 self._sample(block, found)
                 yield block
             if block.grid.end < len(data):
-                supply.give_back(data[block.grid.end :], *(each for each, _ in ahead))
+                supply.unread(data[block.grid.end :], *(each for each, _ in ahead))
                 break
         # Where faults are thick, looking through a block for a few records does not pay.
-        self._least = _STRETCH if taken >= self._least else min(2 * self._least, _LONGEST_STRETCH)
+        self._least = (
+            _STRETCH if characters >= self._least else min(2 * self._least, _LONGEST_STRETCH)
+        )
         return line
 
     def _sample(self, block: Block, found: HeaderMapping) -> None:
@@ -172,9 +174,9 @@ class CsvReader:
             return
         for other, name in _SEPARATORS.items():
             if other not in wanted and header[0].count(other) > 0:
-                known = " or ".join(_SEPARATORS.get(each, repr(each)) for each in wanted)
+                declared = " or ".join(_SEPARATORS.get(each, repr(each)) for each in wanted)
                 raise RunRefusedError(
-                    f"{self._where}: fields are separated by {name}, the contract says {known}: "
+                    f"{self._where}: fields are separated by {name}, the contract says {declared}: "
                     f"the header is {preview(header)!r}; correct source.separator if the publisher "
                     "has changed it, or add it to source.separators"
                 )

@@ -30,19 +30,19 @@ class RecordBlockReader:
         even number of quotes precedes, which holds where every quote is regular.
         """
         self._fill(self._size)
-        whole = self._taken()
+        whole = self._drain()
         end = _records_end(whole, min(self._size, len(whole)))
-        self.give_back(whole[end:])
+        self.unread(whole[end:])
         return whole[:end]
 
     def piece(self, size: int) -> bytes:
         """The next bytes, at most `size`; empty at the end of the file."""
         self._fill(1)
-        whole = self._taken()
-        self.give_back(whole[size:])
+        whole = self._drain()
+        self.unread(whole[size:])
         return whole[:size]
 
-    def give_back(self, *pieces: bytes) -> None:
+    def unread(self, *pieces: bytes) -> None:
         """Put bytes before what is left, in order."""
         self._held[:0] = filter(None, pieces)
         self._count += sum(map(len, pieces))
@@ -56,7 +56,7 @@ class RecordBlockReader:
                 self._held.append(piece)
                 self._count += len(piece)
 
-    def _taken(self) -> bytes:
+    def _drain(self) -> bytes:
         whole = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         self._held, self._count = [], 0
         return whole

@@ -51,14 +51,14 @@ class SlowPathReader:
         self._lines = _Lines(self._texts(), contract.bounds.field_bytes_max * _FIELDS_A_LINE, line)
 
     @property
-    def settled(self) -> bool:
+    def can_resume_fast_path(self) -> bool:
         """Whether what was read ahead can be given back."""
-        return self._lines.settled
+        return self._lines.is_clean
 
     def stop(self) -> int:
         """Give back what was read ahead; gives the number of the next line."""
         unread = self._lines.unread.encode("utf-8", "surrogateescape")
-        self._supply.give_back(unread, self._decoder.getstate()[0])
+        self._supply.unread(unread, self._decoder.getstate()[0])
         return self._lines.number + 1
 
     def _read(self, contract: Contract, where: str) -> Iterator[CsvRecord]:
@@ -98,7 +98,9 @@ def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[CsvRecor
                     "and the last line has no end; fetch it again"
                 ) from error
             fields, reason = _mended(lines, contract.source.separator)
-        text = lines.taken[0] if len(lines.taken) == 1 else "".join(lines.taken)
+        text = (
+            lines.record_lines[0] if len(lines.record_lines) == 1 else "".join(lines.record_lines)
+        )
         fault = lines.fault(first)
         if not fault and fields and len(text) > longest and max(map(len, fields)) > longest:
             fault = "a field above the bound"
@@ -113,11 +115,11 @@ def _mended(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:
     Text after a closing quote on the same line is taken as it is. A quote that went on over line
     ends was none: the lines that it swallowed are given back.
     """
-    if len(lines.taken) > 1 or lines.starved:
+    if len(lines.record_lines) > 1 or lines.starved:
         lines.rewind()
         return None, "a quote never closes"
     try:
-        fields = next(csv.reader(lines.taken, delimiter=separator))
+        fields = next(csv.reader(lines.record_lines, delimiter=separator))
     except csv.Error:
         return None, "a field above the bound"
     if fields[-1].endswith(("\r", "\n")):
@@ -131,7 +133,7 @@ class _Lines:
     def __init__(self, texts: Iterator[str], longest: int, first: int = 1) -> None:
         """Lines of more than `longest` characters are cut, and told as faults."""
         self.number = first - 1
-        self.taken: list[str] = []
+        self.record_lines: list[str] = []
         self.starved = False
         """Whether a record asked for a line after the last one."""
         self.unended = False
@@ -148,24 +150,24 @@ class _Lines:
 
     def __next__(self) -> str:
         if not self._ready and not self._fill():
-            self.starved = bool(self.taken)
+            self.starved = bool(self.record_lines)
             raise StopIteration
         line = self._ready.popleft()
         self.number += 1
-        self.taken.append(line)
+        self.record_lines.append(line)
         return line
 
     def begin(self) -> int:
         """Begin a record; gives the number of its first line."""
-        self.taken = []
+        self.record_lines = []
         return self.number + 1
 
     def rewind(self) -> None:
         """Give back every line of the record but its first."""
         self.starved = False
-        self._ready.extendleft(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
-        del self.taken[1:]
+        self._ready.extendleft(reversed(self.record_lines[1:]))
+        self.number -= len(self.record_lines) - 1
+        del self.record_lines[1:]
 
     def fault(self, first: int) -> str:
         """What is wrong with the lines of the record that began on line `first`; empty if nothing."""
@@ -175,7 +177,7 @@ class _Lines:
         return next((fault for fault in found if fault), "")
 
     @property
-    def settled(self) -> bool:
+    def is_clean(self) -> bool:
         """Whether no line that was read ahead has a fault, or lost its end."""
         return not self._overlong and not self._faults
 
@@ -199,7 +201,7 @@ class _Lines:
             lines = io.StringIO(text, newline="").readlines()
             # A carriage return at the end may be half of a line end.
             self._tail = "" if lines[-1].endswith("\n") else lines.pop()
-            self._take(lines, _BAD.search(text))
+            self._enqueue(lines, _BAD.search(text))
             if len(self._tail) > self._longest:
                 self._overlong = True
                 half = "\r" if self._tail.endswith("\r") else ""
@@ -211,10 +213,10 @@ class _Lines:
             return False
         line, self._tail = self._tail, ""
         self.unended = not line.endswith("\r")
-        self._take([line], _BAD.search(line))
+        self._enqueue([line], _BAD.search(line))
         return True
 
-    def _take(self, lines: list[str], suspect: re.Match[str] | None) -> None:
+    def _enqueue(self, lines: list[str], suspect: re.Match[str] | None) -> None:
         if not lines:
             return
         first = self.number + 1

@@ -95,7 +95,7 @@ class Records:
         names = tuple(name for _, name, _ in fields)
         found = self._layouts.find(names)
         if found is None:
-            found = self._layouts.keep(names, map_header(self._contract, names))
+            found = self._layouts.add(names, map_header(self._contract, names))
             self._found.update(
                 column.name
                 for column, place in zip(self._contract.columns, found.places, strict=True)
@@ -111,12 +111,12 @@ class Records:
     def _note(self, fields: list[tuple[str, str, str]], found: HeaderMapping) -> None:
         """Note the fields of a record, and those of them that the contract does not know."""
         used = {at for place in found.places if place for at in (place.index, *place.plus)}
-        known = {root for at, (root, _, _) in enumerate(fields) if at in used}
+        mapped = {root for at, (root, _, _) in enumerate(fields) if at in used}
         for root, name, value in fields:
             if root not in self.seen.header and len(self.seen.header) < _NAMES:
                 self.seen.header.append(root)
             unknown = (
-                root == name and root not in known and normalize_name(root) not in self._ignored
+                root == name and root not in mapped and normalize_name(root) not in self._ignored
             )
             if unknown and (root in self.seen.unknown or len(self.seen.unknown) < _NAMES):
                 sample = self.seen.unknown.get(root) or value[:SAMPLE_CHARACTERS]
@@ -131,7 +131,7 @@ class Layouts:
 
     def __init__(self) -> None:
         """Nothing is kept yet."""
-        self.kept: dict[tuple[str, ...], HeaderMapping] = {}
+        self.by_names: dict[tuple[str, ...], HeaderMapping] = {}
         self._names = 0
         self._newest: tuple[tuple[str, ...], HeaderMapping] | None = None
 
@@ -139,17 +139,17 @@ class Layouts:
         """The layout of these names, if it is known; the newest one is, however wide."""
         if self._newest and self._newest[0] == names:
             return self._newest[1]
-        return self.kept.get(names)
+        return self.by_names.get(names)
 
-    def keep(self, names: tuple[str, ...], found: HeaderMapping) -> HeaderMapping:
+    def add(self, names: tuple[str, ...], found: HeaderMapping) -> HeaderMapping:
         """Keep the layout of these names, where they are few; gives it back."""
         self._newest = names, found
         if len(names) > _WIDEST:
             return found
         if self._names + len(names) > _MOST_NAMES:
-            self.kept.clear()
+            self.by_names.clear()
             self._names = 0
-        self.kept[names] = found
+        self.by_names[names] = found
         self._names += len(names)
         return found
 

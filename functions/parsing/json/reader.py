@@ -28,7 +28,7 @@ class JsonReader:
     def __init__(self, contract: Contract, where: str, beside: LookupTable | None = None) -> None:
         """`where` names the file in sentences; records are filled in with what lies `beside` them."""
         self.seen = Seen()
-        self._beside = beside
+        self._lookup = beside
         self._contract = contract
         self._where = where
         self._shape: Shape | None = None
@@ -90,8 +90,8 @@ class JsonReader:
         )
 
     def _row(self, line: int, text: str, record: Any) -> Row:
-        if self._beside is not None and isinstance(record, dict):
-            filled = self._beside.filled(record)
+        if self._lookup is not None and isinstance(record, dict):
+            filled = self._lookup.fill(record)
             if isinstance(filled, str):
                 return BrokenRecord(line, filled, text)
             record = filled

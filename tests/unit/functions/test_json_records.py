@@ -36,7 +36,7 @@ def test_layouts_are_kept_by_their_names(shapes: int, fields: int, kept: int) ->
         row = made.row(line, "", record)
         assert isinstance(row, FlatRecord)
         assert row.values[SITE] == "PW1"
-        most = max(most, sum(map(len, made._layouts.kept)))
+        most = max(most, sum(map(len, made._layouts.by_names)))
     assert most == kept * fields
     for remembered in (header.normalize_name, header.parse_alias):
         assert remembered.cache_info().currsize <= header._NAMES

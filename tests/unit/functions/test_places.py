@@ -39,7 +39,7 @@ def repaired(*points: Point, contract: Contract = VELIB) -> tuple[list[Point | N
     north, east = names.index("lat"), names.index("lon")
     columns[north] = [repr(point[0]) for point in points]
     columns[east] = [repr(point[1]) for point in points]
-    done, counts = Repairs(contract).done(columns)
+    done, counts = Repairs(contract).apply(columns)
     pairs = zip(done[north], done[east], strict=True)
     return [(float(lat), float(lon)) if lat and lon else None for lat, lon in pairs], counts
 
