@@ -14,12 +14,13 @@ from functions.core.clients import Clients
 from functions.core.errors import PermanentError
 
 QUERY_BYTES = 20_000_000_000
-"""Most bytes that a query of the ledger may be billed for."""
+"""The most bytes that one query of the ledger may be billed for."""
 
 QUERY_SECONDS = 120.0
 
 RETRY = DEFAULT_RETRY.with_timeout(60.0)
-"""How long a call that makes a job is tried again; the library's own ten minutes are too long."""
+"""How long a call that creates a job is retried; the library's default, ten minutes, is too
+long."""
 
 
 def query(
@@ -30,7 +31,7 @@ def query(
     cap: int = QUERY_BYTES,
     seconds: float = QUERY_SECONDS,
 ) -> Iterable[Any]:
-    """Run a query or script with a cap on its bytes; the rows of its last SELECT.
+    """Run a query or script with a cap on its bytes; return the rows of its last SELECT.
 
     Raises GoogleAPICallError when it fails and TimeoutError when it takes over `seconds`.
     """
@@ -41,7 +42,7 @@ def query(
 
 
 def parameter(name: str, kind: str, value: str | int | date | None) -> ScalarQueryParameter:
-    """A named parameter of a query."""
+    """Build a named parameter of a query."""
     return ScalarQueryParameter(name, kind, value)
 
 
@@ -57,7 +58,7 @@ class QueryScript:
 
 
 def identifier(name: str) -> str:
-    """A name that may stand in SQL; raises Permanent for any other."""
+    """Return a name that SQL may contain; raise PermanentError for any other name."""
     if not _IDENTIFIER.fullmatch(name):
         raise PermanentError(f"{name!r} cannot name a table or column: a-z, 0-9 and _ only")
     return name

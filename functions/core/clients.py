@@ -1,7 +1,7 @@
-"""Makes the Google clients, each once and when first asked for.
+"""Create the Google clients, each one at its first use.
 
-Endpoints and credentials come from the clients' own environment settings; Dataproc's client has
-none, so `DATAPROC_API_ENDPOINT` stands in for the region's address where it is set.
+Endpoints and credentials come from the clients' own environment settings. Dataproc's client has no
+such setting: if `DATAPROC_API_ENDPOINT` is set, it replaces the region's address.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from google.cloud.storage import Bucket
 
 EVENTS_SECONDS = 10.0
-"""How long a step waits for all its events to be published: telemetry is worth no more."""
+"""How long a step waits until all its events are published: telemetry may not delay a step
+further."""
 
 
 class Clients:
-    """The clients of one process. A function that never asks for one never imports its library."""
+    """The clients of one process; a function imports only the libraries that it uses."""
 
     def __init__(self, settings: Settings) -> None:
-        """Make nothing yet."""
+        """Create no client yet."""
         self.settings = settings
 
     @cached_property
@@ -65,14 +66,14 @@ class Clients:
         )
 
     def publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
-        """Publish one message to a topic of the project and wait until it is taken."""
+        """Publish one message to a topic of the project and wait for the acknowledgement."""
         path = f"projects/{self.settings.project}/topics/{topic}"
         self.publisher.publish(path, data, **attributes).result(timeout=60)
 
     def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
         """Publish (data, attributes) pairs to topic `events`, with one wait for all of them.
 
-        Returns an error for each that Pub/Sub did not take within `EVENTS_SECONDS`.
+        Returns an error for each pair that Pub/Sub did not acknowledge within `EVENTS_SECONDS`.
         """
         path = f"projects/{self.settings.project}/topics/events"
         futures = [self.publisher.publish(path, data, **about) for data, about in events]
@@ -91,6 +92,6 @@ class Buckets:
 
     @classmethod
     def of(cls, clients: Clients, settings: Settings) -> Buckets:
-        """The buckets that the settings name."""
+        """Return the buckets that the settings name."""
         bucket = clients.storage.bucket
         return cls(bucket(settings.raw), bucket(settings.landing), bucket(settings.quarantine))

@@ -1,4 +1,4 @@
-"""The contract that a message names, and what it says of a run."""
+"""Load the contract that a message names, and apply its calendar to a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
-    """The contract of a data set.
+    """Load the contract of a data set.
 
-    Raises Permanent naming the data sets there are, and ContractError where the file is at fault.
+    Raises PermanentError, which lists the data sets of the release, if there is no such contract,
+    and ContractError if the file is invalid.
     """
     path = folder / f"{dataset}.toml"
     if not _NAME.fullmatch(dataset) or not path.is_file():
@@ -25,7 +26,7 @@ def contract_of(dataset: str, folder: Path = DATASETS) -> Contract:
 
 
 def own_slot(contract: Contract, run: Run) -> str | None:
-    """The slot of a run, for kinds whose rows all have that of their run; None for the others."""
+    """Return the slot of a run if its kind gives all rows that slot; else None."""
     if not contract.kind.slot_from_run:
         return None
     if run.asked and is_slot(contract, run.asked):
@@ -34,7 +35,7 @@ def own_slot(contract: Contract, run: Run) -> str | None:
 
 
 def is_slot(contract: Contract, text: str | None) -> bool:
-    """Whether a text names a slot of the contract's calendar."""
+    """Return whether a text names a slot of the contract's calendar."""
     if text is None:
         return False
     try:
@@ -45,7 +46,7 @@ def is_slot(contract: Contract, text: str | None) -> bool:
 
 
 def require_slot(contract: Contract, slot: str) -> None:
-    """Raise UnknownSlot where the contract's calendar cannot parse a slot."""
+    """Raise UnknownSlotError if the contract's calendar cannot parse a slot."""
     try:
         contract.calendar.parse(slot)
     except ValueError as error:

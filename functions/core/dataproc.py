@@ -1,4 +1,4 @@
-"""Dataproc batches of a manifest and of a system, as `submit` and `sweep` read them."""
+"""Read the Dataproc batches of a manifest and of a system, for `submit` and `sweep`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from functions.core.settings import Settings
 _FAILED = (Batch.State.FAILED, Batch.State.CANCELLED)
 _LISTED = 100
 _NO_QUOTA = re.compile(r"Insufficient '[^']+' quota")
-"""How the service says that it did not begin a batch for want of quota."""
+"""The service's text for a batch that did not begin because quota was missing."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ class Attempt:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended well."""
+        """Whether it ended with success."""
         return bool(self.batch.state == Batch.State.SUCCEEDED)
 
     @property
     def counts(self) -> bool:
-        """Whether it uses up one of the attempts: a refusal before it ran, for want of quota, does not."""
+        """Whether it counts as an attempt; a refusal for lack of quota before it ran does not."""
         ran = any(past.state == Batch.State.RUNNING for past in self.batch.state_history)
         refused = self.failed and _NO_QUOTA.search(self.batch.state_message)
         return ran or not refused
 
 
 def parent(settings: Settings) -> str:
-    """The location that batches are made in."""
+    """Return the location that batches are created in."""
     return f"projects/{settings.project}/locations/{settings.region}"
 
 
 def attempts(clients: Clients, settings: Settings, manifest_id: str) -> list[Attempt]:
-    """The attempts made at a manifest so far, first to last."""
+    """List the attempts at a manifest so far, first to last."""
     found: list[Attempt] = []
     for number in itertools.count(1):
         name = f"{parent(settings)}/batches/{object_names.batch_id(manifest_id, number)}"
@@ -64,14 +64,14 @@ def attempts(clients: Clients, settings: Settings, manifest_id: str) -> list[Att
 
 
 def unfinished(clients: Clients, settings: Settings, system: str) -> int:
-    """How many of a system's batches are pending or running."""
+    """Count a system's batches that are pending or running."""
     wanted = f'labels.system = "{system}" AND (state = PENDING OR state = RUNNING)'
     request = ListBatchesRequest(parent=parent(settings), filter=wanted, page_size=_LISTED)
     return sum(1 for _ in clients.batches.list_batches(request))
 
 
 def newest(clients: Clients, settings: Settings, system: str) -> Iterator[Batch]:
-    """A system's batches, newest first."""
+    """Yield a system's batches, newest first."""
     request = ListBatchesRequest(
         parent=parent(settings),
         filter=f'labels.system = "{system}"',

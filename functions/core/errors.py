@@ -1,17 +1,17 @@
-"""The two kinds of error of a step, and the one of a name whose slot is unknown."""
+"""Define the two kinds of error of a step, and the error of a name whose slot is unknown."""
 
 from __future__ import annotations
 
 
 class PermanentError(Exception):
-    """Trying again cannot help: the message is acknowledged and kept with this reason.
+    """A retry cannot help: the message is acknowledged and stored in quarantine with this reason.
 
-    The sentence names the data set, the run, the thing, the place and the way out.
+    The text names the data set, the run, what is wrong, where, and how to fix it.
     """
 
 
 class RetryLaterError(Exception):
-    """Not now, but later: the message is delivered again with back-off."""
+    """A later attempt may succeed: the message is delivered again with back-off."""
 
 
 class UnknownSlotError(ValueError):

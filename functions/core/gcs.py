@@ -1,4 +1,4 @@
-"""Objects as the steps use them: create only if absent, read, list, delete."""
+"""Create, read, list and delete objects; an object is created only if it is absent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def create(
     bucket: Bucket, name: str, body: bytes, content_type: str = "application/json",
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:  # fmt: skip
-    """Create an object only if it is absent; gives what now stands there.
+    """Create an object only if it is absent; return the bytes that are stored now.
 
-    A one-shot upload, so that the precondition holds for the whole of it. Where the reply of an
-    earlier try was lost the object is there already: whoever calls compares.
+    The upload is one request, so that the precondition covers all bytes. If the reply to an earlier
+    attempt was lost, the object exists already: the caller compares the bytes.
     """
     blob = bucket.blob(name)
     if metadata:
@@ -30,14 +30,14 @@ def create(
         )
     except PreconditionFailed:
         found = read(bucket, name)
-        if found is None:  # deleted between the two calls: let the message come again
+        if found is None:  # deleted between the two calls: let the message be delivered again
             raise
         return found
     return body
 
 
 def read(bucket: Bucket, name: str) -> bytes | None:
-    """The bytes of an object, or None where there is none."""
+    """Read the bytes of an object; return None if there is no such object."""
     try:
         found: bytes = bucket.blob(name).download_as_bytes()
     except NotFound:
@@ -46,18 +46,18 @@ def read(bucket: Bucket, name: str) -> bytes | None:
 
 
 def exists(bucket: Bucket, name: str) -> bool:
-    """Whether an object is there."""
+    """Return whether an object exists."""
     return bool(bucket.blob(name).exists())
 
 
 def names(bucket: Bucket, prefix: str) -> Iterator[str]:
-    """The names of the objects below a prefix, in order."""
+    """Yield the names of the objects below a prefix, in order."""
     for blob in bucket.list_blobs(prefix=prefix, fields="items(name),nextPageToken"):
         yield blob.name
 
 
 def folders(bucket: Bucket, prefix: str) -> list[str]:
-    """The names of the folders directly below a prefix that ends in `/`, without it."""
+    """List the names of the folders directly below a prefix that ends in `/`, without it."""
     pages = bucket.list_blobs(prefix=prefix, delimiter="/")
     for _ in pages:
         pass
@@ -65,7 +65,7 @@ def folders(bucket: Bucket, prefix: str) -> list[str]:
 
 
 def delete(bucket: Bucket, name: str) -> None:
-    """Delete an object; one that is gone already is fine."""
+    """Delete an object; do nothing if it does not exist."""
     try:
         bucket.blob(name).delete()
     except NotFound:
@@ -76,7 +76,7 @@ _MULTIPLE = 256 << 10
 
 
 class Upload(io.RawIOBase):
-    """A file to write to that becomes an object on `finish`, and nothing before.
+    """A file to write to; `finish` turns it into an object.
 
     Holds at most `chunk` bytes, a multiple of 256 KiB.
     """
@@ -84,7 +84,7 @@ class Upload(io.RawIOBase):
     def __init__(
         self, bucket: Bucket, name: str, content_type: str, chunk: int = _MULTIPLE
     ) -> None:
-        """Nothing is sent before a chunk is full."""
+        """Send nothing before a chunk is full."""
         super().__init__()
         self.name = name
         self.size = 0
@@ -99,15 +99,15 @@ class Upload(io.RawIOBase):
         self._blob = bucket.blob(name)
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True: the file is for writing."""
         return True
 
     def tell(self) -> int:
-        """How many bytes were written."""
+        """Return how many bytes were written."""
         return self.size
 
     def write(self, data: Any) -> int:
-        """Take bytes; sends what fills chunks."""
+        """Take bytes and send the chunks that they fill."""
         count = memoryview(data).nbytes
         if self._abandoned:
             return count
@@ -125,7 +125,7 @@ class Upload(io.RawIOBase):
         return count
 
     def finish(self) -> int:
-        """Make the object; gives its generation."""
+        """Create the object; return its generation."""
         if self._large is not None:
             self._large.close()
             self._blob.reload()
@@ -136,7 +136,7 @@ class Upload(io.RawIOBase):
         return self.generation
 
     def abandon(self) -> None:
-        """Leave nothing behind, finished or not."""
+        """Delete what was sent, whether the object was finished or not."""
         self._small.clear()
         self._abandoned = True
         if self.generation:

@@ -1,4 +1,4 @@
-"""The one boundary: an event or request in, an acknowledgement, answer or raise out, log lines."""
+"""Handle events and requests: run the step or the answer, log, publish events, report errors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from functions.core.settings import Settings, settings
 from functions.core.telemetry import UNREADABLE, event, event_row, log
 
 Step = Callable[[Message, Clients, Settings], Iterable[Event]]
-"""A step: works on one message and tells what it did, an event per slot or run."""
+"""A step: processes one message and reports what it did, one event for each slot or run."""
 
 _CLIENTS: list[Clients] = []
 
 MOST_SKIPPED = 20
-"""How many skipped objects of a kind one call reports one by one."""
+"""The most skipped objects of a kind that one call reports one by one."""
 
 
 class _Skip(NamedTuple):
@@ -46,7 +46,7 @@ _UNKNOWN_SLOT = _Skip(
 
 
 def clients() -> Clients:
-    """Return the clients of this process; make them at the first call."""
+    """Return the clients of this process; create them at the first call."""
     if not _CLIENTS:
         _CLIENTS.append(Clients(settings()))
     return _CLIENTS[0]
@@ -55,9 +55,10 @@ def clients() -> Clients:
 def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
     """Run a step on an event, then publish what it reported.
 
-    `Permanent` is acknowledged, kept in quarantine and logged at ERROR; any other error is logged
-    and raised, so that the message comes again and in the end is dead-lettered. Each event of the
-    step is logged at once and published after its work: telemetry never changes the outcome.
+    After a PermanentError the message is acknowledged, stored in quarantine and logged at ERROR.
+    Any other error is logged and raised, so that the message is delivered again and in the end
+    becomes a dead letter. Each event of the step is logged at once and published after the step's
+    work, so that telemetry never changes the outcome.
     """
     begin = time.monotonic()
     message: Message | None = None
@@ -75,7 +76,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
         except PermanentError as error:
             _keep(name, cloud_event, message, error)
             report(_failed(name, message, "refused", "ERROR", str(error), begin))
-        except Exception as error:  # the boundary: logged, then raised to be delivered again
+        except Exception as error:  # logged, then raised so that the message is delivered again
             text = f"{type(error).__name__}: {error}"
             log(_failed(name, message, "failed", "WARNING", text, begin))
             raise
@@ -91,11 +92,11 @@ def respond[Request, Response](
     answer: Callable[[Request], Response],
     failed: Callable[[Exception], Response],
 ) -> Response:
-    """Answer a reader's request; log an error and answer by `failed`, which does not reveal it."""
+    """Answer a reader's request; log an error and answer with `failed`, which hides its text."""
     begin = time.monotonic()
     try:
         return answer(request)
-    except Exception as error:  # noqa: BLE001 - the boundary: logged, and told without its text
+    except Exception as error:  # noqa: BLE001 - logged here; the reader gets no error text
         text = f"{type(error).__name__}: {error}"
         log(_failed(name, None, "failed", "ERROR", text, begin))
         return failed(error)
@@ -122,7 +123,7 @@ def _skipped(
 ) -> Iterator[Event]:
     """Build the events of the objects that a step skipped because of their names.
 
-    Of each kind the first `MOST_SKIPPED` have an event each, and one event counts the others.
+    The first `MOST_SKIPPED` objects of each kind have one event each; one event counts the others.
     """
     kinds: dict[_Skip, list[str]] = {_UNKNOWN_SLOT: [], _STRAY: []}
     for address, fault in found.items():
@@ -173,9 +174,10 @@ def _publish(name: str, message: Message | None, events: Sequence[Event]) -> Non
 def _keep(
     name: str, cloud_event: CloudEvent, message: Message | None, error: PermanentError
 ) -> None:
-    """Keep a message that cannot be worked on, with the reason, in quarantine.
+    """Store a message that cannot be processed, with the reason, in quarantine.
 
-    One that tells of an object is also kept under that object's name, where `sweep` looks for it.
+    If the message names an object, store it also under that object's name, where `sweep` looks for
+    it.
     """
     bucket = clients().storage.bucket(settings().quarantine)
     document = {"step": name, "reason": str(error), "event": cloud_event.data}

@@ -1,4 +1,4 @@
-"""The ledger `ops.loads`: what is loaded of every slot, and the one UPDATE that is not a swap."""
+"""Read the ledger `ops.loads` of loaded slots, and raise versions in it without a swap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from functions.core.clients import Clients
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the ledger says of one slot."""
+    """The ledger's row of one slot."""
 
     version: Version
     revision: str
@@ -29,17 +29,18 @@ Ledger = dict[tuple[str, str], Loaded]
 
 
 def read(clients: Clients, system: str) -> Ledger:
-    """What is loaded of a system's data sets, as it stands now."""
+    """Read which versions of a system's slots are loaded now."""
     return _ledger(query(clients, _READ, [parameter("system", "STRING", system)]))
 
 
 def raise_versions(
     clients: Clients, system: str, slots: Sequence[SlotParts], holder: str, now: datetime
 ) -> Ledger:
-    """Raise the versions of slots whose revision is still the loaded one; the ledger after it.
+    """Raise the versions of slots whose revision is still loaded; return the ledger after it.
 
-    One UPDATE under the system's lock. A slot whose version stands lower in the ledger than asked
-    was not raised: a swap came between. A race that is lost raises BadRequest, to be tried again.
+    Runs one UPDATE under the system's lock. If a slot's version in the result is lower than
+    requested, a swap came between and the slot was not raised. A lost race raises BadRequest: try
+    again.
     """
     wanted = [_wanted(slot) for slot in slots]
     parameters = [
@@ -52,7 +53,7 @@ def raise_versions(
 
 
 def current(loaded: Loaded | None, version: str) -> bool:
-    """Whether the ledger holds this version of a slot, or a newer one."""
+    """Return whether the ledger holds this version of a slot, or a newer one."""
     return loaded is not None and loaded.version >= Version.parse(version)
 
 
@@ -67,7 +68,7 @@ IF @@row_count = 0 THEN
   RAISE USING MESSAGE = 'ops.lock has no row for the system';
 END IF;
 """
-"""Begins a transaction that only one of a system's writers can commit; needs no row beforehand."""
+"""Begin a transaction that only one of a system's writers can commit; needs no row beforehand."""
 
 _RAISE = """\
 UPDATE ops.loads AS l
@@ -104,7 +105,6 @@ WHERE system = @system;
 
 
 def _wanted(slot: SlotParts) -> dict[str, str | int]:
-    """What the UPDATE needs of a slot."""
     return {
         "dataset": slot.dataset,
         "slot": slot.slot,
@@ -116,7 +116,7 @@ def _wanted(slot: SlotParts) -> dict[str, str | int]:
 
 
 def _ledger(rows: Iterable[Any]) -> Ledger:
-    """Rows of `_READ` by data set and slot."""
+    """Group rows of `_READ` by data set and slot."""
     return {
         (row.dataset, row.slot): Loaded(
             Version.parse(row.version), row.revision, row.origin, row.manifest

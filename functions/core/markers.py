@@ -1,4 +1,4 @@
-"""Markers of a data set's slots, as `seal` and `sweep` list them."""
+"""List the markers of a data set's slots, for `seal` and `sweep`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from functions.core.strays import parse_names
 
 
 def dirty(landing: Bucket, contract: Contract) -> list[Marker]:
-    """List the markers of the slots that changed and that no manifest has taken."""
+    """List the markers of slots that changed and are in no manifest yet."""
     return _listed(landing, contract, f"dirty/{contract.dataset}/")
 
 
 def pending_replays(landing: Bucket, contract: Contract) -> list[Marker]:
-    """List the replays that a manifest has taken and that the ledger does not hold yet."""
+    """List the replays that are in a manifest but not in the ledger yet."""
     return _listed(landing, contract, f"replays/{contract.dataset}/")
 
 

@@ -1,4 +1,4 @@
-"""The message a step is called with, whatever brought it: Scheduler, an object event, a person."""
+"""Decode the message of a step, whether Scheduler, an object event or a person sent it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A Pub/Sub message. `published` is the step's now: no step reads a clock for data."""
+    """A Pub/Sub message; `published` is the step's current time: no step reads a clock for data."""
 
     data: bytes
     attributes: dict[str, str]
@@ -34,7 +34,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.published.timestamp() * 1000)
 
     def body(self, form: type[T]) -> T:
-        """The data as JSON of a form; raises Permanent naming what is wrong with it."""
+        """Decode the data as JSON of type `form`; raise PermanentError that says what is wrong."""
         try:
             return msgspec.json.decode(self.data or b"{}", type=form)
         except msgspec.MsgspecError as error:
@@ -44,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def from_cloud_event(event: CloudEvent) -> Message:
-    """The message in a Pub/Sub CloudEvent; raises Permanent when there is none."""
+    """Decode the message in a Pub/Sub CloudEvent; raise PermanentError if there is none."""
     content: dict[str, Any] = (event.data or {}).get("message", {})
     try:
         published = datetime.fromisoformat(content["publishTime"]).astimezone(UTC)

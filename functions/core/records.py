@@ -1,4 +1,4 @@
-"""Reads manifests, for the steps that work on one."""
+"""Read manifests and split records by their names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from functions.core.strays import parse_names
 
 
 def read_manifest(landing: Bucket, system: str, identity: str) -> Manifest:
-    """A manifest by its id; raises Permanent where it is not there."""
+    """Read a manifest by its id; raise PermanentError if it does not exist."""
     name = object_names.manifest(system, identity)
     body = gcs.read(landing, name)
     if body is None:
@@ -27,13 +27,13 @@ def read_manifest(landing: Bucket, system: str, identity: str) -> Manifest:
 
 
 def read_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord | None:
-    """The record of a split; None where there is none."""
+    """Read the record of a split; return None if there is none."""
     body = gcs.read(landing, object_names.split_record(dataset, key))
     return SplitRecord.decode(body) if body else None
 
 
 def recorded_splits(bucket: Bucket, dataset: str, runs: Iterable[Run]) -> set[SplitKey]:
-    """The keys of a data set's split records from the oldest to the newest of `runs`."""
+    """List the keys of a data set's split records from the oldest to the newest of `runs`."""
     ordered = sorted(runs)
     if not ordered:
         return set()

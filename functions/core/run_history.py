@@ -1,4 +1,4 @@
-"""Earlier runs of a data set, newest first, by the names of their objects alone."""
+"""Find earlier runs of a data set, newest first, by the names of their objects alone."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from functions.core.strays import parse_names
 T = TypeVar("T")
 
 MONTHS = 24
-"""How far back an earlier run is looked for."""
+"""How many months back an earlier run is searched for."""
 
 READS = 60
-"""How many records are read to find one; further back a run counts as the first."""
+"""The most records that are read to find one; if none fits, the run counts as the first."""
 
 
 def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | None:
-    """The newest accepted split among the runs before `run` that asked for the same: all, or a slot."""
+    """Find the newest accepted split before `run` with the same request: all slots or one."""
     like = (key for key in _keys(landing, dataset, run) if key.run.asked == run.asked)
     for key in islice(like, READS):
         record = read_split(landing, dataset, key)
@@ -37,7 +37,7 @@ def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | Non
 
 
 def earlier_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord | None:
-    """The newest accepted split of the same run before the replay `key`."""
+    """Find the newest accepted split of the same run before the replay `key`."""
     for earlier in sorted(_splits_of(landing, dataset, key.run), reverse=True):
         record = read_split(landing, dataset, earlier) if earlier < key else None
         if record is not None and record.outcome is Outcome.ACCEPTED:
@@ -48,11 +48,12 @@ def earlier_split(landing: Bucket, dataset: str, key: SplitKey) -> SplitRecord |
 def last_accepted(
     raw: Bucket, landing: Bucket, dataset: str, run: Run
 ) -> tuple[Claim, bool] | None:
-    """The newest accepted claim before `run` that its split has not refused, and if it was split.
+    """Find the newest accepted claim before `run` whose split did not refuse it.
 
-    Of all, or of the slot that `run` asks for. Split, its bytes are what stands in the lake; before
-    that, what will stand is not settled. None where there is none, and where the newest holds more
-    or less than `run` asks for.
+    Considers claims of all slots, or of the slot that `run` requests. Returns the claim and whether
+    it was split: after the split its bytes are in the lake, before that they may still be refused.
+    Returns None if there is no such claim, and if the newest one covers more or less than `run`
+    requests.
     """
     alike = (
         r
@@ -71,7 +72,7 @@ def last_accepted(
 
 
 def _split_outcome(landing: Bucket, dataset: str, run: Run) -> Outcome | None:
-    """What became of a run: accepted if any of its splits was, None before the first."""
+    """Return a run's outcome: accepted if any of its splits was, None before the first."""
     outcomes = {
         record.outcome
         for key in _splits_of(landing, dataset, run)
@@ -83,7 +84,7 @@ def _split_outcome(landing: Bucket, dataset: str, run: Run) -> Outcome | None:
 
 
 def _splits_of(landing: Bucket, dataset: str, run: Run) -> list[SplitKey]:
-    """The keys of a run's split records."""
+    """List the keys of a run's split records."""
     found = gcs.names(landing, f"splits/{dataset}/{run.name}")
     named = parse_names(landing, found, object_names.split_of)
     return [key for _, (_, key) in named if key.run == run]
@@ -100,7 +101,7 @@ def _keys(landing: Bucket, dataset: str, run: Run) -> Iterator[SplitKey]:
 
 
 def _newest(bucket: Bucket, prefix: str, run: Run, read: Callable[[str], T]) -> Iterator[T]:
-    """What the names below a prefix stand for, newest first: by day, then by month."""
+    """Parse the names below a prefix, newest first: by day, then by month."""
     days = [run.time, run.time - timedelta(days=1)]
     seen: set[str] = set()
     for span in [day.strftime("%Y%m%d") for day in days] + _months(run.time):

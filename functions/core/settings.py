@@ -1,4 +1,4 @@
-"""What a function is told by its environment, read once."""
+"""Read a function's settings from its environment, once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from catalog.records import Origin
 
 
 class MissingSettingError(RuntimeError):
-    """The environment lacks a setting: the deployment is at fault, not the message."""
+    """The environment lacks a setting: the deployment is wrong, not the message."""
 
 
 class JobFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,22 +48,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lake: str
     quarantine: str
     origins: dict[str, Origin] = {}
-    """Data set → origin of its rows, where it is not the publisher; `*` stands for all."""
+    """Data set → origin of its rows, if that is not the publisher; `*` means all data sets."""
     spark: SparkSettings | None = None
     manifest_bytes: int = 8_000_000_000
-    """How many bytes of parts a manifest takes; always at least one slot."""
+    """The most bytes of parts in one manifest; a manifest has at least one slot, whatever its
+    size."""
     download_seconds: float = 400.0
     keys: dict[str, str] = {}
     """Environment variable → a publisher's key, whose version the stack pins."""
     revision: str = ""
-    """Name of the deployed revision, as Cloud Run tells it."""
+    """Name of the deployed revision, from Cloud Run."""
 
     def origin(self, dataset: str) -> Origin:
-        """Where the rows of a data set come from."""
+        """Return where the rows of a data set come from."""
         return self.origins.get(dataset, self.origins.get("*", Origin.PUBLISHER))
 
     def key_headers(self, key: Key | None) -> dict[str, str]:
-        """The header that a source's key is sent in; raises MissingSetting where it is not there."""
+        """Return the header with a source's key; raise MissingSettingError if it is missing."""
         if key is None:
             return {}
         if not self.keys.get(key.setting):
@@ -74,10 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings in `environment`; raises MissingSetting naming the first that lacks."""
+    """Read the settings in `environment`; raise MissingSettingError for the first missing one."""
 
     def need(name: str) -> str:
-        """A setting that must be there."""
         if not environment.get(name):
             raise MissingSettingError(f"environment variable {name} is not set: see infra_pulumi")
         return environment[name]
@@ -101,5 +101,5 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process."""
+    """Return the settings of this process."""
     return from_environment(os.environ)

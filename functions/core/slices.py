@@ -1,7 +1,7 @@
-"""A run in slices: which slice comes next, and when one that cannot be read is passed over.
+"""Choose the next slice of a run, and skip a slice that cannot be read.
 
-A slice is a run of one slot. Its claim says which slice is to follow, and whoever made the claim
-asks for that one; so a run of a sliced data set goes from its first slot to that of its time.
+A slice is a run of one slot. Its claim names the next slice, and the step that wrote the claim
+requests it. So a run of a sliced data set goes from its first slot to the slot of its time.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from functions.core.message import Message
 from functions.core.strays import parse_names
 
 TRIES = 3
-"""After how many failures of a slice the next one is asked for; its own message goes on trying."""
+"""After how many failures of a slice the next one is requested; its own message is still
+retried."""
 
 PATIENCE = timedelta(minutes=20)
-"""How long a slice's successor is waited for: two fetches may take 400 s each."""
+"""How long to wait for a slice's successor: two fetches may take 400 s each."""
 
 
 def following(contract: Contract, run: Run) -> str | None:
-    """The slot of the slice after that of `run`; None after the last, and where there are none."""
+    """Return the slot after that of `run`; None after the last, and without slices."""
     if contract.source.slices is None or run.asked is None:
         return None
     after = contract.calendar.shift(run.asked, 1)
@@ -38,7 +39,7 @@ def following(contract: Contract, run: Run) -> str | None:
 
 
 def request(contract: Contract, run: Run) -> tuple[bytes, dict[str, str]]:
-    """The data and attributes of the message that asks for the slice `run` and those after it."""
+    """Build the data and attributes of the message that requests `run` and the slices after it."""
     body = {
         "dataset": contract.dataset,
         "run": Run.at(run.time).name,
@@ -54,7 +55,7 @@ def request(contract: Contract, run: Run) -> tuple[bytes, dict[str, str]]:
 
 
 def ask(clients: Clients, contract: Contract, run: Run, slot: str) -> None:
-    """Ask for the slice of `slot` in the run that `run` is a slice of."""
+    """Request the slice of `slot` in the run that `run` is a slice of."""
     data, attributes = request(contract, Run.at(run.time, slot))
     clients.publish("ingest", data, attributes)
 
@@ -62,9 +63,10 @@ def ask(clients: Clients, contract: Contract, run: Run, slot: str) -> None:
 def failed(
     clients: Clients, raw: Bucket, contract: Contract, run: Run, message: Message, reason: str
 ) -> None:
-    """Note that a slice failed; at the third time ask for the one after it.
+    """Record that a slice failed; at the third failure request the slice after it.
 
-    Asked first and noted then: a crash between the two asks once more, which repeats no claim.
+    The request comes first, then the note. After a crash between the two the request is repeated,
+    which repeats no claim.
     """
     if contract.source.slices is None:
         return
@@ -81,7 +83,7 @@ def failed(
 
 @dataclass(frozen=True)
 class FailedSlice:
-    """What the notes on a slice say."""
+    """How often a slice failed, and when last."""
 
     times: int
     last_published: datetime
@@ -89,16 +91,17 @@ class FailedSlice:
 
     @classmethod
     def of(cls, notes: Iterable[tuple[Run, datetime]]) -> dict[Run, FailedSlice]:
-        """Group the notes of a data set, each read by `names.failed_slice_of`, by slice."""
+        """Group a data set's notes, each parsed by `object_names.failed_slice_of`, by slice."""
         found: dict[Run, list[datetime]] = defaultdict(list)
         for run, published in notes:
             found[run].append(published)
         return {run: cls(len(published), max(published)) for run, published in found.items()}
 
     def was_skipped(self, now: datetime) -> bool:
-        """Whether the slice after it should have been asked for by `now`.
+        """Return whether the slice after it should have been requested by `now`.
 
-        Its message asks at its third failure; it may have become a dead letter before that.
+        Its message requests the next slice at the third failure. It may become a dead letter
+        before.
         """
         age = now - self.last_published
         return age >= retry_policy.redelivery_window() or (self.times >= TRIES and age >= PATIENCE)
@@ -106,23 +109,23 @@ class FailedSlice:
 
 @dataclass(frozen=True)
 class MissingSlice:
-    """A slice that nobody may be at work on."""
+    """A slice that possibly no message is working on."""
 
     run: Run
     claim: Run | None
     """The newest claimed slice before it."""
     has_failed_predecessor: bool
-    """Whether one before it failed: then it is to follow, whatever the claim says."""
+    """Whether a slice before it failed: then it is due, even if no claim names it."""
 
 
 def missing_slices(
     contract: Contract, claimed: set[Run], failures: dict[Run, FailedSlice], now: datetime
 ) -> Iterator[MissingSlice]:
-    """Of each run the first slice, after its oldest known one, that is neither claimed nor failed.
+    """Yield each run's first slice, after its oldest one, that is neither claimed nor failed.
 
-    One that failed a short while ago is in the hands of its own message, and none behind it is
-    looked for; one that was passed over is like a claimed. Whether the claim before a gap says that
-    the gap is to follow, its reader must see.
+    A slice that failed recently is retried by its own message, so slices after it are not missing
+    yet. A skipped slice counts as claimed. The caller checks whether the claim before a missing
+    slice names it as the next one.
     """
     oldest: dict[str, Run] = {}
     for run in sorted(claimed | failures.keys()):

@@ -1,8 +1,8 @@
-"""Objects in the pipeline's folders whose names a step cannot read, and so skips.
+"""Skip the objects in the pipeline's folders whose names a step cannot parse.
 
-A stray is an object that the pipeline did not write, such as a folder `dirty/<dataset>/x/` made in
-the console. A name whose slot the contract cannot parse (UnknownSlot) is the pipeline's own. Neither
-may stop a step; the boundary reports each once a call.
+A stray is an object that the pipeline did not write, such as a folder `dirty/<dataset>/x/` created
+in the console. If the contract cannot parse the slot of a name (UnknownSlotError), the pipeline
+itself wrote the object. Neither kind may stop a step; the handler reports each object once a call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SKIPPED: ContextVar[dict[str, ValueError] | None] = ContextVar("skipped", defau
 
 @contextmanager
 def collect() -> Iterator[dict[str, ValueError]]:
-    """Collect the objects that this thread skips: address of the object → what is wrong with it."""
+    """Collect the objects that this thread skips: the object's address → what is wrong."""
     found: dict[str, ValueError] = {}
     token = _SKIPPED.set(found)
     try:
@@ -30,7 +30,7 @@ def collect() -> Iterator[dict[str, ValueError]]:
 def parse_names[T](
     bucket: Bucket, listed: Iterable[str], parse: Callable[[str], T]
 ) -> Iterator[tuple[str, T]]:
-    """Yield each listed name with what `parse` reads in it; skip those it raises ValueError for."""
+    """Yield each listed name with what `parse` reads in it; skip names that raise ValueError."""
     for name in listed:
         try:
             value = parse(name)

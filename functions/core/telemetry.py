@@ -1,4 +1,4 @@
-"""Events of a step: log lines, and messages of topic `events`."""
+"""Build the events of a step, as log lines and as messages of topic `events`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functions.core.message import Message
 UNREADABLE = Message(
     data=b"", attributes={}, published=datetime.fromtimestamp(0, UTC), id="unreadable"
 )
-"""Stands for an event that holds no message."""
+"""Replaces the message of an event that has none."""
 
 
 def event(

@@ -59,7 +59,7 @@ def repeated(text: str, count: int) -> pa.StringArray:
 
 
 def codes(found: pa.DictionaryArray[Any, Any], null: int) -> npt.NDArray[np.int32]:
-    """The place in its dictionary of each value, `null` for a null."""
+    """Return the place in its dictionary of each value, `null` for a null."""
     indices = found.indices
     data = indices.buffers()[1]
     if data is None or not len(indices):

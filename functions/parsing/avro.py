@@ -1,4 +1,4 @@
-"""The messages of a stream as Pub/Sub writes them to a file: Avro with metadata, JSON inside.
+"""Read the messages of a stream from a file of Pub/Sub: Avro with metadata, JSON inside.
 
 The schema is `PubsubMessageWithMetadata` of
 cloud.google.com/pubsub/docs/create-cloudstorage-subscription. A message is a row; its line is its
@@ -25,26 +25,26 @@ from functions.parsing.header import RunRefusedError
 from functions.parsing.json.flatten import Records, Row
 
 MESSAGE_ID, PUBLISH_TIME = "@message_id", "@publish_time"
-"""What a contract calls the id and the time, UTC, that Pub/Sub gave a message."""
+"""The names that a contract uses for the id and the time, UTC, that Pub/Sub gave a message."""
 
 ORIGIN = "origin"
-"""The attribute by which a message says that it is a sample or synthetic."""
+"""The attribute that marks a message as a sample or as synthetic."""
 
 _BUFFER_BYTES = 1 << 16
 _BROKEN = (
     EOFError, ValueError, LookupError, ArithmeticError, SchemaParseException, zlib.error,
 )  # fmt: skip
-"""What fastavro raises for bytes that are not an Avro file, or not a whole one."""
+"""The errors of fastavro for bytes that are not an Avro file, or not a whole one."""
 
 
 class MessageReader:
     """Reads one file of messages."""
 
     def __init__(self, contract: Contract, where: str) -> None:
-        """`where` names the file in sentences."""
+        """`where` names the file in error texts."""
         self.seen = Seen(shape="messages")
         self.origins: set[Origin] = set()
-        """What the messages say of their origin, as far as they were read."""
+        """The origins that the messages name, as far as they were read."""
         self._contract = contract
         self._where = where
         self._records = Records(contract, where, self.seen, (MESSAGE_ID, PUBLISH_TIME))
@@ -53,11 +53,11 @@ class MessageReader:
         )
 
     def batches(self, chunks: Iterator[bytes]) -> Iterator[TextBatch]:
-        """The messages in the bytes of a file.
+        """Yield the messages in the bytes of a file.
 
-        Raises RunRefused for a file that is cut, is not of messages with metadata, is over the
-        contract's bounds, or whose first messages all miss a required column. A file that ends
-        between two of its blocks is whole to every reader of Avro.
+        Raises RunRefusedError for a file that is cut, has no messages with metadata, is over the
+        contract's bounds, or whose first messages all miss a required column. If a file ends
+        between two of its blocks, no reader of Avro sees that it is cut.
         """
         rows: list[Row] = []
         size = 0
@@ -74,7 +74,7 @@ class MessageReader:
         source = _Source(unpacked(chunks, self._contract.bounds, self._where))
         count = 0
         try:
-            for count, found in enumerate(  # noqa: B007 - the sentence tells how far it came
+            for count, found in enumerate(  # noqa: B007 - the error text names the count
                 fastavro.reader(io.BufferedReader(source, _BUFFER_BYTES)), start=1
             ):
                 yield msgspec.convert(found, _Message)
@@ -91,7 +91,7 @@ class MessageReader:
             ) from error
 
     def _row(self, line: int, message: _Message) -> Row:
-        """A message as a row: the fields of its object, its id and its time."""
+        """Turn a message into a row: the fields of its object, its id and its time."""
         text = message.data.decode("utf-8", "replace")
         if (origin := message.attributes.get(ORIGIN)) is not None:
             if origin not in list(Origin):
@@ -110,7 +110,7 @@ class MessageReader:
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """A message as it stands in the file, as far as it is read."""
+    """The fields of a message that are read."""
 
     message_id: str
     publish_time: datetime
@@ -126,11 +126,11 @@ class _Source(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """Whether it can be read: always."""
+        """Return True: the file can be read."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer as far as the chunk at hand goes; 0 at the end."""
+        """Fill a buffer from the current chunk; return the number of bytes, 0 at the end."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:

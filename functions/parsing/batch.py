@@ -1,4 +1,4 @@
-"""What readers give: batches of records, and what they saw of the header."""
+"""Define what readers return: batches of records, and how the header matched the contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLE_CHARACTERS = 80
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A record that is no row: the line it begins on, why, and its text."""
+    """A record that is not a row: the line it begins on, the reason, and its text."""
 
     line: int
     reason: str
@@ -40,7 +40,7 @@ class TextBatch:
 
 @dataclass
 class Seen:
-    """How the header met the contract, filled while the file is read."""
+    """How the header matched the contract, filled while the file is read."""
 
     shape: str = ""
     header: list[str] = field(default_factory=list)
@@ -58,10 +58,10 @@ _KEY = re.compile(r"""["']?[A-Za-z_]\w*["']?\s*:""")
 
 
 def sum_of(texts: Sequence[str]) -> str:
-    """The sum of numbers as text; empty where one is, and the texts themselves where one is none.
+    """Return the sum of numbers as text; empty if one of them is empty.
 
-    What one of the fields does not tell the sum does not tell either; of a text that is no number
-    the column's own check has to judge.
+    If one of the fields is empty, the sum is unknown. If a text is not a number, the texts are
+    joined with " + ", and the column's own check rejects the result.
     """
     plain = [text.strip() for text in texts]
     if not all(plain):
@@ -72,10 +72,10 @@ def sum_of(texts: Sequence[str]) -> str:
 
 
 def item_of(text: str, item: int) -> str:
-    """An item of a text separated by commas; empty where there is none.
+    """Return an item of a text separated by commas; empty if there is no such item.
 
-    The text may be a list or an object as JSON or Python write it: its brackets are left out, and
-    the keys of an object.
+    The text may be a list or an object in the form of JSON or Python: brackets and the keys of an
+    object are removed.
     """
     inner = text.strip()
     around = inner[:1] + inner[-1:]

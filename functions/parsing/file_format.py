@@ -1,6 +1,6 @@
-"""The bytes of a raw file as text: unpacked, its encoding found, its form told.
+"""Decode the bytes of a raw file: unpack them, detect the encoding and the format.
 
-Streamed: a megabyte is looked at before the first text is given, no more than a chunk is held.
+The file is streamed: the first megabyte is examined, then at most one chunk is in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from catalog.contract import Bounds, Contract, Shape
 from functions.parsing.header import RunRefusedError
 
 ESCAPED = re.compile("[\ud800-\udfff]")
-"""What bytes that are not of the encoding have become."""
+"""The characters that replace bytes which are not of the encoding."""
 
 _HEAD_BYTES = 1 << 20
 
@@ -46,7 +46,7 @@ _PACKED = (
 
 
 class FileFormat(StrEnum):
-    """What a file is, by its first letter."""
+    """The format of a file, by its first character."""
 
     CSV = "csv"
     JSON = "json"
@@ -58,9 +58,9 @@ class DecodedFile:
 
     form: FileFormat
     encoding: str
-    """What the file was in, as Python names it."""
+    """The encoding of the original file, as Python names it."""
     pieces: Iterator[bytes]
-    """Bytes that are not of the encoding stand as they came, and are never UTF-8."""
+    """Bytes that are not of the encoding remain unchanged, and are never valid UTF-8."""
 
     @property
     def texts(self) -> Iterator[str]:
@@ -69,9 +69,9 @@ class DecodedFile:
 
 
 def body(chunks: Iterator[bytes], contract: Contract, where: str) -> DecodedFile:
-    """The bytes of a file as UTF-8.
+    """Decode the bytes of a file into UTF-8, and detect its format.
 
-    Raises RunRefused for an empty file, a page instead of data, an archive other than gzip, an
+    Raises RunRefusedError for an empty file, a page instead of data, an archive other than gzip, an
     encoding that the contract does not name, and, while the bytes are read, for gzip that is cut or
     is a bomb.
     """
@@ -94,14 +94,14 @@ def body(chunks: Iterator[bytes], contract: Contract, where: str) -> DecodedFile
 
 
 def is_page(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of an HTML page, or of XML, not of data."""
+    """Return whether the first bytes of a file are an HTML page or XML instead of data."""
     return bool(_PAGE.match(head.decode("utf-8-sig", "replace").lstrip()))
 
 
 def may_be_data(head: bytes, shapes: Sequence[Shape], *, whole: bool) -> bool:
-    """Whether a file that begins so may have records, as far as its head tells: never for blanks.
+    """Return whether a file with this beginning may have records; False for blanks.
 
-    JSON must have one of the shapes, or may still come to it where the head is not the whole file.
+    JSON must have one of the shapes; if the head is not the whole file, the shape may follow.
     """
     text = head.decode("utf-8-sig", "replace").strip()
     if text[:1] not in ("{", "["):
@@ -114,9 +114,9 @@ def may_be_data(head: bytes, shapes: Sequence[Shape], *, whole: bool) -> bool:
 
 
 def unpacked(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[bytes]:
-    """The bytes of a file; of a gzip file what it holds, within the contract's bounds.
+    """Yield the bytes of a file, decompressed if it is gzip, within the contract's bounds.
 
-    Raises RunRefused over the bounds on bytes and ratio, and for gzip without its end.
+    Raises RunRefusedError over the bounds on bytes and ratio, and for gzip without its end.
     """
     first = next(chunks, b"")
     whole = chain((first,), chunks)
@@ -166,7 +166,7 @@ def _gunzipped(chunks: Iterator[bytes], bounds: Bounds, where: str) -> Iterator[
 
 
 def _refuse_packed(head: bytes, where: str) -> None:
-    """Raise RunRefused for a file whose first bytes say that it is no text."""
+    """Raise RunRefusedError for a file whose first bytes show that it is not text."""
     for magic, description in _PACKED:
         if magic.match(head):
             raise RunRefusedError(
@@ -176,7 +176,7 @@ def _refuse_packed(head: bytes, where: str) -> None:
 
 
 def _encoding(head: bytes, contract: Contract, where: str) -> str:
-    """The encoding of a file by its first bytes, as Python names it."""
+    """Detect the encoding of a file by its first bytes, as Python names it."""
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
@@ -206,9 +206,9 @@ def _encoding(head: bytes, contract: Contract, where: str) -> str:
 
 
 def _utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Chunks of any encoding in UTF-8, the byte order mark left out.
+    """Convert chunks of any encoding to UTF-8 without the byte order mark.
 
-    A byte that is not of the encoding is put through: among UTF-8 from a writer it is none.
+    A byte that is not of the encoding is passed on unchanged; valid UTF-8 never contains it.
     """
     if encoding not in ("utf-8", "utf-8-sig"):
         return (text.encode("utf-8", "surrogateescape") for text in _texts(chunks, encoding))

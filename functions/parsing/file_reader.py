@@ -1,7 +1,7 @@
-"""The records of a file in the contract's columns: CSV, JSON and messages, streamed in batches.
+"""Read the records of a file in the contract's columns: CSV, JSON or messages, in batches.
 
-Every record ends in a batch or is told as broken, with its line: in CSV the first physical line
-of the record, in JSON and of messages the number of the record, all from 1.
+Every record ends in a batch, as a row or as broken, with its line. In CSV that is the first
+physical line of the record, in JSON and messages the number of the record; all count from 1.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ class FileReader:
 
     object: str
     where: str
-    """How sentences name it: data set, run, file."""
+    """How error texts name it: data set, run, file."""
     contract: Contract
     pool: Executor
-    """Where blocks of CSV are looked through."""
+    """Where blocks of CSV are searched."""
     block_bytes: int = BLOCK_BYTES
     beside: LookupTable | None = None
-    """What its records are filled in with."""
+    """The records that fill in its own records."""
     origins: set[Origin] = field(default_factory=set, init=False)
-    """What its records say of their origin, as far as the file was read."""
+    """The origins that its records name, as far as the file was read."""
     _seen: Seen | None = field(default=None, init=False)
     _encoding: str = field(default="", init=False)
 
     def batches(self, chunks: Iterator[bytes]) -> Iterator[TextBatch | Block]:
-        """The records in the bytes of the file; raises RunRefused where it cannot be taken."""
+        """Yield the records in the bytes of the file.
+
+        Raises RunRefusedError if the file cannot be accepted.
+        """
         if self.contract.kind is Kind.STREAM:
             messages = MessageReader(self.contract, self.where)
             self._seen, self._encoding, self.origins = messages.seen, "utf-8", messages.origins
@@ -58,9 +61,9 @@ class FileReader:
             yield from csv.batches(found.pieces)
 
     def as_lookup(self, chunks: Iterator[bytes]) -> LookupTable | None:
-        """Its records where they fill in those of the run's other files; None where they do not.
+        """Return its records as a lookup table if they fill in those of other files; else None.
 
-        Raises RunRefused where the file cannot be taken.
+        Raises RunRefusedError if the file cannot be accepted.
         """
         found = body(chunks, self.contract, self.where)
         if found.form is not FileFormat.JSON:
@@ -74,9 +77,9 @@ class FileReader:
         return lookup
 
     def report(self, generation: int, sha256: str) -> FileReport | None:
-        """How the header met the contract, as far as the file was read; None before that.
+        """Report how the header matched the contract, as far as the file was read; None before.
 
-        `generation` and `sha256` are those of the bytes that were read.
+        `generation` and `sha256` identify the bytes that were read.
         """
         seen = self._seen
         if seen is None:

@@ -1,9 +1,9 @@
-"""Which column of a file is which of the contract: aliases, unknown and missing columns.
+"""Match the columns of a file with those of the contract: aliases, unknown and missing columns.
 
-A name of the contract may be a path: `point.lat` a key of an object, `point#0` an item of a list or
-of a text separated by commas, `Name@2` the second column of that name, `one + other` the sum of two
-columns or more. Exact names come first, then names that differ in case, accents, blanks and
-punctuation only; an `@` before a name is told apart.
+A name of the contract may be a path: `point.lat` is a key of an object, `point#0` an item of a list
+or of a text separated by commas, `Name@2` the second column of that name, `one + other` the sum of
+two columns or more. Exact names match first, then names that differ only in case, accents, blanks
+and punctuation; an `@` before a name is significant.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ _SUM = " + "
 _PREVIEW_CHARACTERS = 1_000
 
 _NAMES = 10_000
-"""How many names, of contracts and of files, are remembered; a publisher may send any number."""
+"""The most names, of contracts and files, that are cached; a publisher may send any number."""
 
 
 class RunRefusedError(Exception):
-    """The run cannot be taken: the sentence names the thing, the place and the way out."""
+    """The run is refused: the text names what is wrong, where, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class FieldPosition:
-    """Where a column's value stands: a field of the row, and an item of its text if not None."""
+    """Where a column's value is: a field of the row, and an item of its text if not None."""
 
     index: int
     item: int | None = None
     plus: tuple[int, ...] = ()
-    """Further fields, where the value is the sum of several."""
+    """Further fields, if the value is the sum of several."""
 
 
 @dataclass(frozen=True)
 class HeaderMapping:
-    """How one header met the contract; `places` has one entry for each column of the contract."""
+    """How one header matched the contract; `places` has an entry for each of its columns."""
 
     places: tuple[FieldPosition | None, ...]
     aliases: dict[str, str]
     unknown: dict[str, int]
-    """Name seen that the contract does not know → its place."""
+    """Name in the file that the contract does not declare → its position."""
     missing: tuple[Column, ...]
 
 
 def map_header(contract: Contract, header: Sequence[str]) -> HeaderMapping:
-    """How the columns of a header met those of the contract, required or not.
+    """Match the columns of a header with those of the contract, required or not.
 
-    Raises RunRefused for a name that comes twice where the contract does not tell the two apart,
-    unless a required column is missing, which says more.
+    Raises RunRefusedError if a name comes twice and the contract does not distinguish the two. If a
+    required column is missing too, its own error is more useful and comes later.
     """
     names = dedupe_names(header)
     index = _Index(names)
@@ -87,9 +87,9 @@ def map_header(contract: Contract, header: Sequence[str]) -> HeaderMapping:
 def require_columns(
     missing: Iterable[Column], header: Sequence[str], where: str, unknown: Sequence[str] = ()
 ) -> None:
-    """Raise RunRefused for the first of the missing columns that the contract requires.
+    """Raise RunRefusedError for the first missing column that the contract requires.
 
-    Of `unknown` names a single one is likely the missing column's.
+    If there is exactly one `unknown` name, it is likely the missing column's new name.
     """
     for column in missing:
         if column.required:
@@ -102,14 +102,14 @@ def require_columns(
 
 
 def alias_for(column: Column, name: str) -> str:
-    """What to put into the contract so that a column may bear another name."""
+    """Return the contract line that accepts another name for a column."""
     return f'aliases = [{"..., " if column.aliases else ""}"{name}"] of {column.name}'
 
 
 def require_one_of(
     contract: Contract, missing: Iterable[Column], header: Sequence[str], where: str
 ) -> None:
-    """Raise RunRefused where all columns of a group are missing of which one is required."""
+    """Raise RunRefusedError if all columns of a group are missing that needs at least one."""
     lacking = {column.name for column in missing}
     for group in contract.require_one:
         if lacking.issuperset(group):
@@ -121,13 +121,16 @@ def require_one_of(
 
 
 def preview(names: Iterable[str]) -> str:
-    """Names for a sentence, cut when they are many."""
+    """Join names for an error text, cut if they are many."""
     text = ", ".join(names)
     return text if len(text) <= _PREVIEW_CHARACTERS else text[:_PREVIEW_CHARACTERS] + " …"
 
 
 def dedupe_names(header: Sequence[str]) -> list[str]:
-    """The names of a header, the second of a name as `name@2`, one without a name by its place."""
+    """Return the names of a header, each different from the others.
+
+    The second column of a name is `name@2`; a column without a name has its position as name.
+    """
     seen: dict[str, int] = {}
     names = []
     for at, raw in enumerate(header, start=1):
@@ -139,7 +142,10 @@ def dedupe_names(header: Sequence[str]) -> list[str]:
 
 @lru_cache(_NAMES)
 def normalize_name(name: str) -> str:
-    """A name without case, accents, blanks and punctuation; an `@` before it, `@2` and `#0` stay."""
+    """Reduce a name to its letters and digits, without case and accents.
+
+    An `@` before the name, and `@2` and `#0` after it, stay.
+    """
     base, nth, item = parse_alias(name)
     plain = unicodedata.normalize("NFKD", base).casefold()
     bare = "@" * base.startswith("@") + "".join(filter(str.isalnum, plain))
@@ -148,7 +154,7 @@ def normalize_name(name: str) -> str:
 
 @lru_cache(_NAMES)
 def parse_alias(alias: str) -> tuple[str, int | None, int | None]:
-    """The name, the number among columns of that name, and the item of an alias."""
+    """Split an alias into its name, its number among columns of that name, and its item."""
     found = _ALIAS.fullmatch(alias)
     assert found is not None  # noqa: S101 - the pattern takes every text
     nth, item = found["nth"], found["item"]
@@ -156,14 +162,14 @@ def parse_alias(alias: str) -> tuple[str, int | None, int | None]:
 
 
 def names_of(column: Column) -> Iterator[str]:
-    """Every name of a column: what Pub/Sub says of a message, the canonical one, the others."""
+    """Yield every name of a column: names of Pub/Sub, then the canonical one, then the others."""
     yield from (alias for alias in column.aliases if alias.startswith("@"))
     yield column.name
     yield from (alias for alias in column.aliases if not alias.startswith("@"))
 
 
 def fields_of(column: Column) -> Iterator[str]:
-    """Every name of a field that tells a column, or a part of it where it is a sum."""
+    """Yield every field name of a column, and the parts of a sum."""
     for name in names_of(column):
         yield name
         if _SUM in name:
@@ -171,14 +177,14 @@ def fields_of(column: Column) -> Iterator[str]:
 
 
 class _Index:
-    """The names of a header, to be asked for by alias."""
+    """Finds the names of a header by alias."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._exact = {name: at for at, name in reversed(list(enumerate(names)))}
         self._normal = {normalize_name(name): at for at, name in reversed(list(enumerate(names)))}
 
     def place(self, column: Column, used: dict[int, int | None]) -> FieldPosition | None:
-        """Where a column stands; a field is shared only by items of it."""
+        """Find a column's field; only items of one field may share the field."""
         for loosely, alias in product((False, True), names_of(column)):
             found = self._find(alias, loosely=loosely)
             if found is None:
@@ -203,14 +209,14 @@ class _Index:
         return None if at is None else FieldPosition(at, item)
 
     def _sum(self, names: Sequence[str]) -> FieldPosition | None:
-        """Where the fields of a sum stand, however they are spelt; None unless all are there."""
+        """Find the fields of a sum, exact names or similar ones; None unless all are there."""
         found = [self._exact.get(name, self._normal.get(normalize_name(name))) for name in names]
         places = tuple(at for at in found if at is not None)
         return FieldPosition(places[0], plus=places[1:]) if len(places) == len(names) else None
 
 
 def _refuse_doubles(contract: Contract, names: Sequence[str]) -> None:
-    """Raise RunRefused for a second column of a name that the contract does not tell apart."""
+    """Raise RunRefusedError for a repeated name that the contract does not distinguish."""
     declared = {normalize_name(name) for column in contract.columns for name in fields_of(column)}
     declared.update(map(normalize_name, contract.ignored))
     doubles = [

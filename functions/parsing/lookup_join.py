@@ -1,8 +1,8 @@
-"""Files of a run that are one table: records that fill in those of another file.
+"""Join the files of a run: records of a lookup file fill in the records of the other files.
 
-A file whose records lack a required column lies beside the others and is read first; by the fields of
-`source.lookup_keys` its values are put into their records. Rows that only one side has are rejected, and so
-are those of which the two sides tell different values.
+A file whose records lack a required column is the lookup file and is read first. The fields of
+`source.lookup_keys` match its records with those of the other files. Rows that only one side has
+are rejected, and so are rows for which the two sides have different values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Numbered = tuple[int, str, Any]
 
 @dataclass
 class _LookupRow:
-    """A record beside the others."""
+    """A record of the lookup file."""
 
     line: int
     text: str
@@ -31,10 +31,10 @@ class _LookupRow:
 
 
 class LookupTable:
-    """The records of one file that fill in those of the run's other files."""
+    """The records of one file that fill in the records of the run's other files."""
 
     def __init__(self, contract: Contract, file: str, records: Sequence[Numbered]) -> None:
-        """`file` names it in reasons; `records` are all that it has."""
+        """`file` names the file in reasons; `records` are all its records."""
         self._contract = contract
         self._file = file
         self._column_names = {
@@ -47,32 +47,35 @@ class LookupTable:
         }
         for line, text, record in records:
             self._add(line, text, record)
-        fields = (name for partner in self._rows for name in partner.fields)
+        fields = (name for row in self._rows for name in row.fields)
         self.header = list(dict.fromkeys(fields))
-        """The fields of its records."""
+        """The field names of its records."""
 
     def fill(self, record: dict[str, Any]) -> dict[str, Any] | str:
-        """A record of another file with what is told of it here, or why it is no row."""
+        """Return a record with the values of its lookup row, or why it is not a row."""
         field = next(
             (f for f in self._contract.source.lookup_keys if f in record and self._by[f]), None
         )
         if field is None:
             return f"{self._contract.source.lookup_keys[0]}: missing, to join the files by"
-        partner = self._by[field].get(text_of(record[field]))
-        if partner is None:
+        row = self._by[field].get(text_of(record[field]))
+        if row is None:
             return f"{field}: not in {self._file}"
-        partner.used = True
+        row.used = True
         values = {name: value for name, value in record.items() if value is not None}
         for name, value in values.items():
-            other = partner.fields.get(name)
+            other = row.fields.get(name)
             if other is None or normalize_name(name) not in self._column_names:
                 continue
             if text_of(value) != text_of(other):
                 return f"{name}: the files disagree"
-        return partner.fields | values
+        return row.fields | values
 
     def unmatched(self) -> TextBatch:
-        """What no other file has, once these were read: a batch of records that are no rows."""
+        """Return the lookup rows that no other file used, as a batch of broken records.
+
+        Call it after the other files were read.
+        """
         alone = f"{self._contract.source.lookup_keys[0]}: in {self._file} alone"
         broken = [BrokenRecord(p.line, alone, p.text) for p in self._rows if not p.used]
         width = len(self._contract.columns)
@@ -81,7 +84,7 @@ class LookupTable:
         )
 
     def _add(self, line: int, text: str, record: Any) -> None:
-        """Keep a record by every field that it may be joined by."""
+        """Index a record by each of its lookup keys."""
         if not isinstance(record, dict):
             self._broken.append(BrokenRecord(line, "not an object", text))
             return
@@ -92,16 +95,16 @@ class LookupTable:
         if any(key in self._by[field] for field, key in keys):
             self._broken.append(BrokenRecord(line, f"{keys[0][0]}: twice in {self._file}", text))
             return
-        partner = _LookupRow(line, text, record)
-        self._rows.append(partner)
+        row = _LookupRow(line, text, record)
+        self._rows.append(row)
         for field, key in keys:
-            self._by[field][key] = partner
+            self._by[field][key] = row
 
 
 def build_lookup(contract: Contract, file: str, records: Sequence[Numbered]) -> LookupTable | None:
-    """The records of a file where they fill in those of others; None where they stand alone.
+    """Build the lookup table of a file's records; None if it is not a lookup file.
 
-    They do where none of them has some required column, and one a field to join by.
+    A file is a lookup table if all its records lack some required column and one has a lookup key.
     """
     names = dict.fromkeys(
         name for _, _, record in records if isinstance(record, dict) for name in field_names(record)

@@ -1,7 +1,7 @@
-"""A block cut into slots side by side, to the same as `cut` makes of its records one by one.
+"""Split a block into slots with vectorized checks; the result equals that of `slotting`.
 
-Here rows are told apart that are beyond doubt; every reject, and every value in doubt, is decided by
-the checks of `rows`.
+Rows that are certainly valid are found here. Every reject, and every value in doubt, is decided by
+the checks of `values`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _NO_LIMITS = (float("-inf"), float("inf"))
 
 
 class BlockCutter:
-    """Cuts the records of one run; may be used by threads."""
+    """Splits the records of one run into slots; safe to use from several threads."""
 
     def __init__(self, contract: Contract, run: Run) -> None:
-        """`run` gives the slot of kinds whose rows have that of their run, and what is too late."""
+        """`run` gives the slot of kinds with one slot for each run, and decides what is late."""
         self._cutter = RowSlotter(contract, run)
         self._zone = contract.calendar.zone
         self._codes = SlotCodes(contract.calendar)
@@ -48,7 +48,7 @@ class BlockCutter:
         )
 
     def cut(self, records: TextBatch | Block) -> SlottedBatch:
-        """Records by slot, and the rejects among them."""
+        """Split records into rows by slot, and the rejects among them."""
         if isinstance(records, TextBatch):
             return self._cutter.cut(records)
         if self._cutter.repairs.any:  # a value that needs one is not in doubt by its letters
@@ -71,7 +71,7 @@ class BlockCutter:
         return self._gathered(records, columns, order, codes[order], times.seconds[order], told)
 
     def _times(self, block: Block) -> _Times:
-        """When each record happened."""
+        """Return when each record happened."""
         time = self._cutter.time
         place = block.places[time] if time is not None else None
         rows = block.grid.rows
@@ -86,7 +86,7 @@ class BlockCutter:
         return self._doubted(block, np.where(read, seconds, np.nan), read)
 
     def _doubted(self, block: Block, seconds: npt.NDArray[np.float64], read: Mask) -> _Times:
-        """The times with those that are not of the usual forms, as `rows` reads them."""
+        """Add the times that are not of the usual forms, as `values` parses them."""
         time = self._cutter.time
         assert time is not None  # noqa: S101 - else there are no times
         doubted = np.flatnonzero(~read)
@@ -109,7 +109,7 @@ class BlockCutter:
         return _Times(seconds, read, others)
 
     def _slots(self, times: _Times) -> Codes:
-        """The number of each record's slot; -1 where it has none, or one that may not come."""
+        """Return the number of each record's slot; -1 if it has none or one that is not allowed."""
         own = self._cutter.fixed_slot
         if own is not None:
             codes = np.full(len(times.seconds), self._codes.code(own), np.int32)
@@ -124,7 +124,7 @@ class BlockCutter:
         return codes
 
     def _columns(self, block: Block, order: Rows, timed: Mask) -> tuple[list[pa.StringArray], Mask]:
-        """The columns of some records, and which of these have no fault; `timed` are proved."""
+        """Return columns of some records, and which have no fault; `timed` are proved."""
         good = np.ones(len(order), np.bool_)
         columns = []
         if not len(order):
@@ -144,7 +144,7 @@ class BlockCutter:
         return columns, good
 
     def _told(self, block: Block, rows: Rows) -> SlottedBatch:
-        """What becomes of records that are not taken, and of the broken ones."""
+        """Return the rejects among records that were not accepted, and the broken ones."""
         if not len(rows) and not block.broken:
             return SlottedBatch()
         batch = block.batch(rows)
@@ -155,7 +155,7 @@ class BlockCutter:
         self, block: Block, columns: Sequence[pa.StringArray], order: Rows, codes: Codes,
         seconds: npt.NDArray[np.float64], told: SlottedBatch,
     ) -> SlottedBatch:  # fmt: skip
-        """Rows in order of slot as a table for each."""
+        """Build one table for each slot from rows in order of slot."""
         if not len(order):
             return told
         lines = arrays.integers(block.grid.lines[order])
@@ -184,7 +184,7 @@ class _Times:
 
 
 def _decided(check: ColumnCheck, column: pa.StringArray, rows: Rows) -> tuple[pa.StringArray, Rows]:
-    """The column with the values of some rows as a part keeps them, and which rows are wrong."""
+    """Return the column as a part keeps some of its rows, and which of these are wrong."""
     every = len(rows) == len(column)
     found = (column if every else column.take(arrays.integers(rows))).dictionary_encode()
     values = [value or "" for value in [*found.dictionary.to_pylist(), None]]

@@ -75,7 +75,7 @@ def _local(figures: Bytes) -> tuple[Seconds, Mask]:
 
 
 def _offset(letters: Bytes, figures: Bytes) -> tuple[Places, Mask]:
-    """Seconds that each clock is ahead of UTC, and whether they are told rightly."""
+    """Return the seconds that each clock is ahead of UTC, and whether the offset is valid."""
     if len(letters) == _LOCAL + 1:
         return np.zeros(letters.shape[1], np.int32), letters[_LOCAL] == ord("Z")
     ahead = letters[_LOCAL] == ord("+")
@@ -90,7 +90,7 @@ def _offset(letters: Bytes, figures: Bytes) -> tuple[Places, Mask]:
 
 
 def _number(figures: Bytes, at: int, count: int) -> Places:
-    """The number that some figures make."""
+    """Return the number that some digits form."""
     value: Places = figures[at].astype(np.int32)
     for place in range(at + 1, at + count):
         value = value * np.int32(10) + figures[place]

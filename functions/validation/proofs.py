@@ -1,6 +1,6 @@
-"""Which values of a column are beyond doubt, found side by side; the others go through `rows`.
+"""Find the values of a column that are certainly valid, all at once; `values` checks the others.
 
-What is proved here is the common form alone, and nothing is refused: a value in doubt is no wrong one.
+Only the common form is proved here, and nothing is rejected: a value in doubt may still be valid.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Texts:
 
     @classmethod
     def of(cls, array: pa.StringArray) -> Texts:
-        """The texts of an array, or of a slice of one, that is not empty."""
+        """Take the texts of an array, or of a slice of one, that is not empty."""
         _, bounds, data = array.buffers()
         assert bounds is not None  # noqa: S101 - texts have bounds
         ends = np.frombuffer(bounds, np.int32)[array.offset : array.offset + len(array) + 1]
@@ -78,7 +78,7 @@ def is_plain_time(column: Column) -> bool:
 
 
 def doubts(check: ColumnCheck, contract: Contract, run: Run) -> Doubt:
-    """What finds the values in doubt of a column."""
+    """Build the function that finds the values in doubt of a column."""
     column = check.column
     if is_plain_time(column):
         return partial(_not_instants, limits=time_limits(column, contract, run))

@@ -1,8 +1,8 @@
-"""What is done to values before they are checked, where the contract asks for it, and how often.
+"""Repair values before they are checked, if the contract requests it, and count the repairs.
 
-A repair never guesses: text is read anew only where all of it turns into UTF-8, and a place is
-exchanged only where that puts it into the contract's box. What is not in a column's form, and no
-number with a decimal comma, stays as it is, for the column's own check to judge.
+A repair never guesses. Text is decoded again only if the whole text becomes UTF-8, and coordinates
+are exchanged only if that puts them into the contract's box. A value that is not in its column's
+time format, or not a number with a decimal comma, stays unchanged; the column's own check decides.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Columns = list[list[str | None]]
 _MOST_DECODINGS = 4
 
 _CONTROLS = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
-"""Bytes that stand for no letter in Windows-1252, and are read as controls."""
+"""Bytes without a character in Windows-1252; they are read as control characters."""
 
 _AS_LATIN = {
     ord(bytes([byte]).decode("cp1252")): chr(byte)
     for byte in range(0x80, 0xA0)
     if byte not in _CONTROLS
 }
-"""What Windows-1252 has in place of Latin-1's controls → those."""
+"""Character of Windows-1252 → control character of Latin-1 with the same byte."""
 
 _BLANKS = " \u00a0\u2009\u202f"
-"""What stands between thousands: blanks, no-break, thin and both."""
+"""Separators of thousands: blank, no-break, thin, and narrow no-break."""
 
 _COMMA = re.compile(
     rf"[+-]?(?:(?:[0-9]+|[0-9]{{1,3}}(?:[{_BLANKS}][0-9]{{3}})+)(?:,[0-9]*)?|,[0-9]+)"
@@ -43,7 +43,7 @@ class Repairs:
     """The repairs of one contract."""
 
     def __init__(self, contract: Contract) -> None:
-        """Nothing is repaired yet."""
+        """Collect the columns that the contract wants to be repaired."""
         names = [column.name for column in contract.columns]
         columns = list(enumerate(contract.columns))
         self._decoded = [(at, c) for at, c in columns if c.mojibake]
@@ -59,10 +59,10 @@ class Repairs:
         ]
         self._none = not (self._decoded or self._commas or self._forms or self._places)
         self.any = not self._none or any(column.value_map for column in contract.columns)
-        """Whether a value may be kept otherwise than its letters alone would tell."""
+        """Whether a part may keep a value that differs from the text in the file."""
 
     def apply(self, columns: Columns) -> tuple[Columns, Counter[str]]:
-        """The contract's columns with every value repaired, and how many were, by column and repair."""
+        """Repair every value; return the columns, and the number of repairs by column and kind."""
         counts: Counter[str] = Counter()
         if self._none:
             return columns, counts
@@ -73,7 +73,10 @@ class Repairs:
             repaired[at] = _map_values(
                 columns[at], normalize_decimal, counts, f"{column.name}: decimal comma"
             )
-        for at, iso in self._forms:  # another way to write a time is no fault, and not counted
+        for (
+            at,
+            iso,
+        ) in self._forms:  # another way to write a time is not a fault, so it is not counted
             repaired[at] = _map_values(columns[at], iso)
         for north, east, place in self._places:
             repaired[north], repaired[east] = _swap_exchanged_coordinates(
@@ -83,10 +86,10 @@ class Repairs:
 
 
 def fix_mojibake(text: str) -> str:
-    """The text that was meant where UTF-8 was read as Windows-1252, however often; else the text.
+    """Decode text again that was UTF-8 read as Windows-1252, however often; else return it.
 
-    A blank after `Ã` stands for the no-break space that some tool has made of it, the second byte of
-    an `à`: without that such a text would be half repaired.
+    Some tool replaces the no-break space after `Ã`, the second byte of an `à`, by a blank. Such a
+    blank is changed back, so that the text is not repaired by half.
     """
     for _ in range(_MOST_DECODINGS):
         if text.isascii():
@@ -99,7 +102,7 @@ def fix_mojibake(text: str) -> str:
 
 
 def _decoded(text: str) -> str | None:
-    """The text read anew; None where it is not UTF-8 that was misread."""
+    """Decode the text again; return None if it is not misread UTF-8."""
     try:
         return text.translate(_AS_LATIN).encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -107,14 +110,14 @@ def _decoded(text: str) -> str | None:
 
 
 def normalize_decimal(text: str) -> str:
-    """A number with a decimal comma, or blanks between its thousands, with a point; else the text."""
+    """Write a number with a decimal comma or spaced thousands with a point; else return it."""
     stripped = text.strip()
     read = stripped.translate(_DECIMAL_MARKS)
     return read if read != stripped and _COMMA.fullmatch(stripped) else text
 
 
 def _iso(form: TimeFormat, column: Column) -> Callable[[str], str]:
-    """What tells a text of a form as ISO, by the column's type; other texts stay."""
+    """Build a function that converts texts in the time format to ISO; other texts stay."""
     read = form.date if column.type == "date" else form.instant
     return lambda text: read(text) or text
 
@@ -130,7 +133,7 @@ def _map_values(
     values: list[str | None], read: Callable[[str], str], counts: Counter[str] | None = None,
     name: str = "",
 ) -> list[str | None]:  # fmt: skip
-    """The values as `read` has them; how many differ is told under `name`, where that is asked."""
+    """Apply `read` to the values; add the number of changed values to `counts`, if given."""
     results = {value: read(value) for value in set(values) if value}
     new = {value: text for value, text in results.items() if text != value}
     if not new:
@@ -143,7 +146,7 @@ def _map_values(
 def _swap_exchanged_coordinates(
     north: list[str | None], east: list[str | None], place: GeoPoint, counts: Counter[str]
 ) -> tuple[list[str | None], list[str | None]]:
-    """Latitudes and longitudes, exchanged or emptied where they are not in the box."""
+    """Exchange coordinates, or empty them, if they are outside the box."""
     pair = f"{place.latitude}, {place.longitude}"
     latitudes, longitudes = list(north), list(east)
     for at, (one, other) in enumerate(zip(north, east, strict=True)):
@@ -160,7 +163,7 @@ def _swap_exchanged_coordinates(
 
 
 def _number(text: str | None) -> float | None:
-    """A number, None for what the column's own check has to judge."""
+    """Parse a number; return None if it is not one, so that the column's own check decides."""
     try:
         return None if text is None else float(text)
     except ValueError:

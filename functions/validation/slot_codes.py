@@ -35,7 +35,7 @@ class SlotCodes:
         self._lock = Lock()
 
     def code(self, slot: str) -> int:
-        """The number of a slot."""
+        """Return the number of a slot."""
         with self._lock:
             if slot not in self._numbers:
                 self._numbers[slot] = len(self.names)
@@ -43,7 +43,7 @@ class SlotCodes:
             return self._numbers[slot]
 
     def codes(self, seconds: Seconds, known: Mask) -> Codes:
-        """The number of each instant's slot, -1 where it is not `known`; from 1973 to 2199."""
+        """Return the number of each instant's slot, -1 if it is not `known`; from 1973 to 2199."""
         days = np.where(known, seconds // DAY_SECONDS - _FIRST_DAY, 0)
         found = self._days[days]
         if (found == _UNKNOWN).any():
@@ -59,7 +59,7 @@ class SlotCodes:
         return found
 
     def _quarter(self, quarter: int) -> int:
-        """The number of the slot of a quarter of an hour, which no offset cuts since 1973."""
+        """Return the slot number of a quarter of an hour, which no offset splits since 1973."""
         if quarter not in self._quarters:
             slot = self._calendar.slot(_moment(quarter * QUARTER_SECONDS))
             self._quarters[quarter] = self.code(slot)
@@ -74,7 +74,7 @@ class SlotCodes:
         even = first.astimezone(zone).utcoffset() == last.astimezone(zone).utcoffset()
         one = even and slot == self._calendar.slot(last)
         self._days[day] = self.code(slot) if one else _CUT
-        # No clock is put back by a day: those that lie a day within the slot are of it.
+        # No clock is set back by a day, so days at least a day inside the slot belong to it.
         begin, end = (
             int(at(slot).timestamp()) // DAY_SECONDS - _FIRST_DAY
             for at in (self._calendar.start, self._calendar.end)

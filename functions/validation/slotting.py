@@ -1,4 +1,4 @@
-"""A batch of records cut into slots: every row checked, its slot found, or rejected by name."""
+"""Split a batch of records into slots; check each row, and reject it with a reason."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from functions.validation.repairs import Repairs
 from functions.validation.values import ColumnCheck, checks, instant
 
 QUARTER_SECONDS = 900
-"""What the offsets of all zones are multiples of since 1973."""
+"""Since 1973 the offsets of all zones are multiples of this."""
 
 _MOST_SLOTS = 100_000
 
 _OFFSETS_ARE_QUARTERS = datetime(1973, 1, 1, tzinfo=UTC).timestamp()
 
 LATE = "later than late_until"
-"""Why a row is rejected that comes too long after its slot."""
+"""The reason for a row that comes too long after its slot."""
 
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that is not taken; `slot` is None where it has none."""
+    """A rejected row; `slot` is None if the row has none."""
 
     line: int
     reason: str
@@ -50,32 +50,32 @@ class SlottedBatch:
     repaired: Counter[str] = field(default_factory=Counter)
     """How many values were repaired, by column and repair."""
     bytes: int = 0
-    """What the tables keep in memory together."""
+    """The memory of all the tables together."""
 
 
 class RowSlotter:
-    """Cuts the batches of one run, record by record."""
+    """Splits the batches of one run into slots, record by record."""
 
     def __init__(self, contract: Contract, run: Run) -> None:
-        """`run` gives the slot of kinds whose rows have that of their run, and what is too late."""
+        """`run` gives the slot of kinds with one slot for each run, and decides what is late."""
         self._contract = contract
         self._run = run
         self.checks = checks(contract, run)
-        """Of each column of the contract."""
+        """The checks of each column of the contract."""
         self.repairs = Repairs(contract)
-        """What is done to values before they are checked."""
+        """The repairs of values before they are checked."""
         names = [column.name for column in contract.columns]
         self._names = names
         self.time = names.index(contract.time_column) if contract.time_column else None
-        """Which column tells when, if any does."""
+        """Index of the time column, if there is one."""
         self.fixed_slot = own_slot(contract, run)
-        """The slot of every row, for kinds whose rows have that of their run."""
+        """The slot of every row, for kinds with one slot for each run; else None."""
         self._requested_slot = run.asked if is_slot(contract, run.asked) else None
         self._slots: dict[int, str] = {}
         self._slot_faults: dict[str, str | None] = {}
 
     def cut(self, batch: TextBatch) -> SlottedBatch:
-        """The rows of a batch by slot, and its rejects."""
+        """Split a batch into rows by slot, and its rejects."""
         cleaned = [c.clean(v) for c, v in zip(self.checks, batch.columns, strict=True)]
         columns, repaired = self.repairs.apply(cleaned)
         faults, untimed = _faults(self.checks, columns, self.time)
@@ -109,7 +109,7 @@ class RowSlotter:
         )
 
     def _instants(self, columns: list[list[str | None]], untimed: set[int]) -> list[float | None]:
-        """Seconds since 1970 of each row's event, None where it has none or a wrong one."""
+        """Return each row's event time in seconds since 1970; None if missing or wrong."""
         count = len(columns[0]) if columns else 0
         if self.time is None:
             return [None] * count
@@ -121,7 +121,7 @@ class RowSlotter:
         return found
 
     def slot(self, second: float) -> str:
-        """The slot of an instant, remembered by quarter of an hour, which no offset cuts."""
+        """Return the slot of an instant, cached by quarter of an hour, which no offset splits."""
         moment = datetime.fromtimestamp(second, UTC)
         if second < _OFFSETS_ARE_QUARTERS:
             return self._contract.calendar.slot(moment)
@@ -134,7 +134,7 @@ class RowSlotter:
         return found
 
     def slot_fault(self, slot: str) -> str | None:
-        """Why no row of a slot may come with this run."""
+        """Return why this run may have no row of a slot; None if it may."""
         if slot not in self._slot_faults:
             fault = None
             if self._requested_slot is not None and slot != self._requested_slot:
@@ -161,7 +161,7 @@ class RowSlotter:
 def _faults(
     column_checks: tuple[ColumnCheck, ...], columns: list[list[str | None]], time: int | None
 ) -> tuple[dict[int, str], set[int]]:
-    """Row → its first fault by column, and the rows whose time is not one."""
+    """Map each row to its first fault by column; also return the rows with a wrong time."""
     faults: dict[int, str] = {}
     untimed: set[int] = set()
     for at, (check, values) in enumerate(zip(column_checks, columns, strict=True)):

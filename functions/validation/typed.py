@@ -1,4 +1,4 @@
-"""The value of a part's text as a CAST of BigQuery reads it, by the rules of `functions/validation/values.py`."""
+"""Write the texts of a part in the form that BigQuery casts, by the rules of `validation/values.py`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from functions.validation.values import instant
 
 
 def castable(kind: str, text: str | None, zone: ZoneInfo) -> str | None:
-    """The text of a value of a column of type `kind`: an instant in UTC, a plain number, true.
+    """Write a column's text of type `kind` in the form that BigQuery casts.
 
-    Of what `split` has accepted; None for None. Raises ValueError for what is no such value.
+    An instant is in UTC, a number is plain, a boolean is `true` or `false`; None stays None. Expects
+    values that `split` has accepted; raises ValueError for others.
     """
     if text is None or kind in ("text", "code"):
         return text
@@ -27,7 +28,7 @@ _BOOLEANS = dict.fromkeys(("oui", "true", "1"), "true") | dict.fromkeys(
 
 
 def _value(kind: str, text: str, zone: ZoneInfo) -> str | None:
-    """The value of a text without blanks around it, or None where it is none."""
+    """Return the value of a text without surrounding blanks; None if it is invalid."""
     if kind == "timestamp":
         moment = instant(text, zone)
         return moment.astimezone(UTC).isoformat() if moment else None

@@ -1,10 +1,10 @@
-"""Whether a value is what its column must be: the checks of a contract, value by value.
+"""Check the values of a column against its contract, value by value.
 
-A part keeps the text as the publisher wrote it (a `code` without the `.0` of a spreadsheet; what
-`repairs` made of a `decimal` comma or a `form`, which is done before); the Spark job casts by the same
-rules. Nulls are the empty text, blanks, and `-` for times.
+A part keeps the text as the publisher wrote it, except that a `code` loses the `.0` of a
+spreadsheet, and that `repairs` has already normalized a `decimal` comma and a `time_format`. The
+Spark job casts by the same rules. Nulls are the empty text, blanks, and `-` for times.
 
-| type | taken |
+| type | accepted |
 |---|---|
 | text | anything |
 | code | anything; `75001.0` is `75001` |
@@ -28,11 +28,11 @@ from catalog.runs import Run
 
 Values = Sequence[str | None]
 Check = Callable[[str], str | None]
-"""What is wrong with a value, in a few words that are the same for all such values; None if
-nothing."""
+"""Returns what is wrong with a value, in a few words that are the same for all such values; None if
+nothing is."""
 
 FUTURE = timedelta(days=1)
-"""How far after its run an event may be said to have happened: clocks differ, and zones."""
+"""How far after its run an event time may be: clocks differ, and zones."""
 
 _EPOCH_BEGINS = datetime.fromtimestamp(0, UTC)
 _MOST_VERDICTS = 100_000
@@ -54,14 +54,14 @@ class ColumnCheck:
     """The checks of one column, over many values at once; remembers values that passed."""
 
     def __init__(self, column: Column, contract: Contract, run: Run) -> None:
-        """Put the checks of `column` together; `run` says what lies in the future."""
+        """Collect the checks of `column`; times after `run` are in the future."""
         self.column = column
         self._checks = tuple(_checks(column, contract, run))
         self._value_map = {word.casefold(): value for word, value in column.value_map.items()}
         self._passed: set[str | None] = {None} if column.nullable else set()
 
     def clean(self, values: list[str]) -> list[str | None]:
-        """The values as the part keeps them: nulls as None, codes without their `.0`."""
+        """Convert values to the form that the part keeps: None for nulls, codes without `.0`."""
         timed = self.column.type in ("timestamp", "date")
         cleaned: dict[str, str | None] = {}
         for value in set(values):
@@ -74,7 +74,7 @@ class ColumnCheck:
         return [cleaned.get(value, value) for value in values] if cleaned else list(values)
 
     def faults(self, values: Values) -> dict[int, str]:
-        """Index of each value that is wrong → why, as `<column>: <reason>`."""
+        """Map the index of each wrong value to its reason, as `<column>: <reason>`."""
         if not self._checks and self.column.nullable:
             return {}
         if len(self._passed) > _MOST_VERDICTS:
@@ -95,12 +95,12 @@ class ColumnCheck:
 
 
 def checks(contract: Contract, run: Run) -> tuple[ColumnCheck, ...]:
-    """The checks of every column of a contract, in its order."""
+    """Build the checks of every column of a contract, in its order."""
     return tuple(ColumnCheck(column, contract, run) for column in contract.columns)
 
 
 def time_limits(column: Column, contract: Contract, run: Run) -> tuple[float, float]:
-    """First and last second since 1970 that a timestamp of a column may tell."""
+    """Return the first and last allowed second since 1970 of a timestamp column."""
     zone = contract.calendar.zone
     low, high = _bound(column, column.minimum, zone), _bound(column, column.maximum, zone)
     last = high.timestamp() if high else float("inf")
@@ -111,10 +111,10 @@ def time_limits(column: Column, contract: Contract, run: Run) -> tuple[float, fl
 
 @lru_cache(maxsize=65_536)
 def instant(text: str, zone: ZoneInfo) -> datetime | None:
-    """The aware instant of a timestamp's text; None where it is none.
+    """Parse a timestamp's text to an aware instant; None if it is not one.
 
-    Without an offset the text is local time of `zone`; one that the clocks skip is no instant,
-    one that comes twice is the first.
+    Without an offset the text is local time of `zone`. A local time that the clocks skip is not an
+    instant; one that comes twice is the first of the two.
     """
     stripped = text.strip()
     try:
@@ -132,14 +132,14 @@ def instant(text: str, zone: ZoneInfo) -> datetime | None:
 
 
 def _plain(text: str) -> str:
-    """The text without what `fromisoformat` does not read: nanoseconds, a blank, a small z."""
+    """Remove what `fromisoformat` does not read: nanoseconds, a blank, a small z."""
     compact = text[:10] + "T" + text[11:].replace(" ", "")
     return _FRACTION.sub(r"\1", compact).replace("z", "Z")
 
 
 def _aware(moment: datetime, zone: ZoneInfo) -> datetime | None:
     if moment.tzinfo is not None:
-        # Proves that the instant can be told in UTC: 0001-01-01T00:00+02:00 cannot.
+        # Raises if the instant has no form in UTC, such as 0001-01-01T00:00+02:00.
         moment.astimezone(UTC)
         return moment
     local = moment.replace(tzinfo=zone)
@@ -148,7 +148,7 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime | None:
 
 
 def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
-    """The checks of a column, in the order in which they are made."""
+    """Build the checks of a column, in the order in which they run."""
     zone = contract.calendar.zone
     found: list[Check] = []
     typed = {
@@ -175,7 +175,7 @@ def _checks(column: Column, contract: Contract, run: Run) -> list[Check]:
 
 
 def _limits(column: Column, zone: ZoneInfo) -> list[Check]:
-    """The checks of the least and the greatest value."""
+    """Build the checks of the smallest and the largest value."""
     low, high = column.minimum, column.maximum
     found: list[Check] = []
     if column.type in ("timestamp", "date"):
@@ -224,7 +224,7 @@ def _float(text: str) -> str | None:
 
 
 def _no_epoch(text: str) -> str | None:
-    """Digits that are not of the form: no seconds since 1970 either, which a lost blank makes of them."""
+    """Reject digits alone: a time without its blanks would look like seconds since 1970."""
     stripped = text.strip()
     epoch = _EPOCH.fullmatch(stripped) or _EPOCH_MILLIS.fullmatch(stripped)
     return "not of the form" if epoch else None

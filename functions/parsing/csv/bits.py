@@ -1,7 +1,7 @@
-"""Where marks stand in a block of bytes, as bits: 64 bytes are looked at in one go.
+"""Find marks in a block of bytes as bits, 64 bytes at a time.
 
-Each word tells of 64 bytes, the first in its lowest bit. Quotes are paired by the way of
-https://arxiv.org/abs/1902.08318 (simdjson), with shifts in place of a product without carries.
+Each word has the bits of 64 bytes, the first byte in its lowest bit. Quotes are paired with the method
+of https://arxiv.org/abs/1902.08318 (simdjson), with shifts instead of a carry-less product.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Block:
         return self.grid.broken
 
     def columns(self, rows: Rows, wanted: Sequence[int] | None = None) -> list[pa.StringArray]:
-        """The contract's columns, or some of them, of some records in their order; null where empty."""
+        """Return columns of some records, in the order of `rows`; null where empty."""
         places = self.places if wanted is None else [self.places[at] for at in wanted]
         indices = [place.index for place in places if place is not None]
         taken = iter(self.grid.columns(indices, rows))
@@ -46,7 +46,7 @@ class Block:
         return found
 
     def batch(self, rows: Rows) -> TextBatch:
-        """Some of the records as a batch."""
+        """Return some of the records as a batch."""
         columns = (column.to_pylist() for column in self.columns(rows))
         return TextBatch(
             lines=self.grid.lines[rows].tolist(),
@@ -55,7 +55,7 @@ class Block:
         )
 
     def whole(self) -> TextBatch:
-        """All of the records as a batch."""
+        """Return all the records as a batch."""
         batch = self.batch(np.arange(self.grid.rows))
         batch.broken = self.broken
         return batch

@@ -1,9 +1,9 @@
-"""Records and fields in a block of CSV bytes, found without a loop where the block is regular.
+"""Find records and fields in a block of CSV bytes, without a loop if the block is regular.
 
-Regular is what every reader of CSV reads alike: UTF-8 without NUL, line ends LF or CRLF, quotes only
-around a whole field or doubled inside one, records no longer than a bound. Each of these is proved of
-a block before its fields are told; a block is told up to the first record that breaks one of them,
-which is left to `csv_reader`.
+A block is regular if every CSV reader reads it the same way: UTF-8 without NUL, line ends LF or CRLF,
+quotes only around a whole field or doubled inside one, and records no longer than a bound. These
+conditions are checked before the fields are found. The fields end at the first record that breaks a
+condition; `slow_path` reads that record.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Grid:
         return len(self.first)
 
     def moved(self, lines: int) -> Grid:
-        """The same records so many lines further down."""
+        """Return the same records with their line numbers raised."""
         return replace(
             self,
             lines=self.lines + lines,
@@ -62,14 +62,14 @@ class Grid:
         )
 
     def text(self, row: int) -> str:
-        """A record as it stands in the block, its line end included."""
+        """Return a record as it is in the block, its line end included."""
         at = 2 * int(self.first[row])
         begin, end = int(self._bounds[at]), int(self._bounds[at + 2 * self.width - 1])
         quoted = begin > 0 and self.data[begin - 1] == _QUOTE
         return self.data[begin - quoted : self.data.index(b"\n", end) + 1].decode()
 
     def columns(self, indices: Sequence[int], rows: Rows) -> list[pa.StringArray]:
-        """The values of some fields, of some records in their order; null where empty.
+        """Return the values of some fields, of some records in their order; null where empty.
 
         All are taken in one go: they are slices of one array.
         """
@@ -93,11 +93,11 @@ class Grid:
         return columns
 
     def starts(self, index: int) -> Places:
-        """The byte of the block at which the value of one field begins, for each record."""
+        """Return the byte of the block at which the value of one field begins, for each record."""
         return self._bounds[2 * (self.first + index)]
 
     def lengths(self, index: int) -> Places:
-        """The number of bytes of one field between its quotes, for each record."""
+        """Return the number of bytes of one field between its quotes, for each record."""
         places = 2 * (self.first + index)
         return self._bounds[places + 1] - self._bounds[places]
 
@@ -108,7 +108,7 @@ class Grid:
 
     @cached_property
     def _fields(self) -> pa.StringArray:
-        """Texts of which every second is a field; the others are what lies between two."""
+        """Texts that alternate between a field and the bytes between two fields."""
         bounds = self._bounds
         return pa.StringArray.from_buffers(
             len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self.data)
@@ -116,7 +116,7 @@ class Grid:
 
 
 def grid(data: bytes, separator: int, width: int, longest: int) -> Grid:
-    """The records of a block up to the first that is not regular or has no line end.
+    """Return the records of a block up to the first that is irregular or has no line end.
 
     The block begins with a record, on line 0. `separator` is a byte of ASCII, `longest` the most
     bytes of a record. `end` is 0 where not even the first record is regular.
@@ -152,7 +152,7 @@ class _Marks:
     """Whether there are quotes."""
     fault: int
     """Place of the first quote that is neither around a whole field nor doubled, or of the first lone
-    carriage return; the block's length where there is none."""
+    carriage return; the block's length if there is none."""
 
     @classmethod
     def of(cls, data: bytes, separator: int) -> _Marks:
@@ -207,7 +207,7 @@ def _not_utf8(data: bytes) -> int:
 
 
 def _cut(data: bytes, marks: _Marks, width: int) -> Grid:
-    """The fields of a regular block that ends with a record."""
+    """Return the fields of a regular block that ends with a record."""
     last = marks.last
     bounds = np.empty(2 * len(marks.structure) + 1, np.int32)
     starts, ends = bounds[0:-1:2], bounds[1::2]
@@ -249,5 +249,5 @@ def _has_quote(data: Bytes) -> bool:
 
 
 def _text(data: bytes, begin: int, line_end: int) -> str:
-    """A record with its line end."""
+    """Return a record with its line end."""
     return data[begin : line_end + 1].decode()

@@ -1,4 +1,4 @@
-"""CSV as publishers write it: quoted separators and line breaks, any line end, a cut end."""
+"""Read CSV as publishers write it: quoted separators and line breaks, any line end, a cut end."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ from functions.parsing.header import (
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 BLOCK_BYTES = 2 << 20
-"""Bytes of a block: enough for the work on it to outweigh its beginning."""
+"""Bytes of a block: large enough that the fixed costs of a block are small."""
 
 _AHEAD = 2
 
 _STRETCH = 1 << 15
 
 _LONGEST_STRETCH = 4 << 20
-"""How many characters are read one by one before blocks are tried again: at first, at most."""
+"""How many characters the slow path reads before blocks are tried again: at first, at most."""
 
 
 class CsvReader:
     """Reads one CSV file by the contract's separator.
 
-    Regular blocks are given as they are, their records found side by side (`grid`); from a place
-    that is not regular, records are read one by one by Python's own reader, for a stretch.
+    Regular blocks are read by the fast path, which finds all their records at once (`grid`). From
+    an irregular place on, Python's own reader reads records one by one for a while.
     """
 
     def __init__(
         self, contract: Contract, where: str, pool: Executor, block_bytes: int = BLOCK_BYTES
     ) -> None:
-        """`where` names the file in sentences; blocks are looked through in `pool`.
+        """`where` names the file in error texts; `pool` searches blocks.
 
-        With `block_bytes` of 0 all records are read one by one.
+        If `block_bytes` is 0, all records are read one by one.
         """
         self.seen = Seen(shape="csv")
         self._contract = contract
@@ -70,10 +70,10 @@ class CsvReader:
         self._least = 0
 
     def batches(self, pieces: Iterator[bytes]) -> Iterator[TextBatch | Block]:
-        """The records of the file below its header; `pieces` are UTF-8.
+        """Yield the records of the file below its header; `pieces` are UTF-8.
 
-        Raises RunRefused for a header that misses a required column, another separator, and a last
-        record that is cut.
+        Raises RunRefusedError for a header that misses a required column, another separator, and a
+        last record that is cut.
         """
         first = next(pieces, b"")
         self._contract = _separated(self._contract, first)
@@ -85,7 +85,7 @@ class CsvReader:
         found = self._layout(head)
         width = len(head)
         if any(place is not None and place.plus for place in found.places):
-            self._block_bytes = 0  # blocks are taken as they are, and a sum is made
+            self._block_bytes = 0  # blocks hold texts as they are, and a sum is calculated
         while True:
             yield from self._slowly(stretch, found, width)
             if stretch.ended:
@@ -96,7 +96,7 @@ class CsvReader:
     def _slowly(
         self, stretch: SlowPathReader, found: HeaderMapping, width: int
     ) -> Iterator[TextBatch]:
-        """Records one by one, until a place from which blocks may be tried."""
+        """Yield records read one by one, until a place from which blocks may be tried."""
         rows: list[Row] = []
         size = total = 0
         while not (self._block_bytes and total >= self._least and stretch.can_resume_fast_path):
@@ -117,7 +117,7 @@ class CsvReader:
     def _blocks(
         self, supply: RecordBlockReader, found: HeaderMapping, width: int, line: int
     ) -> Generator[Block, None, int]:
-        """Regular blocks, up to a place that is not regular; gives the line there."""
+        """Yield regular blocks up to an irregular place; return the line there."""
         ahead: deque[tuple[bytes, Future[Grid]]] = deque()
         separator = ord(self._contract.source.separator)
         longest = self._contract.bounds.field_bytes_max
@@ -137,14 +137,14 @@ class CsvReader:
             if block.grid.end < len(data):
                 supply.unread(data[block.grid.end :], *(each for each, _ in ahead))
                 break
-        # Where faults are thick, looking through a block for a few records does not pay.
+        # If faults are frequent, searching a block for a few records costs more than it saves.
         self._least = (
             _STRETCH if characters >= self._least else min(2 * self._least, _LONGEST_STRETCH)
         )
         return line
 
     def _sample(self, block: Block, found: HeaderMapping) -> None:
-        """Keep the first value of each unknown column."""
+        """Store the first value of each unknown column."""
         for name, at in found.unknown.items():
             if self.seen.unknown[name]:
                 continue
@@ -167,7 +167,7 @@ class CsvReader:
         return found
 
     def _refuse_separator(self, header: list[str]) -> None:
-        """Raise RunRefused where another separator would cut the only column of the header."""
+        """Raise RunRefusedError if another separator would split the only column of the header."""
         source = self._contract.source
         wanted = (source.separator, *source.separators)
         if len(header) > 1:
@@ -209,7 +209,7 @@ class CsvReader:
 
 
 def _separated(contract: Contract, head: bytes) -> Contract:
-    """The contract with that of its separators which the header has most; `head` begins the file."""
+    """Return the contract with the separator that its header uses; `head` begins the file."""
     source = contract.source
     header = head.lstrip()[:PIECE_BYTES].partition(b"\n")[0].decode("utf-8", "replace")
     found = max((source.separator, *source.separators), key=header.count)

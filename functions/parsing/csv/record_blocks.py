@@ -1,4 +1,4 @@
-"""The bytes of a CSV file, given in blocks of whole records or in pieces, and taken back."""
+"""Split the bytes of a CSV file into blocks of whole records or into pieces, with push-back."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _TILE = 1 << 18
 
 
 class RecordBlockReader:
-    """What is left of a file; holds about a block of it."""
+    """The unread rest of a file; holds about one block in memory."""
 
     def __init__(self, pieces: Iterator[bytes], block_bytes: int) -> None:
-        """A block has at most `block_bytes`, or a byte where that is less."""
+        """Limit a block to `block_bytes`, but at least to one byte."""
         self._pieces = pieces
         self._size = max(block_bytes, 1)
         self._held: list[bytes] = []
         self._count = 0
 
     def block(self) -> bytes:
-        """The next whole records, as many as fit into a block.
+        """Return the next whole records, as many as fit into a block.
 
-        Empty where the next record is larger or has no end. A record ends with a line end that an
-        even number of quotes precedes, which holds where every quote is regular.
+        Empty if the next record is larger or has no end. A record ends at a line end with an even
+        number of quotes before it, as long as every quote is regular.
         """
         self._fill(self._size)
         whole = self._drain()
@@ -36,14 +36,14 @@ class RecordBlockReader:
         return whole[:end]
 
     def piece(self, size: int) -> bytes:
-        """The next bytes, at most `size`; empty at the end of the file."""
+        """Return the next bytes, at most `size`; empty at the end of the file."""
         self._fill(1)
         whole = self._drain()
         self.unread(whole[size:])
         return whole[:size]
 
     def unread(self, *pieces: bytes) -> None:
-        """Put bytes before what is left, in order."""
+        """Put bytes back before the rest of the file, in order."""
         self._held[:0] = filter(None, pieces)
         self._count += sum(map(len, pieces))
 
@@ -63,7 +63,7 @@ class RecordBlockReader:
 
 
 def _records_end(data: bytes, size: int) -> int:
-    """Where the last whole record of the first `size` bytes ends; 0 where none does."""
+    """Return where the last whole record of the first `size` bytes ends; 0 if none does."""
     before = _quotes(data, size)
     end = size
     while (line_end := data.rfind(_LF, 0, end)) >= 0:
@@ -75,7 +75,7 @@ def _records_end(data: bytes, size: int) -> int:
 
 
 def _quotes(data: bytes, size: int) -> int:
-    """How many quotes the first `size` bytes have; `bytes.count` takes ten times as long for so many."""
+    """Count the quotes in the first `size` bytes; ten times as fast as `bytes.count` here."""
     whole = np.frombuffer(data, np.uint8, size)
     found = np.empty(_TILE, np.bool_)
     count = 0

@@ -23,7 +23,7 @@ PIECE_BYTES = 1 << 16
 
 
 class CsvRecord(NamedTuple):
-    """A record; `fields` is None where it is broken, `last` where the file ends with it, cut."""
+    """A record; `fields` is None if it is broken; `last` if the file ends with it, unterminated."""
 
     line: int
     fields: list[str] | None
@@ -36,7 +36,7 @@ Row = CsvRecord | BrokenRecord
 
 
 class SlowPathReader:
-    """Records of a file read one by one, from a record's begin at the place that is come to."""
+    """Reads records one by one, from the record that begins at the current place of a file."""
 
     def __init__(
         self, supply: RecordBlockReader, contract: Contract, where: str, line: int
@@ -52,12 +52,12 @@ class SlowPathReader:
 
     @property
     def can_resume_fast_path(self) -> bool:
-        """Whether what was read ahead can be given back."""
+        """Whether the text that was read ahead can be given back, so that blocks can be tried."""
         return self._lines.is_clean
 
     def stop(self) -> int:
-        """Give back what was read ahead; gives the number of the next line."""
-        unread = self._lines.unread.encode("utf-8", "surrogateescape")
+        """Give back the text that was read ahead; return the number of the next line."""
+        unread = self._lines.pending_text.encode("utf-8", "surrogateescape")
         self._supply.unread(unread, self._decoder.getstate()[0])
         return self._lines.number + 1
 
@@ -74,9 +74,9 @@ class SlowPathReader:
 
 
 def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[CsvRecord]:
-    """The records of a file, header and blank lines included.
+    """Yield the records of a file, header and blank lines included.
 
-    A quote that never closes costs the line it stands on: the lines it would swallow are read
+    A quote that never closes makes its own line broken; the lines that it would swallow are read
     again.
     """
     longest = contract.bounds.field_bytes_max
@@ -97,7 +97,7 @@ def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[CsvRecor
                     f"{where}: the file is cut: a quote that opens on line {first} never closes, "
                     "and the last line has no end; fetch it again"
                 ) from error
-            fields, reason = _mended(lines, contract.source.separator)
+            fields, reason = _reparse(lines, contract.source.separator)
         text = (
             lines.record_lines[0] if len(lines.record_lines) == 1 else "".join(lines.record_lines)
         )
@@ -109,11 +109,11 @@ def _records(lines: _Lines, contract: Contract, where: str) -> Iterator[CsvRecor
         yield CsvRecord(first, fields, text, reason, lines.last)
 
 
-def _mended(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:
-    """What stands for a record with a quote out of place: its fields, or why there are none.
+def _reparse(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:
+    """Return the fields of a record with a misplaced quote, or why it has none.
 
-    Text after a closing quote on the same line is taken as it is. A quote that went on over line
-    ends was none: the lines that it swallowed are given back.
+    Text after a closing quote on the same line is accepted as it is. If a quote continues over line
+    ends, it is not a quote: the lines that it swallowed are read again.
     """
     if len(lines.record_lines) > 1 or lines.starved:
         lines.rewind()
@@ -128,10 +128,10 @@ def _mended(lines: _Lines, separator: str) -> tuple[list[str] | None, str]:
 
 
 class _Lines:
-    """Physical lines, numbered from 1, with those that the current record took."""
+    """Physical lines, numbered from 1, and the lines of the current record."""
 
     def __init__(self, texts: Iterator[str], longest: int, first: int = 1) -> None:
-        """Lines of more than `longest` characters are cut, and told as faults."""
+        """Cut lines of more than `longest` characters and record a fault for each."""
         self.number = first - 1
         self.record_lines: list[str] = []
         self.starved = False
@@ -158,7 +158,7 @@ class _Lines:
         return line
 
     def begin(self) -> int:
-        """Begin a record; gives the number of its first line."""
+        """Begin a record; return the number of its first line."""
         self.record_lines = []
         return self.number + 1
 
@@ -170,7 +170,7 @@ class _Lines:
         del self.record_lines[1:]
 
     def fault(self, first: int) -> str:
-        """What is wrong with the lines of the record that began on line `first`; empty if nothing."""
+        """Return what is wrong with the lines since line `first`; empty if nothing is."""
         if not self._faults:
             return ""
         found = [self._faults.pop(line, "") for line in range(first, self.number + 1)]
@@ -178,12 +178,12 @@ class _Lines:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no line that was read ahead has a fault, or lost its end."""
+        """Whether no line that was read ahead has a fault or is cut."""
         return not self._overlong and not self._faults
 
     @property
-    def unread(self) -> str:
-        """What was read ahead."""
+    def pending_text(self) -> str:
+        """The text that was read ahead."""
         return "".join(self._ready) + self._tail
 
     @property
@@ -192,7 +192,7 @@ class _Lines:
         return self.unended and not self._ready
 
     def _fill(self) -> bool:
-        """Make the next lines ready; False after the last."""
+        """Prepare the next lines; return False after the last."""
         while not self._ready:
             text = next(self._texts, None)
             if text is None:

@@ -1,4 +1,4 @@
-"""A JSON document walked without being built: its records one at a time, of an array or of lines."""
+"""Walk a JSON document without building it: yield records of an array or of lines one by one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _BLANK = re.compile(r"[ \t\n\r]*")
 
 
 class BadJsonError(ValueError):
-    """The document is not whole JSON: says where and what."""
+    """The document is cut or is not JSON: the text says where and why."""
 
 
 class Document:
     """A JSON document as text."""
 
     def __init__(self, text: str) -> None:
-        """Nothing is read yet."""
+        """Read nothing yet."""
         self.array: str | None = None
-        """Path of the array whose records were given; None where there was none."""
+        """Path of the array whose records were yielded; None if there was none."""
         self.envelope: dict[str, str] = {}
         """The texts and numbers around the array."""
         self._text = text
@@ -30,11 +30,11 @@ class Document:
         )
 
     def records(self, arrays: frozenset[str]) -> Iterator[tuple[str, Any]]:
-        """Every record of the first array whose path is among `arrays`, with its text.
+        """Yield each record of the first array whose path is among `arrays`, with its text.
 
-        The path of an array that is the document is empty; JSON Lines, an object a line, are read
-        as one. Raises BadJson at the place where the document is cut or is not JSON, when it comes
-        there.
+        If the document itself is an array, its path is empty; JSON Lines, one object a line, are
+        read as such an array. Raises BadJsonError where the document is cut or is not JSON, after
+        the records before that place.
         """
         letter = self._peek()
         if letter == "[" and "" in arrays:
@@ -49,7 +49,7 @@ class Document:
             raise self._bad("something follows its end")
 
     def _is_lines(self) -> bool:
-        """Whether the first line is an object and the next line begins another."""
+        """Return whether the first line is an object and the next line begins another."""
         end = self._text.find("\n", self._at)
         following = _BLANK.match(self._text, end) if end >= 0 else None
         if following is None or not self._text.startswith("{", following.end()):
@@ -121,7 +121,7 @@ class Document:
         return value
 
     def _peek(self) -> str:
-        """The next letter that is not blank; empty at the end."""
+        """Return the next character that is not blank; empty at the end."""
         found = _BLANK.match(self._text, self._at)
         self._at = found.end() if found else self._at
         return self._text[self._at : self._at + 1]

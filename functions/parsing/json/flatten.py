@@ -1,4 +1,4 @@
-"""Records of JSON in the contract's columns: fields found by name and path, kept as text."""
+"""Map JSON records to the contract's columns: find fields by name and path, as text."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ _NAMES = 200
 _WIDEST = 500
 
 _MOST_NAMES = 20_000
-"""How many names a layout may have to be kept, and all that are kept together."""
+"""The most names of all cached layouts together."""
 
 
 class Records:
-    """Turns the records of one file into rows, and notes in `seen` what they had."""
+    """Turns the records of one file into rows, and notes in `seen` the fields that they have."""
 
     def __init__(
-        self, contract: Contract, where: str, seen: Seen, beside: Collection[str] = ()
+        self, contract: Contract, where: str, seen: Seen, extra: Collection[str] = ()
     ) -> None:
-        """`where` names the file in sentences; fields named in `beside` are never unknown."""
+        """`where` names the file in error texts; fields named in `extra` are never unknown."""
         self.seen = seen
         self._contract = contract
         self._where = where
         self._layouts = Layouts()
         self._found: set[str] = set()
-        self._ignored = frozenset(map(normalize_name, (*contract.ignored, *beside)))
+        self._ignored = frozenset(map(normalize_name, (*contract.ignored, *extra)))
 
     def row(self, line: int, text: str, record: Any) -> Row:
-        """A record as a row; `text` is the record as it came."""
+        """Turn a record into a row; `text` is the record as the file has it."""
         if not isinstance(record, dict):
             return BrokenRecord(line, "not an object", text)
         fields = list(_flat(record))
@@ -63,7 +63,7 @@ class Records:
         return self._fault(row) or row
 
     def batch(self, rows: list[Row]) -> TextBatch:
-        """The rows as a batch; raises RunRefused where all so far miss a required column."""
+        """Collect rows into a batch; raise RunRefusedError if all so far lack a required column."""
         missing: list[Column] = [c for c in self._contract.columns if c.name not in self._found]
         self.seen.missing = [column.name for column in missing]
         if self._found or self.seen.header:
@@ -91,7 +91,7 @@ class Records:
         return None
 
     def _layout(self, fields: list[tuple[str, str, str]]) -> HeaderMapping:
-        """The layout of a record with these fields: records may leave fields out."""
+        """Find the layout of a record with these fields: records may leave fields out."""
         names = tuple(name for _, name, _ in fields)
         found = self._layouts.find(names)
         if found is None:
@@ -109,7 +109,7 @@ class Records:
         return found
 
     def _note(self, fields: list[tuple[str, str, str]], found: HeaderMapping) -> None:
-        """Note the fields of a record, and those of them that the contract does not know."""
+        """Note the fields of a record, and which of them the contract does not declare."""
         used = {at for place in found.places if place for at in (place.index, *place.plus)}
         mapped = {root for at, (root, _, _) in enumerate(fields) if at in used}
         for root, name, value in fields:
@@ -124,25 +124,25 @@ class Records:
 
 
 class Layouts:
-    """The layouts of the records so far, as long as their names are few.
+    """A cache of the records' layouts, bounded by the number of names.
 
-    A publisher decides how many fields a record has: what is kept is bounded by names, not layouts.
+    A publisher decides how many fields a record has, so the bound counts names, not layouts.
     """
 
     def __init__(self) -> None:
-        """Nothing is kept yet."""
+        """Begin with an empty cache."""
         self.by_names: dict[tuple[str, ...], HeaderMapping] = {}
         self._names = 0
         self._newest: tuple[tuple[str, ...], HeaderMapping] | None = None
 
     def find(self, names: tuple[str, ...]) -> HeaderMapping | None:
-        """The layout of these names, if it is known; the newest one is, however wide."""
+        """Find the layout of these names; the newest one is found however wide it is."""
         if self._newest and self._newest[0] == names:
             return self._newest[1]
         return self.by_names.get(names)
 
     def add(self, names: tuple[str, ...], found: HeaderMapping) -> HeaderMapping:
-        """Keep the layout of these names, where they are few; gives it back."""
+        """Cache the layout of these names if they are few; return it."""
         self._newest = names, found
         if len(names) > _WIDEST:
             return found
@@ -156,7 +156,7 @@ class Layouts:
 
 @dataclass(frozen=True, slots=True)
 class FlatRecord:
-    """A record: its number, its text, its values in the contract's order."""
+    """A record: its number, its text, and its values in the contract's order."""
 
     line: int
     text: str
@@ -164,7 +164,7 @@ class FlatRecord:
 
 
 Row = FlatRecord | BrokenRecord
-"""What becomes of a record."""
+"""The result of a record."""
 
 
 def _value(place: FieldPosition | None, values: list[str]) -> str:
@@ -177,12 +177,12 @@ def _value(place: FieldPosition | None, values: list[str]) -> str:
 
 
 def field_names(record: dict[str, Any]) -> Iterator[str]:
-    """The names of a record's fields, and the paths into them."""
+    """Yield the names of a record's fields, and the paths into them."""
     return (name for _, name, _ in _flat(record))
 
 
 def _flat(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """The fields of a record as (field, path, text): objects and lists whole, and opened."""
+    """Yield the fields of a record as (field, path, text), objects and lists whole and opened."""
     for root, value in record.items():
         for name, text in _opened(root, value, _DEPTH):
             yield root, name, text
@@ -204,7 +204,7 @@ def _opened(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _localized(value: Any) -> Any:
-    """The first text of a list of texts by language, as GBFS 3 writes names; else the value."""
+    """Return the first text of a GBFS 3 list of texts by language; other values unchanged."""
     if isinstance(value, list) and value and all(map(_is_localized, value)):
         return value[0]["text"]
     return value
@@ -215,7 +215,7 @@ def _is_localized(item: Any) -> bool:
 
 
 def _first_of_each(items: list[Any]) -> dict[str, Any]:
-    """The keys of the objects in a list, each with its first value."""
+    """Return the keys of the objects in a list, each with its first value."""
     found: dict[str, Any] = {}
     for item in items:
         if isinstance(item, dict):
@@ -224,7 +224,7 @@ def _first_of_each(items: list[Any]) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str:
-    """A value of JSON as text: empty for a null, an object or a list as JSON."""
+    """Return a JSON value as text: empty for null, JSON text for an object or a list."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""JSON as publishers write it: records in an array, in an envelope or a line each, one by one.
+"""Read JSON as publishers write it: records in an array, in an envelope or one a line.
 
-The text of a document is held, its records are not: a document has a bound of its own.
-Numbers stay the text that the publisher wrote.
+The text of a document is in memory, its records are not, so the document's length has a bound.
+Numbers keep the text that the publisher wrote.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ DOCUMENT_CHARACTERS = 64 << 20
 class JsonReader:
     """Reads one JSON document by the contract's shapes."""
 
-    def __init__(self, contract: Contract, where: str, beside: LookupTable | None = None) -> None:
-        """`where` names the file in sentences; records are filled in with what lies `beside` them."""
+    def __init__(self, contract: Contract, where: str, lookup: LookupTable | None = None) -> None:
+        """`where` names the file in error texts; `lookup` fills in the records."""
         self.seen = Seen()
-        self._lookup = beside
+        self._lookup = lookup
         self._contract = contract
         self._where = where
         self._shape: Shape | None = None
         self._records = Records(contract, where, self.seen)
 
     def batches(self, texts: Iterator[str]) -> Iterator[TextBatch]:
-        """The records of the document.
+        """Yield the records of the document in batches.
 
-        Raises RunRefused for a document that is cut, is none of the contract's shapes, or whose
-        first records all miss a required column.
+        Raises RunRefusedError for a document that is cut, is none of the contract's shapes, or
+        whose first records all miss a required column.
         """
         rows: list[Row] = []
         size = 0
@@ -52,9 +52,9 @@ class JsonReader:
             yield self._records.batch(rows)
 
     def records(self, texts: Iterator[str]) -> Iterator[tuple[int, str, Any]]:
-        """The records as they are: number, text, what stands below the shape's field.
+        """Yield each record as (number, text, value below the shape's field).
 
-        Raises RunRefused for a document that is cut or is none of the contract's shapes.
+        Raises RunRefusedError for a document that is cut or is none of the contract's shapes.
         """
         document = Document(self._whole(texts))
         arrays = frozenset(shape.array for shape in self._contract.source.shapes)
@@ -80,7 +80,7 @@ class JsonReader:
         return "".join(pieces)
 
     def _no_array(self, document: Document, arrays: frozenset[str]) -> str:
-        """Why a document without records is refused, with what the publisher said in it."""
+        """Explain why a document without records is refused; quote the publisher's text."""
         said = "; ".join(f"{name}: {value}" for name, value in document.envelope.items())[:500]
         wanted = ", ".join(repr(name) if name else "an array at the top" for name in sorted(arrays))
         return (
@@ -98,7 +98,7 @@ class JsonReader:
         return self._records.row(line, text, record)
 
     def _inner(self, record: Any, document: Document) -> Any:
-        """What stands below the field that the shape of the first record names."""
+        """Return the value below the field that the shape of the first record names."""
         if self._shape is None:
             self._shape = self._pick(record, document.array or "")
             self.seen.shape = self._shape.name
@@ -107,7 +107,7 @@ class JsonReader:
         return record
 
     def _pick(self, record: Any, array: str) -> Shape:
-        """The shape that the first record has, one with a field for the record first."""
+        """Pick the shape of the first record; try shapes with a record field first."""
         fitting = [s for s in self._contract.source.shapes if s.array == array]
         for shape in sorted(fitting, key=lambda shape: not shape.record):
             inner = _below(record, shape.record)
@@ -120,7 +120,7 @@ class JsonReader:
 
 
 def _below(record: Any, path: str) -> Any:
-    """What stands at a path of keys, separated by points; None where nothing does."""
+    """Return the value at a path of keys separated by points; None if there is none."""
     for key in path.split("."):
         record = record.get(key) if isinstance(record, dict) else None
     return record
