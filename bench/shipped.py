@@ -14,7 +14,7 @@ from catalog.object_names import SplitKey
 from catalog.records import Claim, Origin, Outcome, RawFile, SplitRecord
 from catalog.runs import Run
 from functions.core.clients import Buckets
-from functions.split.attempt import SplitAttempt
+from functions.split.attempt import split_run
 
 _USAGE = load(DATASETS / "paris_wifi_usage.toml")
 _UNBOUND = replace(_USAGE.bounds, bytes_max=1 << 40, rows_max=1 << 40)
@@ -44,7 +44,7 @@ def claim_of(export: Path, generation: int) -> Claim:
 
 def split(claim: Claim, zones: Buckets) -> SplitRecord:
     """Split the claimed run; raises ValueError where it is refused."""
-    record = SplitAttempt(CONTRACT, claim, SplitKey(RUN), zones).record()
+    record = split_run(CONTRACT, claim, SplitKey(RUN), zones)
     if record.outcome is not Outcome.ACCEPTED:
         raise ValueError(record.reason)
     return record

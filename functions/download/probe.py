@@ -68,7 +68,7 @@ class SourceProbe:
 
     def _file(self, name: str, pool: ThreadPoolExecutor, found: LookupTable | None) -> FileReader:
         where = f"{self._contract.dataset} {self._run.name} {name}"
-        return FileReader(name, where, self._contract, pool, beside=found)
+        return FileReader(name, where, self._contract, pool, lookup=found)
 
     def _through(self, batches: Iterator[TextBatch | Block]) -> None:
         """Count rows, rejects and the newest report, as long as there is time."""

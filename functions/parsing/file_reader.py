@@ -32,7 +32,7 @@ class FileReader:
     pool: Executor
     """Where blocks of CSV are searched."""
     block_bytes: int = BLOCK_BYTES
-    beside: LookupTable | None = None
+    lookup: LookupTable | None = None
     """The records that fill in its own records."""
     origins: set[Origin] = field(default_factory=set, init=False)
     """The origins that its records name, as far as the file was read."""
@@ -52,7 +52,7 @@ class FileReader:
         found = body(chunks, self.contract, self.where)
         self._encoding = found.encoding
         if found.form is FileFormat.JSON:
-            json = JsonReader(self.contract, self.where, self.beside)
+            json = JsonReader(self.contract, self.where, self.lookup)
             self._seen = json.seen
             yield from json.batches(found.texts)
         else:

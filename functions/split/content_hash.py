@@ -1,4 +1,4 @@
-"""Hash the rows of a slot, whatever cuts they came in."""
+"""Hash the rows of a slot, however they are divided into batches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from functions.parsing.csv.bits import Bytes, Places
 
 
 class RowsHash:
-    """Hash of rows in order, the same however they are cut into batches.
+    """Hash of rows in order, the same however they are divided into batches.
 
-    A column that is null in every row does not count: a column that joins the contract changes no
-    hash before it has a value. No text is empty: a part has null in its place.
+    A column that is null in every row does not count, so a new column of the contract changes no
+    hash before it has a value. No text is empty: a part has null instead.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -27,7 +27,7 @@ class RowsHash:
         self._rows = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Take rows into the hash, in order."""
+        """Add rows to the hash, in order."""
         self._rows += rows.num_rows
         for at, (name, text) in enumerate(self._texts.items()):
             lengths, data = _buffers(rows.column(at))
@@ -37,11 +37,11 @@ class RowsHash:
             text.update(data)
 
     def reject(self, reason: str, text: str) -> None:
-        """Take a rejected row into the hash."""
+        """Add a rejected row to the hash."""
         self._rejects.update(f"{reason}\0{text}\0".encode("utf-8", "surrogatepass"))
 
     def hexdigest(self) -> str:
-        """The hash of all that was taken, hex."""
+        """Return the hash of all rows so far, as hex digits."""
         whole = hashlib.sha256(f"{self._rows}\n".encode())
         for name in sorted(self._filled):
             whole.update(name.encode() + b"\0")
@@ -51,7 +51,7 @@ class RowsHash:
 
 
 def _buffers(column: pa.Array[Any]) -> tuple[Places, Bytes]:
-    """The lengths of a column's texts, 0 for null, and the texts end to end."""
+    """Return the lengths of a column's texts, 0 for null, and all the texts as one array."""
     _, offsets, data = column.buffers()
     if offsets is None or data is None or not len(column):
         return np.zeros(len(column), np.int32), np.empty(0, np.uint8)

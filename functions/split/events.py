@@ -1,4 +1,4 @@
-"""Events of a split."""
+"""Build the events of a split."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def split_events(
     message: Message, contract: Contract, key: SplitKey, record: SplitRecord, again: bool,
     seconds: float,
 ) -> Iterator[Event]:  # fmt: skip
-    """The events of a split: one for the run, one for each slot that is held, one for drift."""
+    """Yield a split's events: one for the run, for each held slot, and for unknown columns."""
     base = {"dataset": contract.dataset, "system": contract.system, "run": record.run}
     held = [part for part in record.parts if part.held]
     refused = record.outcome is Outcome.REFUSED
@@ -47,7 +47,7 @@ def split_events(
             "split", message, "held", subject=f"{key} {part.slot}", severity="ERROR",
             slot=part.slot, object=record.quarantine, rows=part.rows,
             message=f"{contract.dataset} {record.run} {part.slot}: "
-            f"{sum(part.rejected.values())} rows rejected beside {part.rows}: the slot is held; "
+            f"{sum(part.rejected.values())} rows rejected and {part.rows} accepted: the slot is held; "
             "correct the contract and replay the run", **base,
         )  # fmt: skip
     for report in record.files:
@@ -62,7 +62,7 @@ def split_events(
 
 
 def _detail(record: SplitRecord) -> str:
-    """Rows by slot, samples of rejects, repairs and how each header met the contract, as JSON text."""
+    """Describe slots, rejects, repairs and headers of a split as JSON text."""
     slots = {
         part.slot: {"rows": part.rows, "rejected": part.rejected, "held": part.held}
         for part in record.parts

@@ -1,7 +1,7 @@
-"""The parts of a run: rows gathered by slot, written as they grow, hashed on the way.
+"""Write the parts of a run: collect rows by slot, write them as they grow, and hash them.
 
-Memory is bounded by the rows that wait, which keep the blocks they were cut from, up to
-`_WAITING_BYTES`, by those of small slots that wait longer, and by a chunk of upload for each slot.
+Memory holds the waiting rows with the blocks that they are from, up to `_WAITING_BYTES`. It also
+holds rows of small slots, which wait longer, and a chunk of upload for each slot.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ MOST_SLOTS = 1_000
 _WAITING_BYTES = 40 << 20
 
 _WAITING_SHARE = 4
-"""When slots are written, the smallest wait on, a quarter of the bytes: a row group has its price."""
+"""When slots are written, the smallest go on waiting, up to a quarter of the bytes, to save row
+groups."""
 
 _GROUP_BYTES = 2 << 20
-"""A row group is in memory three times while it is written."""
+"""Size of a row group, which is in memory three times while it is written."""
 
 _DETACHED_BATCHES = 8
-"""So many batches of a slot become one: each costs memory of its own."""
+"""So many batches of a slot are joined into one, because each batch costs memory."""
 
 _VARIED = ("integer", "float", "timestamp")
-"""Types whose values seldom repeat: a dictionary of them costs time and saves nothing."""
+"""Types whose values seldom repeat: a dictionary costs time and saves no bytes."""
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ _Codec = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
 
 
 class Parts:
-    """The parts of one try at a split, in the bucket `landing`."""
+    """The parts of one attempt to split a run, in the bucket `landing`."""
 
     def __init__(
         self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str, columns: Sequence[Column],
@@ -69,15 +70,15 @@ class Parts:
             [(column.name, pa.string()) for column in columns]
             + [("run", pa.string()), ("line", pa.int64())]
         )
-        # A dictionary leaves zstd little to win, and it takes long to begin for so few bytes.
+        # After a dictionary zstd saves little, and its start-up time is long for so few bytes.
         self._compression: dict[str, _Codec] = {
             name: "snappy" if name in self._repeating else "zstd" for name in self._schema.names
         }
 
     def add(self, cut: SlottedBatch) -> None:
-        """Add the rows of the slots that a cut found, and count its rejects by slot.
+        """Add the rows of a batch by slot, and count its rejects by slot.
 
-        Raises RunRefused for a run of more than `MOST_SLOTS` slots.
+        Raises RunRefusedError for a run of more than `MOST_SLOTS` slots.
         """
         count = sum(rows.num_rows for rows in cut.tables.values())
         for slot, rows in cut.tables.items():
@@ -86,29 +87,32 @@ class Parts:
         for reject in cut.rejects:
             if reject.slot is not None:
                 self._slot(reject.slot).reject(reject.reason, reject.text)
-        # Counted by cut: a few rows that wait keep all that they were cut from.
+        # The whole batch counts: a few waiting rows keep all its memory.
         self._waiting_bytes += cut.bytes
         if self._waiting_bytes >= _WAITING_BYTES:
             self._flush_largest()
 
     def ensure_slot(self, slot: str) -> None:
-        """Make a part of the slot even where it gets no row."""
+        """Create a part of the slot even if it gets no row."""
         self._slot(slot)
 
     def finish(self, bounds: Bounds) -> tuple[Part, ...]:
-        """Write what waits; the parts in order of slot, held where too many rows were rejected."""
+        """Write the waiting rows; return the parts in order of slot.
+
+        A part is held if too many of its rows were rejected.
+        """
         slots = sorted(self.slots)
         return tuple(
             _results([self._pool.submit(self.slots[slot].finish, bounds) for slot in slots])
         )
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Delete what was written."""
         for part in self.slots.values():
             part.upload.abandon()
 
     def _flush_largest(self) -> None:
-        """Write the slots of which most waits; no row of the others keeps its block."""
+        """Write the slots with the most waiting bytes; detach the rows of the others."""
         parts = sorted(self.slots.values(), key=lambda part: -part.waiting_bytes)
         waiting = sum(part.waiting_bytes for part in parts)
         full = 0
@@ -139,14 +143,14 @@ class Parts:
 
 @dataclass
 class SlotPart:
-    """One part while it grows."""
+    """One part while rows are added."""
 
     slot: str
     run: str
     upload: Upload
     schema: pa.Schema
     repeating: list[str]
-    """Columns whose values are few."""
+    """Columns with few different values."""
     compression: dict[str, _Codec]
     rows: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
@@ -155,7 +159,7 @@ class SlotPart:
     waiting_bytes: int = 0
     _waiting: list[pa.RecordBatch] = field(default_factory=list)
     _detached: int = 0
-    """How many of the batches that wait keep nothing but themselves."""
+    """How many of the waiting batches have buffers of their own."""
 
     def __post_init__(self) -> None:
         """Begin the file and the hash."""
@@ -166,7 +170,7 @@ class SlotPart:
         self._hash = RowsHash(self.schema.names[:-2])
 
     def add(self, rows: pa.RecordBatch, size: int, newest: float | None) -> None:
-        """Add rows, of so many bytes; they wait."""
+        """Add rows of `size` bytes; they wait."""
         self.rows += rows.num_rows
         self._waiting.append(rows)
         self.waiting_bytes += size
@@ -179,7 +183,7 @@ class SlotPart:
         self._hash.reject(reason, text)
 
     def detach_buffers(self) -> None:
-        """Copy the rows that wait in blocks that others share."""
+        """Copy the waiting rows whose memory is shared with other slots."""
         if len(self._waiting) == self._detached:
             return
         done = self._detached if self._detached < _DETACHED_BATCHES else 0
@@ -187,7 +191,7 @@ class SlotPart:
         self._detached = done + 1
 
     def write(self) -> None:
-        """Write the rows that wait, as row groups of a size that memory bears."""
+        """Write the waiting rows as row groups that fit into memory."""
         waiting = self._waiting
         size = 1 + len(waiting) // (1 + self.waiting_bytes // _GROUP_BYTES)
         self._waiting, self._detached, self.waiting_bytes = [], 0, 0
@@ -201,7 +205,7 @@ class SlotPart:
         self._file.write(pa.RecordBatch.from_arrays(columns, schema=self.schema))
 
     def finish(self, bounds: Bounds) -> Part:
-        """Make the object; the part is held when it has more rejected rows than the bounds bear."""
+        """Create the object; hold the part if it has more rejects than the bounds allow."""
         self.write()
         self._file.finish()
         generation = self.upload.finish()
@@ -220,19 +224,19 @@ class SlotPart:
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several."""
+    """Join batches into one."""
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
 def _copied(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several with buffers of its own: joining a single one would share them."""
+    """Copy batches into one with buffers of its own: joining one batch would share them."""
     if len(batches) > 1:
         return _joined(batches)
     return batches[0].take(np.arange(batches[0].num_rows))
 
 
 def _results(begun: Sequence[Future[T]]) -> list[T]:
-    """What comes of work, in order, once all of it has ended; raises the first error."""
+    """Wait for all the work, then return its results in order or raise the first error."""
     wait(begun)
     return [future.result() for future in begun]
 

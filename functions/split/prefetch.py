@@ -1,4 +1,4 @@
-"""Work done ahead of its use by a pool, in order."""
+"""Run work in a pool before its results are needed, and return them in order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _AHEAD = 2
 
 
 def prefetch(pool: Executor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What `work` makes of each item, in order; two items are worked on before they are asked for.
+    """Yield the result of `work` for each item, in order, with two items in progress.
 
-    An error of `items` or `work` is raised where its result would stand.
+    An error of `items` or `work` is raised in place of its result.
     """
     begun: deque[Future[R]] = deque()
     for item in items:

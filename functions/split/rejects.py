@@ -18,19 +18,19 @@ _SAMPLE_CHARACTERS = 200
 
 
 class Rejects:
-    """The rejected rows of one try at a split, in the bucket `quarantine`, one JSON line each."""
+    """The rejected rows of one attempt to split, in the bucket `quarantine`, one JSON line each."""
 
     def __init__(self, bucket: Bucket, dataset: str, key: SplitKey, attempt: str) -> None:
-        """No object is made before a row is rejected."""
+        """Create no object before a row is rejected."""
         name = object_names.rejects(dataset, key, attempt)
         self.count = 0
         self.reasons: dict[str, int] = {}
         self.samples: dict[str, str] = {}
-        """Reason → line and beginning of the first row that has it, of so many reasons."""
+        """Reason → line and beginning of its first row, for up to `_SAMPLES` reasons."""
         self._upload = Upload(bucket, name, "application/x-ndjson")
 
     def add(self, line: int, reason: str, slot: str | None, text: str, file: str) -> None:
-        """Keep a row with its line and reason; its text is cut at 2,000 characters."""
+        """Store a row with its line and reason; its text is cut at 2,000 characters."""
         self.count += 1
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         if reason not in self.samples and len(self.samples) < _SAMPLES:
@@ -43,18 +43,18 @@ class Rejects:
         self._upload.write(row.encode("utf-8", "backslashreplace"))
 
     def finish(self) -> str | None:
-        """Make the object; its name, or None where no row was rejected."""
+        """Create the object; return its name, or None if no row was rejected."""
         if not self.count:
             return None
         self._upload.finish()
         return self._upload.name
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Delete what was written."""
         self._upload.abandon()
 
 
 def _sample_text(text: str) -> str:
-    """The beginning of a row, as a record can hold it."""
+    """Return the beginning of a row in a form that a record can store."""
     cut = text[:_SAMPLE_CHARACTERS].rstrip("\r\n")
     return cut.encode("utf-8", "backslashreplace").decode()

@@ -1,9 +1,10 @@
-"""A Parquet file written row group by row group, of which little is kept in memory meanwhile.
+"""Write a Parquet file row group by row group, with little memory for each open file.
 
-Arrow's writer keeps 20 KB of notes for each row group of twenty columns, and what it worked with,
-until its file is closed: with many files open at once that outgrows the rows themselves. So each row
-group has a writer of its own, and of its footer stay the bytes that tell of the row group, 2 KB, moved
-to where it begins. A footer is a Thrift struct of the compact protocol, its fields numbered as in
+Arrow's writer keeps 20 KB of metadata for each row group of twenty columns, and its work buffers,
+until its file is closed. With many files open at once, that outgrows the rows themselves. So each
+row group has its own writer. Of its footer only the 2 KB that describe the row group are kept, with
+the offsets changed to its place in the file. A footer is a Thrift struct of the compact protocol;
+its fields are numbered as in
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 _MAGIC = b"PAR1"
 _ROWS, _GROUPS, _ORDINAL = 0x3, 0x4, 0x47
-"""Fields of a footer, a digit for each struct they stand in: rows, row groups, number of a group."""
+"""Fields of a footer, a digit for each struct around them: rows, row groups, number of a group."""
 _OFFSETS = frozenset({0x45, 0x4139, 0x413A, 0x413B})
 """Places in the file: of a row group, of the pages of a column."""
 _WANTED = _OFFSETS | {_ROWS, _GROUPS, _ORDINAL}
@@ -42,7 +43,7 @@ class RowGroups:
     """A file of Parquet that grows by row groups."""
 
     def __init__(self, sink: Sink, schema: pa.Schema, **options: Any) -> None:
-        """Nothing is written yet. `options` are those of `ParquetWriter`."""
+        """Write nothing yet. `options` are those of `ParquetWriter`."""
         self._sink = sink
         self._schema = schema
         self._options = options
@@ -56,7 +57,7 @@ class RowGroups:
         whole = memoryview(self._file(rows))
         end = len(whole) - len(_MAGIC) - 4
         begin = end - int.from_bytes(whole[end : end + 4], "little")
-        before = len(_MAGIC) if self._size else 0  # one magic stands for all
+        before = len(_MAGIC) if self._size else 0  # the file has one magic number
         footer = _footer(bytes(whole[begin:end]), self._size - before, len(self._groups))
         self._sink.write(whole[before:begin])
         self._size += begin - before
@@ -65,7 +66,7 @@ class RowGroups:
         self._frame = self._frame or footer
 
     def finish(self) -> None:
-        """Write the footer; without a row group the file is that of no rows."""
+        """Write the footer; a file without a row group has no rows."""
         if self._frame is None:
             self._sink.write(memoryview(self._file(None)))
             return
@@ -79,7 +80,7 @@ class RowGroups:
         self._sink.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
 
     def _file(self, rows: pa.RecordBatch | None) -> pa.Buffer:
-        """A file of one row group, or of none."""
+        """Build a file of one row group, or of none."""
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(sink, self._schema, store_schema=False, **self._options) as writer:
             if rows is not None:
@@ -88,7 +89,7 @@ class RowGroups:
 
 
 class _Footer(NamedTuple):
-    """The footer of a file of one row group: what tells of that, and what stands around it."""
+    """The footer of a file of one row group: the bytes of the row group, and those around them."""
 
     before: bytes
     """Up to the number of rows."""
@@ -107,7 +108,7 @@ class _Value(NamedTuple):
 
 
 def _footer(data: bytes, further: int, ordinal: int) -> _Footer:
-    """Take a footer apart; its row group lies so many bytes `further`, as the `ordinal`th."""
+    """Split a footer; move its row group by `further` bytes and number it `ordinal`."""
     seen: list[_Value] = []
     _pass_struct(data, 0, 0, seen)
     rows = next(value for value in seen if value.field == _ROWS)
@@ -128,10 +129,13 @@ def _footer(data: bytes, further: int, ordinal: int) -> _Footer:
 
 
 def _pass_struct(data: bytes, at: int, path: int, seen: list[_Value]) -> int:
-    """Where the struct that begins `at` a byte ends; the wanted values in it, in order of their ends."""
+    """Return where the struct that begins at byte `at` ends.
+
+    Appends the wanted values in it to `seen`, in order of their ends.
+    """
     field = 0
     while head := data[at]:
-        # Fields rise by less than 16 in all that Parquet tells.
+        # In Parquet, field numbers rise by less than 16.
         field += head >> 4
         own, begin = path << 4 | field, at + 1
         at = _pass_value(data, begin, head & 15, own, seen)
@@ -141,7 +145,7 @@ def _pass_struct(data: bytes, at: int, path: int, seen: list[_Value]) -> int:
 
 
 def _pass_value(data: bytes, at: int, kind: int, path: int, seen: list[_Value]) -> int:
-    """Where a value of a kind ends."""
+    """Return where a value of a kind ends."""
     if kind in _NUMBERS:
         while data[at] > _LOW:
             at += 1
@@ -161,7 +165,10 @@ def _pass_value(data: bytes, at: int, kind: int, path: int, seen: list[_Value]) 
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends: 7 bits a byte, the least first; twice its value if it has a sign."""
+    """Read a number of 7 bits a byte, lowest bits first; a signed number is doubled.
+
+    Returns the number and where it ends.
+    """
     found = shift = 0
     while (byte := data[at]) > _LOW:
         found |= (byte & _LOW) << shift
@@ -171,7 +178,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _varint(number: int) -> bytes:
-    """A number, 7 bits a byte, the least first."""
+    """Write a number with 7 bits a byte, lowest bits first."""
     found = bytearray()
     while number > _LOW:
         found.append(number & _LOW | _LOW + 1)

@@ -1,6 +1,6 @@
-"""The step `split`: a run's files cut into parts, a slot each; the record is written last.
+"""Run the step `split`: write a run's files as parts, one for each slot, then the split record.
 
-A part that no record names does not count, so a try that dies half-way leaves nothing that does.
+A part that no record names does not count, so an attempt that fails part-way has no effect.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.split import stream_files
-from functions.split.attempt import SplitAttempt
+from functions.split.attempt import split_run
 from functions.split.events import run_event, split_events
 
 
@@ -38,10 +38,11 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Event]:
-    """Split the run whose claim, or stream's file, the message tells of, or that a replay names.
+    """Split the run that the message or a replay names.
 
-    Raises Permanent for a run that cannot be split; a run that is refused is no error: its record
-    says why, and an event at ERROR.
+    A message names the run's claim or a stream's file. Raises PermanentError for a run that cannot
+    be split. A refused run raises nothing: its record has the reason, and an event at ERROR reports
+    it.
     """
     begin = time.monotonic()
     dataset, key = _requested_split(message)
@@ -49,16 +50,16 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
     if contract.retired:
         yield run_event(message, "retired", contract, key)
         return
-    zones = Buckets.of(clients, settings)
-    claim = _claim(zones.raw, contract, key, settings)
+    buckets = Buckets.of(clients, settings)
+    claim = _claim(buckets.raw, contract, key, settings)
     if claim.outcome is not Outcome.ACCEPTED:
         yield run_event(message, str(claim.outcome), contract, key, message=claim.reason or "")
         return
-    record = records.read_split(zones.landing, dataset, key)
+    record = records.read_split(buckets.landing, dataset, key)
     again = record is not None
     if record is None:
-        record = SplitAttempt(contract, claim, key, zones).record()
-    # Slices are sealed together, by the last or by the schedule: a batch each would be dear.
+        record = split_run(contract, claim, key, buckets)
+    # The last slice or the schedule seals all slices: a batch for each slice would cost too much.
     if (
         record.outcome is Outcome.ACCEPTED
         and contract.kind.newest_run_wins
@@ -70,7 +71,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Even
 
 
 def _requested_split(message: Message) -> tuple[str, SplitKey]:
-    """The data set and split that a message asks for."""
+    """Return the data set and the split that a message requests."""
     if message.object is not None:
         read = _OBJECTS.get(message.object.partition("/")[0])
         if read is None:
@@ -89,11 +90,11 @@ def _requested_split(message: Message) -> tuple[str, SplitKey]:
 
 
 _OBJECTS = {"runs": object_names.claim_of, "streams": object_names.stream_file_of}
-"""Folder of raw → how the names below it are read."""
+"""Folder of raw → function that parses the names below it."""
 
 
 def _claim(raw: Bucket, contract: Contract, key: SplitKey, settings: Settings) -> Claim:
-    """The claim of the run to split; raises Permanent where there is nothing to split."""
+    """Read the claim of the run to split; raise PermanentError if there is nothing to split."""
     dataset = contract.dataset
     if contract.kind is Kind.STREAM:
         return stream_files.claim_of(raw, contract, key, settings.origin(dataset))

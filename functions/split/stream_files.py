@@ -1,4 +1,4 @@
-"""A stream's files: what a claim tells of a fetched run, told by the file that Pub/Sub wrote."""
+"""Build the claim of a stream's run from the file that Pub/Sub wrote."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from functions.core.errors import PermanentError
 
 
 def claim_of(raw: Bucket, contract: Contract, key: SplitKey, origin: Origin) -> Claim:
-    """The claim of a stream's run, made from its file: nobody else writes one.
+    """Build the claim of a stream's run from its file: no other step writes one.
 
-    Its file has no sha256: nobody has read it yet. Raises Permanent where the run names no file,
-    or one that is not there.
+    The claim has no sha256, because nothing has read the file yet. Raises PermanentError if the run
+    names no file, or a file that does not exist.
     """
     run = key.run
     if run.file is None:

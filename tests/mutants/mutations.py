@@ -228,7 +228,7 @@ def loads_wait_ten_minutes(_: float) -> float:
 
 @mutation(
     7,
-    "functions.split.attempt.SplitAttempt._keep_time",
+    "functions.split.attempt.SplitAttempt._check_time",
     f"{INTEGRATION}/test_split.py::test_a_run_that_takes_too_long_is_refused",
 )
 def splits_read_without_limit(_: Any) -> Any:
@@ -347,7 +347,7 @@ def cut_gzip_is_taken(gunzipped: Any) -> Any:
 
 @mutation(
     10,
-    "functions.split.attempt.SplitAttempt._keep_bounds",
+    "functions.split.attempt.SplitAttempt._check_bounds",
     f"{INTEGRATION}/test_split.py::test_refused_runs[header only]",
 )
 def files_without_rows_succeed(_: Any) -> Any:

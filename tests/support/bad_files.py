@@ -227,7 +227,7 @@ REFUSED = [
     Refused("no records", b'{"total_count": 0, "results": []}', "has 0 rows of data"),
     Refused("plain text", b"Service Unavailable\n", 'column "Code Site" (site_code) is missing; the header has 1 columns: Service Unavailable'),
     Refused("ZIP", zipped(), "is a ZIP archive or a spreadsheet (xlsx, ods); only text is read", "data.xlsx"),
-    Refused("all in the future", GOOD.replace(b";2024-0", b";2034-0"), "20 of 20 rows are rejected, more than the contract bears (a share of 0.05): started_at: in the future (20); see the rows in quarantine"),
+    Refused("all in the future", GOOD.replace(b";2024-0", b";2034-0"), "20 of 20 rows are rejected, more than the contract allows (a share of 0.05): started_at: in the future (20); see the rows in quarantine"),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import lzma
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -320,12 +321,13 @@ def test_a_try_that_loses_deletes_its_own(desk: Desk, monkeypatch: pytest.Monkey
     run = Run.at(NOW)
     claim = desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
     key = split.SplitKey(run)
-    first = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones)
-    second = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones)
-    made = second._made()
-    won = first.record()
-    monkeypatch.setattr(second, "_made", lambda: made)
-    assert second.record() == won
+    with ThreadPoolExecutor(attempt.THREADS) as pool:
+        first = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones, pool)
+        second = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones, pool)
+        late = second._write_parts()
+        won = first.record()
+        monkeypatch.setattr(second, "_write_parts", lambda: late)
+        assert second.record() == won
     assert sorted(desk.names("landing", "parts/")) == sorted(p.object for p in won.parts)
 
 
@@ -375,7 +377,7 @@ def test_a_run_that_takes_too_long_is_refused(desk: Desk):
     claim = desk.claim(USAGE_CONTRACT, run, [("usage.csv", body(GOOD))])
     clock = itertools.chain([0.0], itertools.repeat(481.0)).__next__
     key = split.SplitKey(run)
-    record = attempt.SplitAttempt(USAGE_CONTRACT, claim, key, desk.zones, clock=clock).record()
+    record = attempt.split_run(USAGE_CONTRACT, claim, key, desk.zones, clock=clock)
     assert record.outcome is Outcome.REFUSED
     assert record.reason is not None
     assert "usage.csv: not split within 480 seconds" in record.reason
@@ -478,9 +480,7 @@ def test_memory_is_bounded_by_a_chunk(
     monkeypatch.setattr("functions.split.attempt._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._HEAD_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._PIECE_BYTES", 64 << 10)
-    monkeypatch.setattr(
-        "functions.split.attempt.FileReader", partial(FileReader, block_bytes=block_bytes)
-    )
+    monkeypatch.setattr("functions.split.attempt.FileReader", partial(FileReader, block_bytes=block_bytes))
 
     def peak(count: int, at: datetime) -> int:
         desk.claim(USAGE_CONTRACT, Run.at(at), [("usage.csv", body(GOOD * count))])

@@ -162,7 +162,7 @@ def test_late_messages_are_not_named_as_what_refused_a_file(stream: Stream) -> N
 def test_a_file_of_bad_messages_is_refused(stream: Stream) -> None:
     record = stream.taken(tap(), b"?", b"?")
     assert record.outcome is Outcome.REFUSED
-    assert "2 of 3 rows are rejected, more than the contract bears" in (record.reason or "")
+    assert "2 of 3 rows are rejected, more than the contract allows" in (record.reason or "")
     assert len(stream.desk.rejects(record)) == 2
     assert stream.desk.names("landing", "parts/") == []
 

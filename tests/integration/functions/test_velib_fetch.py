@@ -284,7 +284,7 @@ def test_a_pair_that_does_not_belong_together_is_refused_and_the_next_fetch_goes
     publishers.serve(f"{FEEDS}/station_information.json", Answer(gbfs(told)))
     _, record = taken(desk)
     assert record.outcome is Outcome.REFUSED
-    assert "are rejected, more than the contract bears" in (record.reason or "")
+    assert "are rejected, more than the contract allows" in (record.reason or "")
     serve(publishers, NOW + TICK)
     assert taken(desk, NOW + TICK)[1].outcome is Outcome.ACCEPTED
 

@@ -282,7 +282,7 @@ def test_no_era_without_a_time_is_taken(desk: Desk, time: object, said: str) -> 
     made, _ = split(desk, body.encode())
     assert made.outcome is Outcome.REFUSED
     assert (
-        f"1485 of 1485 rows are rejected, more than the contract bears (a share of 0.05): {said}"
+        f"1485 of 1485 rows are rejected, more than the contract allows (a share of 0.05): {said}"
         in (made.reason or "")
     )
 

@@ -277,7 +277,7 @@ SITE_RUNS = [
 ]  # fmt: skip
 SITE_REASONS = {
     "2017 again": "the same bytes as run",
-    "many codes spoilt": "21 of 277 rows are rejected, more than the contract bears (a share of 0.05): postal_code: not of the pattern (21); see the rows in quarantine",
+    "many codes spoilt": "21 of 277 rows are rejected, more than the contract allows (a share of 0.05): postal_code: not of the pattern (21); see the rows in quarantine",
     "one of two bad": "more.json: the JSON is broken or cut at character 2 of 3: something follows its end; fetch it again",
     "cut": "sites.geojson: the JSON is cut at character 5000",
     "empty array": "sites.json: the file has 0 rows of data, the contract expects at least 1; wait",
