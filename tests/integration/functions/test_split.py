@@ -480,7 +480,9 @@ def test_memory_is_bounded_by_a_chunk(
     monkeypatch.setattr("functions.split.attempt._READ_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._HEAD_BYTES", 64 << 10)
     monkeypatch.setattr("functions.parsing.file_format._PIECE_BYTES", 64 << 10)
-    monkeypatch.setattr("functions.split.attempt.FileReader", partial(FileReader, block_bytes=block_bytes))
+    monkeypatch.setattr(
+        "functions.split.attempt.FileReader", partial(FileReader, block_bytes=block_bytes)
+    )
 
     def peak(count: int, at: datetime) -> int:
         desk.claim(USAGE_CONTRACT, Run.at(at), [("usage.csv", body(GOOD * count))])

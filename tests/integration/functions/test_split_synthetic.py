@@ -23,7 +23,9 @@ def test_parts_are_the_same_however_long_rows_wait(
 ) -> None:
     export = Export(1_500, 3, date(2024, 1, 1), date(2024, 12, 31))
     data = b"".join(piece.data for piece in blocks(export))
-    monkeypatch.setattr("functions.split.attempt.FileReader", partial(FileReader, block_bytes=16 << 10))
+    monkeypatch.setattr(
+        "functions.split.attempt.FileReader", partial(FileReader, block_bytes=16 << 10)
+    )
     told = []
     bounds = [(1 << 30, 1 << 30), (80 << 10, 1 << 30), (80 << 10, 2 << 10), (0, 1 << 30)]
     for day, (waiting, group) in enumerate(bounds):
