@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class PermanentError(Exception):
-    """A retry cannot help: the message is acknowledged and stored in quarantine with this reason.
+    """A retry cannot help: the message is acknowledged and kept in quarantine with the reason.
 
     The text names the data set, the run, what is wrong, where, and how to fix it.
     """

@@ -1,4 +1,4 @@
-"""Handle events and requests: run the step or the answer, log, publish events, report errors."""
+"""Handle events and requests: run the step, log, publish events, report errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match the columns of a file with those of the contract: aliases, unknown and missing columns.
+"""Match the columns of a file with the contract: aliases, unknown and missing columns.
 
 A name of the contract may be a path: `point.lat` is a key of an object, `point#0` an item of a list
 or of a text separated by commas, `Name@2` the second column of that name, `one + other` the sum of

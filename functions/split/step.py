@@ -1,4 +1,4 @@
-"""Run the step `split`: write a run's files as parts, one for each slot, then the split record.
+"""Run the step `split`: write a part for each slot of a run, then the split record.
 
 A part that no record names does not count, so an attempt that fails part-way has no effect.
 """

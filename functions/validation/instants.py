@@ -1,7 +1,7 @@
-"""The usual forms of a timestamp read side by side; what is not of them is left to `rows.instant`.
+"""Parse the usual forms of timestamps all at once; `values.instant` parses the others.
 
-Read are `2019-09-05T15:59:00+02:00` and `2019-09-05T13:59:00Z`, a blank in the place of `T` too, from
-1973 to 2199, in which every part is within its range.
+The usual forms are `2019-09-05T15:59:00+02:00` and `2019-09-05T13:59:00Z`, also with a blank instead
+of `T`, from 1973 to 2199, with every part within its range.
 """
 
 from __future__ import annotations

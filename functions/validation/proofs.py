@@ -1,4 +1,4 @@
-"""Find the values of a column that are certainly valid, all at once; `values` checks the others.
+"""Find the values of a column that are certainly valid; `values` checks the others.
 
 Only the common form is proved here, and nothing is rejected: a value in doubt may still be valid.
 """

@@ -1,4 +1,4 @@
-"""Write the texts of a part in the form that BigQuery casts, by the rules of `validation/values.py`."""
+"""Write a part's texts in the form that BigQuery casts, by the rules of `values`."""
 
 from __future__ import annotations
 

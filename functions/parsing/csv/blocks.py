@@ -1,4 +1,4 @@
-"""Records of a CSV file as readers give them where a block is regular: a grid, and its columns."""
+"""Return the records of a regular block of CSV as columns or as a batch."""
 
 from __future__ import annotations
 

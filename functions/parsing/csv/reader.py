@@ -1,4 +1,4 @@
-"""Read CSV as publishers write it: quoted separators and line breaks, any line end, a cut end."""
+"""Read CSV as publishers write it: quoted separators and line breaks, any line end."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ BLOCK_BYTES = 2 << 20
 
 _AHEAD = 2
 
-_STRETCH = 1 << 15
+_SLOW_CHARACTERS = 1 << 15
 
-_LONGEST_STRETCH = 4 << 20
+_MOST_SLOW_CHARACTERS = 4 << 20
 """How many characters the slow path reads before blocks are tried again: at first, at most."""
 
 
@@ -67,7 +67,7 @@ class CsvReader:
         self._where = where
         self._pool = pool
         self._block_bytes = block_bytes if _is_ascii(contract.source.separator) else 0
-        self._least = 0
+        self._slow_characters = 0
 
     def batches(self, pieces: Iterator[bytes]) -> Iterator[TextBatch | Block]:
         """Yield the records of the file below its header; `pieces` are UTF-8.
@@ -77,9 +77,9 @@ class CsvReader:
         """
         first = next(pieces, b"")
         self._contract = _separated(self._contract, first)
-        supply = RecordBlockReader(chain((first,), pieces), self._block_bytes)
-        stretch = SlowPathReader(supply, self._contract, self._where, 1)
-        head = next((record.fields for record in stretch.records if record.fields), None)
+        blocks = RecordBlockReader(chain((first,), pieces), self._block_bytes)
+        slow_path = SlowPathReader(blocks, self._contract, self._where, 1)
+        head = next((record.fields for record in slow_path.records if record.fields), None)
         if head is None:
             raise RunRefusedError(f"{self._where}: the file has no header")
         found = self._layout(head)
@@ -87,20 +87,22 @@ class CsvReader:
         if any(place is not None and place.plus for place in found.places):
             self._block_bytes = 0  # blocks hold texts as they are, and a sum is calculated
         while True:
-            yield from self._slowly(stretch, found, width)
-            if stretch.ended:
+            yield from self._read_slowly(slow_path, found, width)
+            if slow_path.ended:
                 return
-            line = yield from self._blocks(supply, found, width, stretch.stop())
-            stretch = SlowPathReader(supply, self._contract, self._where, line)
+            line = yield from self._read_blocks(blocks, found, width, slow_path.stop())
+            slow_path = SlowPathReader(blocks, self._contract, self._where, line)
 
-    def _slowly(
-        self, stretch: SlowPathReader, found: HeaderMapping, width: int
+    def _read_slowly(
+        self, slow_path: SlowPathReader, found: HeaderMapping, width: int
     ) -> Iterator[TextBatch]:
         """Yield records read one by one, until a place from which blocks may be tried."""
         rows: list[Row] = []
         size = total = 0
-        while not (self._block_bytes and total >= self._least and stretch.can_resume_fast_path):
-            record = next(stretch.records, None)
+        while not (
+            self._block_bytes and total >= self._slow_characters and slow_path.can_resume_fast_path
+        ):
+            record = next(slow_path.records, None)
             if record is None:
                 break
             total += len(record.text)
@@ -114,32 +116,34 @@ class CsvReader:
         if rows:
             yield self._batch(rows, found)
 
-    def _blocks(
-        self, supply: RecordBlockReader, found: HeaderMapping, width: int, line: int
+    def _read_blocks(
+        self, blocks: RecordBlockReader, found: HeaderMapping, width: int, line: int
     ) -> Generator[Block, None, int]:
         """Yield regular blocks up to an irregular place; return the line there."""
         ahead: deque[tuple[bytes, Future[Grid]]] = deque()
         separator = ord(self._contract.source.separator)
         longest = self._contract.bounds.field_bytes_max
-        characters = 0
+        size = 0
         while True:
-            while len(ahead) < _AHEAD and (data := supply.block()):
+            while len(ahead) < _AHEAD and (data := blocks.block()):
                 ahead.append((data, self._pool.submit(grid, data, separator, width, longest)))
             if not ahead:
                 break
             data, future = ahead.popleft()
             block = Block(future.result().moved(line), found.places)
             line = block.grid.next_line
-            characters += block.grid.end
+            size += block.grid.end
             if block.count:
                 self._sample(block, found)
                 yield block
             if block.grid.end < len(data):
-                supply.unread(data[block.grid.end :], *(each for each, _ in ahead))
+                blocks.unread(data[block.grid.end :], *(each for each, _ in ahead))
                 break
         # If faults are frequent, searching a block for a few records costs more than it saves.
-        self._least = (
-            _STRETCH if characters >= self._least else min(2 * self._least, _LONGEST_STRETCH)
+        self._slow_characters = (
+            _SLOW_CHARACTERS
+            if size >= self._slow_characters
+            else min(2 * self._slow_characters, _MOST_SLOW_CHARACTERS)
         )
         return line
 

@@ -39,14 +39,14 @@ class SlowPathReader:
     """Reads records one by one, from the record that begins at the current place of a file."""
 
     def __init__(
-        self, supply: RecordBlockReader, contract: Contract, where: str, line: int
+        self, blocks: RecordBlockReader, contract: Contract, where: str, line: int
     ) -> None:
         """`line` is the number of the first line."""
         self.ended = False
         """Whether the file ends with the last record."""
         self.records = self._read(contract, where)
         """In order; a blank line is a record without fields."""
-        self._supply = supply
+        self._blocks = blocks
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._lines = _Lines(self._texts(), contract.bounds.field_bytes_max * _FIELDS_A_LINE, line)
 
@@ -58,7 +58,7 @@ class SlowPathReader:
     def stop(self) -> int:
         """Give back the text that was read ahead; return the number of the next line."""
         unread = self._lines.pending_text.encode("utf-8", "surrogateescape")
-        self._supply.unread(unread, self._decoder.getstate()[0])
+        self._blocks.unread(unread, self._decoder.getstate()[0])
         return self._lines.number + 1
 
     def _read(self, contract: Contract, where: str) -> Iterator[CsvRecord]:
@@ -66,7 +66,7 @@ class SlowPathReader:
         self.ended = True
 
     def _texts(self) -> Iterator[str]:
-        while piece := self._supply.piece(PIECE_BYTES):
+        while piece := self._blocks.piece(PIECE_BYTES):
             if text := self._decoder.decode(piece):
                 yield text
         if rest := self._decoder.decode(b"", final=True):

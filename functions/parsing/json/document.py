@@ -1,4 +1,4 @@
-"""Walk a JSON document without building it: yield records of an array or of lines one by one."""
+"""Walk a JSON document without building it: yield its records one by one."""
 
 from __future__ import annotations
 
