@@ -1,8 +1,8 @@
-"""Which address is answered by what, and what every answer bears.
+"""Routes of the function `serve`, and the headers of all its answers.
 
-Addresses are matched by path alone; `Host`, `Range` and the like are not read. Every address beside the
-API is a page or a file that pages need: `functions.serve.pages.site(answers, contracts)` gives what has
-`respond(request)`. Such files lie under `/assets/`: Flask takes `/static/` for itself.
+Only the path selects a route; `Host`, `Range` and similar headers are not read. Each address outside the
+API is a page or a file of the pages, and `functions.serve.pages.site` answers it. Those files are under
+`/assets/`, because Flask uses `/static/` itself.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from functions.serve.warehouse.report_store import ReportStore, request_deadline
 if TYPE_CHECKING:
     from functions.serve.pages.site import Site
 
+HOST = "here"
+"""Host name for the router; no route depends on the request's `Host`."""
+
 _ROUTES = Map(
     [
         Rule(f"{BASE}/reports", endpoint="reports"),
@@ -53,9 +56,9 @@ _ERROR_HINTS = {
     f"{BASE}/reports/<report>/rows and {BASE}/openapi.json; pages are listed at /",
     405: "nothing can be changed here: ask by GET or HEAD",
 }
-"""What is said of an address or a method that there is not."""
+"""Detail of the problem for an unknown address or a method that is not allowed."""
 
-_SAFE = {
+_DEFAULT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -63,13 +66,13 @@ _SAFE = {
     "Cache-Control": "no-store",
     "Accept-Ranges": "none",
 }
-"""Headers of every answer that does not say otherwise."""
+"""Headers of every answer that does not set its own."""
 
 
 class App:
-    """Answers every request; made once, used by all threads of an instance.
+    """Answers every request; all threads of an instance share one.
 
-    `declarations` is the folder of what may be asked for; `clock` tells seconds, `now` the time in UTC.
+    `declarations` is the folder of the reports. `clock` returns seconds, `now` the time in UTC.
     """
 
     def __init__(
@@ -87,15 +90,15 @@ class App:
         self._clock, self._now = clock, now
 
     def answer(self, request: Request) -> Response:
-        """The answer to a request; what cannot be answered is told as a problem."""
+        """Answer a request; an error of the request becomes a problem document."""
         try:
             with request_deadline():
-                return _with_safe_headers(self._routed(request))
+                return _with_safe_headers(self._route(request))
         except (BadRequestError, NotPublishedError, HTTPException) as error:
             return _problem_response(_problem(error))
 
     def failed(self, error: Exception) -> Response:
-        """The answer where there is none, by no fault of the reader: it says nothing of why."""
+        """Answer for an error that is not the reader's; the cause is not in the answer."""
         if isinstance(error, (GoogleAPICallError, RetryError, TimeoutError)):
             detail = "the warehouse does not answer: try again"
             return _problem_response(
@@ -103,21 +106,21 @@ class App:
             )
         return _problem_response(Problem(500, "Internal Server Error"))
 
-    def _routed(self, request: Request) -> Response:
+    def _route(self, request: Request) -> Response:
         if len(request.query_string) > QUERY_BYTES:
             raise RequestURITooLarge(f"the query string is longer than {QUERY_BYTES} bytes")
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(["GET", "HEAD"])
-        adapter = _ROUTES.bind("here", url_scheme="https")
-        endpoint, given = adapter.match(request.path, "GET")
-        tell: Callable[..., Response] = getattr(self, f"_{endpoint}")
-        return tell(request, **given)
+        adapter = _ROUTES.bind(HOST, url_scheme="https")
+        endpoint, arguments = adapter.match(request.path, "GET")
+        handler: Callable[..., Response] = getattr(self, f"_{endpoint}")
+        return handler(request, **arguments)
 
     @cached_property
-    def answers(self) -> ReportStore:
-        """What is known of the warehouse."""
-        known = load_report_definitions(self._declarations)
-        return ReportStore(self._clients, known, clock=self._clock, now=self._now)
+    def store(self) -> ReportStore:
+        """Reads reports from the warehouse."""
+        reports = load_report_definitions(self._declarations)
+        return ReportStore(self._clients, reports, clock=self._clock, now=self._now)
 
     @cached_property
     def _contracts(self) -> dict[str, Contract]:
@@ -125,22 +128,22 @@ class App:
 
     @cached_property
     def _api(self) -> Api:
-        return Api(self.answers, self._contracts, self._release)
+        return Api(self.store, self._contracts, self._release)
 
     @cached_property
     def _site(self) -> Site:
-        from functions.serve.pages.site import site
+        from functions.serve.pages.site import build_site
 
-        return site(self.answers, self._contracts)
+        return build_site(self.store, self._contracts)
 
     def _reports(self, request: Request) -> Response:
         return self._api.reports(request)
 
     def _report(self, request: Request, name: str) -> Response:
-        return self._api.report(request, self._named(name))
+        return self._api.report(request, self._find(name))
 
     def _rows(self, request: Request, name: str) -> Response:
-        return self._api.rows(request, self._named(name))
+        return self._api.rows(request, self._find(name))
 
     def _openapi(self, request: Request) -> Response:
         return self._api.openapi(request)
@@ -148,18 +151,18 @@ class App:
     def _page(self, request: Request, **_: str) -> Response:
         return self._site.respond(request)
 
-    def _named(self, name: str) -> ReportDefinition:
-        known = self.answers.shown
-        if name not in known:
+    def _find(self, name: str) -> ReportDefinition:
+        reports = self.store.reports
+        if name not in reports:
             raise BadRequestError(
-                f"there is no report {name[:80]!r}; there are: {', '.join(known)}"
+                f"there is no report {name[:80]!r}; there are: {', '.join(reports)}"
             )
-        return known[name]
+        return reports[name]
 
 
 @cache
 def app() -> App:
-    """The one of this process."""
+    """Return the app of this process."""
     return App(clients(), settings().revision)
 
 
@@ -171,19 +174,21 @@ def _problem(error: BadRequestError | NotPublishedError | HTTPException) -> Prob
             return Problem(404, "Not Published", str(error))
         case HTTPException():
             detail = _ERROR_HINTS.get(error.code or 500, error.description or "")
-            kept = tuple((n, text) for n, text in error.get_headers() if n != "Content-Type")
-            return Problem(error.code or 500, error.name, detail, kept)
+            extra_headers = tuple(
+                (name, text) for name, text in error.get_headers() if name != "Content-Type"
+            )
+            return Problem(error.code or 500, error.name, detail, extra_headers)
 
 
 def _problem_response(problem: Problem) -> Response:
     body = msgspec.json.encode(problem.document())
-    given = Response(body, problem.status, content_type="application/problem+json")
+    response = Response(body, problem.status, content_type="application/problem+json")
     for name, text in problem.headers:
-        given.headers[name] = text
-    return _with_safe_headers(given)
+        response.headers[name] = text
+    return _with_safe_headers(response)
 
 
-def _with_safe_headers(given: Response) -> Response:
-    for name, text in _SAFE.items():
-        given.headers.setdefault(name, text)
-    return given
+def _with_safe_headers(response: Response) -> Response:
+    for name, text in _DEFAULT_HEADERS.items():
+        response.headers.setdefault(name, text)
+    return response

@@ -1,4 +1,4 @@
-"""Where a report's rows come from: licences and attributions, as the contracts have them."""
+"""Licences and attributions of a report's data sets, read from their contracts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Attribution:
 
     @property
     def attributions(self) -> tuple[str, ...]:
-        """Each attribution once, in the publishers' words."""
+        """Each attribution once, as the publisher words it."""
         return tuple(dict.fromkeys(each.attribution for each in self.contracts))
 
     def document(self) -> list[dict[str, str]]:
-        """What is to be known of each data set."""
+        """Describe each data set as a JSON object."""
         return [
             {
                 "dataset": each.dataset,
@@ -45,26 +45,26 @@ class Attribution:
 
 
 def sources(report: ReportDefinition, contracts: Mapping[str, Contract]) -> Attribution:
-    """The contracts of all data sets that a report is made of or joined with."""
+    """Collect the contracts of all data sets that a report reads or joins."""
     named = (*report.declared.datasets, *report.declared.joined)
     return Attribution(tuple(contracts[name] for name in dict.fromkeys(named) if name in contracts))
 
 
-def headers(own: Attribution, table: ResultTable) -> tuple[tuple[str, str], ...]:
-    """What an answer carries beside its rows, so that a file has it too.
+def headers(attribution: Attribution, table: ResultTable) -> tuple[tuple[str, str], ...]:
+    """Build the headers that describe the rows, so that a downloaded file has them too.
 
-    Text beyond ASCII is percent-encoded UTF-8: a header has no other letters.
+    Text outside ASCII is percent-encoded UTF-8, because a header allows no other letters.
     """
     links = [
         f'<{quote(each.licence_url, safe=_SAFE)}>; rel="license"; title="{_plain(each.licence)}"'
-        for each in own.contracts
+        for each in attribution.contracts
     ]
     links.append(f'</api/v1/reports/{table.name}>; rel="describedby"')
     return (
         ("Link", ", ".join(dict.fromkeys(links))),
-        ("X-Attribution", _plain("; ".join(own.attributions))),
+        ("X-Attribution", _plain("; ".join(attribution.attributions))),
         ("X-Data-As-Of", str(to_json_value(table.data_as_of) or "")),
-        ("X-Licence", _plain(", ".join(own.licences))),
+        ("X-Licence", _plain(", ".join(attribution.licences))),
         ("X-Origin", str(table.origin or "")),
     )
 

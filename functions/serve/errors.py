@@ -1,4 +1,4 @@
-"""What a reader is told when a question cannot be answered, as RFC 9457 has it."""
+"""Errors that a request can end with, and their answer in the form of RFC 9457."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 
 class BadRequestError(ValueError):
-    """The question is at fault: names the parameter and what it may be."""
+    """A request is wrong: the text names the parameter and the values that it allows."""
 
 
 class NotPublishedError(LookupError):
-    """A report is declared and has no table yet: its system has not been loaded."""
+    """A report is declared and has no table yet, because its system was never loaded."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Problem:
     headers: tuple[tuple[str, str], ...] = ()
 
     def document(self) -> dict[str, str | int]:
-        """The document; its type is that of the status alone."""
-        told: dict[str, str | int] = {
+        """Build the JSON document; its type is `about:blank`, so the status says it all."""
+        document: dict[str, str | int] = {
             "type": "about:blank",
             "title": self.title,
             "status": self.status,
         }
-        return {**told, "detail": self.detail} if self.detail else told
+        return {**document, "detail": self.detail} if self.detail else document

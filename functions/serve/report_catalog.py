@@ -1,4 +1,4 @@
-"""What can be asked for: every report that is declared, by name."""
+"""Every declared report, by name."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 from catalog.reports import ADDED, Declaration, ReportColumn, ReportError, declaration
 
 DECLARATIONS = Path(__file__).parents[2] / "bq_sql"
-"""Where the functions' archive keeps the declarations, and the repository too."""
+"""Folder of the declarations, in the functions' archive and in the repository."""
 
 
 @dataclass(frozen=True)
 class ReportDefinition:
     """A report as readers see it.
 
-    One of `tables/` is a table of `reports` that a scheduled query publishes; one of `live/` is a
-    table of `reports` that changes by itself or, where a SELECT stands beside its declaration, that
-    SELECT: it reads `ops` alone, its one parameter is `@now`, and it gives the declared columns.
+    A report in `tables/` is a table of `reports` that a scheduled query publishes. A report in
+    `live/` is either a table of `reports` that changes by itself, or the SELECT in the `.sql` file
+    next to its declaration. That SELECT reads `ops` alone, has `@now` as its one parameter and
+    returns the declared columns.
     """
 
     name: str
@@ -25,30 +26,30 @@ class ReportDefinition:
     declared: Declaration
     live: bool = False
     select: str = ""
-    """SELECT of a live report; empty where it is a table."""
+    """SELECT of a live report; empty if the report is a table."""
 
     @property
     def columns(self) -> tuple[ReportColumn, ...]:
-        """Every column in order: the declared ones; of a table also `data_as_of` and `origin`."""
+        """Every column in order: the declared ones, and for a table `data_as_of` and `origin`."""
         declared = self.declared.columns
-        known = {column.name for column in declared}
-        added = () if self.select else (c for c in ADDED if c.name not in known)
+        names = {column.name for column in declared}
+        added = () if self.select else (c for c in ADDED if c.name not in names)
         return (*declared, *added)
 
     @property
     def source(self) -> str:
-        """What stands after FROM."""
+        """The operand of FROM."""
         return f"(\n{self.select}\n)" if self.select else f"reports.{self.name}"
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """Columns that rows may be chosen by: declared filters, the key, the date of controls."""
+        """Names of the columns that rows may be filtered by: declared filters, key, default date."""
         date = self.declared.default_date
         named = (*self.declared.filters, *self.declared.key, *((date,) if date else ()))
         return tuple(dict.fromkeys(n for n in named if self.column(n).type != "GEOGRAPHY"))
 
     def column(self, name: str) -> ReportColumn:
-        """A column by name; raises KeyError."""
+        """Return the column of a name; raises KeyError."""
         for column in self.columns:
             if column.name == name:
                 return column
@@ -56,18 +57,18 @@ class ReportDefinition:
 
 
 def load_report_definitions(folder: Path = DECLARATIONS) -> dict[str, ReportDefinition]:
-    """Every declared report by name, in order of system and name.
+    """Read every declared report by name, in order of system and name.
 
-    Raises ReportError for a declaration that cannot be read, and for a name that is there twice.
+    Raises ReportError if a declaration cannot be read, or if two reports have one name.
     """
-    found: dict[str, ReportDefinition] = {}
+    definitions: dict[str, ReportDefinition] = {}
     for path in sorted((*folder.glob("*/tables/*.toml"), *folder.glob("*/live/*.toml"))):
-        if path.stem in found:
+        if path.stem in definitions:
             raise ReportError(
-                f"{path}: {found[path.stem].system} has a report of that name: rename it"
+                f"{path}: {definitions[path.stem].system} has a report of that name: rename it"
             )
-        found[path.stem] = _load_definition(path)
-    return found
+        definitions[path.stem] = _load_definition(path)
+    return definitions
 
 
 def _load_definition(path: Path) -> ReportDefinition:

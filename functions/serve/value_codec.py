@@ -1,7 +1,7 @@
-"""Values between their text in a question, their place in JSON, and BigQuery's types.
+"""Conversion of values between request parameters, JSON and BigQuery's types.
 
 INT64 and FLOAT64 are numbers, NUMERIC is text with all its digits, DATE and TIMESTAMP are ISO 8601
-(TIMESTAMP in UTC with `Z`), null is null: a column has one form, whatever its values.
+(TIMESTAMP in UTC with `Z`), null is null. So all values of a column have one format.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from functions.serve.warehouse.result import Value
 
 ORDERED = ("INT64", "FLOAT64", "NUMERIC", "DATE", "TIMESTAMP")
-"""Types that have a from and a to."""
+"""Types that can be filtered by `.from` and `.to`."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
@@ -40,9 +40,9 @@ _TEXT_MOST = 500
 
 
 def parse_value(kind: str, text: str, *, last: bool = False) -> Value:
-    """The value of a BigQuery type that a text names; raises ValueError saying what it must be.
+    """Parse a text as a BigQuery type; raises ValueError that says what it must be.
 
-    A day stands for an instant's first microsecond, with `last` for its last.
+    For a TIMESTAMP, a day means its first microsecond, or with `last` its last one.
     """
     try:
         return _read(kind, text, last)
@@ -51,7 +51,7 @@ def parse_value(kind: str, text: str, *, last: bool = False) -> Value:
 
 
 def to_json_value(value: Value) -> str | int | float | bool | None:
-    """A value as JSON has it."""
+    """Convert a value to a type that JSON has."""
     match value:
         case datetime():
             return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -109,5 +109,5 @@ def _instant(text: str, last: bool) -> datetime:
 def _short(text: str) -> str:
     if len(text) > _TEXT_MOST or "\0" in text:
         raise ValueError(text)
-    text.encode()  # half a surrogate pair is no text
+    text.encode()  # fails for half a surrogate pair, which UTF-8 cannot encode
     return text

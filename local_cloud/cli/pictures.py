@@ -52,7 +52,7 @@ def _written(pages: Pages, folder: Path) -> list[Path]:
     drawn = []
     for name in pages.dashboards:
         view = _chosen(pages, name)
-        (folder / f"{name}.html").write_text(pages.shown(view), encoding="utf-8")
+        (folder / f"{name}.html").write_text(pages.render(view), encoding="utf-8")
         for chart in _drawn(view):
             path = folder / _picture(name, chart.anchor)
             path.write_bytes(picture(view, chart))
@@ -151,7 +151,7 @@ def _title(view: PageView, chart: RowsView) -> dict[str, Any]:
     sources = "; ".join(dict.fromkeys(contract.attribution for contract in view.sources))
     return {
         "text": chart.title,
-        "subtitle": [*_lines(marked + chart.told), *_lines(sources)],
+        "subtitle": [*_lines(marked + chart.as_of_note), *_lines(sources)],
         "anchor": "start",
         "fontSize": 17,
         "subtitleFontSize": 11,

@@ -85,7 +85,7 @@ class Warehouse:
             data_as_of=self.reaches.get(asked.report.name, self.as_of) if self.rows_each else None,
             origin=self.origin,
             cursor="more" if len(rows) > asked.limit else "",
-            stood=self.as_of,
+            unchanged_since=self.as_of,
         )
 
     def _rows(self, report: ReportDefinition) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Rows as files: CSV and NDJSON, a piece at a time, and a table in HTML."""
+"""Rows as CSV and NDJSON files, written in pieces, and as a table in HTML."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from functions.serve.value_codec import to_json_value
 from functions.serve.warehouse.result import ResultTable, Value
 
 _ROWS = 1_000
-"""Rows of one piece."""
+"""Rows in one piece of a file."""
 _FORMULA = re.compile("^(?='*[=+\\-@\t\r\n＝＋－＠])|(?<=[;\t\r\n])(?=['\"]*[=+\\-@＝＋－＠])")
-"""Where a cell begins that is a formula: the text's own, and those that splitting it makes."""
+"""Positions where a formula begins: at the text's begin, or in a cell that splitting it makes."""
 
 
 def csv_pieces(
     columns: Iterable[ReportColumn], rows: Iterable[tuple[Value, ...]]
 ) -> Iterator[bytes]:
-    """A CSV file as RFC 4180 has it: UTF-8, header, CRLF; text quoted, null an empty field.
+    """Write CSV as in RFC 4180: UTF-8, header, CRLF; text is quoted, null is an empty field.
 
-    Text that a spreadsheet would take for a formula has a `'` before it, see `neutral`.
+    Text that a spreadsheet would read as a formula gets a `'` in front, see `neutral`.
     """
     yield _csv([[column.name for column in columns]])
     for piece in batched(rows, _ROWS, strict=False):
@@ -37,44 +37,48 @@ def csv_pieces(
 def ndjson_pieces(
     columns: Iterable[ReportColumn], rows: Iterable[tuple[Value, ...]]
 ) -> Iterator[bytes]:
-    """A JSON object a line, as rows of the API are."""
+    """Write one JSON object a line, the same objects as in the API's `rows`."""
     names = [column.name for column in columns]
     for piece in batched(rows, _ROWS, strict=False):
         yield b"".join(msgspec.json.encode(record(names, row)) + b"\n" for row in piece)
 
 
 def record(names: Iterable[str], row: tuple[Value, ...]) -> dict[str, object]:
-    """A row as an object of JSON."""
+    """Convert a row to a JSON object."""
     return {name: to_json_value(value) for name, value in zip(names, row, strict=True)}
 
 
 def neutral(text: str) -> str:
-    """A text that no spreadsheet takes for a formula.
+    """Change a text so that no spreadsheet reads it as a formula (CWE-1236).
 
-    One that begins with `=`, `+`, `-`, `@`, tab or a line's end, or with `'` before one of them, gets
-    a `'` in front. So does what follows `;`, tab or a line's end within it and begins with `=`, `+`,
-    `-`, `@` or quotes before one of them: where `;` or tab parts the cells, it is a cell of its own.
-    Taking each `'` off gives the text back. CWE-1236.
+    A text gets a `'` in front if it begins with `=`, `+`, `-`, `@`, tab or a line's end, or with `'`
+    before one of them. A part after `;`, tab or a line's end also gets one if it begins with `=`, `+`,
+    `-`, `@`, or with quotes before one of them: a reader that splits at `;` or tab makes it a cell.
+    Removing each added `'` returns the text.
     """
     return _FORMULA.sub("'", text)
 
 
-def html_page(table: ResultTable, own: Attribution, onward: str) -> str:
-    """A page of rows as a document without style or script; `onward` is the next one's address."""
+def html_page(table: ResultTable, attribution: Attribution, next_address: str) -> str:
+    """Write a page of rows in HTML without style or script, with a link to the next page."""
     title = escape(table.declared.title)
     head = Markup("").join(_head(column) for column in table.columns)
     body = Markup("\n").join(_row(row) for row in table.rows)
     reach = to_json_value(table.data_as_of) or "nothing yet"
-    beneath = Markup("<p>{}; data as of {}; origin {}</p>").format(
-        "; ".join(f"{each.attribution} ({each.licence})" for each in own.contracts),
+    footer = Markup("<p>{}; data as of {}; origin {}</p>").format(
+        "; ".join(f"{each.attribution} ({each.licence})" for each in attribution.contracts),
         reach,
         table.origin or "none",
     )
-    link = Markup('<p><a rel="next" href="{}">next rows</a></p>').format(onward) if onward else ""
+    link = (
+        Markup('<p><a rel="next" href="{}">next rows</a></p>').format(next_address)
+        if next_address
+        else ""
+    )
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>\n'
         f"<body><table><caption>{title}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody></table>\n{beneath}{link}</body></html>\n"
+        f"<tbody>\n{body}\n</tbody></table>\n{footer}{link}</body></html>\n"
     )
 
 
@@ -85,7 +89,7 @@ def _csv(rows: Iterable[Iterable[object]]) -> bytes:
 
 
 def _cell(value: Value) -> object:
-    """Numbers stay bare, NUMERIC with all its digits; truth is lower case, as in JSON."""
+    """Convert a value to a CSV field: NUMERIC with all its digits, BOOL in lower case."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,4 +1,4 @@
-"""The API under `/api/v1`: reports, their rows in four forms, and what describes them."""
+"""The API under `/api/v1`: reports, their rows in four formats, and their descriptions."""
 
 from __future__ import annotations
 
@@ -38,39 +38,39 @@ _TYPES = {
 
 
 class Api:
-    """Answers requests; one for all threads. `release` tells two releases' answers apart."""
+    """Answers API requests for all threads. `release` makes ETags of two releases differ."""
 
     def __init__(
-        self, answers: ReportStore, contracts: Mapping[str, Contract], release: str = ""
+        self, store: ReportStore, contracts: Mapping[str, Contract], release: str = ""
     ) -> None:
-        self._answers = answers
+        self._store = store
         self._contracts = contracts
         self._release = release
 
     def reports(self, request: Request) -> Response:
-        """All reports with their declarations."""
-        listed = [self._described(report) for report in self._answers.shown.values()]
-        return self._fixed(request, {"reports": listed})
+        """Answer with all reports and their declarations."""
+        listed = [self._describe(report) for report in self._store.reports.values()]
+        return self._static_response(request, {"reports": listed})
 
     def report(self, request: Request, report: ReportDefinition) -> Response:
-        """One report with its declaration."""
-        return self._fixed(request, self._described(report))
+        """Answer with one report and its declaration."""
+        return self._static_response(request, self._describe(report))
 
     def openapi(self, request: Request) -> Response:
-        """The description of this API."""
-        return self._fixed(request, document(self._answers.shown.values(), BASE))
+        """Answer with the OpenAPI document."""
+        return self._static_response(request, document(self._store.reports.values(), BASE))
 
     def rows(self, request: Request, report: ReportDefinition) -> Response:
-        """Rows of a report; raises BadRequest and NotPublished."""
+        """Answer with rows of a report; raises BadRequestError and NotPublishedError."""
         question = parse_query_params(report, request.args.items(multi=True))
-        state = self._answers.state(report)
-        tag = self._tag(question, state.version)
+        state = self._store.state(report)
+        tag = self._etag(question, state.version)
         if request.if_none_match.contains_weak(tag) and not question.cursor:
             return self._unchanged(tag)
         if question.form in FILES:
             return self._export(request, question, state)
-        table = self._answers.table(question)
-        tag = self._tag(question, table.version)
+        table = self._store.table(question)
+        tag = self._etag(question, table.version)
         if request.if_none_match.contains_weak(tag):
             return self._unchanged(tag)
         return self._page(request, question, table, tag)
@@ -78,11 +78,10 @@ class Api:
     def _page(
         self, request: Request, question: ReportQuery, table: ResultTable, tag: str
     ) -> Response:
-        """A page of rows as JSON or HTML."""
-        own = sources(question.report, self._contracts)
-        onward = _onward(request, table)
+        attribution = sources(question.report, self._contracts)
+        next_address = _next_address(request, table)
         if question.form is ResponseFormat.HTML:
-            body: str | bytes = exports.html_page(table, own, onward)
+            body: str | bytes = exports.html_page(table, attribution, next_address)
         else:
             names = [column.name for column in table.columns]
             body = msgspec.json.encode(
@@ -91,21 +90,21 @@ class Api:
                     "title": table.declared.title,
                     "data_as_of": to_json_value(table.data_as_of),
                     "origin": table.origin,
-                    "licence": own.licences,
-                    "attribution": own.attributions,
-                    "sources": own.document(),
-                    "next": onward or None,
+                    "licence": attribution.licences,
+                    "attribution": attribution.attributions,
+                    "sources": attribution.document(),
+                    "next": next_address or None,
                     "rows": [exports.record(names, row) for row in table.rows],
                 }
             )
         answer = Response(body, content_type=_TYPES[question.form])
-        return _tagged(_carrying(answer, headers(own, table)), tag)
+        return _with_etag(_with_headers(answer, headers(attribution, table)), tag)
 
     def _export(self, request: Request, question: ReportQuery, state: ReportVersion) -> Response:
-        """All rows as a file; who asks for the head alone has no query made."""
+        """Answer with all rows as a file; HEAD runs no query."""
         rows: Iterable[tuple[Value, ...]] = ()
         if request.method != "HEAD":
-            state, rows = self._answers.rows(question)
+            state, rows = self._store.rows(question)
         table = ResultTable(
             name=question.report.name,
             declared=question.report.declared,
@@ -116,17 +115,17 @@ class Api:
         )
         pieces = _pieces(question, rows)
         answer = Response(pieces, content_type=_TYPES[question.form])
-        named = f'attachment; filename="{table.name}.{question.form}"'
-        own = headers(sources(question.report, self._contracts), table)
-        return _tagged(
-            _carrying(answer, (*own, ("Content-Disposition", named))),
-            self._tag(question, state.version),
+        disposition = f'attachment; filename="{table.name}.{question.form}"'
+        attribution_headers = headers(sources(question.report, self._contracts), table)
+        return _with_etag(
+            _with_headers(answer, (*attribution_headers, ("Content-Disposition", disposition))),
+            self._etag(question, state.version),
         )
 
-    def _described(self, report: ReportDefinition) -> dict[str, object]:
-        """A report's declaration and where its rows are."""
+    def _describe(self, report: ReportDefinition) -> dict[str, object]:
+        """Describe a report by its declaration and the address of its rows."""
         declared = report.declared
-        own = sources(report, self._contracts)
+        attribution = sources(report, self._contracts)
         return {
             "name": report.name,
             "system": report.system,
@@ -141,27 +140,27 @@ class Api:
                 f"{'-' if o.descending else ''}{o.column.name}" for o in default_order(report)
             ],
             "default_date": declared.default_date,
-            "licence": own.licences,
-            "attribution": own.attributions,
-            "sources": own.document(),
+            "licence": attribution.licences,
+            "attribution": attribution.attributions,
+            "sources": attribution.document(),
             "rows": f"{BASE}/reports/{report.name}/rows",
         }
 
-    def _fixed(self, request: Request, told: object) -> Response:
-        """What changes with a release alone."""
-        body = msgspec.json.encode(told)
+    def _static_response(self, request: Request, content: object) -> Response:
+        """Answer with a document that changes only with a release."""
+        body = msgspec.json.encode(content)
         tag = hashlib.sha256(body).hexdigest()[:32]
         if request.if_none_match.contains_weak(tag):
             return self._unchanged(tag)
-        return _tagged(Response(body, content_type=_TYPES[ResponseFormat.JSON]), tag)
+        return _with_etag(Response(body, content_type=_TYPES[ResponseFormat.JSON]), tag)
 
-    def _tag(self, question: ReportQuery, version: str) -> str:
-        """The ETag of a question's answer: question, state of the report, release."""
-        told = (repr(question), version, self._release)
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
+    def _etag(self, question: ReportQuery, version: str) -> str:
+        """Compute the ETag of an answer from query, report version and release."""
+        parts = (repr(question), version, self._release)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def _unchanged(self, tag: str) -> Response:
-        return _tagged(Response(status=304), tag)
+        return _with_etag(Response(status=304), tag)
 
 
 def _pieces(question: ReportQuery, rows: Iterable[tuple[Value, ...]]) -> Iterator[bytes]:
@@ -169,15 +168,15 @@ def _pieces(question: ReportQuery, rows: Iterable[tuple[Value, ...]]) -> Iterato
     return form(question.columns, rows)
 
 
-def _onward(request: Request, table: ResultTable) -> str:
-    """The address of the next page, a path alone: whose `Host` was asked is no matter.
+def _next_address(request: Request, table: ResultTable) -> str:
+    """Build the address of the next page, as a path without a host.
 
-    Raises BadRequest for one that would be refused: what rows are sorted by stands in it.
+    Raises BadRequestError if it would be too long: it holds the values that rows are sorted by.
     """
     if not table.cursor:
         return ""
-    kept = [(name, text) for name, text in request.args.items(multi=True) if name != "cursor"]
-    query = urlencode([*kept, ("cursor", table.cursor)])
+    parameters = [(name, text) for name, text in request.args.items(multi=True) if name != "cursor"]
+    query = urlencode([*parameters, ("cursor", table.cursor)])
     if len(query) > QUERY_BYTES:
         raise BadRequestError(
             f"the address of the next page has {len(query)} bytes, {QUERY_BYTES} at most: sort by "
@@ -186,13 +185,13 @@ def _onward(request: Request, table: ResultTable) -> str:
     return f"{BASE}/reports/{table.name}/rows?{query}"
 
 
-def _carrying(answer: Response, carried: Iterable[tuple[str, str]]) -> Response:
-    for name, text in carried:
+def _with_headers(answer: Response, headers_to_add: Iterable[tuple[str, str]]) -> Response:
+    for name, text in headers_to_add:
         answer.headers[name] = text
     return answer
 
 
-def _tagged(answer: Response, tag: str) -> Response:
+def _with_etag(answer: Response, tag: str) -> Response:
     answer.set_etag(tag)
     answer.headers["Cache-Control"] = f"private, max-age={STATE_SECONDS}"
     return answer

@@ -1,4 +1,4 @@
-"""The API told in OpenAPI 3.1, made from the declarations that it answers by."""
+"""The OpenAPI 3.1 document of the API, built from the declared reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functions.serve.report_catalog import ReportDefinition
 from functions.serve.value_codec import ORDERED
 
 type Doc = dict[str, Any]
-"""A piece of the document."""
+"""A part of the document."""
 
 _SCHEMAS: dict[str, Doc] = {
     "STRING": {"type": "string"},
@@ -40,17 +40,19 @@ _HEADERS = {
 
 
 def document(reports: Iterable[ReportDefinition], base: str) -> Doc:
-    """The document; every report has a path with its own parameters and a schema of its rows."""
-    known = list(reports)
+    """Build the document: each report has a path, its own parameters and a row schema."""
+    definitions = list(reports)
     paths: Doc = {
         "/reports": _path(
             "listReports", "All reports with columns, definitions, filters, licences"
         ),
         "/reports/{name}": _path(
-            "describeReport", "One report", [_named([report.name for report in known])]
+            "describeReport",
+            "One report",
+            [_name_parameter([report.name for report in definitions])],
         ),
     }
-    for report in known:
+    for report in definitions:
         paths[f"/reports/{report.name}/rows"] = _rows(report)
     return {
         "openapi": "3.1.0",
@@ -64,7 +66,7 @@ def document(reports: Iterable[ReportDefinition], base: str) -> Doc:
         "components": {
             "schemas": {
                 "Problem": _PROBLEM,
-                **{f"{report.name}.row": _row(report) for report in known},
+                **{f"{report.name}.row": _row(report) for report in definitions},
             },
             "headers": {
                 name: {"description": text, "schema": {"type": "string"}}
@@ -88,7 +90,7 @@ _PROBLEM: Doc = {
 
 
 def _path(operation: str, summary: str, parameters: list[Doc] | None = None) -> Doc:
-    """A path that gives a description."""
+    """Describe a path that answers with a JSON object."""
     content = {"application/json": {"schema": {"type": "object"}}}
     return {
         "get": {
@@ -100,7 +102,7 @@ def _path(operation: str, summary: str, parameters: list[Doc] | None = None) -> 
     }
 
 
-def _named(names: list[str]) -> Doc:
+def _name_parameter(names: list[str]) -> Doc:
     schema = {"type": "string", "enum": names}
     return {"name": "name", "in": "path", "required": True, "schema": schema}
 
@@ -130,16 +132,16 @@ def _rows(report: ReportDefinition) -> Doc:
         "text/html": text,
     }
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
-    given = {"description": report.declared.grain, "headers": headers, "content": content}
+    success = {"description": report.declared.grain, "headers": headers, "content": content}
     return {
         "get": {
             "operationId": f"rows_{report.name}",
             "tags": [report.system],
             "summary": report.declared.title,
             "description": f"{report.declared.description} Grain: {report.declared.grain}.",
-            "parameters": [*_words(report), *_filters(report)],
+            "parameters": [*_common_parameters(report), *_filters(report)],
             "responses": {
-                "200": given,
+                "200": success,
                 "304": {"description": "Nothing has changed since the ETag that was sent"},
                 **_problems(),
             },
@@ -163,12 +165,12 @@ def _property(report: ReportDefinition, column: ReportColumn) -> Doc:
     if not column.required and column.name not in report.declared.key:
         schema["type"] = [str(schema["type"]), "null"]
     unit = f"[{column.unit}]" if column.unit else ""
-    told = " ".join(filter(None, (column.description, column.definition, unit)))
-    return {**schema, "description": told}
+    description = " ".join(filter(None, (column.description, column.definition, unit)))
+    return {**schema, "description": description}
 
 
-def _words(report: ReportDefinition) -> Iterator[Doc]:
-    """The parameters that every report has."""
+def _common_parameters(report: ReportDefinition) -> Iterator[Doc]:
+    """Describe the parameters that every report has."""
     columns = [column.name for column in report.columns]
     sortable = [name for name in columns if report.column(name).type != "GEOGRAPHY"]
     order = [
@@ -183,11 +185,13 @@ def _words(report: ReportDefinition) -> Iterator[Doc]:
         "enum": [str(each) for each in ResponseFormat],
         "default": str(ResponseFormat.JSON),
     }
-    yield _asking("columns", "The columns to give, all unless said otherwise", listed, False)
-    yield _asking("sort", "Columns to sort by, `-` for the largest first", sort, False)
-    yield _asking("limit", "Rows of a page; files have all rows and take none", limit)
-    yield _asking("cursor", "What `next` of the answer before has", {"type": "string"})
-    yield _asking("format", "What the rows are given as", form)
+    yield _query_parameter(
+        "columns", "The columns to give, all unless said otherwise", listed, False
+    )
+    yield _query_parameter("sort", "Columns to sort by, `-` for the largest first", sort, False)
+    yield _query_parameter("limit", "Rows of a page; files have all rows and take none", limit)
+    yield _query_parameter("cursor", "What `next` of the answer before has", {"type": "string"})
+    yield _query_parameter("format", "What the rows are given as", form)
 
 
 def _filters(report: ReportDefinition) -> Iterator[Doc]:
@@ -195,17 +199,17 @@ def _filters(report: ReportDefinition) -> Iterator[Doc]:
         column = report.column(name)
         schema = {key: value for key, value in _SCHEMAS[column.type].items() if key != "pattern"}
         several = {"type": "array", "items": schema}
-        yield _asking(name, f"{column.description}: any of these", several, True)
+        yield _query_parameter(name, f"{column.description}: any of these", several, True)
         if column.type in ORDERED:
-            yield _asking(f"{name}.from", f"{column.description}: this or later", schema)
-            yield _asking(f"{name}.to", f"{column.description}: this or earlier", schema)
+            yield _query_parameter(f"{name}.from", f"{column.description}: this or later", schema)
+            yield _query_parameter(f"{name}.to", f"{column.description}: this or earlier", schema)
 
 
-def _asking(name: str, description: str, schema: Doc, explode: bool | None = None) -> Doc:
-    told: Doc = {"name": name, "in": "query", "description": description}
+def _query_parameter(name: str, description: str, schema: Doc, explode: bool | None = None) -> Doc:
+    parameter: Doc = {"name": name, "in": "query", "description": description}
     if explode is not None:
-        told |= {"style": "form", "explode": explode}
-    return {**told, "schema": schema}
+        parameter |= {"style": "form", "explode": explode}
+    return {**parameter, "schema": schema}
 
 
 def _problems() -> Doc:

@@ -1,8 +1,8 @@
-"""A question about a report, read from the parameters of an address.
+"""A query for a report's rows, parsed from the parameters of an address.
 
-`<column>=<value>` (given again: any of them), `<column>.from=` and `<column>.to=` (both included),
-`columns=a,b`, `sort=a,-b`, `limit=`, `cursor=`, `format=`. An empty value asks nothing, as forms send
-it. Names come from the declaration; what a reader writes only ever becomes a parameter's value.
+`<column>=<value>` (repeated: any of the values), `<column>.from=` and `<column>.to=` (both included),
+`columns=a,b`, `sort=a,-b`, `limit=`, `cursor=`, `format=`. An empty value is ignored, because forms send
+them. Names come from the declaration; a reader's text only becomes the value of a query parameter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VALUES_MOST = 100
 
 
 class ResponseFormat(StrEnum):
-    """What rows are given as."""
+    """Format of the rows in an answer."""
 
     JSON = "json"
     CSV = "csv"
@@ -43,7 +43,7 @@ class ResponseFormat(StrEnum):
 
 
 FILES = (ResponseFormat.CSV, ResponseFormat.NDJSON)
-"""Forms that have all rows of a question."""
+"""Formats that hold all rows of a query, not a page."""
 
 
 class Operator(StrEnum):
@@ -56,17 +56,17 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True)
 class FilterCondition:
-    """What rows must keep to; of several conditions, all."""
+    """A condition on rows; rows must meet all conditions."""
 
     column: ReportColumn
     operator: Operator
     values: tuple[Value, ...]
-    """One, or for `any of` one or more."""
+    """One value; for `any of` one or more."""
 
 
 @dataclass(frozen=True)
 class SortOrder:
-    """A column to sort by; empty values come last either way."""
+    """A column to sort by; nulls come last in both directions."""
 
     column: ReportColumn
     descending: bool = False
@@ -74,13 +74,13 @@ class SortOrder:
 
 @dataclass(frozen=True)
 class ReportQuery:
-    """A question that can be answered."""
+    """A valid query for rows of a report."""
 
     report: ReportDefinition
     columns: tuple[ReportColumn, ...]
     where: tuple[FilterCondition, ...]
     order: tuple[SortOrder, ...]
-    """Ends with the key, so that no two rows stand alike."""
+    """Ends with the key, so that the order of any two rows is defined."""
     limit: int
     cursor: str = ""
     form: ResponseFormat = ResponseFormat.JSON
@@ -89,22 +89,24 @@ class ReportQuery:
 def parse_query_params(
     report: ReportDefinition, parameters: Iterable[tuple[str, str]], *, limit: int = LIMIT
 ) -> ReportQuery:
-    """The question that the parameters ask; `limit` is how many rows where they do not say.
+    """Parse request parameters to a query; `limit` is the default number of rows.
 
-    Raises BadRequest naming the parameter and what is allowed.
+    Raises BadRequestError that names the parameter and the allowed values.
     """
-    given = _by_name(parameters)
-    words = {name: _single(name, given.pop(name, [])) for name in _RESERVED_PARAMETERS}
-    form = _form(words["format"])
-    if form in FILES and (words["limit"] or words["cursor"]):
+    texts_by_name = _by_name(parameters)
+    reserved = {name: _single(name, texts_by_name.pop(name, [])) for name in _RESERVED_PARAMETERS}
+    form = _form(reserved["format"])
+    if form in FILES and (reserved["limit"] or reserved["cursor"]):
         raise BadRequestError(f"limit and cursor are for pages: {form} has all rows")
     return ReportQuery(
         report=report,
-        columns=_columns(report, words["columns"]),
-        where=tuple(_condition(report, name, texts) for name, texts in sorted(given.items())),
-        order=_order(report, words["sort"]),
-        limit=_limit(words["limit"], limit),
-        cursor=words["cursor"],
+        columns=_columns(report, reserved["columns"]),
+        where=tuple(
+            _condition(report, name, texts) for name, texts in sorted(texts_by_name.items())
+        ),
+        order=_order(report, reserved["sort"]),
+        limit=_limit(reserved["limit"], limit),
+        cursor=reserved["cursor"],
         form=form,
     )
 
@@ -113,7 +115,7 @@ _RESERVED_PARAMETERS = ("columns", "sort", "limit", "cursor", "format")
 
 
 def allowed(report: ReportDefinition) -> tuple[str, ...]:
-    """The names of all parameters that a report takes."""
+    """List the names of all parameters that a report takes."""
     names = list(_RESERVED_PARAMETERS)
     for name in report.filters:
         names.append(name)
@@ -123,7 +125,7 @@ def allowed(report: ReportDefinition) -> tuple[str, ...]:
 
 
 def default_order(report: ReportDefinition) -> tuple[SortOrder, ...]:
-    """The order that the declaration shows rows by, completed by the key."""
+    """Build the declared order of rows, completed by the key."""
     names = [
         f"-{each.removesuffix(' DESC')}" if each.endswith(" DESC") else each
         for each in report.declared.order
@@ -151,9 +153,9 @@ def _columns(report: ReportDefinition, text: str) -> tuple[ReportColumn, ...]:
     names = text.split(",")
     if len(set(names)) < len(names):
         raise BadRequestError("columns names one twice: name each once")
-    known = {column.name: column for column in report.columns}
-    _refuse_unknown(known, names, "columns")
-    return tuple(known[name] for name in names)
+    by_name = {column.name: column for column in report.columns}
+    _refuse_unknown(by_name, names, "columns")
+    return tuple(by_name[name] for name in names)
 
 
 def _order(report: ReportDefinition, text: str) -> tuple[SortOrder, ...]:
@@ -166,23 +168,23 @@ def _order(report: ReportDefinition, text: str) -> tuple[SortOrder, ...]:
 
 
 def _ordered(report: ReportDefinition, names: Iterable[str]) -> tuple[SortOrder, ...]:
-    known = {column.name: column for column in report.columns if column.type != "GEOGRAPHY"}
+    by_name = {column.name: column for column in report.columns if column.type != "GEOGRAPHY"}
     pairs = [(name.removeprefix("-"), name.startswith("-")) for name in names]
-    _refuse_unknown(known, [name for name, _ in pairs], "sort")
-    order = [SortOrder(known[name], descending) for name, descending in pairs]
+    _refuse_unknown(by_name, [name for name, _ in pairs], "sort")
+    order = [SortOrder(by_name[name], descending) for name, descending in pairs]
     named = {each.column.name for each in order}
-    return (*order, *(SortOrder(known[key]) for key in report.declared.key if key not in named))
+    return (*order, *(SortOrder(by_name[key]) for key in report.declared.key if key not in named))
 
 
 def _refuse_unknown(
-    known: Mapping[str, ReportColumn], names: Iterable[str], parameter: str
+    allowed_columns: Mapping[str, ReportColumn], names: Iterable[str], parameter: str
 ) -> None:
-    """Raise BadRequest with all names that are wrong, the first few where they are many."""
-    wrong = [repr(name[:80]) for name in names if name not in known]
+    """Raise BadRequestError if names are unknown; its text lists the first few of them."""
+    wrong = [repr(name[:80]) for name in names if name not in allowed_columns]
     if wrong:
         more = f" and {len(wrong) - _WRONG_MOST} more" if len(wrong) > _WRONG_MOST else ""
-        told = ", ".join(wrong[:_WRONG_MOST]) + more
-        raise BadRequestError(f"{parameter} names {told}: it takes {', '.join(known)}")
+        preview = ", ".join(wrong[:_WRONG_MOST]) + more
+        raise BadRequestError(f"{parameter} names {preview}: it takes {', '.join(allowed_columns)}")
 
 
 def _condition(report: ReportDefinition, parameter: str, texts: list[str]) -> FilterCondition:
@@ -206,7 +208,7 @@ def _condition(report: ReportDefinition, parameter: str, texts: list[str]) -> Fi
 
 
 def _refuse_days(parameter: str, texts: Iterable[str]) -> None:
-    """A day is no instant: whoever means all of it asks by from and to."""
+    """Raise BadRequestError if a text is a day, which is not one instant."""
     for text in texts:
         if "T" not in text and " " not in text:
             raise BadRequestError(
@@ -222,9 +224,9 @@ def _value(parameter: str, column: ReportColumn, text: str, operator: Operator) 
         raise BadRequestError(f"{parameter} is {text[:80]!r}: it {error}") from error
 
 
-def _limit(text: str, otherwise: int) -> int:
+def _limit(text: str, default: int) -> int:
     if not text:
-        return otherwise
+        return default
     if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= LIMIT_MOST:
         raise BadRequestError(f"limit is {text[:80]!r}: it must lie in 1 to {LIMIT_MOST}")
     return int(text)

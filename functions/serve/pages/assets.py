@@ -22,7 +22,7 @@ POLICY = "; ".join(
         "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
     )
 )  # fmt: skip
-"""No inline script or style, no eval, nothing from elsewhere."""
+"""No inline script or style, no eval, nothing from another origin."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -43,25 +43,25 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class StaticFile:
-    """A file of ours under the name that its content gives it."""
+    """A static file under a name that has the hash of its content."""
 
     name: str
     body: bytes
 
     @property
     def type(self) -> str:
-        """Its media type."""
+        """Media type of the file."""
         return _TYPES[Path(self.name).suffix]
 
     @cached_property
     def packed(self) -> bytes:
-        """Its body, compressed."""
+        """Body of the file, compressed by gzip."""
         return gzip.compress(self.body, mtime=0)
 
 
 @lru_cache(maxsize=1)
 def static_files() -> Mapping[str, StaticFile]:
-    """Every file of `static/` by its plain name, as `vega.js`; its own name bears its hash."""
+    """Read every file of `static/`, by its plain name such as `vega.js`."""
     return {
         path.name: _hashed(path)
         for path in sorted((HERE / "static").iterdir())
@@ -70,32 +70,31 @@ def static_files() -> Mapping[str, StaticFile]:
 
 
 class Links:
-    """Where a page's links lead in the running function; a copy on disk has links of its own."""
+    """Link targets of pages in the running function; a copy on disk has other ones."""
 
     api = "/api/v1/"
     picture: Callable[[str, str], str] | None = None
 
     def __init__(self, dashboards: Mapping[str, Dashboard]) -> None:
-        """The pages stand in every page's head."""
+        """List the pages for the navigation of every page."""
         self.pages = [(name, each.page.title) for name, each in dashboards.items()]
 
     def page(self, name: str) -> str:
-        """A page; the empty name is the list of all."""
+        """Return the address of a page; an empty name means the list of all pages."""
         return f"/{quote(name)}"
 
     def static(self, name: str) -> str:
-        """A file by its plain name."""
+        """Return the address of a static file, by its plain name."""
         return f"/assets/{static_files()[name].name}"
 
 
 def _hashed(path: Path) -> StaticFile:
-    """A file under a name with its hash."""
     body = path.read_bytes()
     return StaticFile(f"{path.stem}.{hashlib.sha256(body).hexdigest()[:16]}{path.suffix}", body)
 
 
 def static_response(name: str, request: Request) -> Response:
-    """A file by the name with its hash, for a year; any other name is not there."""
+    """Answer with a file by the name with its hash, cached for a year; else with 404."""
     found = next((each for each in static_files().values() if each.name == name), None)
     if found is None:
         return Response("no such file\n", 404, HEADERS, content_type="text/plain; charset=utf-8")

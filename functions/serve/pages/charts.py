@@ -1,7 +1,7 @@
-"""A chart's specification with everything that the page does not declare: data, titles, look.
+"""A chart's Vega-Lite specification, with what the page does not declare: data, titles, look.
 
-What comes out is plain Vega-Lite: the browser draws it from the page's own JSON, and the same
-document becomes a picture without a browser.
+The result is plain Vega-Lite. The browser draws it from the page's own JSON, and the local cloud draws
+the same document as a picture without a browser.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
     "point": {"opacity": 0.95},
     "text": {"fontSize": 11},
 }  # fmt: skip
-"""The look of all charts; colours of text and lines follow the reader's light or dark."""
+"""Look of all charts; colours of text and lines follow the reader's light or dark mode."""
 
 TIMES: dict[str, Any] = {
     "format": {
@@ -51,15 +51,15 @@ TIMES: dict[str, Any] = {
         "day": "%-d %b", "hours": "%H:%M", "minutes": "%H:%M",
     }
 }  # fmt: skip
-"""An axis of times: each label as fine as its tick, on a clock of 24 hours."""
+"""Axis of times: each label is as precise as its tick, on a clock of 24 hours."""
 
-_OVER_TITLE = 36
-"""Pixels between a legend and a drawing whose axis has its title on top, between the two."""
+_LEGEND_OFFSET = 36
+"""Pixels between a legend and a drawing, if the axis title is between the two."""
 
-_SMALL = 10
-"""Below it a number has three digits in a tip."""
+_SMALL_BELOW = 10
+"""Numbers below this have three digits in a tooltip."""
 
-_LONE = 60
+_ONE_PLACE_HEIGHT = 60
 
 _FRAME = {
     "width": "container",
@@ -71,37 +71,37 @@ _FRAME = {
 def render_vega_spec(
     drawing: Mapping[str, Any], chart: Chart, table: ResultTable
 ) -> dict[str, Any]:
-    """The specification of a chart with its rows, a title with unit on every channel, and tips.
+    """Build a chart's specification with rows, tooltips and titles with units.
 
-    A map has the rows that have a place; it may be left with none.
+    A map has only the rows that have a place, which may be none.
     """
-    known = {column.name: column for column in table.columns}
-    labels = {name: _label(text, known[name]) for name, text in chart.columns.items()}
+    columns = {column.name: column for column in table.columns}
+    labels = {name: _label(text, columns[name]) for name, text in chart.columns.items()}
     rows = [
-        {column.name: _plain(value) for column, value in zip(table.columns, row, strict=True)}
+        {column.name: _chart_value(value) for column, value in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
-    places = _places(drawing)
-    rows = [row for row in rows if all(row[name] is not None for name in places)]
+    coordinates = _coordinate_columns(drawing)
+    rows = [row for row in rows if all(row[name] is not None for name in coordinates)]
     tips = [
-        _tip(name, known[name], text, [row[name] for row in rows])
+        _tip(name, columns[name], text, [row[name] for row in rows])
         for name, text in labels.items()
-        if name not in places
+        if name not in coordinates
     ]
-    whole = _FRAME | _titled(drawing, labels, tips)
-    whole["height"] = _height(whole, rows)
+    spec = _FRAME | _add_titles(drawing, labels, tips)
+    spec["height"] = _height(spec, rows)
     return {
         "$schema": SCHEMA,
         "description": f"{chart.title}. {chart.note}",
-        **whole,
+        **spec,
         "data": {"values": rows},
-        "config": _look(whole),
+        "config": _look(spec),
         "usermeta": {"locale": LOCALE},
     }
 
 
 def sample(chart: Chart, table: ResultTable) -> int:
-    """How many rows of the lake all rows together rest on; what several share counts once."""
+    """Sum the sample sizes of all rows; a sample that several rows share counts once."""
     names = [column.name for column in table.columns]
     sizes = [int(str(row[names.index(SAMPLE_SIZE)] or 0)) for row in table.rows]
     if not chart.sample_shared_by:
@@ -114,79 +114,79 @@ def sample(chart: Chart, table: ResultTable) -> int:
     )
 
 
-def _titled(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) -> Any:
-    """A part of a specification with what is not declared: titles, labels of times, tips of marks."""
+def _add_titles(node: Any, labels: Mapping[str, str], tips: list[dict[str, Any]]) -> Any:
+    """Add titles, labels of times and tooltips to a part of a specification."""
     if isinstance(node, list):
-        return [_titled(each, labels, tips) for each in node]
+        return [_add_titles(each, labels, tips) for each in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _titled(each, labels, tips) for key, each in node.items()}
-    if isinstance(made.get("field"), str) and "title" not in made:
-        made["title"] = labels.get(made["field"], made["field"])
-    if made.get("type") == "temporal":
-        made["axis"] = TIMES | made.get("axis", {})
-    if "mark" in made and "encoding" in made:
-        made["encoding"] = {"tooltip": tips, **made["encoding"]}
-    return made
+    titled = {key: _add_titles(each, labels, tips) for key, each in node.items()}
+    if isinstance(titled.get("field"), str) and "title" not in titled:
+        titled["title"] = labels.get(titled["field"], titled["field"])
+    if titled.get("type") == "temporal":
+        titled["axis"] = TIMES | titled.get("axis", {})
+    if "mark" in titled and "encoding" in titled:
+        titled["encoding"] = {"tooltip": tips, **titled["encoding"]}
+    return titled
 
 
-def _places(drawing: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns that put the marks of a map where they are; none for other charts."""
+def _coordinate_columns(drawing: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the columns with the coordinates of a map's marks; none for other charts."""
     encoding = drawing.get("encoding", {})
     return tuple(encoding[name]["field"] for name in ("longitude", "latitude") if name in encoding)
 
 
-def _look(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """The look, with the legend where the title of the upright axis leaves it room."""
-    parts = [whole, *whole.get("layer", ())]
+def _look(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the look; the legend leaves room for the title of the y axis."""
+    parts = [spec, *spec.get("layer", ())]
     titles = [part.get("encoding", {}).get("y", {}).get("title") for part in parts]
-    legend = CONFIG["legend"] | ({"offset": _OVER_TITLE} if any(titles) else {})
+    legend = CONFIG["legend"] | ({"offset": _LEGEND_OFFSET} if any(titles) else {})
     return CONFIG | {"legend": legend}
 
 
-def _height(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
-    """A chart's height in pixels; of one that has a step for each value of y, as many as it has.
+def _height(spec: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int:
+    """Compute a chart's height in pixels; with a step for each value of y, all steps together.
 
-    One place alone has no neighbours to lie beside: its map is a line high.
+    A map with one place has no neighbours to show, so it is one line high.
     """
-    height = whole["height"]
-    if "projection" in whole and len(rows) == 1:
-        return _LONE
+    height = spec["height"]
+    if "projection" in spec and len(rows) == 1:
+        return _ONE_PLACE_HEIGHT
     if not isinstance(height, dict):
         return int(height)
-    field = whole["encoding"]["y"]["field"]
+    field = spec["encoding"]["y"]["field"]
     return int(height["step"]) * max(1, len({row[field] for row in rows}))
 
 
 def _label(text: str, column: ReportColumn) -> str:
-    """What a column is called, and its unit where that says more.
+    """Build a column's label, with its unit if the text does not name it.
 
-    On one line: a name with a line's end in it, as U+2028, is no key of an expression of Vega's.
+    The label is one line: Vega's expressions accept no name with a line's end such as U+2028.
     """
     text = " ".join(text.split())
-    known = not column.unit or column.unit.lower() in text.lower()
-    return text if known else f"{text}, {column.unit}"
+    unit_is_named = not column.unit or column.unit.lower() in text.lower()
+    return text if unit_is_named else f"{text}, {column.unit}"
 
 
 def _tip(
-    name: str, column: ReportColumn, label: str, shown: Sequence[str | float | None]
+    name: str, column: ReportColumn, label: str, values: Sequence[str | float | None]
 ) -> dict[str, Any]:
-    """One line of what a mark says when it is pointed at."""
+    """Build one line of a mark's tooltip."""
     tip: dict[str, Any] = {"field": name, "title": label, "type": "nominal"}
     if column.type in ("FLOAT64", "NUMERIC"):
-        return tip | {"type": "quantitative", "format": ",.3~r" if _is_small(shown) else ",.1~f"}
+        return tip | {"type": "quantitative", "format": ",.3~r" if _is_small(values) else ",.1~f"}
     if column.type == "INT64" and column.unit:
         return tip | {"type": "quantitative", "format": ",d"}
     return tip
 
 
-def _is_small(shown: Sequence[str | float | None]) -> bool:
-    """Whether numbers are so small that one digit after the point would tell them apart no more."""
-    return all(abs(each) < _SMALL for each in shown if isinstance(each, (int, float)))
+def _is_small(values: Sequence[str | float | None]) -> bool:
+    """Return whether all numbers are too small to differ in one digit after the point."""
+    return all(abs(each) < _SMALL_BELOW for each in values if isinstance(each, (int, float)))
 
 
-def _plain(value: Value) -> str | int | float | bool | None:
-    """A value as a chart takes it: a number to six digits, which no eye tells from all of them."""
+def _chart_value(value: Value) -> str | int | float | bool | None:
+    """Convert a value for a chart; numbers are rounded to six digits, which looks the same."""
     if isinstance(value, (float, Decimal)):
         return float(f"{value:.6g}")
     return value_codec.to_json_value(value)

@@ -1,4 +1,4 @@
-"""What a page asks of reports, for the choices that its reader made, and what came back."""
+"""The questions that a page asks of reports for a reader's choices, and their answers."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from functions.serve.report_catalog import ReportDefinition
 from functions.serve.warehouse.result import ResultTable
 
 AT_ONCE = 8
-"""Queries of a page that run side by side."""
+"""Queries of a page that run at the same time."""
 
 CHOICES_MOST = 3_000
 """Most rows that choices are read from."""
 
 Parameters = tuple[tuple[str, str], ...]
-"""Names and texts as an address has them."""
+"""Names and texts of request parameters."""
 
 
 @dataclass(frozen=True)
 class FailedQuestion:
-    """A report that could not be shown."""
+    """A report that could not be read."""
 
     report: str
     published: bool
-    """False where it has no table yet; else asking for it went wrong."""
+    """False if it has no table yet; True if reading it failed."""
     since: datetime
     """When this instance first saw it fail, UTC."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Some rows of a report, as a page and its downloads ask for them."""
+    """Some rows of a report that a page needs, and its downloads too."""
 
     report: str
     where: Parameters
-    """Conditions, in the words of the API."""
+    """Conditions, as parameters of the API."""
     columns: tuple[str, ...] = ()
     """Empty for all."""
     sort: str = ""
@@ -51,31 +51,32 @@ class Question:
 
     @property
     def parameters(self) -> Parameters:
-        """All of it as parameters, without the number of rows."""
-        told = (("columns", ",".join(self.columns)), ("sort", self.sort))
-        return (*self.where, *(pair for pair in told if pair[1]))
+        """The question as parameters of the API, without the number of rows."""
+        reserved = (("columns", ",".join(self.columns)), ("sort", self.sort))
+        return (*self.where, *(pair for pair in reserved if pair[1]))
 
 
 @dataclass(frozen=True)
 class FilterSelection:
-    """What a reader chose: parameters by the filter that they belong to."""
+    """Chosen filter values: parameters by the filter that they belong to."""
 
     by_filter: Mapping[str, Parameters] = field(default_factory=dict)
 
     def of(self, filters: Iterable[str]) -> Parameters:
-        """The parameters of some filters."""
+        """Return the parameters of some filters."""
         return tuple(pair for name in filters for pair in self.by_filter.get(name, ()))
 
     def last(self, name: str) -> str:
-        """The value, or the end of the period, that one filter asks for; empty where it does not."""
+        """Return the value of a filter, or the end of its period; empty if not chosen."""
         pairs = self.by_filter.get(name, ())
         return next((text for key, text in pairs if not key.endswith(".from")), "")
 
 
 def parse_filter_selection(page: Page, parameters: Iterable[tuple[str, str]]) -> FilterSelection:
-    """The reader's choices; raises BadRequest for a parameter that is no filter, or is there twice.
+    """Parse the reader's choices.
 
-    Two values of a filter would be drawn as one: a bar of two years is of neither.
+    Raises BadRequestError for a parameter that is no filter, and for one that occurs twice: a bar
+    that sums up two years would be true for neither.
     """
     names = {name: each.column for each in page.filters for name in _names(each)}
     found: dict[str, Parameters] = {}
@@ -84,7 +85,7 @@ def parse_filter_selection(page: Page, parameters: Iterable[tuple[str, str]]) ->
             raise BadRequestError(
                 f"{name[:80]!r} is no filter of this page: it takes {', '.join(names) or 'none'}"
             )
-        if text and any(name == known for known, _ in found.get(names[name], ())):
+        if text and any(name == earlier for earlier, _ in found.get(names[name], ())):
             raise BadRequestError(
                 f"{name!r} is there twice: a page shows one at a time, choose one"
             )
@@ -94,13 +95,13 @@ def parse_filter_selection(page: Page, parameters: Iterable[tuple[str, str]]) ->
 
 
 def of_filter(each: Filter) -> Question:
-    """The rows that a filter's choices are read from."""
+    """Ask for the rows that hold a filter's choices."""
     columns = tuple(dict.fromkeys(filter(None, (each.column, each.named))))
     return Question(each.report, _pairs(each.where), columns, rows=CHOICES_MOST)
 
 
 def of_figure(figure: Figure, choice: FilterSelection) -> Question:
-    """The row of a key figure and the one before it."""
+    """Ask for the row of a key figure and the row before."""
     last = choice.last(figure.at)
     others = tuple(name for name in figure.filters if name != figure.at)
     until = ((f"{figure.at}.to", last),) if last and figure.at in figure.filters else ()
@@ -109,43 +110,43 @@ def of_figure(figure: Figure, choice: FilterSelection) -> Question:
 
 
 def of_rows(part: Chart | Listing, choice: FilterSelection, added: Iterable[str] = ()) -> Question:
-    """The rows of a chart or a table; `added` are columns beside those that it shows."""
+    """Ask for the rows of a chart or a table; `added` are columns that it does not show."""
     columns = tuple(dict.fromkeys((*part.columns, *added)))
     where = (*_pairs(part.where), *choice.of(part.filters))
     return Question(part.report, where, columns, rows=part.rows)
 
 
 class ReportFetcher:
-    """Asks several questions at once; remembers since when a report fails."""
+    """Asks several questions at the same time; remembers since when a report fails."""
 
     def __init__(
         self,
-        shown: Mapping[str, ReportDefinition],
+        reports: Mapping[str, ReportDefinition],
         table: Callable[[ReportQuery], ResultTable],
         now: Callable[[], datetime],
     ) -> None:
-        """`table` answers one question; it raises NotPublished or an error of Google's clients."""
-        self.shown = shown
+        """Take `table` to answer a question; it raises NotPublishedError or an error of Google."""
+        self.reports = reports
         self.now = now
         self._table = table
         self._failing: dict[str, datetime] = {}
 
-    def answers(
+    def fetch_all(
         self, questions: Iterable[Question]
     ) -> dict[Question, ResultTable | FailedQuestion]:
-        """What each question brings, each asked once; raises BadRequest for a wrong value."""
-        told = {
-            q: parse_query_params(self.shown[q.report], q.parameters, limit=q.rows)
+        """Answer each question once; raises BadRequestError for a wrong value."""
+        queries = {
+            q: parse_query_params(self.reports[q.report], q.parameters, limit=q.rows)
             for q in questions
         }
-        # A thread has what its caller has: the deadline of the request.
-        calls = [(copy_context(), question) for question in told.values()]
+        # Each thread needs its caller's context, which holds the deadline of the request.
+        calls = [(copy_context(), question) for question in queries.values()]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(lambda call: call[0].run(self._answer, call[1]), calls)
-            return dict(zip(told, found, strict=True))
+            found = pool.map(lambda call: call[0].run(self._fetch, call[1]), calls)
+            return dict(zip(queries, found, strict=True))
 
-    def _answer(self, question: ReportQuery) -> ResultTable | FailedQuestion:
-        """One answer; a report that fails does not take the page with it."""
+    def _fetch(self, question: ReportQuery) -> ResultTable | FailedQuestion:
+        """Answer one query; a failure becomes a value, so that the rest of the page works."""
         name = question.report.name
         try:
             table = self._table(question)
@@ -162,11 +163,9 @@ class ReportFetcher:
 
 
 def _names(each: Filter) -> tuple[str, ...]:
-    """The parameters of a filter."""
     column = each.column
     return (f"{column}.from", f"{column}.to") if each.kind == "dates" else (column,)
 
 
 def _pairs(where: Mapping[str, Iterable[str]]) -> Parameters:
-    """Conditions of a page as parameters."""
     return tuple((column, text) for column, texts in where.items() for text in texts)

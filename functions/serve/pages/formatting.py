@@ -1,4 +1,4 @@
-"""Values as a reader sees them: numbers with narrow blanks and units, times with their zones."""
+"""Values as readers see them: numbers with narrow spaces and units, times with zones."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ NARROW = "\N{NARROW NO-BREAK SPACE}"
 """Between the thousands of a number, and before its unit (SI brochure, 5.4.3 and 5.4.4)."""
 
 NO_VALUE = "–"
-"""What stands for an empty value."""
+"""Text of an empty value."""
 
 SMALLEST_SHOWN = 1e-6
-"""The smallest size of a number that is told by its digits."""
+"""Smallest size of a number that is written in digits."""
 
 ORIGINS = {
     Origin.SYNTHETIC: "synthetic: made up by a generator, not measured",
     Origin.SAMPLE: "sample: real files of other days, served in the place of the publisher",
 }
-"""What must be said of rows that do not come from their publisher."""
+"""What a page says about rows that do not come from their publisher."""
 
 
-def format_value(given: Value, column: ReportColumn) -> str:
-    """A field of a table's row, without its unit."""
-    match given:
+def format_value(value: Value, column: ReportColumn) -> str:
+    """Format a field of a table, without its unit."""
+    match value:
         case None:
             return NO_VALUE
         case bool():
-            return "yes" if given else "no"
+            return "yes" if value else "no"
         case int():
-            return format_integer(given) if column.unit else str(given)
+            return format_integer(value) if column.unit else str(value)
         case float() | Decimal():
-            return format_decimal(float(given))
+            return format_decimal(float(value))
         case datetime():
-            return f"{given.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         case date():
-            return given.isoformat()
+            return value.isoformat()
         case _:
-            return given
+            return value
 
 
-def format_with_unit(given: Value, column: ReportColumn) -> str:
-    """A figure that stands alone, with its unit."""
-    text = format_value(given, column)
-    return f"{text}{NARROW}{column.unit}" if column.unit and given is not None else text
+def format_with_unit(value: Value, column: ReportColumn) -> str:
+    """Format a single figure with its unit."""
+    text = format_value(value, column)
+    return f"{text}{NARROW}{column.unit}" if column.unit and value is not None else text
 
 
 def format_integer(number: int) -> str:
-    """A whole number, its thousands apart."""
+    """Format a whole number, with a space between thousands."""
     return f"{number:,}".replace(",", NARROW).replace("-", "\N{MINUS SIGN}")
 
 
 def count_of(number: int, thing: str) -> str:
-    """So many of a thing, as `1 row` and `2 rows`."""
+    """Format a count of things, such as `1 row` and `2 rows`."""
     return f"{format_integer(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def format_decimal(number: float) -> str:
-    """A number to about three digits: none after the point from 100 on, one from 10 on, else two.
+    """Format a number to about three digits: no decimals from 100 on, one from 10 on, else two.
 
-    Zero is `0`, and what two digits would show as zero has the two that tell it from one.
+    Zero is `0`. A number that two decimals would show as zero has its first two digits.
     """
     size = abs(number)
     if size < SMALLEST_SHOWN:
@@ -77,17 +77,17 @@ def format_decimal(number: float) -> str:
 
 
 def format_instant(at: datetime, zone: str) -> str:
-    """A time in UTC and, where it is another, on the clock of the data set's zone."""
-    told = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    """Format a time in UTC and, if it differs, in the zone of the data set."""
+    utc = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     local = at.astimezone(ZoneInfo(zone))
     if local.utcoffset() == timedelta(0):
-        return told
+        return utc
     form = "%H:%M" if local.date() == at.astimezone(UTC).date() else "%Y-%m-%d %H:%M"
-    return f"{told} ({local:{form}} {zone})"
+    return f"{utc} ({local:{form}} {zone})"
 
 
 def humanize_duration(length: timedelta) -> str:
-    """About how long, in the unit that a person would choose."""
+    """Format a duration roughly, in the unit that a person would choose."""
     hours = length.total_seconds() / 3600
     if hours < 2:
         return f"{max(1, round(hours * 60))}{NARROW}min"

@@ -1,7 +1,7 @@
-"""Pages as HTML: `/`, `/<page>` and the files under `/assets`, compressed, checked and locked down.
+"""Pages as HTML: `/`, `/<page>` and the files under `/assets`, compressed, with ETags and a policy.
 
-A page's filters are a form by GET, so a choice is an address. Nothing on a page comes from another
-origin, and its policy forbids inline script and style; data lie in blocks of JSON.
+A page's filters are a form by GET, so each choice has an address. Nothing on a page comes from another
+origin. Its policy forbids inline script and style; its data are in blocks of JSON.
 """
 
 from __future__ import annotations
@@ -27,49 +27,49 @@ from functions.serve.pages.view_models import PageView, page_view
 from functions.serve.warehouse.report_store import ReportStore
 
 DASHBOARDS = HERE.parents[2] / "dashboards"
-"""Where the functions' archive keeps the pages, and the repository too."""
+"""Folder of the pages' declarations, in the functions' archive and in the repository."""
 
 PAGE_SECONDS = 60
-"""How long a browser may show a page again without asking."""
+"""Seconds for which a browser may show a page again without a request."""
 
 
 class Site:
-    """The pages and their files; what it needs of declarations is read with the first page."""
+    """The pages and their files; reads the declarations with the first request for a page."""
 
-    def __init__(self, make: Callable[[], Pages]) -> None:
-        """`make` gives the pages; it raises PageError for a declaration at fault."""
-        self._make = make
+    def __init__(self, build: Callable[[], Pages]) -> None:
+        """Take `build` to build the pages; it raises PageError for a wrong declaration."""
+        self._build = build
 
     def respond(self, request: Request) -> Response:
-        """The answer to a request; raises NotFound where nobody is told who reads HTML."""
+        """Answer a request; raises NotFound if the client does not read HTML."""
         name = request.path.strip("/")
         if name.startswith("assets/"):
             return static_response(name.removeprefix("assets/"), request)
-        known = {"", *(path.stem for path in DASHBOARDS.glob("*.toml"))}
-        if name not in known and not request.accept_mimetypes.accept_html:
+        page_names = {"", *(path.stem for path in DASHBOARDS.glob("*.toml"))}
+        if name not in page_names and not request.accept_mimetypes.accept_html:
             raise NotFound
         return self._pages.respond(request)
 
     @cached_property
     def _pages(self) -> Pages:
-        """The pages, made once."""
-        return self._make()
+        """The pages, built once."""
+        return self._build()
 
 
-def site(answers: ReportStore, contracts: Mapping[str, Contract]) -> Site:
-    """The pages over what the warehouse answers."""
+def build_site(store: ReportStore, contracts: Mapping[str, Contract]) -> Site:
+    """Return the pages over a report store."""
 
-    def make() -> Pages:
-        """Read the pages, checked against the reports."""
-        declared = {name: each.declared for name, each in answers.shown.items()}
-        source = ReportFetcher(answers.shown, answers.table, answers.now)
+    def build() -> Pages:
+        """Read the pages' declarations and check them against the reports."""
+        declared = {name: each.declared for name, each in store.reports.items()}
+        source = ReportFetcher(store.reports, store.table, store.now)
         return Pages(load_pages(DASHBOARDS, declared), source, contracts)
 
-    return Site(make)
+    return Site(build)
 
 
 class Pages:
-    """All pages over one source of answers."""
+    """All pages over one source of rows."""
 
     def __init__(
         self,
@@ -78,49 +78,57 @@ class Pages:
         contracts: Mapping[str, Contract],
         links: Links | None = None,
     ) -> None:
-        """Links lead to the running function where none are given."""
+        """Take the links of the running function by default."""
         self.dashboards = dashboards
         self.links = links or Links(dashboards)
         self._source = source
         self._contracts = contracts
 
     def index(self) -> str:
-        """The list of all pages."""
+        """Render the list of all pages."""
         dashboards = [(name, each.page) for name, each in self.dashboards.items()]
-        return self._filled("index.html", title="All pages", current="", dashboards=dashboards)
+        return self._render_template(
+            "index.html", title="All pages", current="", dashboards=dashboards
+        )
 
     def page(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> str:
-        """A page; raises KeyError for one that is none, BadRequest for what cannot be chosen."""
-        return self.shown(self.view(name, parameters))
+        """Render a page; raises KeyError for its name, BadRequestError for a choice."""
+        return self.render(self.view(name, parameters))
 
     def view(self, name: str, parameters: Iterable[tuple[str, str]] = ()) -> PageView:
-        """What a page shows, for whoever draws it otherwise; raises as `page` does."""
+        """Build what a page shows, without HTML; raises as `page` does."""
         return page_view(self.dashboards[name], self._source, self._contracts, parameters)
 
-    def shown(self, view: PageView) -> str:
-        """A page as HTML."""
-        return self._filled("page.html", title=view.page.title, current=view.name, view=view)
+    def render(self, view: PageView) -> str:
+        """Render a page as HTML."""
+        return self._render_template(
+            "page.html", title=view.page.title, current=view.name, view=view
+        )
 
     def problem(self, title: str, detail: str) -> str:
-        """A page that says what is wrong with a request."""
-        return self._filled("problem.html", title=title, current="", detail=detail)
+        """Render a page that says what is wrong with a request."""
+        return self._render_template("problem.html", title=title, current="", detail=detail)
 
     def respond(self, request: Request) -> Response:
-        """The answer to a request for a page or a file."""
+        """Answer a request for a page or a file."""
         name = request.path.strip("/")
         if name.startswith("assets/"):
             return static_response(name.removeprefix("assets/"), request)
         if name and name not in self.dashboards:
-            known = ", ".join(f"/{each}" for each in self.dashboards)
-            return self._told(request, 404, self.problem("No such page", f"There are {known}."))
+            page_names = ", ".join(f"/{each}" for each in self.dashboards)
+            return self._html_response(
+                request, 404, self.problem("No such page", f"There are {page_names}.")
+            )
         try:
             body = self.page(name, request.args.items(multi=True)) if name else self.index()
         except BadRequestError as error:
-            return self._told(request, 400, self.problem("This cannot be chosen", str(error)))
-        return self._told(request, 200, body)
+            return self._html_response(
+                request, 400, self.problem("This cannot be chosen", str(error))
+            )
+        return self._html_response(request, 200, body)
 
-    def _told(self, request: Request, status: int, body: str) -> Response:
-        """A page with its headers; 304 where the browser has it."""
+    def _html_response(self, request: Request, status: int, body: str) -> Response:
+        """Answer with a page and its headers, or with 304 if the browser has it."""
         response = Response(body, status, HEADERS, content_type="text/html; charset=utf-8")
         if status != 200:
             return response
@@ -135,28 +143,27 @@ class Pages:
             response.headers["Content-Encoding"] = "gzip"
         return response
 
-    def _filled(self, template: str, **known: Any) -> str:
-        """A template with what it shows."""
-        return _templates().get_template(template).render(links=self.links, **known)
+    def _render_template(self, template: str, **context: Any) -> str:
+        return _templates().get_template(template).render(links=self.links, **context)
 
 
 def in_script(document: object) -> Markup:
-    """JSON that may stand in a script element: nothing in it can end the element or begin another."""
+    """Encode JSON for a script element: no text in it can end the element or begin another."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - what markup is made of has just been replaced
+    return Markup(text)  # noqa: S704 - all characters of markup were replaced above
 
 
 @lru_cache(maxsize=1)
 def _templates() -> Environment:
-    """The templates; a name that is not given is an error, and all text is escaped."""
-    made = Environment(
+    """Set up the templates: an undefined name is an error, and all text is escaped."""
+    environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["json"] = in_script
-    return made
+    environment.filters["json"] = in_script
+    return environment

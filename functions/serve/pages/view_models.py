@@ -84,7 +84,7 @@ class FigureView:
     anchor: str = ""
     state: str = ""
     origin: str = ""
-    unmoved: str = ""
+    ignored_filters_note: str = ""
     """Which of the reader's choices it does not follow."""
 
 
@@ -107,7 +107,7 @@ class RowsView:
     headings: tuple[tuple[str, str, str], ...]
     """Label with unit, anchor of its definition, kind as of its cells."""
     rows: tuple[tuple[Cell, ...], ...]
-    told: str
+    as_of_note: str
     """Sample size, data as of, rows."""
     state: str
     """Why there is nothing to see; empty where there is."""
@@ -117,15 +117,15 @@ class RowsView:
     ndjson: str
     drawing: Mapping[str, Any] | None = None
     """None for a table alone, and for a map of rows of which none has a place."""
-    unmoved: str = ""
+    ignored_filters_note: str = ""
     """Which of the reader's choices it does not follow; empty where it follows or shows all."""
     hint: str = ""
     """What a reader may choose to see more."""
-    undrawn: str = "None of these rows has a place."
+    empty_chart_note: str = "None of these rows has a place."
     """What is said where there are rows and no drawing."""
 
     @property
-    def shown_rows(self) -> str:
+    def row_count_text(self) -> str:
         """How many rows the table has, or that it has the first of them."""
         count = formatting.count_of(len(self.rows), "row")
         return f"the first {count}" if len(self.rows) == ROWS_SHOWN else count
@@ -155,7 +155,7 @@ class Definition:
 class ReportView:
     """A report that a page shows: where its figures are defined."""
 
-    shown: ReportDefinition
+    report: ReportDefinition
     definitions: tuple[Definition, ...]
 
 
@@ -182,10 +182,10 @@ def page_view(
     """A page for what its reader chose; raises BadRequest for what cannot be chosen."""
     page = dashboard.page
     choice = parse_filter_selection(page, parameters)
-    offered = source.answers(of_filter(each) for each in page.filters if each.kind == "choice")
+    offered = source.fetch_all(of_filter(each) for each in page.filters if each.kind == "choice")
     filters = tuple(_filter(each, choice, offered) for each in page.filters)
     made, choice = choice, _effective_selection(choice, filters)
-    answers = source.answers(_questions(page, choice))
+    answers = source.fetch_all(_questions(page, choice))
     build = _PageBuilder(dashboard, source, contracts, made, choice, answers)
     tables = [found for found in answers.values() if isinstance(found, ResultTable)]
     asked = (*offered.values(), *answers.values())
@@ -197,11 +197,11 @@ def page_view(
         notices=(
             *_origin_notices(tables),
             *build.stale_notices(tables),
-            *_failure_notices(failures, source.shown, len(page.reports)),
+            *_failure_notices(failures, source.reports, len(page.reports)),
         ),
         sections=build.sections(),
-        reports=tuple(_report(source.shown[name], page) for name in page.reports),
-        sources=_sources(page, source.shown, contracts),
+        reports=tuple(_report(source.reports[name], page) for name in page.reports),
+        sources=_sources(page, source.reports, contracts),
         as_of=build.as_of(tables),
     )
 
@@ -331,7 +331,7 @@ class _PageBuilder:
         """When a table became older than its data sets' objective; None while it is not."""
         if table.data_as_of is None:
             return None
-        live = self.source.shown[table.name].live
+        live = self.source.reports[table.name].live
         known = [self.contracts[n] for n in table.declared.datasets if n in self.contracts]
         ends = [fresh_until(each, table.data_as_of, live) for each in known]
         return min((end for end in ends if end < self.source.now()), default=None)
@@ -372,14 +372,14 @@ class _PageBuilder:
             caveats=tuple(caveats),
             anchor=anchor,
             origin=_origin(found),
-            unmoved=_ignored_filters_note(figure, self.dashboard.page, self.made),
+            ignored_filters_note=_ignored_filters_note(figure, self.dashboard.page, self.made),
         )
 
     def _state(self, part: Figure | Chart | Listing, found: ResultTable | FailedQuestion) -> str:
         """Why a part has nothing to see; empty where it has."""
         narrowed = bool(self.choice.of(part.filters))
         rows = "rows of what is shown here" if part.where else "rows"
-        return _state(found, narrowed, rows, bool(self.source.shown[part.report].select))
+        return _state(found, narrowed, rows, bool(self.source.reports[part.report].select))
 
     def _chart(self, chart: Chart) -> RowsView:
         """A chart with its table."""
@@ -391,11 +391,11 @@ class _PageBuilder:
         drawing = self.dashboard.drawings[chart.name]
         count = formatting.format_integer(charts.sample(chart, found))
         unit = next(c.unit for c in found.columns if c.name == SAMPLE_SIZE)
-        told = f"Sample size {count}{formatting.NARROW}{unit}. {rows.told}"
+        told = f"Sample size {count}{formatting.NARROW}{unit}. {rows.as_of_note}"
         if undrawn := _empty_chart_note(chart, found):
-            return replace(rows, told=told, undrawn=undrawn)
+            return replace(rows, as_of_note=told, empty_chart_note=undrawn)
         drawn = charts.render_vega_spec(drawing, chart, found)
-        return replace(rows, told=told, drawing=drawn if drawn["data"]["values"] else None)
+        return replace(rows, as_of_note=told, drawing=drawn if drawn["data"]["values"] else None)
 
     def _unasked(
         self, part: Chart | Listing, question: Question, anchor: str, lacking: Filter
@@ -408,7 +408,7 @@ class _PageBuilder:
             hint=part.hint,
             headings=(),
             rows=(),
-            told="",
+            as_of_note="",
             state=_missing_filter_hint(lacking),
             origin="",
             report=part.report,
@@ -427,7 +427,7 @@ class _PageBuilder:
         if lacking:
             return self._unasked(part, question, anchor, lacking)
         found = self.answers[question]
-        shown = self.source.shown[part.report]
+        shown = self.source.reports[part.report]
         columns = [shown.column(name) for name in part.columns]
         table = found if isinstance(found, ResultTable) else None
         return RowsView(
@@ -440,13 +440,13 @@ class _PageBuilder:
                 for c in columns
             ),
             rows=_cells(table, columns) if table else (),
-            told=self._told(table) if table else "",
+            as_of_note=self._told(table) if table else "",
             state=self._state(part, found),
             origin=_origin(found),
             report=part.report,
             csv=_download(question, "csv"),
             ndjson=_download(question, "ndjson"),
-            unmoved=_ignored_filters_note(part, self.dashboard.page, self.made),
+            ignored_filters_note=_ignored_filters_note(part, self.dashboard.page, self.made),
         )
 
     def _told(self, table: ResultTable) -> str:
@@ -542,9 +542,9 @@ def _state(found: ResultTable | FailedQuestion, narrowed: bool, rows: str, live:
     if narrowed and found.data_as_of:
         reach = formatting.format_instant(found.data_as_of, "UTC")
         return f"No rows for this choice. {found.name} reaches to {reach}."
-    if found.stood is None:
+    if found.unchanged_since is None:
         return f"{found.name} has no {rows}."
-    stood = formatting.format_instant(found.stood, "UTC")
+    stood = formatting.format_instant(found.unchanged_since, "UTC")
     since = f"at {stood}, when it was asked" if live else f"since {stood}, when it last changed"
     return f"{found.name} has no {rows} {since}."
 

@@ -1,4 +1,4 @@
-"""Results kept in an instance: those used last, up to a weight; one that is being made is waited for."""
+"""Cache of an instance: the last used results up to a weight, each computed by one thread."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from concurrent.futures import Future
 
 
 class SingleFlightLruCache[T]:
-    """Values by key for many threads; what fails is not kept.
+    """Values by key for many threads; a failure is not cached.
 
-    At most `entries` values whose weights are together at most `weight`.
+    Holds at most `entries` values, whose weights sum up to at most `weight`.
     """
 
     def __init__(self, entries: int, weight: int, weigh: Callable[[T], int]) -> None:
         self._entries, self._weight, self._weigh = entries, weight, weigh
         self._held: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
-        self._made: dict[Hashable, Future[T]] = {}
+        self._pending: dict[Hashable, Future[T]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T], seconds: float | None = None) -> T:
-        """The value of a key, made by the first that asks; raises what `make` raises.
+        """Return the value of a key, computed by the first caller; raises what `make` raises.
 
-        Whoever waits for another's raises TimeoutError after so many seconds; where the other's own time
-        was over before, it makes the value itself.
+        A caller that waits for another one raises TimeoutError after `seconds`. If the other one ran
+        out of its own time before, the caller computes the value itself.
         """
         begin = time.monotonic()
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key][0]
-            waiting = self._made.get(key)
-            mine: Future[T] = self._made.setdefault(key, Future())
-        if waiting is None:
-            return self._make(key, make, mine)
+            pending = self._pending.get(key)
+            future: Future[T] = self._pending.setdefault(key, Future())
+        if pending is None:
+            return self._make(key, make, future)
         try:
-            return waiting.result(seconds)
+            return pending.result(seconds)
         except TimeoutError:
-            left = None if seconds is None else seconds - (time.monotonic() - begin)
-            if not waiting.done() or (left is not None and left <= 0):
+            seconds_left = None if seconds is None else seconds - (time.monotonic() - begin)
+            if not pending.done() or (seconds_left is not None and seconds_left <= 0):
                 raise
-        return self.get(key, make, left)
+        return self.get(key, make, seconds_left)
 
     def put(self, key: Hashable, value: T) -> None:
-        """Keep a value that was made otherwise."""
+        """Store a value that the caller has computed."""
         with self._lock:
             self._keep(key, value)
 
     @property
     def weight(self) -> int:
-        """What all values weigh together."""
+        """Sum of the weights of all values."""
         return sum(weight for _, weight in self._held.values())
 
-    def _make(self, key: Hashable, make: Callable[[], T], mine: Future[T]) -> T:
+    def _make(self, key: Hashable, make: Callable[[], T], future: Future[T]) -> T:
         try:
             value = make()
-        except BaseException as error:  # whatever it is: those who wait must not wait for ever
+        except BaseException as error:  # of any kind, else other threads would wait for ever
             with self._lock:
-                del self._made[key]
-            mine.set_exception(error)
+                del self._pending[key]
+            future.set_exception(error)
             raise
         with self._lock:
-            del self._made[key]
+            del self._pending[key]
             self._keep(key, value)
-        mine.set_result(value)
+        future.set_result(value)
         return value
 
     def _keep(self, key: Hashable, value: T) -> None:

@@ -1,4 +1,4 @@
-"""Answers to questions: one capped, labelled, parameterised query each, kept while the data stands."""
+"""Rows of reports: one capped, labelled query for each request, cached until the data changes."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ from functions.serve.warehouse.result import ResultTable, Value
 from functions.serve.warehouse.sql import Query, reach_query, rows_query, selected
 
 BYTES_BILLED = 1_000_000_000
-"""Most bytes that a query may be billed for: a report has some megabytes."""
+"""Most bytes that a query may be billed for; a report has some megabytes."""
 
 STATE_SECONDS = 60
-"""How long the state of a report is not asked for again; as often does a live one move on."""
+"""Seconds for which the version of a report is cached; a live SELECT moves on as often."""
 
 REQUEST_SECONDS = 45.0
-"""How long all that a request asks of the warehouse may take together; the function has 60."""
+"""Seconds for all calls to the warehouse of one request; the function itself has 60."""
 
 _UNTIL: ContextVar[float] = ContextVar("until")
 
 _PAGES_MOST, _ROWS_MOST = 256, 20_000
-"""Pages of rows that an instance keeps, and how many rows they have together."""
+"""Most pages of rows in an instance's cache, and most rows of all of them."""
 
 _LIVE_HOURS = 1
-"""For how long a cursor of a live SELECT holds: it names the instant that it was asked at."""
+"""Hours for which a cursor of a live SELECT is valid; it names the time of its query."""
 
 _EXPORT_ROWS = 5_000
-"""Rows that an export has in memory at once."""
+"""Rows of an export that are in memory at once."""
 
 
 @dataclass(frozen=True)
 class ReportVersion:
-    """A report as it stands: what ETags and cursors are bound to."""
+    """The version of a report that ETags and cursors belong to."""
 
     version: str
-    """Changes when its rows may have."""
+    """Text that changes if the rows may have changed."""
     data_as_of: datetime | None
     origin: Origin | None
     now: datetime | None = None
-    """The time that a live SELECT is asked at."""
-    stood: datetime | None = None
-    """Since when it stands like this: the last change of its table; of a live SELECT, `now`."""
+    """Value of `@now` in a live SELECT."""
+    unchanged_since: datetime | None = None
+    """Last change of the report's table; for a live SELECT, `now`."""
 
 
 @contextmanager
 def request_deadline(seconds: float = REQUEST_SECONDS) -> Iterator[None]:
-    """What this thread asks meanwhile has these seconds in all, then TimeoutError."""
+    """Limit the seconds of all warehouse calls in this block; they then raise TimeoutError."""
     token = _UNTIL.set(time.monotonic() + seconds)
     try:
         yield
@@ -72,7 +72,7 @@ def request_deadline(seconds: float = REQUEST_SECONDS) -> Iterator[None]:
 
 
 def _seconds_left() -> float:
-    """Seconds that are left; a thread without a request of its own has them all for each call."""
+    """Return the seconds left; without a request, each call has all of them."""
     until = _UNTIL.get(None)
     left = REQUEST_SECONDS if until is None else until - time.monotonic()
     if left <= 0:
@@ -81,101 +81,107 @@ def _seconds_left() -> float:
 
 
 class _ReportChangedError(TimeoutError):
-    """A report was published between a look at its state and the end of a query."""
+    """A report was published between the read of its version and the end of a query.
+
+    It is a TimeoutError so that a second time becomes a 503 with `Retry-After`.
+    """
 
 
 class ReportStore:
-    """What `serve` knows of the warehouse; one for all threads of an instance.
+    """Reads reports from the warehouse; all threads of an instance share one.
 
-    `bytes_billed` caps every query; `clock` tells seconds, `now` the time in UTC.
+    `bytes_billed` caps every query. `clock` returns seconds, `now` the time in UTC.
     """
 
     def __init__(
         self,
         clients: Clients,
-        shown: Mapping[str, ReportDefinition],
+        reports: Mapping[str, ReportDefinition],
         bytes_billed: int = BYTES_BILLED,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.shown = shown
+        self.reports = reports
         self._clients = clients
         self._bytes_billed = bytes_billed
         self._clock, self.now = clock, now
         self._connecting = threading.Lock()
         self._states: SingleFlightLruCache[ReportVersion] = SingleFlightLruCache(
-            len(shown) or 1, len(shown) or 1, lambda _: 1
+            len(reports) or 1, len(reports) or 1, lambda _: 1
         )
         self._reaches: SingleFlightLruCache[ReportVersion] = SingleFlightLruCache(
-            len(shown) or 1, len(shown) or 1, lambda _: 1
+            len(reports) or 1, len(reports) or 1, lambda _: 1
         )
         self._pages: SingleFlightLruCache[ResultTable] = SingleFlightLruCache(
             _PAGES_MOST, _ROWS_MOST, lambda page: len(page.rows) + 1
         )
 
     def state(self, report: ReportDefinition, *, fresh: bool = False) -> ReportVersion:
-        """How a report stands, at most a minute ago, with `fresh` now; raises NotPublished."""
+        """Return a report's version, at most a minute old or with `fresh` read now.
+
+        Raises NotPublishedError.
+        """
         if report.select:
-            return self._live(report, self._minute())
+            return self._live_version(report, self._current_minute())
         age = int(self._clock() // STATE_SECONDS)
         if fresh:
-            found = self._look(report, age)
+            found = self._fetch_version(report, age)
             self._states.put((report.name, age), found)
             return found
         return self._states.get(
-            (report.name, age), lambda: self._look(report, age), _seconds_left()
+            (report.name, age), lambda: self._fetch_version(report, age), _seconds_left()
         )
 
-    def table(self, asked: ReportQuery) -> ResultTable:
-        """A page of rows; its cursor asks for the next one.
+    def table(self, query: ReportQuery) -> ResultTable:
+        """Return a page of rows; its cursor leads to the next page.
 
-        Raises NotPublished, and BadRequest for a cursor that is forged or whose report has been
-        published anew.
+        Raises NotPublishedError, and BadRequestError for a cursor that is forged or whose report has
+        been published again since.
         """
         try:
-            return self._table(asked, fresh=bool(asked.cursor))
+            return self._table(query, fresh=bool(query.cursor))
         except _ReportChangedError:
-            return self._table(asked, fresh=True)
+            return self._table(query, fresh=True)
 
-    def rows(self, asked: ReportQuery) -> tuple[ReportVersion, Iterator[tuple[Value, ...]]]:
-        """All rows of a question from its first on, some thousands at a time, and their state.
+    def rows(self, query: ReportQuery) -> tuple[ReportVersion, Iterator[tuple[Value, ...]]]:
+        """Return a report's version and all rows of a query, fetched in blocks of some thousands.
 
-        The query is done when this returns: what can fail has failed. Raises NotPublished.
+        The query has ended when this returns, so it can no longer fail. Raises NotPublishedError.
         """
         try:
-            return self._rows(asked, fresh=False)
+            return self._rows(query, fresh=False)
         except _ReportChangedError:
-            return self._rows(asked, fresh=True)
+            return self._rows(query, fresh=True)
 
-    def _table(self, asked: ReportQuery, fresh: bool) -> ResultTable:
-        state, place = self.state(asked.report, fresh=fresh), None
-        if asked.cursor:
-            place = cursors.read(asked)
-            state = self._of_cursor(asked, state, place)
-        key = replace(asked, form=ResponseFormat.JSON), state.version
-        return self._pages.get(key, lambda: self._page(asked, state, place), _seconds_left())
+    def _table(self, query: ReportQuery, fresh: bool) -> ResultTable:
+        state, position = self.state(query.report, fresh=fresh), None
+        if query.cursor:
+            position = cursors.read(query)
+            state = self._version_of_cursor(query, state, position)
+        key = replace(query, form=ResponseFormat.JSON), state.version
+        return self._pages.get(key, lambda: self._page(query, state, position), _seconds_left())
 
     def _rows(
-        self, asked: ReportQuery, fresh: bool
+        self, query: ReportQuery, fresh: bool
     ) -> tuple[ReportVersion, Iterator[tuple[Value, ...]]]:
-        state = self.state(asked.report, fresh=fresh)
-        width = len(asked.columns)
-        found = self._ask(rows_query(asked, state.now), asked.report)
-        self._stood(asked.report, state)
+        state = self.state(query.report, fresh=fresh)
+        width = len(query.columns)
+        found = self._run_query(rows_query(query, state.now), query.report)
+        self._assert_unchanged(query.report, state)
         return state, (tuple(row.values())[:width] for row in found)
 
-    def _stood(self, report: ReportDefinition, state: ReportVersion) -> None:
-        """Raises _Moved where rows that have just been read may be of another state."""
+    def _assert_unchanged(self, report: ReportDefinition, state: ReportVersion) -> None:
+        """Raise _ReportChangedError if the rows just read may be of another version."""
         if not report.select and self.state(report, fresh=True).version != state.version:
             raise _ReportChangedError(f"{report.name} is published while it is read")
 
-    def _minute(self) -> datetime:
+    def _current_minute(self) -> datetime:
         seconds = int(self.now().timestamp()) // STATE_SECONDS * STATE_SECONDS
         return datetime.fromtimestamp(seconds, UTC)
 
-    def _look(self, report: ReportDefinition, age: int) -> ReportVersion:
-        """The state of a table: free to ask but for what is read when it has changed."""
+    def _fetch_version(self, report: ReportDefinition, age: int) -> ReportVersion:
+        """Read the version of a table; this costs a query only if the table has changed."""
         try:
             half = _seconds_left() / 2
             modified = self._client().get_table(
@@ -188,95 +194,100 @@ class ReportStore:
             ) from error
         version = f"{modified.modified.isoformat()} {age if report.live else ''}".strip()
         return self._reaches.get(
-            (report.name, version), lambda: self._reach(report, version), _seconds_left()
+            (report.name, version), lambda: self._table_version(report, version), _seconds_left()
         )
 
-    def _live(self, report: ReportDefinition, now: datetime) -> ReportVersion:
-        """The state of a live SELECT at an instant; one that does not tell its reach reaches to it."""
-        told = now.isoformat()
+    def _live_version(self, report: ReportDefinition, now: datetime) -> ReportVersion:
+        """Return the version of a live SELECT at a time.
+
+        Without a column `data_as_of` its data reach up to that time.
+        """
+        version = now.isoformat()
         if not {each.name for each in ADDED} <= {each.name for each in report.columns}:
-            return ReportVersion(told, now, None, now, now)
+            return ReportVersion(version, now, None, now, now)
 
         def reach() -> ReportVersion:
-            return ReportVersion(told, *self._reaching(report, now), now, now)
+            return ReportVersion(version, *self._query_reach(report, now), now, now)
 
-        return self._reaches.get((report.name, told), reach, _seconds_left())
+        return self._reaches.get((report.name, version), reach, _seconds_left())
 
-    def _reaching(
+    def _query_reach(
         self, report: ReportDefinition, now: datetime | None = None
     ) -> tuple[datetime | None, Origin | None]:
-        (row,) = self._ask(reach_query(report, now), report)
+        (row,) = self._run_query(reach_query(report, now), report)
         return row["data_as_of"], Origin(row["origin"]) if row["origin"] else None
 
-    def _reach(self, report: ReportDefinition, version: str) -> ReportVersion:
-        reaches, origin = self._reaching(report)
-        told = reaches.isoformat() if reaches else ""
+    def _table_version(self, report: ReportDefinition, version: str) -> ReportVersion:
+        data_as_of, origin = self._query_reach(report)
+        reach_text = data_as_of.isoformat() if data_as_of else ""
         changed = version.split()[0]
-        # A live table's own time of change is not told for every way that rows get in.
-        version = f"{changed} {told}" if report.live else version
-        return ReportVersion(version, reaches, origin, stood=datetime.fromisoformat(changed))
-
-    def _of_cursor(
-        self, asked: ReportQuery, state: ReportVersion, place: CursorPosition
-    ) -> ReportVersion:
-        """The state that a cursor's page is read from: that of the page before."""
-        if place.state == state.version:
-            return state
-        if asked.report.select and (then := self._then(place.state)):
-            return replace(self._live(asked.report, then), version=place.state)
-        raise BadRequestError(
-            f"cursor is of an earlier state of {asked.report.name}: ask again without cursor"
+        # BigQuery does not update a table's time of change for every way of adding rows.
+        version = f"{changed} {reach_text}" if report.live else version
+        return ReportVersion(
+            version, data_as_of, origin, unchanged_since=datetime.fromisoformat(changed)
         )
 
-    def _then(self, text: str) -> datetime | None:
-        """The instant that a live cursor names, where it is not long ago."""
+    def _version_of_cursor(
+        self, query: ReportQuery, state: ReportVersion, position: CursorPosition
+    ) -> ReportVersion:
+        """Return the version to read a cursor's page from: that of the page before."""
+        if position.state == state.version:
+            return state
+        if query.report.select and (cursor_time := self._cursor_time(position.state)):
+            return replace(self._live_version(query.report, cursor_time), version=position.state)
+        raise BadRequestError(
+            f"cursor is of an earlier state of {query.report.name}: ask again without cursor"
+        )
+
+    def _cursor_time(self, text: str) -> datetime | None:
+        """Parse the time that a live cursor names; None if it is too long ago."""
         try:
-            then = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)
         except ValueError:
             return None
-        if then.tzinfo is None:
+        if moment.tzinfo is None:
             return None
-        within = timedelta(0) <= self.now() - then <= timedelta(hours=_LIVE_HOURS)
-        return then if within else None
+        is_recent = timedelta(0) <= self.now() - moment <= timedelta(hours=_LIVE_HOURS)
+        return moment if is_recent else None
 
     def _page(
-        self, asked: ReportQuery, state: ReportVersion, place: CursorPosition | None
+        self, query: ReportQuery, state: ReportVersion, position: CursorPosition | None
     ) -> ResultTable:
-        """A page of rows, by a query that asks for one more than the page has."""
-        after = place.after if place else ()
-        query = rows_query(asked, state.now, after, asked.limit + 1)
-        found = [tuple(row.values()) for row in self._ask(query, asked.report)]
-        self._stood(asked.report, state)
-        page, width = found[: asked.limit], len(asked.columns)
+        """Read a page of rows by a query for one row more, which shows whether more follow."""
+        after = position.after if position else ()
+        statement = rows_query(query, state.now, after, query.limit + 1)
+        found = [tuple(row.values()) for row in self._run_query(statement, query.report)]
+        self._assert_unchanged(query.report, state)
+        page, width = found[: query.limit], len(query.columns)
         return ResultTable(
-            name=asked.report.name,
-            declared=asked.report.declared,
-            columns=asked.columns,
+            name=query.report.name,
+            declared=query.report.declared,
+            columns=query.columns,
             rows=tuple(row[:width] for row in page),
             data_as_of=state.data_as_of,
             origin=state.origin,
-            cursor=self._next(asked, state, page[-1]) if len(found) > len(page) else "",
+            cursor=self._next_cursor(query, state, page[-1]) if len(found) > len(page) else "",
             version=state.version,
-            stood=state.stood,
+            unchanged_since=state.unchanged_since,
         )
 
-    def _next(self, asked: ReportQuery, state: ReportVersion, row: tuple[Value, ...]) -> str:
-        names = {column.name: n for n, column in enumerate(selected(asked))}
-        after = tuple(row[names[each.column.name]] for each in asked.order)
-        return cursors.write(asked, CursorPosition(state.version, after))
+    def _next_cursor(self, query: ReportQuery, state: ReportVersion, row: tuple[Value, ...]) -> str:
+        names = {column.name: n for n, column in enumerate(selected(query))}
+        after = tuple(row[names[each.column.name]] for each in query.order)
+        return cursors.write(query, CursorPosition(state.version, after))
 
-    def _ask(self, query: Query, report: ReportDefinition) -> Iterator[Any]:
-        """The rows of a query, which never reads more than the cap."""
+    def _run_query(self, statement: Query, report: ReportDefinition) -> Iterator[Any]:
+        """Run a statement, billed for `bytes_billed` at most, and return its rows."""
         config = QueryJobConfig(
-            query_parameters=query.parameters,
+            query_parameters=statement.parameters,
             maximum_bytes_billed=self._bytes_billed,
             labels={"step": "serve", "report": report.name},
         )
-        # Retries, the answer to the last of them, the wait for a job, and both again where it is cancelled.
+        # Five waits: retries, the last answer, the job, and the first two again if the job is cancelled.
         fifth = _seconds_left() / 5
         found: Iterator[Any] = iter(
             self._client().query_and_wait(
-                query.sql,
+                statement.sql,
                 job_config=config,
                 retry=DEFAULT_RETRY.with_timeout(fifth),
                 job_retry=None,
@@ -288,6 +299,6 @@ class ReportStore:
         return found
 
     def _client(self) -> Any:
-        """BigQuery's client, made by one thread."""
+        """BigQuery's client, created by one thread."""
         with self._connecting:
             return self._clients.bigquery

@@ -1,4 +1,4 @@
-"""Rows of a report on their way to a page, an answer or a file."""
+"""Rows of a report, for a page, an answer or a file."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from catalog.records import Origin
 from catalog.reports import Declaration, ReportColumn
 
 Value = str | int | float | Decimal | bool | date | datetime | None
-"""A field of a row, as BigQuery's client gives it; a GEOGRAPHY is text in WKT."""
+"""A field of a row, as BigQuery's client returns it; a GEOGRAPHY is text in WKT."""
 
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Some rows of one report, and what must be shown beside them."""
+    """Some rows of one report, and what readers must see with them."""
 
     name: str
     declared: Declaration
     columns: tuple[ReportColumn, ...]
-    """Those of `rows`, in their order."""
+    """The columns of `rows`, in their order."""
     rows: tuple[tuple[Value, ...], ...]
     data_as_of: datetime | None
-    """How far the data of the report reaches, UTC; None for a report without rows."""
+    """Time up to which the report has data, UTC; None for a report without rows."""
     origin: Origin | None
     cursor: str = ""
-    """What asks for the rows after these; empty where these are the last."""
+    """Cursor of the next page; empty on the last page."""
     version: str = ""
-    """The state of the report that the rows are of; it differs where they may."""
-    stood: datetime | None = None
-    """Since when the report stands like this, UTC; of one that is asked and not made, when it was."""
+    """Version of the report that the rows are from; another version may have other rows."""
+    unchanged_since: datetime | None = None
+    """Last change of the report's table, UTC; for a live SELECT, the time of the query."""

@@ -1,4 +1,4 @@
-"""The query of a question: names from the declaration, values as parameters, nothing else."""
+"""SQL of a report query: names come from the declaration, values are query parameters."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Query:
     parameters: list[Parameter] = field(default_factory=list)
 
     def one(self, kind: str, value: Value) -> str:
-        """A parameter's place for one value."""
+        """Add a parameter with one value and return its placeholder."""
         return self._add(ScalarQueryParameter(self._next(), kind, value))
 
     def many(self, kind: str, values: Sequence[Value]) -> str:
-        """A parameter's place for a list of values."""
+        """Add a parameter with a list of values and return its placeholder."""
         return self._add(ArrayQueryParameter(self._next(), kind, list(values)))
 
     def _next(self) -> str:
@@ -39,40 +39,41 @@ class Query:
         return f"@{parameter.name}"
 
 
-def selected(asked: ReportQuery) -> tuple[ReportColumn, ...]:
-    """The columns that a query gives: those asked for, then those that order alone needs."""
-    order = tuple(each.column for each in asked.order)
-    return tuple(dict.fromkeys((*asked.columns, *order)))
+def selected(query: ReportQuery) -> tuple[ReportColumn, ...]:
+    """List the columns of a query: the requested ones, then those that only the order needs."""
+    order = tuple(each.column for each in query.order)
+    return tuple(dict.fromkeys((*query.columns, *order)))
 
 
 def rows_query(
-    asked: ReportQuery, now: datetime | None, after: Sequence[Value] = (), limit: int | None = None
+    query: ReportQuery, now: datetime | None, after: Sequence[Value] = (), limit: int | None = None
 ) -> Query:
-    """The rows of a question in its order: those after a row where one is given, at most `limit`.
+    """Write the SELECT of a query's rows in its order, after the row `after`, at most `limit`.
 
-    Nulls come last either way. A FLOAT64 that is no finite number is null: JSON has no other.
+    Nulls come last in both directions. A FLOAT64 that is not finite becomes null, because JSON has
+    no such numbers.
     """
-    query = Query(parameters=_time(asked.report, now))
-    names = [column.name for column in selected(asked)]
-    wanted = dict.fromkeys((*selected(asked), *(each.column for each in asked.where)))
-    inner = ",\n".join(f"    {_finite(column)}" for column in wanted)
-    conditions = [_condition(query, each) for each in asked.where]
+    statement = Query(parameters=_time(query.report, now))
+    names = [column.name for column in selected(query)]
+    used = dict.fromkeys((*selected(query), *(each.column for each in query.where)))
+    inner = ",\n".join(f"    {_finite(column)}" for column in used)
+    conditions = [_condition(statement, each) for each in query.where]
     if after:
-        conditions.append(_after(query, asked.order, after))
-    query.sql = "\n".join(
+        conditions.append(_after(statement, query.order, after))
+    statement.sql = "\n".join(
         (
             f"SELECT {', '.join(f'r.`{name}`' for name in names)}",
-            f"FROM (\n  SELECT\n{inner}\n  FROM {asked.report.source} AS s\n) AS r",
+            f"FROM (\n  SELECT\n{inner}\n  FROM {query.report.source} AS s\n) AS r",
             *([f"WHERE {' AND '.join(conditions)}"] if conditions else []),
-            f"ORDER BY {', '.join(map(_ordering, asked.order))}",
+            f"ORDER BY {', '.join(map(_ordering, query.order))}",
             *([f"LIMIT {limit:d}"] if limit is not None else []),
         )
     )
-    return query
+    return statement
 
 
 def reach_query(report: ReportDefinition, now: datetime | None = None) -> Query:
-    """How far the rows of a report reach, and where they come from: one row."""
+    """Write the SELECT of one row: up to when a report has data, and its origin."""
     figures = "MAX(s.data_as_of) AS data_as_of, MAX(s.origin) AS origin"
     sql = f"SELECT {figures} FROM {report.source} AS s"  # noqa: S608 - a declared name
     return Query(sql, _time(report, now))
@@ -89,15 +90,15 @@ def _finite(column: ReportColumn) -> str:
     return f"IF(IS_NAN({name}) OR IS_INF({name}), NULL, {name}) AS `{column.name}`"
 
 
-def _condition(query: Query, each: FilterCondition) -> str:
+def _condition(statement: Query, each: FilterCondition) -> str:
     name, kind = f"r.`{each.column.name}`", each.column.type
     match each.operator:
         case Operator.ANY_OF:
-            return f"{name} IN UNNEST({query.many(kind, each.values)})"
+            return f"{name} IN UNNEST({statement.many(kind, each.values)})"
         case Operator.FROM:
-            return f"{name} >= {query.one(kind, each.values[0])}"
+            return f"{name} >= {statement.one(kind, each.values[0])}"
         case Operator.TO:
-            return f"{name} <= {query.one(kind, each.values[0])}"
+            return f"{name} <= {statement.one(kind, each.values[0])}"
 
 
 def _ordering(each: SortOrder) -> str:
@@ -105,10 +106,10 @@ def _ordering(each: SortOrder) -> str:
     return f"{name} IS NULL, {name} {'DESC' if each.descending else 'ASC'}"
 
 
-def _after(query: Query, order: Sequence[SortOrder], after: Sequence[Value]) -> str:
-    """That a row comes after another: alike in the first columns, later in the next."""
+def _after(statement: Query, order: Sequence[SortOrder], after: Sequence[Value]) -> str:
+    """Write the condition that a row comes after another: first columns equal, the next later."""
     places = [
-        None if value is None else query.one(each.column.type, value)
+        None if value is None else statement.one(each.column.type, value)
         for each, value in zip(order, after, strict=True)
     ]
     later = list(_later(order, places))
@@ -119,7 +120,7 @@ def _later(order: Sequence[SortOrder], places: Sequence[str | None]) -> Iterator
     alike: list[str] = []
     for each, place in zip(order, places, strict=True):
         name = f"r.`{each.column.name}`"
-        if place is None:  # nothing comes after null
+        if place is None:  # no value sorts after null
             alike.append(f"{name} IS NULL")
             continue
         beyond = f"({name} {'<' if each.descending else '>'} {place} OR {name} IS NULL)"

@@ -474,11 +474,17 @@ def test_a_report_without_rows_is_an_empty_page(site: Site) -> None:
 
 def test_a_table_tells_since_when_it_stands(site: Site) -> None:
     site.publish(())
-    answers = site.app.answers
+    answers = site.app.store
     modified = site.servers.warehouse.get_table("reports.toy_days").modified
-    assert answers.table(parse_query_params(answers.shown["toy_days"], [])).stood == modified
+    assert (
+        answers.table(parse_query_params(answers.reports["toy_days"], [])).unchanged_since
+        == modified
+    )
     minute = site.now.replace(second=0, microsecond=0)
-    assert answers.table(parse_query_params(answers.shown["toy_loads"], [])).stood == minute
+    assert (
+        answers.table(parse_query_params(answers.reports["toy_loads"], [])).unchanged_since
+        == minute
+    )
 
 
 def test_a_warehouse_that_does_not_answer_is_told_without_its_words(

@@ -131,7 +131,7 @@ def asked_sql(name: str, parameter: str, text: str) -> list[str]:
 def app() -> App:
     """The function over the usual rows."""
     made = App(Clients(SETTINGS), declarations=REPOSITORY / "bq_sql")
-    made.answers.table = Warehouse().table  # type: ignore[method-assign]
+    made.store.table = Warehouse().table  # type: ignore[method-assign]
     return made
 
 

@@ -30,7 +30,7 @@ from functions.serve.errors import BadRequestError
 from functions.serve.pages import formatting
 from functions.serve.pages.data import Question, ReportFetcher
 from functions.serve.report_catalog import DECLARATIONS, load_report_definitions
-from functions.serve.warehouse import report_store as serve_answers
+from functions.serve.warehouse import report_store
 from functions.serve.warehouse.cache import SingleFlightLruCache
 from functions.serve.warehouse.report_store import ReportStore, request_deadline
 from functions.serve.warehouse.sql import rows_query
@@ -348,10 +348,10 @@ def test_what_a_page_asks_in_threads_has_the_requests_deadline() -> None:
     left: list[float] = []
 
     def table(_: ReportQuery) -> Any:
-        left.append(serve_answers._seconds_left())
+        left.append(report_store._seconds_left())
 
     source = ReportFetcher(load_report_definitions(DECLARATIONS), table, lambda: datetime.now(UTC))
     with request_deadline(5.0):
-        source.answers([Question("wifi_months", ()), Question("velib_coverage", ())])
+        source.fetch_all([Question("wifi_months", ()), Question("velib_coverage", ())])
     assert len(left) == 2
     assert all(0 < each <= 5 for each in left)

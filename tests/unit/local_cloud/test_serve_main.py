@@ -28,9 +28,9 @@ def test_answers_and_pages_have_the_time_of_the_clock(
     clock.subscribe(lambda moment: serve.write_time(file, moment))
     serve.follow(file)
     app = App(Clients(SETTINGS))
-    assert app.answers.now() == app._site._pages._source.now() == START
+    assert app.store.now() == app._site._pages._source.now() == START
     clock.advance_to(START + timedelta(days=3))
-    assert app.answers.now() == app._site._pages._source.now() == START + timedelta(days=3)
+    assert app.store.now() == app._site._pages._source.now() == START + timedelta(days=3)
 
 
 def test_an_app_of_another_form_is_refused_by_name(

@@ -17,7 +17,7 @@ SITES = {
     "functions/core/bigquery.py query": (),  # passes on what those below give it
     "functions/core/ledger.py read": ("ledger_read",),
     "functions/core/ledger.py raise_versions": ("ledger_raise",),
-    "functions/serve/warehouse/report_store.py _ask": ("serve_",),
+    "functions/serve/warehouse/report_store.py _run_query": ("serve_",),
     "functions/publish_latest/step.py _put": ("show_",),
     "functions/load/swap.py swap": ("swap_",),
     "local_cloud/cloud.py _run_query": ("reports_",),
