@@ -131,7 +131,9 @@ def _first(pages: Pages, view: PageView, chart: str, column: str) -> RowsView:
             return replace(found, title=f"{found.title}: {one.text}")
     [waiting] = (c for section in view.sections for c in section.charts if c.anchor == chart)
     count = min(len(choices), _TRIED)
-    return replace(waiting, state=f"No rows for the first {count} choices of {label.lower()}.")
+    return replace(
+        waiting, empty_reason=f"No rows for the first {count} choices of {label.lower()}."
+    )
 
 
 def _drawn(view: PageView) -> Iterator[RowsView]:

@@ -1,4 +1,4 @@
-"""A chart's Vega-Lite specification, with what the page does not declare: data, titles, look.
+"""A chart's Vega-Lite specification, with the data, titles and look that no page declares.
 
 The result is plain Vega-Lite. The browser draws it from the page's own JSON, and the local cloud draws
 the same document as a picture without a browser.

@@ -116,6 +116,9 @@ def of_rows(part: Chart | Listing, choice: FilterSelection, added: Iterable[str]
     return Question(part.report, where, columns, rows=part.rows)
 
 
+Answers = Mapping[Question, ResultTable | FailedQuestion]
+
+
 class ReportFetcher:
     """Asks several questions at the same time; remembers since when a report fails."""
 

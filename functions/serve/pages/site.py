@@ -1,4 +1,4 @@
-"""Pages as HTML: `/`, `/<page>` and the files under `/assets`, compressed, with ETags and a policy.
+"""Pages as HTML: `/`, `/<page>` and the files under `/assets`, with compression and ETags.
 
 A page's filters are a form by GET, so each choice has an address. Nothing on a page comes from another
 origin. Its policy forbids inline script and style; its data are in blocks of JSON.
@@ -23,7 +23,8 @@ from catalog.pages import Dashboard, load_pages
 from functions.serve.errors import BadRequestError
 from functions.serve.pages.assets import HEADERS, HERE, Links, static_response
 from functions.serve.pages.data import ReportFetcher
-from functions.serve.pages.view_models import PageView, page_view
+from functions.serve.pages.page_builder import page_view
+from functions.serve.pages.view_models import PageView
 from functions.serve.warehouse.report_store import ReportStore
 
 DASHBOARDS = HERE.parents[2] / "dashboards"

@@ -1,4 +1,4 @@
-"""Rows of reports: one capped, labelled query for each request, cached until the data changes."""
+"""Rows of reports: one capped, labelled query a request, cached until the data changes."""
 
 from __future__ import annotations
 

@@ -28,11 +28,12 @@ from functions.core.clients import Clients
 from functions.core.settings import Settings
 from functions.serve.app import App
 from functions.serve.errors import BadRequestError
-from functions.serve.pages import charts, view_models
+from functions.serve.pages import charts, notices, rows
 from functions.serve.pages.assets import static_files
 from functions.serve.pages.charts import PALETTE, sample
+from functions.serve.pages.data import ReportFetcher
+from functions.serve.pages.notices import fresh_until
 from functions.serve.pages.site import Pages, in_script
-from functions.serve.pages.view_models import ReportFetcher, fresh_until
 from functions.serve.report_catalog import ReportDefinition
 from functions.serve.warehouse.result import ResultTable
 from functions.serve.warehouse.sql import rows_query
@@ -579,7 +580,7 @@ def test_a_map_of_one_place_is_low() -> None:
 ])  # fmt: skip
 def test_a_field_has_the_room_that_its_text_needs(text: str, unit: str, kind: str) -> None:
     column = ReportColumn(name="a", type="STRING", description="", unit=unit)
-    assert view_models._cell(text, column).kind == kind
+    assert rows._cell(text, column).kind == kind
 
 
 @pytest.mark.parametrize(("label", "unit", "told"), [
@@ -588,13 +589,13 @@ def test_a_field_has_the_room_that_its_text_needs(text: str, unit: str, kind: st
 ])  # fmt: skip
 def test_a_heading_names_its_unit_once(label: str, unit: str, told: str) -> None:
     column = ReportColumn(name="a", type="INT64", description="", unit=unit)
-    assert view_models._heading(label, column) == told
+    assert rows._heading(label, column) == told
 
 
 def test_a_notice_names_few_reports_and_counts_many() -> None:
-    assert view_models._which({"b", "a"}, 5) == "(a; b)"
-    assert view_models._which({"a", "b", "c", "d"}, 5) == "(4 of the 5 reports here)"
-    assert view_models._which({"a", "b"}, 2) == "(the whole page)"
+    assert notices._which({"b", "a"}, 5) == "(a; b)"
+    assert notices._which({"a", "b", "c", "d"}, 5) == "(4 of the 5 reports here)"
+    assert notices._which({"a", "b"}, 2) == "(the whole page)"
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
