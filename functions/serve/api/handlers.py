@@ -62,25 +62,23 @@ class Api:
 
     def rows(self, request: Request, report: ReportDefinition) -> Response:
         """Answer with rows of a report; raises BadRequestError and NotPublishedError."""
-        question = parse_query_params(report, request.args.items(multi=True))
+        query = parse_query_params(report, request.args.items(multi=True))
         state = self._store.state(report)
-        tag = self._etag(question, state.version)
-        if request.if_none_match.contains_weak(tag) and not question.cursor:
+        tag = self._etag(query, state.version)
+        if request.if_none_match.contains_weak(tag) and not query.cursor:
             return self._unchanged(tag)
-        if question.form in FILES:
-            return self._export(request, question, state)
-        table = self._store.table(question)
-        tag = self._etag(question, table.version)
+        if query.form in FILES:
+            return self._export(request, query, state)
+        table = self._store.table(query)
+        tag = self._etag(query, table.version)
         if request.if_none_match.contains_weak(tag):
             return self._unchanged(tag)
-        return self._page(request, question, table, tag)
+        return self._page(request, query, table, tag)
 
-    def _page(
-        self, request: Request, question: ReportQuery, table: ResultTable, tag: str
-    ) -> Response:
-        attribution = sources(question.report, self._contracts)
+    def _page(self, request: Request, query: ReportQuery, table: ResultTable, tag: str) -> Response:
+        attribution = sources(query.report, self._contracts)
         next_address = _next_address(request, table)
-        if question.form is ResponseFormat.HTML:
+        if query.form is ResponseFormat.HTML:
             body: str | bytes = exports.html_page(table, attribution, next_address)
         else:
             names = [column.name for column in table.columns]
@@ -97,29 +95,29 @@ class Api:
                     "rows": [exports.record(names, row) for row in table.rows],
                 }
             )
-        answer = Response(body, content_type=_TYPES[question.form])
+        answer = Response(body, content_type=_TYPES[query.form])
         return _with_etag(_with_headers(answer, headers(attribution, table)), tag)
 
-    def _export(self, request: Request, question: ReportQuery, state: ReportVersion) -> Response:
+    def _export(self, request: Request, query: ReportQuery, state: ReportVersion) -> Response:
         """Answer with all rows as a file; HEAD runs no query."""
         rows: Iterable[tuple[Value, ...]] = ()
         if request.method != "HEAD":
-            state, rows = self._store.rows(question)
+            state, rows = self._store.rows(query)
         table = ResultTable(
-            name=question.report.name,
-            declared=question.report.declared,
-            columns=question.columns,
+            name=query.report.name,
+            declared=query.report.declared,
+            columns=query.columns,
             rows=(),
             data_as_of=state.data_as_of,
             origin=state.origin,
         )
-        pieces = _pieces(question, rows)
-        answer = Response(pieces, content_type=_TYPES[question.form])
-        disposition = f'attachment; filename="{table.name}.{question.form}"'
-        attribution_headers = headers(sources(question.report, self._contracts), table)
+        pieces = _pieces(query, rows)
+        answer = Response(pieces, content_type=_TYPES[query.form])
+        disposition = f'attachment; filename="{table.name}.{query.form}"'
+        attribution_headers = headers(sources(query.report, self._contracts), table)
         return _with_etag(
             _with_headers(answer, (*attribution_headers, ("Content-Disposition", disposition))),
-            self._etag(question, state.version),
+            self._etag(query, state.version),
         )
 
     def _describe(self, report: ReportDefinition) -> dict[str, object]:
@@ -154,18 +152,18 @@ class Api:
             return self._unchanged(tag)
         return _with_etag(Response(body, content_type=_TYPES[ResponseFormat.JSON]), tag)
 
-    def _etag(self, question: ReportQuery, version: str) -> str:
+    def _etag(self, query: ReportQuery, version: str) -> str:
         """Compute the ETag of an answer from query, report version and release."""
-        parts = (repr(question), version, self._release)
+        parts = (repr(query), version, self._release)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def _unchanged(self, tag: str) -> Response:
         return _with_etag(Response(status=304), tag)
 
 
-def _pieces(question: ReportQuery, rows: Iterable[tuple[Value, ...]]) -> Iterator[bytes]:
-    form = exports.csv_pieces if question.form is ResponseFormat.CSV else exports.ndjson_pieces
-    return form(question.columns, rows)
+def _pieces(query: ReportQuery, rows: Iterable[tuple[Value, ...]]) -> Iterator[bytes]:
+    pieces = exports.csv_pieces if query.form is ResponseFormat.CSV else exports.ndjson_pieces
+    return pieces(query.columns, rows)
 
 
 def _next_address(request: Request, table: ResultTable) -> str:

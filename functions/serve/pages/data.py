@@ -143,16 +143,16 @@ class ReportFetcher:
             for q in questions
         }
         # Each thread needs its caller's context, which holds the deadline of the request.
-        calls = [(copy_context(), question) for question in queries.values()]
+        calls = [(copy_context(), query) for query in queries.values()]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             found = pool.map(lambda call: call[0].run(self._fetch, call[1]), calls)
             return dict(zip(queries, found, strict=True))
 
-    def _fetch(self, question: ReportQuery) -> ResultTable | FailedQuestion:
+    def _fetch(self, query: ReportQuery) -> ResultTable | FailedQuestion:
         """Answer one query; a failure becomes a value, so that the rest of the page works."""
-        name = question.report.name
+        name = query.report.name
         try:
-            table = self._table(question)
+            table = self._table(query)
         except NotPublishedError:
             return FailedQuestion(
                 name, published=False, since=self._failing.setdefault(name, self.now())

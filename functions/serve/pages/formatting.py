@@ -17,7 +17,7 @@ NARROW = "\N{NARROW NO-BREAK SPACE}"
 NO_VALUE = "–"
 """Text of an empty value."""
 
-SMALLEST_SHOWN = 1e-6
+SMALLEST_IN_DIGITS = 1e-6
 """Smallest size of a number that is written in digits."""
 
 ORIGINS = {
@@ -68,8 +68,8 @@ def format_decimal(number: float) -> str:
     Zero is `0`. A number that two decimals would show as zero has its first two digits.
     """
     size = abs(number)
-    if size < SMALLEST_SHOWN:
-        return "0" if size == 0 else f"under{NARROW}{SMALLEST_SHOWN:.6f}"
+    if size < SMALLEST_IN_DIGITS:
+        return "0" if size == 0 else f"under{NARROW}{SMALLEST_IN_DIGITS:.6f}"
     digits = 0 if size >= 100 else 1 if size >= 10 else 2
     if size < 0.01:
         digits = 1 - floor(log10(size))

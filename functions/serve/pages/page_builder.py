@@ -161,7 +161,7 @@ class PageBuilder:
         if missing:
             return rows.empty_rows(part, question, anchor, missing_filter_hint(missing))
         found = self.answers[question]
-        columns = rows.shown_columns(part, self.reports[part.report])
+        columns = rows.columns_of(part, self.reports[part.report])
         view = replace(
             rows.empty_rows(part, question, anchor, self._empty_reason(part, found)),
             headings=rows.headings(part, columns),

@@ -48,7 +48,7 @@ def headings(
     )
 
 
-def shown_columns(part: Chart | Listing, report: ReportDefinition) -> list[ReportColumn]:
+def columns_of(part: Chart | Listing, report: ReportDefinition) -> list[ReportColumn]:
     """List the columns of a report that a chart or table shows."""
     return [report.column(name) for name in part.columns]
 

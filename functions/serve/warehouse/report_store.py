@@ -205,11 +205,11 @@ class ReportStore:
         version = now.isoformat()
         if not {each.name for each in ADDED} <= {each.name for each in report.columns}:
             return ReportVersion(version, now, None, now, now)
-
-        def reach() -> ReportVersion:
-            return ReportVersion(version, *self._query_reach(report, now), now, now)
-
-        return self._reaches.get((report.name, version), reach, _seconds_left())
+        return self._reaches.get(
+            (report.name, version),
+            lambda: ReportVersion(version, *self._query_reach(report, now), now, now),
+            _seconds_left(),
+        )
 
     def _query_reach(
         self, report: ReportDefinition, now: datetime | None = None
