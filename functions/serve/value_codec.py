@@ -81,8 +81,8 @@ def _read(kind: str, text: str, last: bool) -> Value:
             return _short(text)
 
 
-def _of(form: re.Pattern[str], text: str) -> str:
-    if not form.fullmatch(text):
+def _of(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
         raise ValueError(text)
     return text
 

@@ -29,20 +29,20 @@ _HINT = "take it from `next` of the answer before, for the same filters and sort
 class CursorPosition:
     """What a cursor holds: the version of its report, and the last row of its page."""
 
-    state: str
+    version: str
     after: tuple[Value, ...]
     """A value for each column of the query's order."""
 
 
 class _CursorBody(msgspec.Struct, array_like=True, frozen=True):
-    state: str
+    version: str
     after: tuple[str | int | float | bool | None, ...]
 
 
 def write(query: ReportQuery, position: CursorPosition) -> str:
     """Encode a position as the cursor of a query."""
     after = tuple(value_codec.to_json_value(value) for value in position.after)
-    body = msgspec.json.encode(_CursorBody(position.state, after))
+    body = msgspec.json.encode(_CursorBody(position.version, after))
     return f"{base64.urlsafe_b64encode(body).decode().rstrip('=')}.{_digest(query, body)}"
 
 
@@ -58,7 +58,7 @@ def read(query: ReportQuery) -> CursorPosition:
         if _digest(query, body) != match[2]:
             raise BadRequestError(f"cursor belongs to another question: {_HINT}")
         cursor_body = msgspec.json.decode(body, type=_CursorBody)
-        return CursorPosition(cursor_body.state, _after(query, cursor_body))
+        return CursorPosition(cursor_body.version, _after(query, cursor_body))
     except (ValueError, OverflowError, msgspec.MsgspecError) as error:
         if isinstance(error, BadRequestError):
             raise

@@ -63,12 +63,12 @@ class Api:
     def rows(self, request: Request, report: ReportDefinition) -> Response:
         """Answer with rows of a report; raises BadRequestError and NotPublishedError."""
         query = parse_query_params(report, request.args.items(multi=True))
-        state = self._store.state(report)
-        tag = self._etag(query, state.version)
+        current = self._store.current_version(report)
+        tag = self._etag(query, current.version)
         if request.if_none_match.contains_weak(tag) and not query.cursor:
             return self._unchanged(tag)
-        if query.form in FILES:
-            return self._export(request, query, state)
+        if query.response_format in FILES:
+            return self._export(request, query, current)
         table = self._store.table(query)
         tag = self._etag(query, table.version)
         if request.if_none_match.contains_weak(tag):
@@ -78,7 +78,7 @@ class Api:
     def _page(self, request: Request, query: ReportQuery, table: ResultTable, tag: str) -> Response:
         attribution = sources(query.report, self._contracts)
         next_address = _next_address(request, table)
-        if query.form is ResponseFormat.HTML:
+        if query.response_format is ResponseFormat.HTML:
             body: str | bytes = exports.html_page(table, attribution, next_address)
         else:
             names = [column.name for column in table.columns]
@@ -95,29 +95,29 @@ class Api:
                     "rows": [exports.record(names, row) for row in table.rows],
                 }
             )
-        answer = Response(body, content_type=_TYPES[query.form])
+        answer = Response(body, content_type=_TYPES[query.response_format])
         return _with_etag(_with_headers(answer, headers(attribution, table)), tag)
 
-    def _export(self, request: Request, query: ReportQuery, state: ReportVersion) -> Response:
+    def _export(self, request: Request, query: ReportQuery, current: ReportVersion) -> Response:
         """Answer with all rows as a file; HEAD runs no query."""
         rows: Iterable[tuple[Value, ...]] = ()
         if request.method != "HEAD":
-            state, rows = self._store.rows(query)
+            current, rows = self._store.rows(query)
         table = ResultTable(
             name=query.report.name,
             declared=query.report.declared,
             columns=query.columns,
             rows=(),
-            data_as_of=state.data_as_of,
-            origin=state.origin,
+            data_as_of=current.data_as_of,
+            origin=current.origin,
         )
         pieces = _pieces(query, rows)
-        answer = Response(pieces, content_type=_TYPES[query.form])
-        disposition = f'attachment; filename="{table.name}.{query.form}"'
+        answer = Response(pieces, content_type=_TYPES[query.response_format])
+        disposition = f'attachment; filename="{table.name}.{query.response_format}"'
         attribution_headers = headers(sources(query.report, self._contracts), table)
         return _with_etag(
             _with_headers(answer, (*attribution_headers, ("Content-Disposition", disposition))),
-            self._etag(query, state.version),
+            self._etag(query, current.version),
         )
 
     def _describe(self, report: ReportDefinition) -> dict[str, object]:
@@ -162,7 +162,9 @@ class Api:
 
 
 def _pieces(query: ReportQuery, rows: Iterable[tuple[Value, ...]]) -> Iterator[bytes]:
-    pieces = exports.csv_pieces if query.form is ResponseFormat.CSV else exports.ndjson_pieces
+    pieces = (
+        exports.csv_pieces if query.response_format is ResponseFormat.CSV else exports.ndjson_pieces
+    )
     return pieces(query.columns, rows)
 
 

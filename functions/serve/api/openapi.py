@@ -180,7 +180,7 @@ def _common_parameters(report: ReportDefinition) -> Iterator[Doc]:
     sorts = [*sortable, *(f"-{name}" for name in sortable)]
     sort = {"type": "array", "items": {"type": "string", "enum": sorts}, "default": order}
     limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": LIMIT}
-    form = {
+    formats = {
         "type": "string",
         "enum": [str(each) for each in ResponseFormat],
         "default": str(ResponseFormat.JSON),
@@ -191,7 +191,7 @@ def _common_parameters(report: ReportDefinition) -> Iterator[Doc]:
     yield _query_parameter("sort", "Columns to sort by, `-` for the largest first", sort, False)
     yield _query_parameter("limit", "Rows of a page; files have all rows and take none", limit)
     yield _query_parameter("cursor", "What `next` of the answer before has", {"type": "string"})
-    yield _query_parameter("format", "What the rows are given as", form)
+    yield _query_parameter("format", "What the rows are given as", formats)
 
 
 def _filters(report: ReportDefinition) -> Iterator[Doc]:

@@ -83,7 +83,7 @@ class ReportQuery:
     """Ends with the key, so that the order of any two rows is defined."""
     limit: int
     cursor: str = ""
-    form: ResponseFormat = ResponseFormat.JSON
+    response_format: ResponseFormat = ResponseFormat.JSON
 
 
 def parse_query_params(
@@ -95,9 +95,9 @@ def parse_query_params(
     """
     texts_by_name = _by_name(parameters)
     reserved = {name: _single(name, texts_by_name.pop(name, [])) for name in _RESERVED_PARAMETERS}
-    form = _form(reserved["format"])
-    if form in FILES and (reserved["limit"] or reserved["cursor"]):
-        raise BadRequestError(f"limit and cursor are for pages: {form} has all rows")
+    response_format = _form(reserved["format"])
+    if response_format in FILES and (reserved["limit"] or reserved["cursor"]):
+        raise BadRequestError(f"limit and cursor are for pages: {response_format} has all rows")
     return ReportQuery(
         report=report,
         columns=_columns(report, reserved["columns"]),
@@ -107,7 +107,7 @@ def parse_query_params(
         order=_order(report, reserved["sort"]),
         limit=_limit(reserved["limit"], limit),
         cursor=reserved["cursor"],
-        form=form,
+        response_format=response_format,
     )
 
 

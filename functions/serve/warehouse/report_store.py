@@ -107,7 +107,7 @@ class ReportStore:
         self._bytes_billed = bytes_billed
         self._clock, self.now = clock, now
         self._connecting = threading.Lock()
-        self._states: SingleFlightLruCache[ReportVersion] = SingleFlightLruCache(
+        self._versions: SingleFlightLruCache[ReportVersion] = SingleFlightLruCache(
             len(reports) or 1, len(reports) or 1, lambda _: 1
         )
         self._reaches: SingleFlightLruCache[ReportVersion] = SingleFlightLruCache(
@@ -117,7 +117,7 @@ class ReportStore:
             _PAGES_MOST, _ROWS_MOST, lambda page: len(page.rows) + 1
         )
 
-    def state(self, report: ReportDefinition, *, fresh: bool = False) -> ReportVersion:
+    def current_version(self, report: ReportDefinition, *, fresh: bool = False) -> ReportVersion:
         """Return a report's version, at most a minute old or with `fresh` read now.
 
         Raises NotPublishedError.
@@ -127,9 +127,9 @@ class ReportStore:
         age = int(self._clock() // STATE_SECONDS)
         if fresh:
             found = self._fetch_version(report, age)
-            self._states.put((report.name, age), found)
+            self._versions.put((report.name, age), found)
             return found
-        return self._states.get(
+        return self._versions.get(
             (report.name, age), lambda: self._fetch_version(report, age), _seconds_left()
         )
 
@@ -155,25 +155,25 @@ class ReportStore:
             return self._rows(query, fresh=True)
 
     def _table(self, query: ReportQuery, fresh: bool) -> ResultTable:
-        state, position = self.state(query.report, fresh=fresh), None
+        current, position = self.current_version(query.report, fresh=fresh), None
         if query.cursor:
             position = cursors.read(query)
-            state = self._version_of_cursor(query, state, position)
-        key = replace(query, form=ResponseFormat.JSON), state.version
-        return self._pages.get(key, lambda: self._page(query, state, position), _seconds_left())
+            current = self._version_of_cursor(query, current, position)
+        key = replace(query, response_format=ResponseFormat.JSON), current.version
+        return self._pages.get(key, lambda: self._page(query, current, position), _seconds_left())
 
     def _rows(
         self, query: ReportQuery, fresh: bool
     ) -> tuple[ReportVersion, Iterator[tuple[Value, ...]]]:
-        state = self.state(query.report, fresh=fresh)
+        current = self.current_version(query.report, fresh=fresh)
         width = len(query.columns)
-        found = self._run_query(rows_query(query, state.now), query.report)
-        self._assert_unchanged(query.report, state)
-        return state, (tuple(row.values())[:width] for row in found)
+        found = self._run_query(rows_query(query, current.now), query.report)
+        self._assert_unchanged(query.report, current)
+        return current, (tuple(row.values())[:width] for row in found)
 
-    def _assert_unchanged(self, report: ReportDefinition, state: ReportVersion) -> None:
+    def _assert_unchanged(self, report: ReportDefinition, before: ReportVersion) -> None:
         """Raise _ReportChangedError if the rows just read may be of another version."""
-        if not report.select and self.state(report, fresh=True).version != state.version:
+        if not report.select and self.current_version(report, fresh=True).version != before.version:
             raise _ReportChangedError(f"{report.name} is published while it is read")
 
     def _current_minute(self) -> datetime:
@@ -228,13 +228,13 @@ class ReportStore:
         )
 
     def _version_of_cursor(
-        self, query: ReportQuery, state: ReportVersion, position: CursorPosition
+        self, query: ReportQuery, current: ReportVersion, position: CursorPosition
     ) -> ReportVersion:
         """Return the version to read a cursor's page from: that of the page before."""
-        if position.state == state.version:
-            return state
-        if query.report.select and (cursor_time := self._cursor_time(position.state)):
-            return replace(self._live_version(query.report, cursor_time), version=position.state)
+        if position.version == current.version:
+            return current
+        if query.report.select and (cursor_time := self._cursor_time(position.version)):
+            return replace(self._live_version(query.report, cursor_time), version=position.version)
         raise BadRequestError(
             f"cursor is of an earlier state of {query.report.name}: ask again without cursor"
         )
@@ -251,30 +251,32 @@ class ReportStore:
         return moment if is_recent else None
 
     def _page(
-        self, query: ReportQuery, state: ReportVersion, position: CursorPosition | None
+        self, query: ReportQuery, current: ReportVersion, position: CursorPosition | None
     ) -> ResultTable:
         """Read a page of rows by a query for one row more, which shows whether more follow."""
         after = position.after if position else ()
-        statement = rows_query(query, state.now, after, query.limit + 1)
+        statement = rows_query(query, current.now, after, query.limit + 1)
         found = [tuple(row.values()) for row in self._run_query(statement, query.report)]
-        self._assert_unchanged(query.report, state)
+        self._assert_unchanged(query.report, current)
         page, width = found[: query.limit], len(query.columns)
         return ResultTable(
             name=query.report.name,
             declared=query.report.declared,
             columns=query.columns,
             rows=tuple(row[:width] for row in page),
-            data_as_of=state.data_as_of,
-            origin=state.origin,
-            cursor=self._next_cursor(query, state, page[-1]) if len(found) > len(page) else "",
-            version=state.version,
-            unchanged_since=state.unchanged_since,
+            data_as_of=current.data_as_of,
+            origin=current.origin,
+            cursor=self._next_cursor(query, current, page[-1]) if len(found) > len(page) else "",
+            version=current.version,
+            unchanged_since=current.unchanged_since,
         )
 
-    def _next_cursor(self, query: ReportQuery, state: ReportVersion, row: tuple[Value, ...]) -> str:
+    def _next_cursor(
+        self, query: ReportQuery, current: ReportVersion, row: tuple[Value, ...]
+    ) -> str:
         names = {column.name: n for n, column in enumerate(selected(query))}
         after = tuple(row[names[each.column.name]] for each in query.order)
-        return cursors.write(query, CursorPosition(state.version, after))
+        return cursors.write(query, CursorPosition(current.version, after))
 
     def _run_query(self, statement: Query, report: ReportDefinition) -> Iterator[Any]:
         """Run a statement, billed for `bytes_billed` at most, and return its rows."""

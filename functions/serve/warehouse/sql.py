@@ -108,21 +108,21 @@ def _ordering(each: SortOrder) -> str:
 
 def _after(statement: Query, order: Sequence[SortOrder], after: Sequence[Value]) -> str:
     """Write the condition that a row comes after another: first columns equal, the next later."""
-    places = [
+    placeholders = [
         None if value is None else statement.one(each.column.type, value)
         for each, value in zip(order, after, strict=True)
     ]
-    later = list(_later(order, places))
-    return f"({' OR '.join(later) or 'FALSE'})"
+    conditions = list(_later(order, placeholders))
+    return f"({' OR '.join(conditions) or 'FALSE'})"
 
 
-def _later(order: Sequence[SortOrder], places: Sequence[str | None]) -> Iterator[str]:
+def _later(order: Sequence[SortOrder], placeholders: Sequence[str | None]) -> Iterator[str]:
     alike: list[str] = []
-    for each, place in zip(order, places, strict=True):
+    for each, placeholder in zip(order, placeholders, strict=True):
         name = f"r.`{each.column.name}`"
-        if place is None:  # no value sorts after null
+        if placeholder is None:  # no value sorts after null
             alike.append(f"{name} IS NULL")
             continue
-        beyond = f"({name} {'<' if each.descending else '>'} {place} OR {name} IS NULL)"
+        beyond = f"({name} {'<' if each.descending else '>'} {placeholder} OR {name} IS NULL)"
         yield f"({' AND '.join((*alike, beyond))})"
-        alike.append(f"{name} = {place}")
+        alike.append(f"{name} = {placeholder}")

@@ -106,7 +106,7 @@ def test_what_is_served_says_how_far_it_reaches_and_whence_it_is(ops: Warehouse)
     answers = ReportStore(clients, reports, now=lambda: AFTER_DEMO)
     for name in ("health_datasets", "health_dead_letters"):
         rows = asked(ops, name, AFTER_DEMO)
-        state = answers.state(reports[name])
+        state = answers.current_version(reports[name])
         assert state.data_as_of == max((row["data_as_of"] for row in rows), default=None)
         assert state.data_as_of != AFTER_DEMO
         assert (state.origin or "") == max((row["origin"] or "" for row in rows), default="")

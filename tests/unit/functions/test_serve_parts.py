@@ -341,7 +341,7 @@ def test_operators_are_those_that_addresses_use() -> None:
 def test_what_a_request_asks_has_one_deadline() -> None:
     answers = ReportStore(cast("Clients", None), REPORTS)
     with request_deadline(0.0), pytest.raises(TimeoutError, match="45 seconds"):
-        answers.state(REPORTS["wifi_days"])
+        answers.current_version(REPORTS["wifi_days"])
 
 
 def test_what_a_page_asks_in_threads_has_the_requests_deadline() -> None:
