@@ -204,10 +204,15 @@ class TableColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A column of a lake table, in BigQuery's types."""
 
     name: str
+    """Name of the column."""
     type: str
+    """Type of the column in BigQuery, such as STRING, INT64 or TIMESTAMP."""
     description: str
+    """Meaning of the column."""
     mode: str = "NULLABLE"
+    """REQUIRED if the column is never null, else NULLABLE."""
     unit: str = ""
+    """Unit of measurement."""
 
 
 class LakeTable(msgspec.Struct, frozen=True, kw_only=True):

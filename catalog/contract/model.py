@@ -18,11 +18,11 @@ from catalog.slots import Calendar, Unit
 
 
 class ContractError(ValueError):
-    """A contract that cannot be kept: names the file, the facet and the way out."""
+    """A contract has a fault: the text names the file, the field and the fix."""
 
 
 class Kind(StrEnum):
-    """How a source publishes; decides a row's slot and which parts count."""
+    """How a source publishes; the kind decides the slot of a row and which parts count."""
 
     FULL_EXPORT = "full_export"
     DAILY_DROP = "daily_drop"
@@ -37,111 +37,111 @@ class Kind(StrEnum):
 
     @property
     def slot_from_run(self) -> bool:
-        """Whether a row's slot is that of its run, not of its time column."""
+        """Whether a row gets the slot of its run instead of the slot of its time column."""
         return self in (Kind.DAILY_DROP, Kind.SNAPSHOT)
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the contract: an unknown key is an error, never ignored."""
+    """A table of the contract: an unknown field is an error, never ignored."""
 
 
 class FetchSpec(_Strict, frozen=True, kw_only=True):
     """One way to fetch the data set: the files of one run, tried in the contract's order.
 
-    `{slot}` in a URL stands for the slot that was asked for; of a sliced source `{start}` and
-    `{end}` stand for the slice's first instant and the next one's. Where an `index` is named, a JSON
-    document that tells where each feed lies, the files are its `feeds` and there are no `urls`.
+    `{slot}` in a URL becomes the requested slot. In a source with slices, `{start}` becomes the first
+    instant of the slice and `{end}` the first instant of the next slice. Set either `urls`, or an
+    `index` and its `feeds`.
     """
 
     name: str
-    """What claims and events call this source."""
+    """Name of this source in claims and events."""
     urls: tuple[str, ...] = ()
     """Addresses of the files of one run, https only."""
     files: tuple[str, ...] = ()
-    """What the files are called in raw, one for each address."""
+    """Names of the files in the raw bucket, one for each address or feed."""
     index: str | None = None
-    """Address of a JSON document that tells where each feed lies, in place of `urls`."""
+    """Address of a JSON document that lists the address of each feed; replaces `urls`."""
     feeds: tuple[str, ...] = ()
-    """Names of the index's feeds, as GBFS has them: objects with `name` and `url`."""
+    """Names of the feeds to fetch. The index lists them as GBFS does: objects with `name` and `url`."""
 
 
 class Shape(_Strict, frozen=True, kw_only=True):
-    """Where a JSON document keeps its records: array at `array`, fields below `record`, both paths."""
+    """Where a JSON document has its records: `array` and `record` are paths of keys with dots."""
 
     name: str
-    """What records call it."""
+    """Name of the shape in split records."""
     array: str = ""
-    """Path of the array of records; empty where the document is the array."""
+    """Path of the array of records; empty if the document itself is the array."""
     record: str = ""
-    """Path, in a record, below which its fields lie; empty where they lie in it."""
+    """Path from a record to the object with its fields; empty if the record has them itself."""
 
 
 class Times(StrEnum):
-    """The clock that the times in a URL are told by."""
+    """The clock of the times in a URL."""
 
     UTC = "utc"
     LOCAL = "local"
-    """The contract's zone."""
+    """The zone of the contract."""
 
 
 class Slices(_Strict, frozen=True, kw_only=True):
-    """A source that is fetched slot by slot: a slice is one slot, in the data set's own unit."""
+    """A source that is fetched slot by slot: a slice is one slot, in the unit of the data set."""
 
     first: str
-    """The slot of the first slice; the last is the slot of the run's time."""
+    """Slot of the first slice, such as `2019-01`; the last slice is the slot of the run's time."""
     times: Times
-    """Whose clock `{start}` and `{end}` are told by."""
+    """Clock of `{start}` and `{end}`: UTC, or local time in the zone of the contract."""
     time_format: str = "%Y-%m-%dT%H:%M:%S"
-    """How they are written, as `strftime` has it; an offset or a `Z` stands in the URL itself."""
+    """Format of `{start}` and `{end}` for `strftime`. Write an offset or a `Z` in the URL itself."""
 
 
 class Key(_Strict, frozen=True, kw_only=True):
-    """A publisher's key: a secret of the project, sent in a header to the contract's hosts alone."""
+    """A publisher's key: a secret of the project, sent in a header to the hosts of the contract only."""
 
     secret: str
-    """Its id in Secret Manager; which version is read stands in the stack's configuration."""
+    """Id of the secret in Secret Manager. The stack's configuration pins the version."""
     header: str
-    """The header it is sent in."""
+    """Name of the header that carries the key."""
 
     @property
     def setting(self) -> str:
-        """The environment variable that holds it."""
+        """The environment variable with the key."""
         return "SECRET_" + self.secret.upper().replace("-", "_")
 
 
 class SourceSpec(_Strict, frozen=True, kw_only=True):
-    """Where the data comes from and what forms it may take: URLs, or messages of a stream."""
+    """Where the data comes from and in which formats: files at URLs, or messages of a stream."""
 
     hosts: tuple[str, ...] = ()
-    """Hosts that may be asked, redirects included."""
+    """Hosts that may be contacted, redirects included."""
     fetch: tuple[FetchSpec, ...] = ()
-    """The sources, the first and its fallbacks."""
+    """The sources in the order they are tried: the first and its fallbacks."""
     message: Literal["json"] | None = None
-    """What a message of a stream is: an object of JSON."""
+    """Format of a message of a stream: a JSON object."""
     encodings: tuple[str, ...] = ("utf-8",)
-    """Encodings of its texts, tried in order."""
+    """Text encodings, tried in order."""
     separator: str = ";"
-    """What separates the fields of a CSV."""
+    """Separator of the fields in a CSV file."""
     separators: tuple[str, ...] = ()
-    """Further ones that files have had: that counts of which the header has most."""
+    """Further separators of a CSV file. The separator that occurs most often in the header is used."""
     shapes: tuple[Shape, ...] = ()
-    """Where JSON documents keep their records; without one JSON is refused."""
+    """Where JSON documents have their records. Without a shape, JSON is refused."""
     past_slots: bool = False
-    """Whether the URL names the slot, so that a past one can be fetched again."""
+    """Whether the URL names the slot, so that a past slot can be fetched again."""
     stale_after_hours: float | None = None
-    """How old the newest report of one of several sources may be before the next one is tried; None
-    for `freshness_hours`."""
+    """Age of the newest report above which the next source is tried, in hours. If not set,
+    `freshness_hours` applies."""
     key: Key | None = None
-    """What the publisher knows us by, where it wants to."""
+    """The key that the publisher requires, if it requires one."""
     slices: Slices | None = None
-    """How the source is cut where the whole is too large for one fetch."""
+    """How to cut a source that is too large for one fetch."""
     lookup_keys: tuple[str, ...] = ()
-    """Names of fields by which the files of a run are one table, the first that a record has: a JSON
-    file that lacks a required column fills in the records of the others."""
+    """Fields that join the files of a run into one table; the first field that a record has is used.
+    A JSON file without a required column adds its values to the records of the other files."""
 
 
 class Bounds(_Strict, frozen=True, kw_only=True):
-    """What a run must keep to, else it is refused; of a sliced source, what each slice must."""
+    """Limits of a run: a run outside of them is refused. With slices, they apply to each slice."""
 
     bytes_max: int
     """Most bytes of a run."""
@@ -152,201 +152,240 @@ class Bounds(_Strict, frozen=True, kw_only=True):
     rows_min: int = 1
     """Fewest rows of a run."""
     min_rows_publisher: int | None = None
-    """Fewest rows of the whole as its publisher has it: fewer of his are a page or a piece, and
-    refused. A sample or what was made up may be a piece."""
+    """Fewest rows of a run that comes from the publisher, so that one page of the data does not pass for
+    the whole. Samples and synthetic data may be smaller."""
     rejected_share: float = 0.05
     """Largest share of rejected rows in a run, and in a slot."""
     reject_allowance: int = 20
-    """So many rejected rows are borne whatever their share, but never more than half."""
+    """Number of rejected rows that is accepted at any share, up to half of the rows."""
     field_bytes_max: int = 131_072
-    """Most bytes of a field; a longer one rejects its row."""
+    """Most bytes of one value; a longer value rejects its row."""
     ratio_max: float = 200.0
-    """Largest ratio of decoded to sent bytes."""
+    """Largest ratio of decompressed bytes to downloaded bytes."""
     drop_max: float | None = None
-    """Largest relative fall in rows against the run before; None for no bound."""
+    """Largest relative decrease in rows since the previous run; not set for no limit."""
     drop_from: int = 1000
-    """How many rows the run before must have had for a fall to count."""
+    """Rows that the previous run must have had for `drop_max` to apply."""
 
     def min_rows_for(self, origin: Origin) -> int:
-        """Fewest rows that a run of an origin must have."""
+        """Return the fewest rows that a run must have.
+
+        Args:
+            origin: Where the rows of the run come from.
+
+        Returns:
+            `rows_min`, or `min_rows_publisher` if it is larger and the publisher sent the rows.
+        """
         return max(
             self.rows_min, (self.min_rows_publisher or 0) if origin is Origin.PUBLISHER else 0
         )
 
     def accepts_rejects(self, rejected: int, rows: int) -> bool:
-        """Whether so many rejected among so many rows are within the contract's share."""
+        """Return whether the rejected rows are few enough.
+
+        Args:
+            rejected: Number of rejected rows.
+            rows: Number of all rows, the rejected rows included.
+
+        Returns:
+            True if `rejected` is within `rejected_share`, or within `reject_allowance` and half of
+            the rows.
+        """
         return rejected <= max(self.rejected_share * rows, min(self.reject_allowance, rows / 2))
 
     def dropped_too_far(self, rows: int, before: int) -> bool:
-        """Whether a run of `rows` after one of `before` rows fell further than it may."""
+        """Return whether a run has too few rows compared with the previous run.
+
+        Args:
+            rows: Rows of the run.
+            before: Rows of the previous accepted run.
+
+        Returns:
+            True if the relative decrease is larger than `drop_max`. False without `drop_max`, and if
+            the previous run had fewer than `drop_from` rows.
+        """
         if self.drop_max is None or before < self.drop_from:
             return False
         return rows < before * (1 - self.drop_max)
 
 
 class Column(_Strict, frozen=True, kw_only=True):
-    """A column: its canonical name and every other name it has had.
+    """A column: its canonical name and every other name it has had in the source.
 
-    An alias may be a path: `point.lat` is a key of an object, or of the first in a list, `point#0` an item of a list or of a
-    text separated by commas, `Name@2` the second column of that name, `one + other` the sum of columns.
-    Case, accents, blanks and punctuation of a name do not matter, but for an `@` before it: in a
-    stream `@message_id` and `@publish_time` are what Pub/Sub says of the message.
+    An alias may be a path:
+
+    - `point.lat` is a key of an object, or of the first object in a list.
+    - `point#0` is an item of a list, or of a text separated by commas.
+    - `Name@2` is the second column with the name `Name`.
+    - `one + other` is the sum of columns.
+    - `@message_id` and `@publish_time` are attributes of a Pub/Sub message, in a stream.
+
+    Case, accents, blanks and punctuation of a name do not matter, except an `@` at its start.
     """
 
     name: str
-    """Its name in parts, frames and reasons."""
+    """Canonical name, used in parts, Spark frames and reject reasons."""
     type: str
-    """One of the types below."""
+    """Type of the values; see [column types](#which-texts-a-column-type-accepts)."""
     description: str
-    """What it tells."""
+    """Meaning of the column."""
     aliases: tuple[str, ...] = ()
-    """Every other name it has had, or a path."""
+    """Every other name of the column, or a path to its value."""
     unit: str = ""
-    """What it is measured in."""
+    """Unit of measurement."""
     required: bool = False
-    """The header must have it."""
+    """Whether the header must have the column."""
     nullable: bool = True
-    """Whether a row may leave it empty."""
+    """Whether a row may leave the column empty."""
     allowed: tuple[str, ...] = ()
-    """The only values it may have; none named: any."""
+    """The only accepted values; if empty, every value is accepted."""
     pattern: str | None = None
-    """Regular expression that all of a value must be of."""
+    """Regular expression that the whole value must match."""
     minimum: float | str | None = None
-    """Least value; of times the earliest, as ISO text."""
+    """Smallest value; for times, the earliest as ISO text."""
     maximum: float | str | None = None
-    """Greatest value; of times the latest, as ISO text."""
+    """Largest value; for times, the latest as ISO text."""
     value_map: dict[str, str] = {}
-    """What a publisher writes, in any case → the value that is meant."""
+    """Text as published, in upper or lower case → the value to use."""
     mojibake: bool = False
-    """Whether UTF-8 that was read as Windows-1252, once or more, is read as it was meant."""
+    """Whether to fix UTF-8 text that was decoded as Windows-1252, once or several times."""
     decimal: Literal[","] | None = None
-    """What stands before the decimals of a `float` beside a point: `18,1`, and with blanks between
-    thousands `1 234,5`."""
+    """Further decimal mark of a `float`, in addition to the point: `18,1`, or `1 234,5` with blanks
+    between thousands."""
     time_format: str | None = None
-    """How a `timestamp` or `date` is written where it is not ISO, in %d %m %Y %y %H %M %S and %z:
-    local time of the contract's zone where there is no %z."""
+    """Format of a `timestamp` or `date` that is not ISO, from %d %m %Y %y %H %M %S and %z. Without %z,
+    times are local times in the zone of the contract."""
     personal: bool = False
-    """Refused: no step keeps what personal data need."""
+    """Must be false: no step supports personal data yet."""
 
 
 class GeoPoint(_Strict, frozen=True, kw_only=True):
-    """Two columns that tell a place, in degrees, and the box that all places lie in.
+    """Two columns with a location in degrees, and the bounding box of all locations.
 
-    What lies in it only with latitude and longitude exchanged is exchanged; what lies outside either
-    way, as 0, 0 does, is emptied. Both are counted, and no row is lost for it.
+    If a location is in the box only with latitude and longitude swapped, the two are swapped. If it is
+    outside of the box both ways, such as 0, 0, both are set to null. Both repairs are counted; neither
+    rejects a row.
     """
 
     latitude: str
-    """Name of the column of latitudes."""
+    """Name of the latitude column."""
     longitude: str
-    """Name of the column of longitudes."""
+    """Name of the longitude column."""
     south: float
-    """Least latitude."""
+    """Smallest latitude, in degrees."""
     north: float
-    """Greatest latitude."""
+    """Largest latitude, in degrees."""
     west: float
-    """Least longitude."""
+    """Smallest longitude, in degrees."""
     east: float
-    """Greatest longitude."""
+    """Largest longitude, in degrees."""
 
     def holds(self, latitude: float, longitude: float) -> bool:
-        """Whether a place lies in the box."""
+        """Return whether a location is in the box.
+
+        Args:
+            latitude: Latitude in degrees.
+            longitude: Longitude in degrees.
+
+        Returns:
+            True if the location is in the box or on its border.
+        """
         return self.south <= latitude <= self.north and self.west <= longitude <= self.east
 
 
 class TableSpec(_Strict, frozen=True, kw_only=True):
-    """A table of the lake; `slot_start` is added to its columns."""
+    """A table of the lake. The column `slot_start` is added to it."""
 
     name: str
-    """Its name in the lake."""
+    """Name of the table in the lake."""
     description: str
-    """What a row of it is."""
+    """What one row is."""
     columns: tuple[TableColumn, ...]
-    """Its columns: name, type of BigQuery, description, mode, unit."""
+    """Columns of the table."""
     base: bool = False
-    """Whether its rows reconcile with those that came in: one table has it."""
+    """Whether the rows of the table are reconciled with the rows that came in. Exactly one table has it."""
     partition: Literal["DAY", "MONTH", "YEAR"] = "MONTH"
-    """Unit of its partitions: DAY, MONTH or YEAR."""
+    """Unit of the partitions."""
     cluster: tuple[str, ...] = ()
-    """Columns it is clustered by."""
+    """Columns that cluster the table."""
 
 
 class LatestTable(_Strict, frozen=True, kw_only=True):
-    """A table of `reports` that shows the newest run of a snapshot at once, before any batch."""
+    """A table of `reports` with the newest run of a snapshot, published before any batch."""
 
     table: str
-    """Its name in `reports`."""
+    """Name of the table in `reports`."""
     description: str
-    """What a row of it is."""
+    """What one row is."""
     key: tuple[str, ...]
-    """Columns of which the table has one row for each value: that of the newest report."""
+    """Columns that identify a row. Of several rows with one key, the newest report is published."""
 
 
 class Contract(_Strict, frozen=True, kw_only=True, dict=True):
-    """Everything that is agreed about a data set."""
+    """The contract of a data set; its fields come before the first section of the file."""
 
     dataset: str
-    """Its name, that of the file."""
+    """Name of the data set; the same as the name of the file."""
     title: str
-    """Its title for readers."""
+    """Title for readers."""
     description: str
-    """What a row is."""
+    """What the data set contains, and what one row is."""
     publisher: str
-    """Who publishes it."""
+    """Name of the publisher."""
     homepage: str
-    """Where it is described."""
+    """Web page that describes the data set."""
     licence: str
     """SPDX name of the licence."""
     licence_url: str
-    """Text of the licence."""
+    """Web page with the text of the licence."""
     attribution: str
-    """How its source must be named."""
+    """Attribution that the licence requires."""
     system: str
-    """The job and the folder of SQL that work on it."""
+    """Name of the Spark job and of the SQL folder that process the data set."""
     kind: Kind
-    """How it is published: full_export, daily_drop, increments, snapshot or stream."""
+    """How the data set is published; see [kinds](adding-a-data-set.md#choosing-the-kind)."""
     zone: str
-    """Zone of its clock, such as Europe/Paris: naive times and slots are told by it."""
+    """Time zone, such as Europe/Paris, of slots and of times without an offset."""
     slot_unit: Unit
-    """Unit of its slots: month, day, or hour (in a zone whose clocks never change, such as UTC)."""
+    """Length of a slot. `hour` needs a zone without clock changes, such as UTC."""
     schedule: str = ""
-    """Unix cron, read in UTC, off the hour; a stream has none."""
+    """Unix cron expression in UTC, not on the full hour. Leave it out for a stream."""
     freshness_hours: float
-    """The objective: how old the last good fetch may be."""
+    """Freshness objective: highest age of the last accepted run, in hours."""
     source: SourceSpec
-    """Where it comes from."""
+    """Where the data comes from."""
     bounds: Bounds
-    """What a run must keep to."""
+    """Limits of a run."""
     columns: tuple[Column, ...]
-    """Its columns."""
+    """Columns of the source."""
     key: tuple[str, ...]
-    """Columns that tell a row: of rows with one key one counts."""
+    """Columns that identify a row. Of several rows with one key, one counts."""
     tables: tuple[TableSpec, ...]
-    """Its lake tables."""
+    """Tables of the lake."""
     time_column: str | None = None
-    """The column that tells when: it makes the slot, but for daily_drop and snapshot."""
+    """Column with the time of a row. It decides the slot, except for `daily_drop` and `snapshot`."""
     late_until_hours: float | None = None
-    """How long after its slot a row may come; None for any time."""
+    """Hours after the end of a slot in which its rows are accepted; not set for any time."""
     grace_minutes: float = 0
-    """How long after its end a slot of a snapshot or stream waits for rows."""
+    """Minutes that a slot of a snapshot or stream waits for rows after its end."""
     lookback: int = 0
-    """How many slots before are read as context."""
+    """Number of earlier slots that the Spark job reads as context."""
     ignored: tuple[str, ...] = ()
-    """Names of columns that are known and not wanted."""
+    """Columns of the source that are not wanted."""
     require_one: tuple[tuple[str, ...], ...] = ()
-    """Groups of columns of which a header must have at least one."""
+    """Groups of columns. The header must have at least one column of each group."""
     revised_by: tuple[str, ...] = ()
-    """Columns that make a row of a known key a revised one; all of them where none is named."""
+    """Columns whose change makes a row with a known key a revised row; if empty, all columns."""
     geo_points: tuple[GeoPoint, ...] = ()
-    """Pairs of columns that are latitude and longitude."""
+    """Pairs of latitude and longitude columns."""
     latest_table: LatestTable | None = None
-    """Where the newest run is shown without waiting for its slot; snapshots only."""
+    """Table that publishes the newest run without waiting for its slot; for snapshots only."""
     retired: bool = False
-    """Whether it is worked on no more."""
+    """Whether the data set is no longer processed."""
 
     @cached_property
     def calendar(self) -> Calendar:
-        """How the data set cuts time."""
+        """The calendar that cuts time into the slots of the data set."""
         return Calendar(self.slot_unit, ZoneInfo(self.zone))
 
     @cached_property
@@ -356,7 +395,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
 
     @property
     def base(self) -> TableSpec:
-        """The table whose rows reconcile with the rows that came in."""
+        """The table whose rows are reconciled with the rows that came in."""
         return next(table for table in self.tables if table.base)
 
     @property
@@ -368,11 +407,22 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
 
     @property
     def names_slots(self) -> bool:
-        """Whether a fetch can ask for one slot alone."""
+        """Whether a fetch can request one slot alone."""
         return self.source.past_slots or self.source.slices is not None
 
     def address(self, url: str, slot: str | None) -> str:
-        """A URL of the source for the slot that is asked for, its placeholders filled."""
+        """Return a URL of the source with its placeholders filled.
+
+        Args:
+            url: URL with `{slot}`, or with `{start}` and `{end}` if the source has slices.
+            slot: The requested slot, such as `2024-05`; None for none.
+
+        Returns:
+            The URL to fetch.
+
+        Raises:
+            ValueError: If the source has slices and `slot` is not a slot of the data set.
+        """
         filled = url.replace("{slot}", slot or "")
         slices = self.source.slices
         if slices is None or slot is None:
@@ -384,14 +434,19 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
         return filled
 
     def lake_tables(self) -> tuple[LakeTable, ...]:
-        """The data set's tables as a manifest tells them, the one of its rejects included."""
+        """Return the lake tables of the data set as a manifest lists them.
+
+        Returns:
+            One entry per table with `slot_start` as its first column; the last entry is the table of
+            rejected rows, `<dataset>_rejects`.
+        """
         start = TableColumn(
             name="slot_start",
             type=self.calendar.slot_start_type,
             description=f"Start of the slot, a {self.slot_unit} in {self.zone}",
             mode="REQUIRED",
         )
-        made = [
+        declared = [
             LakeTable(
                 name=table.name,
                 dataset=self.dataset,
@@ -406,10 +461,14 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
             base=False,
             columns=(start, *REJECT_COLUMNS),
         )
-        return (*made, rejects)
+        return (*declared, rejects)
 
     def for_job(self) -> JobContract:
-        """What a Spark job is told of the contract."""
+        """Return what a Spark job needs of the contract.
+
+        Returns:
+            The zone, slots, kind, columns and keys, with the hash of the contract.
+        """
         columns = tuple(
             JobColumn(name=c.name, type=c.type, required=not c.nullable) for c in self.columns
         )
@@ -424,13 +483,37 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
         )
 
     def closed(self, slot: str, now: datetime) -> bool:
-        """Whether `slot` may be worked on at the instant `now`."""
+        """Return whether a slot may be processed.
+
+        Args:
+            slot: A slot of the data set.
+            now: An aware instant.
+
+        Returns:
+            True if the newest run counts alone. For snapshots and streams, True once the slot and
+            its `grace_minutes` are over.
+
+        Raises:
+            ValueError: If `slot` is not a slot of the data set.
+        """
         if self.kind.newest_run_wins:
             return True
         return self.calendar.end(slot) + timedelta(minutes=self.grace_minutes) <= now
 
     def too_late(self, slot: str, run: Run) -> bool:
-        """Whether a row of `slot` comes after `late_until`; never for full exports or asked slots."""
+        """Return whether a row of a slot comes too late in a run.
+
+        Args:
+            slot: The slot of the row.
+            run: The run that fetched the row.
+
+        Returns:
+            True if the run is more than `late_until_hours` after the end of the slot. False without
+            that field, for full exports, and for runs that requested one slot.
+
+        Raises:
+            ValueError: If `slot` is not a slot of the data set.
+        """
         if self.late_until_hours is None or self.kind is Kind.FULL_EXPORT or run.asked:
             return False
         return run.time > self.calendar.end(slot) + timedelta(hours=self.late_until_hours)

@@ -61,7 +61,7 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
             ("[source]", '[source]\nkey = { secret = "key", header = "X:Y" }'),
             "header 'X:Y' is none",
         ),
-        (('dataset = "paris_wifi_sites"', 'dataset = "sites"'), "must bear its name"),
+        (('dataset = "paris_wifi_sites"', 'dataset = "sites"'), "must have its name"),
         (('kind = "daily_drop"', 'kind = "full_export"'), "needs time_column"),
         (
             ('description = "Name of the site"\n', 'description = "Name"\npersonal = true\n'),
@@ -90,7 +90,7 @@ def test_every_contract_loads_and_belongs_to_a_system() -> None:
         (('partition = "MONTH"', 'partition = "HOUR"'), "partition"),
     ],
 )
-def test_a_broken_contract_names_the_facet(
+def test_a_broken_contract_names_the_field(
     tmp_path: Path, change: tuple[str, str], said: str
 ) -> None:
     assert change[0] in SITES
@@ -122,7 +122,7 @@ def test_a_broken_contract_names_the_facet(
         (('time_column = "tapped_at"\n', ""), "needs time_column"),
     ],
 )
-def test_a_broken_stream_names_the_facet(
+def test_a_broken_stream_names_the_field(
     tmp_path: Path, change: tuple[str, str], said: str
 ) -> None:
     assert change[0] in TAPS
@@ -172,7 +172,7 @@ STATIONS = (DATASETS / "velib_stations.toml").read_text(encoding="utf-8")
         (('kind = "snapshot"', 'kind = "increments"'), "an? increments has none"),
     ],
 )
-def test_a_broken_snapshot_names_the_facet(
+def test_a_broken_snapshot_names_the_field(
     tmp_path: Path, change: tuple[str, str], said: str
 ) -> None:
     assert change[0] in STATIONS
@@ -222,7 +222,7 @@ def test_a_slice_s_url_names_its_bounds(tmp_path: Path, times: str, start: str, 
         (in_slices(slices=SLICES.replace('times = "utc"\n', "")), "times"),
         (
             in_slices(slices=SLICES + 'time_format = "%Y"\n'),
-            "does not tell one month from the next",
+            "does not distinguish one month from the next",
         ),
         (in_slices(url="https://{slot}.fr/x"), "source.hosts"),
         (
