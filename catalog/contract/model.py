@@ -113,11 +113,11 @@ class SourceSpec(_Strict, frozen=True, kw_only=True):
     """Where the data comes from and in which formats: files at URLs, or messages of a stream."""
 
     hosts: tuple[str, ...] = ()
-    """Hosts that may be contacted, redirects included."""
+    """Hosts that may be contacted, redirects included. A stream has none."""
     fetch: tuple[FetchSpec, ...] = ()
-    """The sources in the order they are tried: the first and its fallbacks."""
+    """The sources in the order they are tried: the first and its fallbacks. A stream has none."""
     message: Literal["json"] | None = None
-    """Format of a message of a stream: a JSON object."""
+    """Format of a message, a JSON object. A stream needs it; other kinds have none."""
     encodings: tuple[str, ...] = ("utf-8",)
     """Text encodings, tried in order."""
     separator: str = ";"
@@ -349,7 +349,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     slot_unit: Unit
     """Length of a slot. `hour` needs a zone without clock changes, such as UTC."""
     schedule: str = ""
-    """Unix cron expression in UTC, not on the full hour. Leave it out for a stream."""
+    """Unix cron expression in UTC, not on the full hour. A stream has none; every other kind needs it."""
     freshness_hours: float
     """Freshness objective: highest age of the last accepted run, in hours."""
     source: SourceSpec
@@ -363,9 +363,11 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
     tables: tuple[TableSpec, ...]
     """Tables of the lake."""
     time_column: str | None = None
-    """Column with the time of a row. It decides the slot, except for `daily_drop` and `snapshot`."""
+    """Column with the time of a row. It decides the slot, except for `daily_drop` and `snapshot`; the other
+    kinds need it."""
     late_until_hours: float | None = None
-    """Hours after the end of a slot in which its rows are accepted; not set for any time."""
+    """Hours after the end of a slot in which its rows are accepted; not set for any time. A stream needs
+    it."""
     grace_minutes: float = 0
     """Minutes that a slot of a snapshot or stream waits for rows after its end."""
     lookback: int = 0

@@ -1,10 +1,11 @@
 """Check the values of a column against its contract, value by value.
 
 A part keeps the text as the publisher wrote it, except that a `code` loses the `.0` of a
-spreadsheet, and that `repairs` has already normalized a `decimal` comma and a `time_format`. The
+spreadsheet, and that `repairs` has
+already normalized a `decimal` comma and a `time_format`, and that `value_map` replaces a text. The
 Spark job casts by the same rules. Nulls are the empty text, blanks, and `-` for times.
 
-| type | accepted |
+| type | accepted texts |
 |---|---|
 | text | anything |
 | code | anything; `75001.0` is `75001` |
