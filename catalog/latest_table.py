@@ -1,4 +1,4 @@
-"""The table of `reports` that shows a snapshot's newest run: its columns, which follow from the contract."""
+"""Columns of the table in `reports` with a snapshot's newest run; they follow from the contract."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ _TYPES = {
 
 
 def columns(contract: Contract, newest: LatestTable) -> tuple[TableColumn, ...]:
-    """The table's columns: the contract's in their types, then what is said of the fetch."""
+    """Return the table's columns: those of the contract, then those that describe the fetch."""
     own = (_column(column, newest) for column in contract.columns)
     return (*own, *_added(contract, newest))
 
 
 def _column(column: Column, newest: LatestTable) -> TableColumn:
-    """A column of the contract as the table has it."""
     required = column.name in newest.key or not column.nullable
     return TableColumn(
         name=column.name,
@@ -38,8 +37,8 @@ def _column(column: Column, newest: LatestTable) -> TableColumn:
 
 
 def _added(contract: Contract, newest: LatestTable) -> Iterator[TableColumn]:
-    """What the table has beside the contract's columns, in the order of `NEWEST_ADDED`."""
-    told = {
+    """Yield the columns that the contract does not have, in the order of `NEWEST_ADDED`."""
+    added = {
         "fetched_at": ("TIMESTAMP", "Tick of the fetch", ""),
         "age_minutes": (
             "FLOAT64",
@@ -53,6 +52,6 @@ def _added(contract: Contract, newest: LatestTable) -> Iterator[TableColumn]:
         "origin": ("STRING", "publisher, sample or synthetic: where the rows come from", ""),
     }
     for name in NEWEST_ADDED:
-        kind, text, unit = told[name]
+        kind, text, unit = added[name]
         mode = "NULLABLE" if name == "age_minutes" else "REQUIRED"
         yield TableColumn(name=name, type=kind, description=text, mode=mode, unit=unit)

@@ -1,4 +1,4 @@
-"""Names of objects: where every zone keeps what, and how to read a name back.
+"""Names of objects in every zone, and how to read a name back.
 
 One bucket per zone, so that nothing can trigger itself: `raw`, `landing`, `lake`, `quarantine`,
 `code`. Names are relative to their bucket.
@@ -57,9 +57,9 @@ def failed_slices(dataset: str, run: Run | None = None) -> str:
     return f"slices/{dataset}/{run.name}/" if run else f"slices/{dataset}/"
 
 
-def failed_slice(dataset: str, run: Run, number: int, asked: datetime) -> str:
-    """raw: the note that a slice could not be read, for the `number`th time; asked for at `asked`."""
-    return f"{failed_slices(dataset, run)}{number}.{Run.at(asked).name}"
+def failed_slice(dataset: str, run: Run, number: int, requested_at: datetime) -> str:
+    """raw: the note that a slice, requested at an instant, failed for the `number`th time."""
+    return f"{failed_slices(dataset, run)}{number}.{Run.at(requested_at).name}"
 
 
 def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
@@ -68,17 +68,17 @@ def part(dataset: str, slot: str, key: SplitKey, attempt: str) -> str:
 
 
 def marker(dataset: str, slot: str, key: SplitKey) -> str:
-    """landing: says that a split changed a slot, until `seal` has taken it."""
+    """landing: says that a split changed a slot, until `seal` has processed it."""
     return f"dirty/{dataset}/{slot}/{key}"
 
 
 def replay_marker(dataset: str, slot: str, replay: int) -> str:
-    """landing: says that a replay asked for a slot, whatever its revision."""
+    """landing: says that a replay requested a slot, whatever its revision."""
     return f"dirty/{dataset}/{slot}/replay-{replay:014d}"
 
 
 def pending_replay(dataset: str, slot: str, replay: int) -> str:
-    """landing: a replay that a manifest has taken and that the ledger does not hold yet."""
+    """landing: a replay that is in a manifest and not yet in the ledger."""
     return f"replays/{dataset}/{slot}/replay-{replay:014d}"
 
 
@@ -108,7 +108,7 @@ def receipt(system: str, manifest_id: str) -> str:
 
 
 def refused(step: str, object_name: str) -> str:
-    """quarantine: says that a step refused an object for good."""
+    """quarantine: says that a step refused an object permanently."""
     return f"refused/{step}/{object_name}"
 
 
@@ -139,18 +139,18 @@ def batch_id(manifest_id: str, attempt: int) -> str:
 
 @dataclass(frozen=True, order=True)
 class SplitKey:
-    """Which split of which run: the first one, or that of a replay request (milliseconds)."""
+    """A split of a run: the first one, or the one of a replay request (milliseconds)."""
 
     run: Run
     replay: int = 0
 
     def __str__(self) -> str:
-        """`<run>` or `<run>.r<replay>`; the letter keeps a replay apart from a slot."""
+        """Return `<run>` or `<run>.r<replay>`; the letter distinguishes a replay from a slot."""
         return f"{self.run.name}.r{self.replay:014d}" if self.replay else self.run.name
 
     @classmethod
     def parse(cls, text: str) -> SplitKey:
-        """The key whose text is `text`; raises ValueError when it is not one."""
+        """Return the key whose text is `text`; raise ValueError if it is not one."""
         head, dot, tail = text.rpartition(".")
         if dot and tail[:1] == "r" and tail[1:].isdigit() and len(tail) == 15:
             return cls(Run(head), int(tail[1:]))
@@ -169,7 +169,7 @@ class Marker:
 
     @classmethod
     def parse(cls, name: str) -> Marker:
-        """Return the marker that an object of `dirty/` or `replays/` is; raises ValueError otherwise."""
+        """Return the marker that an object of `dirty/` or `replays/` is, or raise ValueError."""
         _, dataset, slot, tail = name.split("/")
         if tail.startswith("replay-"):
             return cls(dataset, slot, name, None, int(tail.removeprefix("replay-")))
@@ -177,7 +177,7 @@ class Marker:
 
 
 def claim_of(name: str) -> tuple[str, Run]:
-    """Return the data set and run of a claim's object name; raises ValueError for another name."""
+    """Return the data set and run of a claim's object name; raise ValueError for another."""
     _, dataset, file = name.split("/")
     run = Run(file.removesuffix(".json"))
     _require(name, claim(dataset, run))
@@ -185,7 +185,7 @@ def claim_of(name: str) -> tuple[str, Run]:
 
 
 def stream_file_of(name: str) -> tuple[str, Run]:
-    """The data set and run of a stream's file; raises ValueError where its name is not Pub/Sub's.
+    """Return the data set and run of a stream's file; raise ValueError for another name.
 
     `<prefix><time>_<uuid><suffix>`, see "Filename prefix, suffix, and datetime" in
     cloud.google.com/pubsub/docs/create-cloudstorage-subscription.
@@ -199,13 +199,13 @@ def stream_file_of(name: str) -> tuple[str, Run]:
 
 
 def failed_slice_of(name: str) -> tuple[Run, datetime]:
-    """The run of a failed slice's note, and when the message that failed was published."""
+    """Return the run of a failed slice's note, and the publish time of the failed message."""
     _, _, run, note = name.split("/")
     return Run(run), Run(note.partition(".")[2]).time
 
 
 def split_of(name: str) -> tuple[str, SplitKey]:
-    """Return the data set and key of a split record's name; raises ValueError for another name."""
+    """Return the data set and key of a split record's name; raise ValueError for another."""
     _, dataset, file = name.split("/")
     key = SplitKey.parse(file.removesuffix(".json"))
     _require(name, split_record(dataset, key))
@@ -213,14 +213,14 @@ def split_of(name: str) -> tuple[str, SplitKey]:
 
 
 def part_of(name: str) -> tuple[str, str, SplitKey]:
-    """The data set, slot and key of a part's object name."""
+    """Return the data set, slot and key of a part's object name."""
     _, dataset, folder, file = name.split("/")
     key = file.removesuffix(".parquet").rpartition(".")[0]
     return dataset, folder.removeprefix("slot="), SplitKey.parse(key)
 
 
 def resend_of(name: str) -> tuple[str, int]:
-    """Return the key and number in a resend's object name; raises ValueError for another name."""
+    """Return the key and number in a resend's object name; raise ValueError for another."""
     key, _, number = name.split("/", 2)[2].rpartition("/")
     if not _NUMBER.fullmatch(number):
         raise ValueError(f"{name!r}: {number!r} is not the number of a resend: expected 1, 2, …")
@@ -228,7 +228,7 @@ def resend_of(name: str) -> tuple[str, int]:
 
 
 def system_and_id(name: str) -> tuple[str, str]:
-    """Return the system and id in a manifest's or a receipt's name; raises ValueError otherwise."""
+    """Return the system and id in a manifest's or receipt's name; raise ValueError otherwise."""
     folder, system, file = name.split("/")
     identity = file.removesuffix(".json")
     _require(name, f"{folder}/{system}/{identity}.json")
@@ -242,6 +242,6 @@ _MANIFEST_ID = re.compile(r"[a-z0-9-]+")
 
 
 def _require(name: str, expected: str) -> None:
-    """Raise ValueError where `name` is not the name that its own parts make."""
+    """Raise ValueError if `name` is not the name that its own parts form."""
     if name != expected:
         raise ValueError(f"{name!r} is not an object of the pipeline: expected {expected!r}")

@@ -28,15 +28,15 @@ class Origin(StrEnum):
 
     @classmethod
     def worst(cls, origins: Iterable[Origin]) -> Origin:
-        """What rows of several origins are, together: synthetic if any is, else sample if any is.
+        """Return the origin of mixed rows: synthetic if any is, else sample if any is.
 
-        Raises ValueError where there are none.
+        Raises ValueError if there are none.
         """
         return max(origins, key=list(cls).index)
 
 
 class Outcome(StrEnum):
-    """What became of a run."""
+    """The result of a run."""
 
     ACCEPTED = "accepted"
     UNCHANGED = "unchanged"
@@ -50,12 +50,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
     def encode(self) -> bytes:
-        """The record as JSON: keys in declared order, the same bytes for the same values."""
+        """Return the record as JSON: keys in declared order, same bytes for same values."""
         return msgspec.json.encode(self)
 
     @classmethod
     def decode(cls, body: bytes | str) -> Self:
-        """The record in `body`; raises NewerFormat, or msgspec.ValidationError naming the place."""
+        """Read the record in `body`.
+
+        Raises NewerFormatError, or msgspec.ValidationError that names the field.
+        """
         head = msgspec.json.decode(body, type=_Head)
         if head.format > FORMAT:
             raise NewerFormatError(
@@ -84,7 +87,7 @@ class RawFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OUTCOME = "outcome"
-"""The metadata of a claim's object that tells its outcome, so that who lists need not read."""
+"""The metadata of a claim's object with its outcome, so that a list suffices to know it."""
 
 
 class Claim(Record, frozen=True, kw_only=True):
@@ -98,22 +101,22 @@ class Claim(Record, frozen=True, kw_only=True):
     source: str
     """Name of the contract's source that answered."""
     fetched_at: str
-    """Publish time of the message that asked, ISO UTC."""
+    """Publish time of the message that requested the run, ISO UTC."""
     files: tuple[RawFile, ...] = ()
     attempt: str = ""
     reason: str | None = None
     same_as: str | None = None
     """The run whose bytes these are, where the outcome is unchanged."""
     next_slice: str | None = None
-    """The slot of the slice that is asked for after this one, where the run comes in slices."""
+    """The slot of the slice that is requested after this one, if the run comes in slices."""
     newest: str | None = None
     """Newest report of what was fetched, ISO UTC, where fallbacks were compared by it."""
     passed_over: dict[str, str] = {}
-    """Source that was asked and not taken → why."""
+    """Source that was tried and not used → why."""
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the claim's object tells in a list."""
+        """The metadata that a list of objects shows of the claim."""
         return {OUTCOME: self.outcome.value}
 
 
@@ -150,7 +153,7 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     """Columns that the contract knows, does not require, and did not find."""
     generation: int = 0
     sha256: str = ""
-    """Of the bytes that were read, once all were: a stream's file has no claim that tells it."""
+    """Hash of the bytes that were read: a stream's file has no claim with it."""
 
 
 class SplitRecord(Record, frozen=True, kw_only=True):
@@ -170,7 +173,7 @@ class SplitRecord(Record, frozen=True, kw_only=True):
     no_slot: dict[str, int] = {}
     """Rejected rows that have no slot, by reason."""
     repaired: dict[str, int] = {}
-    """Values that are not kept as the publisher wrote them, by column and repair."""
+    """Number of values that differ from what the publisher wrote, by column and repair."""
     rejected: dict[str, int] = {}
     """Every rejected row by reason, with a slot or without, those of a refused run too."""
     samples: dict[str, str] = {}
@@ -216,7 +219,7 @@ class TableColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LakeTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that a batch writes, as the manifest tells it."""
+    """A table that a batch writes, as the manifest lists it."""
 
     name: str
     dataset: str
@@ -225,7 +228,7 @@ class LakeTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of a part, as the manifest tells it to the job."""
+    """A column of a part, as the manifest describes it to the job."""
 
     name: str
     type: str
@@ -242,11 +245,11 @@ class JobContract(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[str, ...]
     hash: str
     revised_by: tuple[str, ...] = ()
-    """Columns that make a row of a known key a revised one; all of them where none is named."""
+    """Columns whose change makes a row with a known key a revised row; if empty, all columns."""
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """What one Spark batch works on. Written by `seal`, only if absent."""
+    """The input of one Spark batch. Written by `seal`, only if absent."""
 
     what: ClassVar[str] = "manifest"
     id: str
@@ -312,7 +315,7 @@ class ResendRecord(Record, frozen=True, kw_only=True):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Return what the record's object says in a list."""
+        """The metadata that a list of objects shows of the record."""
         return {RESENT_AT: self.at}
 
 

@@ -32,7 +32,7 @@ class Calendar:
     """How a data set cuts time: a unit in a zone.
 
     Hours are cut only in zones without clock changes: in Europe/Paris the name
-    `2025-10-26T02` would stand for two hours.
+    `2025-10-26T02` would name two hours.
     """
 
     unit: Unit
@@ -46,13 +46,13 @@ class Calendar:
             )
 
     def slot(self, instant: datetime) -> str:
-        """The slot that holds an aware `instant`, such as `2024-05`."""
+        """Return the slot that holds an aware `instant`, such as `2024-05`."""
         if instant.tzinfo is None:
             raise ValueError(f"{instant} has no zone: an instant must be aware")
         return instant.astimezone(self.zone).strftime(_PATTERNS[self.unit][1])
 
     def parse(self, slot: str) -> datetime:
-        """The local start of `slot`, aware in the calendar's zone.
+        """Return the local start of `slot`, aware in the calendar's zone.
 
         Raises ValueError naming the slot when it is not one of this unit.
         """
@@ -62,15 +62,15 @@ class Calendar:
         return datetime.strptime(slot, form).replace(tzinfo=self.zone)
 
     def start(self, slot: str) -> datetime:
-        """The instant, in UTC, at which `slot` begins."""
+        """Return the instant, in UTC, at which `slot` begins."""
         return self.parse(slot).astimezone(UTC)
 
     def end(self, slot: str) -> datetime:
-        """The instant, in UTC, at which `slot` ends: the next one's start."""
+        """Return the instant, in UTC, at which `slot` ends: the start of the next one."""
         return self.start(self.shift(slot, 1))
 
     def shift(self, slot: str, count: int) -> str:
-        """The slot `count` units after `slot`; before it when negative."""
+        """Return the slot `count` units after `slot`; before it when negative."""
         local = self.parse(slot)
         if self.unit is Unit.MONTH:
             months = local.year * 12 + local.month - 1 + count
@@ -80,7 +80,7 @@ class Calendar:
         return self.slot(local + timedelta(hours=count))
 
     def slot_start(self, slot: str) -> str:
-        """The value of `slot_start`: a DATE for months and days, else a UTC TIMESTAMP, as text."""
+        """Return `slot_start` as text: a DATE for months and days, else a UTC TIMESTAMP."""
         local = self.parse(slot)
         if self.unit is Unit.HOUR:
             return local.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -93,6 +93,6 @@ class Calendar:
 
 
 def _changes_clocks(zone: ZoneInfo) -> bool:
-    """Whether the zone's offset differs between two days of some recent year."""
+    """Return whether the zone's offset differs between two days of some recent year."""
     days = (datetime(year, month, 1, tzinfo=zone) for year in (2020, 2026) for month in (1, 4, 7))
     return len({day.utcoffset() for day in days}) > 1

@@ -1,4 +1,4 @@
-"""A publisher's own form of times, `%d/%m/%Y %H:%M`, and how a text of it is told as ISO."""
+"""A publisher's own format of times, such as `%d/%m/%Y %H:%M`, and its translation to ISO."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ _FIGURE = re.compile(r"[0-9+]")
 
 _WORD = re.compile(r"[^\W\d_]+")
 
-_MEANT = {"z", "utc", "gmt", "am", "pm"}
-"""Words that say what hour is meant: as letters between directives they would be passed over."""
+_CLOCK_WORDS = {"z", "utc", "gmt", "am", "pm"}
+"""Words that decide the hour: as letters between directives they would be ignored."""
 
 _CENTURY_TURNS = 69
 """Two digits from here on are a year of the 1900s, as POSIX has it."""
 
 
 class TimeFormat:
-    """A form of times in the directives of `strptime` that are digits, and `%z`."""
+    """A format of times in the directives of `strptime` that are digits, and `%z`."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError, in words, for what is no form or could be read in two ways."""
+        """Parse a format; raise ValueError if it is not one or could be read in two ways."""
         pieces = [(m[1], m[2]) for m in _DIRECTIVE.finditer(text.strip())]
         names = [name for name, literal in pieces if literal is None]
         _refuse(names, [literal for _, literal in pieces if literal is not None])
         self.clock = "H" in names
-        """Whether it tells a time of day."""
+        """Whether the format has a time of day."""
         self.offset = "z" in names
-        """Whether it tells an offset from UTC."""
+        """Whether the format has an offset from UTC."""
         self._pattern = re.compile("".join(_patterns(pieces)))
 
     def instant(self, text: str) -> str | None:
-        """A text as ISO, with its offset where the form has one; None where it is no such time.
+        """Return a text as ISO, with its offset if the format has one; None if it is not such a time.
 
-        A form without a time of day tells the day alone.
+        A format without a time of day gives the day alone.
         """
         moment, offset = self._read(text)
         if moment is None or not self.clock:
@@ -47,18 +47,18 @@ class TimeFormat:
         return moment.isoformat() + offset
 
     def date(self, text: str) -> str | None:
-        """The day of a text as ISO; None where it is none."""
+        """Return the day of a text as ISO; None if it is not such a time."""
         moment, _ = self._read(text)
         return None if moment is None else moment.date().isoformat()
 
     def _read(self, text: str) -> tuple[datetime | None, str]:
-        """The time of a text by the clock that it was written by, and its offset as it stands."""
+        """Return the local time of a text, and its offset as written."""
         found = self._pattern.fullmatch(text.strip())
         if found is None:
             return None, ""
-        told = found.groupdict()
-        offset = told.pop("z", "")
-        parts = {name: int(figures) for name, figures in told.items()}
+        groups = found.groupdict()
+        offset = groups.pop("z", "")
+        parts = {name: int(digits) for name, digits in groups.items()}
         year = parts["Y"] if "Y" in parts else _year(parts["y"])
         hour, minute, second = (parts.get(name, 0) for name in "HMS")
         try:
@@ -75,17 +75,17 @@ def _refuse(names: list[str], literals: list[str]) -> None:
                 f"%{name} is none of %d %m %Y %y %H %M %S %z: months and days by name are not read"
             )
         if names.count(name) > 1:
-            raise ValueError(f"%{name} stands twice")
+            raise ValueError(f"%{name} appears twice")
     if not {"d", "m"} <= set(names) or ("Y" in names) == ("y" in names):
         raise ValueError("it must have %d, %m, and either %Y or %y")
     for name, before in (("M", "H"), ("S", "M"), ("z", "H")):
         if name in names and before not in names:
             raise ValueError(f"%{name} needs %{before}")
     if any(_FIGURE.search(literal) for literal in literals):
-        raise ValueError("between the directives no digit and no + may stand")
-    if misread := _MEANT.intersection(_WORD.findall(" ".join(literals).lower())):
+        raise ValueError("between the directives no digit and no + may appear")
+    if misread := _CLOCK_WORDS.intersection(_WORD.findall(" ".join(literals).lower())):
         raise ValueError(
-            f"{min(misread).upper()} would be passed over: an offset or a Z is %z, hours are %H, and of "
+            f"{min(misread).upper()} would be ignored: an offset or a Z is %z, hours are %H, and of "
             "times in UTC zone says so"
         )
     if names[:3] == ["Y", "d", "m"] and literals[:2] == ["-", "-"]:
@@ -93,20 +93,20 @@ def _refuse(names: list[str], literals: list[str]) -> None:
 
 
 def _patterns(pieces: list[tuple[str, str | None]]) -> list[str]:
-    """The pieces as regular expressions: side by side directives have all their digits."""
-    made = []
+    """Return the pieces as regular expressions; adjacent directives have all their digits."""
+    patterns = []
     for at, (name, literal) in enumerate(pieces):
         if literal is not None:
-            made.append(r"\s+".join(map(re.escape, re.split(r"\s+", literal))))
+            patterns.append(r"\s+".join(map(re.escape, re.split(r"\s+", literal))))
         elif name == "z":
-            made.append(_OFFSET)
+            patterns.append(_OFFSET)
         else:
-            near = [*pieces[max(at - 1, 0) : at], *pieces[at + 1 : at + 2]]
-            beside = any(other is None and each != "z" for each, other in near)
+            neighbours = [*pieces[max(at - 1, 0) : at], *pieces[at + 1 : at + 2]]
+            adjacent = any(other is None and each != "z" for each, other in neighbours)
             most = _DIGITS[name]
-            least = most if beside or name in "Yy" else 1
-            made.append(f"(?P<{name}>[0-9]{{{least},{most}}})")
-    return made
+            least = most if adjacent or name in "Yy" else 1
+            patterns.append(f"(?P<{name}>[0-9]{{{least},{most}}})")
+    return patterns
 
 
 def _year(figures: int) -> int:

@@ -20,7 +20,7 @@ class Version:
     replay: int = 0
 
     def __str__(self) -> str:
-        """Text that orders as the version does, in Python and in SQL.
+        """Return text that orders as the version does, in Python and in SQL.
 
         A blank sorts before every character of a run's name, so that `…Z` comes before `…Z.2024`.
         """
@@ -28,7 +28,7 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """The version whose text is `text`; raises ValueError naming it otherwise."""
+        """Return the version whose text is `text`; raise ValueError naming it otherwise."""
         pieces = text.split(" ")
         if len(pieces) != 3:
             raise ValueError(f"{text!r} is not the text of a version: expected 'run parts replay'")

@@ -516,7 +516,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
         Raises:
             ValueError: If `slot` is not a slot of the data set.
         """
-        if self.late_until_hours is None or self.kind is Kind.FULL_EXPORT or run.asked:
+        if self.late_until_hours is None or self.kind is Kind.FULL_EXPORT or run.requested_slot:
             return False
         return run.time > self.calendar.end(slot) + timedelta(hours=self.late_until_hours)
 

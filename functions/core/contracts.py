@@ -29,8 +29,8 @@ def own_slot(contract: Contract, run: Run) -> str | None:
     """Return the slot of a run if its kind gives all rows that slot; else None."""
     if not contract.kind.slot_from_run:
         return None
-    if run.asked and is_slot(contract, run.asked):
-        return run.asked
+    if run.requested_slot and is_slot(contract, run.requested_slot):
+        return run.requested_slot
     return contract.calendar.slot(run.time)
 
 

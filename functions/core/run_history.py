@@ -28,7 +28,7 @@ READS = 60
 
 def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | None:
     """Find the newest accepted split before `run` with the same request: all slots or one."""
-    like = (key for key in _keys(landing, dataset, run) if key.run.asked == run.asked)
+    like = (key for key in _keys(landing, dataset, run) if key.run.requested_slot == run.requested_slot)
     for key in islice(like, READS):
         record = read_split(landing, dataset, key)
         if record is not None and record.outcome is Outcome.ACCEPTED:
@@ -58,7 +58,7 @@ def last_accepted(
     alike = (
         r
         for r in _claims(raw, dataset, run)
-        if None in (r.asked, run.asked) or r.asked == run.asked
+        if None in (r.requested_slot, run.requested_slot) or r.requested_slot == run.requested_slot
     )
     for earlier in islice(alike, READS):
         body = gcs.read(raw, object_names.claim(dataset, earlier))
@@ -67,7 +67,11 @@ def last_accepted(
             continue
         outcome = _split_outcome(landing, dataset, earlier)
         if outcome is not Outcome.REFUSED:
-            return (claim, outcome is not None) if earlier.asked == run.asked else None
+            return (
+                (claim, outcome is not None)
+                if earlier.requested_slot == run.requested_slot
+                else None
+            )
     return None
 
 

@@ -32,9 +32,9 @@ PATIENCE = timedelta(minutes=20)
 
 def following(contract: Contract, run: Run) -> str | None:
     """Return the slot after that of `run`; None after the last, and without slices."""
-    if contract.source.slices is None or run.asked is None:
+    if contract.source.slices is None or run.requested_slot is None:
         return None
-    after = contract.calendar.shift(run.asked, 1)
+    after = contract.calendar.shift(run.requested_slot, 1)
     return after if contract.calendar.start(after) <= run.time else None
 
 
@@ -43,7 +43,7 @@ def request(contract: Contract, run: Run) -> tuple[bytes, dict[str, str]]:
     body = {
         "dataset": contract.dataset,
         "run": Run.at(run.time).name,
-        "slot": run.asked,
+        "slot": run.requested_slot,
         "onward": True,
     }
     attributes = {

@@ -140,7 +140,7 @@ class DownloadAttempt:
         """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
         look = self._look() if self._compares else None
         for at, address in enumerate(source.urls or self._indexed(source)):
-            url = self._contract.address(address, self._run.asked)
+            url = self._contract.address(address, self._run.requested_slot)
             file = source.files[at] if at < len(source.files) else f"file{at}"
             with fetch(
                 url,

@@ -78,7 +78,9 @@ def staleness(contract: Contract, run: Run, newest: datetime | None) -> str | No
         return None
     own = contract.source.stale_after_hours
     hours = contract.freshness_hours if own is None else own
-    until = min(run.time, contract.calendar.end(run.asked)) if run.asked else run.time
+    until = (
+        min(run.time, contract.calendar.end(run.requested_slot)) if run.requested_slot else run.time
+    )
     if newest >= until - timedelta(hours=hours):
         return None
     return (

@@ -101,7 +101,7 @@ def _passed_over(claim: Claim) -> str:
 
 def _continues_run(request: Ingest) -> bool:
     """Whether the slices after the one that is fetched are asked for."""
-    return request.onward or not (request.slot or (request.run and Run(request.run).asked))
+    return request.onward or not (request.slot or (request.run and Run(request.run).requested_slot))
 
 
 def _run(request: Ingest, contract: Contract, message: Message) -> Run:
@@ -109,7 +109,7 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
     _require_present(request.run or request.slot, contract, message)
     try:
         found = Run(request.run) if request.run else None
-        slot = request.slot or (found.asked if found else None)
+        slot = request.slot or (found.requested_slot if found else None)
         if slot:
             contract.calendar.parse(slot)
     except ValueError as error:

@@ -71,8 +71,10 @@ def _slices(
     quarantine = clients.storage.bucket(settings.quarantine)
     listed = [blob.name for blob in _since(raw, object_names.failed_slices(contract.dataset), now)]
     notes = [note for _, note in parse_names(raw, listed, object_names.failed_slice_of)]
-    failures = slices.FailedSlice.of(note for note in notes if is_slot(contract, note[0].asked))
-    claims = {run for run in claims if is_slot(contract, run.asked)}
+    failures = slices.FailedSlice.of(
+        note for note in notes if is_slot(contract, note[0].requested_slot)
+    )
+    claims = {run for run in claims if is_slot(contract, run.requested_slot)}
     found = slices.missing_slices(contract, claims, failures, now)
     gaps = {object_names.claim(contract.dataset, gap.run): gap for gap in found}
     for each in resend.decisions(quarantine, _requests(contract, gaps), now):

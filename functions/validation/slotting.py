@@ -70,7 +70,7 @@ class RowSlotter:
         """Index of the time column, if there is one."""
         self.fixed_slot = own_slot(contract, run)
         """The slot of every row, for kinds with one slot for each run; else None."""
-        self._requested_slot = run.asked if is_slot(contract, run.asked) else None
+        self._requested_slot = run.requested_slot if is_slot(contract, run.requested_slot) else None
         self._slots: dict[int, str] = {}
         self._slot_faults: dict[str, str | None] = {}
 

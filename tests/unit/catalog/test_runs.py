@@ -77,7 +77,7 @@ def test_split_keys_read_back(run: str, replay: int) -> None:
 def test_a_streams_file_is_a_run_and_the_run_names_the_file(run: Run) -> None:
     name = object_names.stream_file("d", run)
     assert object_names.stream_file_of(name) == ("d", run)
-    assert (run.asked, run.file) == (None, run.name.partition("_")[2])
+    assert (run.requested_slot, run.file) == (None, run.name.partition("_")[2])
     assert object_names.stream_file("d", Run.at(run.time)) < name
 
 
