@@ -1,4 +1,4 @@
-"""Pages: what one shows, as `dashboards/<page>.toml` declares it, and the drawing of each chart.
+"""Pages as `dashboards/<page>.toml` declares them, and the drawing of each chart.
 
 A page names reports and their columns and computes nothing: a chart's specification
 (`dashboards/<page>/<chart>.vl.json`, Vega-Lite) has marks and encodings, and no transform.
@@ -28,7 +28,7 @@ FORBIDDEN = frozenset(
 
 
 class PageError(ValueError):
-    """A page that cannot be shown: names the file, the fault and the way out."""
+    """A page has a fault: the text names the file, the fault and the fix."""
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,37 +36,37 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class _Rows(_Strict, frozen=True, kw_only=True):
-    """Which rows of a report are shown."""
+    """The rows of a report that a part of a page shows."""
 
     report: str
     where: dict[str, tuple[str, ...]] = {}
-    """Column → the values of which a row must have one."""
+    """Column → the values that a row may have."""
     filters: tuple[str, ...] = ()
     """The page's filters that these rows follow."""
 
 
 class Filter(_Rows, frozen=True, kw_only=True):
-    """What a reader may choose; it lives in the URL as `<column>=<value>`, or `.from` and `.to`."""
+    """A choice of the reader; the URL has it as `<column>=<value>`, or `.from` and `.to`."""
 
     column: str
     label: str
     kind: Literal["choice", "dates"]
     named: str = ""
-    """Column that tells a reader which value is meant, where the value is a code."""
+    """Column with the reader's name for a value, if the value is a code."""
     first: bool = False
-    """Whether the first choice is taken where the reader takes none; else all are."""
+    """Whether the first choice applies if the reader makes none; else all of them apply."""
 
 
 class Figure(_Rows, frozen=True, kw_only=True):
-    """One number, with its unit and what it was before."""
+    """One number, with its unit and its previous value."""
 
     label: str
     column: str
     at: str
-    """Column that tells which row it is, as `year`: the last of them, or of those up to the one
-    that the filter of this name asks for; it is compared with the row before."""
+    """Column that orders the rows, such as `year`. The figure is that of the last row, or of the last
+    row up to the value of the filter with this name; it is compared with the previous row."""
     caveats: dict[str, str] = {}
-    """BOOL column → what must be said where it is true."""
+    """BOOL column → the caveat to show if it is true."""
 
 
 class Chart(_Rows, frozen=True, kw_only=True):
@@ -77,21 +77,21 @@ class Chart(_Rows, frozen=True, kw_only=True):
     note: str
     """How to read it."""
     hint: str = ""
-    """What a reader may choose to see more; left out where there is no form to choose by."""
+    """What a reader may choose to see more; left out if the page has no form."""
     columns: dict[str, str]
     """Column → what it is called on the page, in the order of the table."""
     rows: int = ROWS_MOST
     needs: str = ""
-    """The filter without which there is no chart, as that of a single station."""
+    """The filter that the chart requires, such as that of a single station."""
     sample_shared_by: str = ""
-    """Key column whose values rest on one sample, as kinds counted on the same reports: the sample is
-    that of one of them, not their sum."""
+    """Key column whose values share one sample, such as kinds of bikes in the same reports: the sample
+    size is that of one value, not their sum."""
     undrawn: dict[str, str] = {}
-    """Column → what is said in place of the drawing where no row has a value of it."""
+    """Column → the text that replaces the drawing if no row has a value in it."""
 
 
 class Listing(_Rows, frozen=True, kw_only=True):
-    """A table alone."""
+    """A table without a chart."""
 
     title: str
     note: str = ""
@@ -112,7 +112,7 @@ class Section(_Strict, frozen=True, kw_only=True):
 
 
 class Page(_Strict, frozen=True, kw_only=True):
-    """What `dashboards/<page>.toml` declares."""
+    """The declaration in `dashboards/<page>.toml`."""
 
     title: str
     intro: str
@@ -131,14 +131,14 @@ class Page(_Strict, frozen=True, kw_only=True):
 
     @property
     def tables(self) -> tuple[Listing, ...]:
-        """All tables that stand alone, in their order."""
+        """All tables without a chart, in their order."""
         return tuple(table for section in self.sections for table in section.tables)
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """The reports that it shows, each once."""
-        shown = (*self.figures, *self.charts, *self.tables, *self.filters)
-        return tuple(dict.fromkeys(part.report for part in shown))
+        """The reports of the page, each once."""
+        parts = (*self.figures, *self.charts, *self.tables, *self.filters)
+        return tuple(dict.fromkeys(part.report for part in parts))
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,12 @@ class Dashboard:
 
 
 def load_pages(folder: Path, reports: Mapping[str, Declaration]) -> dict[str, Dashboard]:
-    """The pages of a folder by name, checked against the reports; raises PageError."""
+    """Read the pages of a folder by name and check them against the reports, or raise PageError."""
     return {path.stem: load_page(path, reports) for path in sorted(folder.glob("*.toml"))}
 
 
 def load_page(path: Path, reports: Mapping[str, Declaration]) -> Dashboard:
-    """The page of one file and the specifications beside it; raises PageError."""
+    """Read the page of one file and its specifications, or raise PageError."""
     try:
         page = msgspec.toml.decode(path.read_bytes(), type=Page)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -174,18 +174,18 @@ def load_page(path: Path, reports: Mapping[str, Declaration]) -> Dashboard:
 
 
 def column_of(declared: Declaration, name: str) -> ReportColumn:
-    """A column of a report, those that every report has included; raises KeyError."""
+    """Return a column of a report, or one that every report has; raise KeyError without it."""
     return {column.name: column for column in (*declared.columns, *ADDED)}[name]
 
 
 def filterable(declared: Declaration) -> tuple[str, ...]:
-    """The columns that rows may be chosen by: declared filters, the key and the default date."""
+    """Return the columns that may filter rows: declared filters, the key, the default date."""
     date = (declared.default_date,) if declared.default_date else ()
     return tuple(dict.fromkeys((*declared.filters, *declared.key, *date)))
 
 
 def fields(drawing: object) -> Iterator[str]:
-    """The columns that a specification names."""
+    """Yield the columns that a specification names."""
     for key, value in _entries(drawing):
         if key == "field" and isinstance(value, str):
             yield value
@@ -195,7 +195,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _page_faults(page: Page) -> Iterator[str]:
-    """What is wrong with a page whatever the reports are, each as a sentence."""
+    """Yield the faults of a page that do not depend on the reports, each as a sentence."""
     names = [chart.name for chart in page.charts]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"chart {name!r} is there twice: a chart's name is its file's and its anchor"
@@ -204,65 +204,65 @@ def _page_faults(page: Page) -> Iterator[str]:
             yield f"chart {name!r}: a name is lower-case letters, digits and _"
     if not page.sections:
         yield "it has no [[sections]]: say what it shows"
-    known = {each.column for each in page.filters}
-    for told, part in _parts(page):
+    declared = {each.column for each in page.filters}
+    for where, part in _parts(page):
         for column in part.filters:
-            if column not in known:
-                yield f"{told}: {column!r} is no filter of the page: {_list(known)}"
+            if column not in declared:
+                yield f"{where}: {column!r} is no filter of the page: {_list(declared)}"
     for chart in page.charts:
         if chart.needs and chart.needs not in chart.filters:
             yield f"chart {chart.name!r} needs {chart.needs!r}, which is none of its filters"
         for column in chart.undrawn:
             if column not in chart.columns:
                 yield f"chart {chart.name!r}: undrawn {column!r} is none of its columns: {', '.join(chart.columns)}"
-    shown: list[Chart | Listing] = [*page.charts, *page.tables]
-    for each in shown:
+    limited: list[Chart | Listing] = [*page.charts, *page.tables]
+    for each in limited:
         if not 1 <= each.rows <= ROWS_MOST:
             yield f"{each.title}: rows must be 1 to {ROWS_MOST}"
 
 
 def _report_faults(page: Page, reports: Mapping[str, Declaration]) -> Iterator[str]:
-    """What a page names that the reports do not have, each as a sentence."""
-    for told, part in _parts(page):
+    """Yield the faults of a page that depend on the reports, each as a sentence."""
+    for where, part in _parts(page):
         declared = reports.get(part.report)
         if declared is None:
-            yield f"{told}: {part.report!r} is no report: {_list(reports)}"
+            yield f"{where}: {part.report!r} is no report: {_list(reports)}"
             continue
         names = [column.name for column in (*declared.columns, *ADDED)]
         yield from (
-            f"{told}: {column!r} is no column of {part.report}: {', '.join(names)}"
+            f"{where}: {column!r} is no column of {part.report}: {', '.join(names)}"
             for column in _named(part)
             if column not in names
         )
         allowed = filterable(declared)
         yield from (
-            f"{told}: {part.report} cannot be chosen by {column!r}: {', '.join(allowed)}"
-            for column in _chosen_by(part)
+            f"{where}: {part.report} cannot be chosen by {column!r}: {', '.join(allowed)}"
+            for column in _filtered_by(part)
             if column not in allowed
         )
-        yield from _type_faults(told, part, declared)
+        yield from _type_faults(where, part, declared)
 
 
-def _type_faults(told: str, part: _Rows, declared: Declaration) -> Iterator[str]:
-    """Columns that are there and of a type that does not do."""
+def _type_faults(where: str, part: _Rows, declared: Declaration) -> Iterator[str]:
+    """Yield a fault for each column whose type does not fit its use."""
     types = {column.name: column.type for column in (*declared.columns, *ADDED)}
     if isinstance(part, Figure):
         if types.get(part.at, "DATE") not in ("INT64", "DATE", "TIMESTAMP"):
-            yield f"{told}: at {part.at!r} is {types[part.at]}; rows before it need numbers or times"
+            yield f"{where}: at {part.at!r} is {types[part.at]}; rows before it need numbers or times"
         for column in part.caveats:
             if types.get(column, "BOOL") != "BOOL":
-                yield f"{told}: caveat {column!r} is {types[column]}; it must be BOOL"
+                yield f"{where}: caveat {column!r} is {types[column]}; it must be BOOL"
     if isinstance(part, Chart) and part.sample_shared_by:
         if part.sample_shared_by not in declared.key:
-            yield f"{told}: {part.sample_shared_by!r} is not in the key of {part.report}: {', '.join(declared.key)}"
+            yield f"{where}: {part.sample_shared_by!r} is not in the key of {part.report}: {', '.join(declared.key)}"
         if unseen := [name for name in declared.key if name not in part.columns]:
-            yield f"{told}: to count a shared sample once it needs the whole key: {', '.join(unseen)}"
+            yield f"{where}: to count a shared sample once it needs the whole key: {', '.join(unseen)}"
     if isinstance(part, Filter) and part.kind == "dates" and types.get(part.column) != "DATE":
-        yield f"{told}: a filter of kind dates needs a DATE column; {part.column!r} is none"
+        yield f"{where}: a filter of kind dates needs a DATE column; {part.column!r} is none"
 
 
 def _parts(page: Page) -> Iterator[tuple[str, _Rows]]:
-    """Everything of a page that shows rows, with the words that tell it."""
+    """Yield every part of a page that shows rows, with its name in error texts."""
     for each in page.filters:
         yield f"filter {each.label!r}", each
     for figure in page.figures:
@@ -274,7 +274,6 @@ def _parts(page: Page) -> Iterator[tuple[str, _Rows]]:
 
 
 def _named(part: _Rows) -> tuple[str, ...]:
-    """The columns that a part shows."""
     match part:
         case Filter():
             return tuple(filter(None, (part.column, part.named)))
@@ -285,8 +284,7 @@ def _named(part: _Rows) -> tuple[str, ...]:
     return ()
 
 
-def _chosen_by(part: _Rows) -> tuple[str, ...]:
-    """The columns by which a part's rows are chosen."""
+def _filtered_by(part: _Rows) -> tuple[str, ...]:
     own = {Filter: "column", Figure: "at"}.get(type(part))
     return tuple(
         dict.fromkeys((*part.where, *part.filters, *([getattr(part, own)] if own else ())))
@@ -304,21 +302,21 @@ def _refuse_strays(folder: Path, page: Page) -> None:
 
 
 def _drawing(path: Path, chart: Chart) -> dict[str, Any]:
-    """A chart's specification; raises PageError."""
-    told = f"{path.parent.name}/{path.name}"
+    """Read a chart's specification, or raise PageError."""
+    where = f"{path.parent.name}/{path.name}"
     try:
         drawing = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PageError(f"{told} is missing: write the chart's Vega-Lite specification") from error
+        raise PageError(f"{where} is missing: write the chart's Vega-Lite specification") from error
     except ValueError as error:
-        raise PageError(f"{told}: not JSON: {error}") from error
+        raise PageError(f"{where}: not JSON: {error}") from error
     for fault in _drawing_faults(drawing, chart):
-        raise PageError(f"{told}: {fault}")
+        raise PageError(f"{where}: {fault}")
     return dict(drawing)
 
 
 def _drawing_faults(drawing: object, chart: Chart) -> Iterator[str]:
-    """What is wrong with a specification, each as a sentence."""
+    """Yield the faults of a specification, each as a sentence."""
     entries = [key for key, _ in _entries(drawing)]
     if not isinstance(drawing, dict) or "mark" not in entries or "encoding" not in entries:
         yield "a specification is an object with a mark and an encoding, or layers of them"
@@ -330,7 +328,7 @@ def _drawing_faults(drawing: object, chart: Chart) -> Iterator[str]:
 
 
 def _entries(node: object) -> Iterator[tuple[str, object]]:
-    """Every key of a JSON document with its value, however deep."""
+    """Yield every key of a JSON document with its value, at any depth."""
     match node:
         case dict():
             for key, value in node.items():
@@ -342,5 +340,4 @@ def _entries(node: object) -> Iterator[tuple[str, object]]:
 
 
 def _list(names: Mapping[str, object] | set[str]) -> str:
-    """Names as a sentence has them."""
     return ", ".join(sorted(names)) or "there is none"

@@ -1,9 +1,9 @@
-"""Reports: their declarations, and the one script per system that makes and publishes them.
+"""Reports: their declarations, and the one script per system that builds and publishes them.
 
 A system's folder holds `tables/<report>.sql` (one SELECT), `tables/<report>.toml` (its declaration),
-`checks/*.sql` (ASSERT statements on the reports and on `ledger`) and, where reports build on each
-other, `system.toml` with their order. `live/<report>.toml` declares what no script makes: a table of
-`reports` that a step fills, or, with a SELECT on `ops` beside it, a question asked at its own time.
+`checks/*.sql` (ASSERT statements on the reports and on `ledger`) and, if reports build on each
+other, `system.toml` with their order. `live/<report>.toml` declares what no script builds: a table of
+`reports` that a step fills, or, with a SELECT on `ops` next to it, a query that runs on request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TYPES = ("STRING", "INT64", "FLOAT64", "NUMERIC", "BOOL", "DATE", "TIMESTAMP", "
 
 
 class ReportError(ValueError):
-    """A report that cannot be made: names the file, the fault and the way out."""
+    """A report has a fault: the text names the file, the fault and the fix."""
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,30 +36,30 @@ class ReportColumn(_Strict, frozen=True, kw_only=True):
     description: str
     unit: str = ""
     definition: str = ""
-    """How the figure is reckoned, in words; the formula itself stands in the SQL."""
+    """How the figure is calculated, in words; the formula itself is in the SQL."""
     required: bool = False
     """Never null; a key column always is."""
 
 
 class Declaration(_Strict, frozen=True, kw_only=True):
-    """What a report promises: `tables/<report>.toml`."""
+    """The declaration of a report in `tables/<report>.toml`."""
 
     title: str
     description: str
     grain: str
     key: tuple[str, ...]
     datasets: tuple[str, ...]
-    """Data sets it is made of: they give `data_as_of`, and with `joined` the `origin`."""
+    """Data sets that it is built from: they give `data_as_of`, and with `joined` the `origin`."""
     joined: tuple[str, ...] = ()
-    """Data sets that it is only compared with: how far they reach does not date the report."""
+    """Data sets that it is only compared with: their newest data does not date the report."""
     columns: tuple[ReportColumn, ...]
     window_days: int | None = None
-    """How many days of slots before its run it reads from the lake; None: all there are."""
+    """Days of slots before its run that it reads from the lake; None for all."""
     default_date: str | None = None
     """The DATE column of date controls; the table is partitioned by its month."""
     filters: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
-    """Columns to show rows by, each with ` DESC` where the largest comes first."""
+    """Columns to sort rows by, each with ` DESC` if the largest comes first."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     text: str
     hash: str
-    """Hash of what the script does, 16 hex digits: a changed one runs though no data is new."""
+    """Hash of the script, 16 hex digits: a changed script runs even without new data."""
     reports: tuple[Report, ...]
     checks: int
     """Number of ASSERT statements in it."""
@@ -104,13 +104,13 @@ ADDED = (
 """Columns that the script adds to every report."""
 
 SAMPLE_SIZE = "sample_size"
-"""The column that every report must declare: how many rows of the lake a figure rests on."""
+"""The column that every report must declare: the number of lake rows behind a figure."""
 
 
 def script(system: str, folder: Path) -> Script:
-    """The script that makes the reports in `folder` (`bq_sql/<system>`) and publishes them.
+    """Return the script that builds and publishes the reports in `folder` (`bq_sql/<system>`).
 
-    It returns at once where neither the ledger nor the script has changed since the last good
+    It returns at once if neither the ledger nor the script has changed since the last good
     run. Reports and `ledger` are read from one snapshot. A failed check leaves the published
     tables as they are, writes a failed row and raises. Raises ReportError.
     """
@@ -136,7 +136,7 @@ def script(system: str, folder: Path) -> Script:
 
 
 def declaration(path: Path) -> Declaration:
-    """The declaration in the TOML file at `path`; raises ReportError naming file and fault."""
+    """Read the declaration in a TOML file, or raise ReportError naming file and fault."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Declaration)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -144,7 +144,7 @@ def declaration(path: Path) -> Declaration:
 
 
 def load_reports(folder: Path) -> tuple[Report, ...]:
-    """The reports of a system in the order they are made; raises ReportError naming the fault."""
+    """Read the reports of a system in build order, or raise ReportError naming the fault."""
     selects = {path.stem: path for path in sorted((folder / "tables").glob("*.sql"))}
     declared = {path.stem: path for path in sorted((folder / "tables").glob("*.toml"))}
     if not selects:
@@ -217,7 +217,7 @@ END;
 
 
 _FETCHED = "PARSE_TIMESTAMP('%Y%m%dT%H%M%SZ', SUBSTR(run, 1, 16))"
-"""When the run of a slot was fetched: what one wrong clock dates later is of that instant."""
+"""Time at which the run of a slot was fetched; it caps event times of a wrong clock."""
 
 _BUILD = """\
 CREATE TEMP TABLE $report AS
@@ -263,19 +263,18 @@ _RUN = """\
 
 
 def _filled(pieces: dict[str, str], value: str) -> str:
-    """The script with its pieces and its own hash in place."""
-    known = pieces | {"script": _literal(value)}
+    """Return the script with its pieces and its own hash in place."""
+    values = pieces | {"script": _literal(value)}
     run = Template(_RUN)
     return Template(_SCRIPT).substitute(
-        known,
+        values,
         fetched=_FETCHED,
-        published=run.substitute(known, outcome="published"),
-        failed=run.substitute(known | {"count": "0"}, outcome="failed"),
+        published=run.substitute(values, outcome="published"),
+        failed=run.substitute(values | {"count": "0"}, outcome="failed"),
     )
 
 
 def _load(name: str, sql: Path, toml: Path) -> Report:
-    """The report of one pair of files."""
     report = Report(name=name, declared=declaration(toml), select=_statement(sql))
     faults = [*_column_faults(report), *_select_faults(report)]
     if faults:
@@ -284,7 +283,7 @@ def _load(name: str, sql: Path, toml: Path) -> Report:
 
 
 def _order(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """The names in the order of `system.toml`, where there is one, else as they are."""
+    """Return the names in the order of `system.toml`, or unchanged without that file."""
     path = folder / "system.toml"
     if not path.exists():
         return tuple(names)
@@ -297,7 +296,7 @@ def _order(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _column_faults(report: Report) -> list[str]:
-    """What is wrong with the declared columns, each as a sentence."""
+    """List the faults of the declared columns, each as a sentence."""
     declared = report.declared
     names = [column.name for column in report.columns]
     faults = [f"column {n!r} is declared twice" for n in sorted(set(names)) if names.count(n) > 1]
@@ -320,7 +319,7 @@ def _column_faults(report: Report) -> list[str]:
 
 
 def _select_faults(report: Report) -> list[str]:
-    """What is wrong with the SELECT, as far as text can tell."""
+    """List the faults of the SELECT that its text shows."""
     bare = _bare(report.select)
     faults = []
     if not re.match(r"\s*(SELECT|WITH)\b", bare, re.IGNORECASE) or ";" in bare:
@@ -331,7 +330,7 @@ def _select_faults(report: Report) -> list[str]:
 
 
 def _build(report: Report) -> str:
-    """The statement that makes a report's temporary table, with the columns that are added."""
+    """Return the statement that builds a report's temporary table, with the added columns."""
     dating = report.declared.datasets
     return Template(_BUILD).substitute(
         report=report.name,
@@ -344,7 +343,7 @@ def _build(report: Report) -> str:
 
 
 def _generated(report: Report) -> tuple[str, ...]:
-    """The checks that follow from the declaration: the key is unique, required is not null."""
+    """Return the checks of the declaration: the key is unique, required is not null."""
     key = ", ".join(report.declared.key)
     return tuple(
         Template(_CHECK).substitute(report=report.name, rest=rest, message=_literal(message))
@@ -362,47 +361,49 @@ def _generated(report: Report) -> tuple[str, ...]:
 
 
 def _publish(report: Report) -> str:
-    """The statement that puts a report in the place of the one before."""
+    """Return the statement that replaces the published report."""
     required = _required(report)
     columns = ",\n".join(
         f"  {c.name} {c.type}{' NOT NULL' if c.name in required else ''}"
-        f" OPTIONS (description = {_literal(_told(c))})"
+        f" OPTIONS (description = {_literal(_column_description(c))})"
         for c in report.columns
     )
     names = ",\n".join(f"  {column.name}" for column in report.columns)
     date = report.declared.default_date
     partition = f"PARTITION BY DATE_TRUNC({date}, MONTH)\n" if date else ""
-    told = f"{report.declared.title}. {report.declared.description} Grain: {report.declared.grain}."
+    description = (
+        f"{report.declared.title}. {report.declared.description} Grain: {report.declared.grain}."
+    )
     return (
         f"CREATE OR REPLACE TABLE reports.{report.name} (\n{columns}\n)\n{partition}"
-        f"OPTIONS (description = {_literal(told)})\nAS\nSELECT\n{names}\nFROM {report.name};"
+        f"OPTIONS (description = {_literal(description)})\nAS\nSELECT\n{names}\nFROM {report.name};"
     )
 
 
 def _required(report: Report) -> tuple[str, ...]:
-    """Names of the columns that are never null: the key, and those declared so."""
+    """Return the names of columns that are never null: the key, and those declared so."""
     return tuple(
         dict.fromkeys((*report.declared.key, *(c.name for c in report.columns if c.required)))
     )
 
 
-def _told(column: ReportColumn) -> str:
-    """A column's description for the warehouse: meaning, definition, unit."""
+def _column_description(column: ReportColumn) -> str:
+    """Return a column's description for the warehouse: meaning, definition, unit."""
     unit = f"[{column.unit}]" if column.unit else ""
     return " ".join(filter(None, (column.description, column.definition, unit)))
 
 
 def _literal(text: str) -> str:
-    """`text` as a GoogleSQL string literal."""
+    """Return `text` as a GoogleSQL string literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
 
 
 def _bare(sql: str) -> str:
-    """SQL without its comments and the content of its strings."""
+    """Return SQL without its comments and the content of its strings."""
     return _TEXT.sub("''", _COMMENT.sub(" ", sql))
 
 
 def _statement(path: Path) -> str:
-    """The SQL of a file, without blanks around it and the last semicolon."""
+    """Read the SQL of a file, without blanks around it and the last semicolon."""
     return path.read_text(encoding="utf-8").strip().removesuffix(";").rstrip()

@@ -36,7 +36,7 @@ class Version:
 
 
 def revision(part_hashes: Iterable[str]) -> str:
-    """The hash of the parts that count, in run order, equal neighbours once."""
+    """Return the hash of the parts that count, in run order, equal neighbours once."""
     digest = hashlib.sha256()
     last = ""
     for value in part_hashes:
@@ -47,7 +47,7 @@ def revision(part_hashes: Iterable[str]) -> str:
 
 
 def manifest_id(system: str, slots: Iterable[tuple[str, str, str]]) -> str:
-    """The id of the manifest that works on (data set, slot, version) triples.
+    """Return the id of the manifest that works on (data set, slot, version) triples.
 
     At most 50 characters of `[a-z0-9-]`, so that a batch id may add its attempt.
     """
