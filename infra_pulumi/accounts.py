@@ -20,7 +20,7 @@ _LONGEST = 30
 
 @dataclass(frozen=True)
 class AccountsArgs:
-    """The accounts to make: id → what it is for."""
+    """The accounts to create: id → purpose."""
 
     purposes: dict[str, str]
 
@@ -31,7 +31,7 @@ class ServiceAccounts(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: AccountsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the accounts."""
+        """Create the accounts."""
         super().__init__("citypulse:infra:Accounts", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         self.by_id = {
@@ -43,21 +43,21 @@ class ServiceAccounts(pulumi.ComponentResource):
         self.register_outputs({})
 
     def email(self, account: str) -> pulumi.Output[str]:
-        """The e-mail address of an account."""
+        """Return the e-mail address of an account."""
         return self.by_id[account].email
 
     def member(self, account: str) -> pulumi.Output[str]:
-        """An account as IAM names it."""
+        """Return the name of an account in IAM."""
         return self.by_id[account].member
 
 
 def function_account(step: str) -> str:
-    """The id of a function's account."""
+    """Return the id of a function's account."""
     return f"fn-{step}"
 
 
 def query_account(system: str) -> str:
-    """The id of the account of a system's scheduled query: 30 characters at most, no two alike."""
+    """Return the unique id of a scheduled query's account, of at most 30 characters."""
     name = f"sql-{system.replace('_', '-')}"
     if len(name) <= _LONGEST:
         return name

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from catalog.contract import Contract
-from infra_pulumi.conditions import IamCondition, counted
+from infra_pulumi.conditions import AlertCondition, counted
 
 _DAY = 86_400
 GIB = 1 << 30
@@ -20,7 +20,7 @@ class Alert:
     title: str
     severity: str
     entry: str
-    condition: IamCondition
+    condition: AlertCondition
 
 
 _SUBSCRIPTION = 'resource.type="pubsub_subscription"'
@@ -31,7 +31,7 @@ _RUNS = (
 )
 
 ALERTS = (
-    Alert("errors", "a step failed for good", "ERROR", "errors", counted("citypulse-errors")),
+    Alert("errors", "a step failed permanently", "ERROR", "errors", counted("citypulse-errors")),
     Alert(
         "rejected",
         "rows rejected beyond the contract's share",
@@ -61,7 +61,7 @@ ALERTS = (
         "messages wait for hours",
         "ERROR",
         "backlog",
-        IamCondition(
+        AlertCondition(
             f'metric.type="pubsub.googleapis.com/subscription/oldest_unacked_message_age"'
             f" AND {_SUBSCRIPTION}",
             threshold=2 * 3600,
@@ -75,7 +75,7 @@ ALERTS = (
         "a message was given up",
         "CRITICAL",
         "dead-letters",
-        IamCondition(
+        AlertCondition(
             f'metric.type="pubsub.googleapis.com/subscription/dead_letter_message_count"'
             f" AND {_SUBSCRIPTION}",
             by="resource.label.subscription_id",
@@ -86,7 +86,7 @@ ALERTS = (
         "a scheduled query failed",
         "ERROR",
         "failed-reports",
-        IamCondition(
+        AlertCondition(
             f'{_RUNS} AND metric.label.completion_state="FAILED"', by="resource.label.config_id"
         ),
     ),
@@ -95,7 +95,7 @@ ALERTS = (
         "a scheduled query runs no more",
         "ERROR",
         "no-reports",
-        IamCondition(
+        AlertCondition(
             f'{_RUNS} AND metric.label.completion_state="SUCCEEDED"',
             lasting=2 * 3600,
             by="resource.label.config_id",
@@ -107,7 +107,7 @@ ALERTS = (
         "no look for lost work ends well",
         "CRITICAL",
         "no-sweep",
-        IamCondition(
+        AlertCondition(
             f'{_CALLS} AND resource.label.service_name="sweep"'
             ' AND metric.label.response_code_class="2xx"',
             lasting=3600,
@@ -119,7 +119,7 @@ ALERTS = (
         "a call reached its time limit",
         "ERROR",
         "timeouts",
-        IamCondition(
+        AlertCondition(
             f'{_CALLS} AND metric.label.response_code="504"', by="resource.label.service_name"
         ),
     ),
@@ -128,7 +128,7 @@ ALERTS = (
 
 
 def alerts(contracts: Iterable[Contract], scanned_gib: int) -> tuple[Alert, ...]:
-    """All alerts of a stack: the common ones, the bytes billed, and one for each live data set."""
+    """Return all alerts: the common ones, the bytes billed, and one for each live data set."""
     return (*ALERTS, _billed(scanned_gib), *(_stale(c) for c in contracts if not c.retired))
 
 
@@ -138,7 +138,7 @@ def _billed(gib: int) -> Alert:
         f"BigQuery billed more than {gib} GiB in a day",
         "WARNING",
         "bytes-billed",
-        IamCondition(
+        AlertCondition(
             'metric.type="bigquery.googleapis.com/query/statement_scanned_bytes_billed"'
             ' AND resource.type="bigquery_project"',
             threshold=gib * GIB,
@@ -148,7 +148,7 @@ def _billed(gib: int) -> Alert:
 
 
 def _stale(contract: Contract) -> Alert:
-    """That a data set is overdue, which the sweep judges by the contract."""
+    """Return the alert on an overdue data set; the sweep decides by the contract."""
     overdue = counted("citypulse-overdue")
     return Alert(
         f"stale-{contract.dataset.replace('_', '-')}",

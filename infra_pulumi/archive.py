@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OURS = (".py", ".sql", ".html", ".css", ".js", ".svg", ".txt")
-"""What code is made of: modules, and what they read beside them."""
+"""Suffixes of the code: modules, and the files that they read."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
 _UNIX = 3
-"""The system that a zip says it was made on, whatever the machine."""
+"""The system that the zip names as its creator, on every machine."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip and the hash of what is in it, file by file."""
+    """A zip and the hash of its content, file by file."""
 
     path: Path
     hash: str
@@ -32,12 +32,12 @@ def build_archive(
 ) -> Archive:
     """Write the archive into `folder`, named by its content.
 
-    `main.py` and `requirements.txt` stand at its root, beside the packages `functions` and
-    `catalog`; the contracts of all roots go to `catalog/datasets`, what else is `declared` to where
-    its name says. Raises FileNotFoundError naming a file that is missing.
+    `main.py` and `requirements.txt` are at its root, next to the packages `functions` and
+    `catalog`. The contracts of all roots go to `catalog/datasets`, every other declared file to its
+    name. Raises FileNotFoundError naming a file that is missing.
     """
-    told = {name: path.read_bytes() for name, path in declared.items()}
-    files = dict(sorted((_content(repository, contracts) | told).items()))
+    bodies = {name: path.read_bytes() for name, path in declared.items()}
+    files = dict(sorted((_content(repository, contracts) | bodies).items()))
     digest = hashlib.sha256()
     for name, body in files.items():
         digest.update(f"{name}\n{len(body)}\n".encode() + body)
@@ -48,7 +48,7 @@ def build_archive(
 
 
 def _content(repository: Path, contracts: Iterable[Path]) -> dict[str, bytes]:
-    """Every file of the archive, by its name there."""
+    """Return every file of the archive except the declared ones, by its name there."""
     functions = repository / "functions"
     files = {
         "main.py": (functions / "main.py").read_bytes(),
@@ -65,15 +65,15 @@ def _content(repository: Path, contracts: Iterable[Path]) -> dict[str, bytes]:
 def _write(path: Path, files: Mapping[str, bytes]) -> None:
     """Write the zip at once or not at all: two programs may build the same one.
 
-    Nothing is compressed: another zlib would make other bytes of the same content, and another
+    Nothing is compressed: another zlib would write other bytes for the same content, and another
     archive under the same name is uploaded again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as target, zipfile.ZipFile(target, "w") as made:
+    with os.fdopen(handle, "wb") as target, zipfile.ZipFile(target, "w") as archive:
         for file, body in files.items():
             info = zipfile.ZipInfo(file, _EPOCH)
             info.external_attr = _MODE
             info.create_system = _UNIX
-            made.writestr(info, body, zipfile.ZIP_STORED)
+            archive.writestr(info, body, zipfile.ZIP_STORED)
     Path(name).replace(path)

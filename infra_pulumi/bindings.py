@@ -14,7 +14,7 @@ from infra_pulumi.zones import LakeBuckets
 
 @dataclass(frozen=True)
 class Bindings:
-    """Makes members of roles; never a binding that takes others' grants away."""
+    """Creates members of roles; never a binding that removes the grants of others."""
 
     name: str
     """The project."""
@@ -24,7 +24,7 @@ class Bindings:
     own: pulumi.ResourceOptions
 
     def bucket(self, account: str, zone: str, role: str, does: str = "") -> None:
-        """A role on a zone's bucket; `does` tells a second role of an account there apart."""
+        """Grant a role on a zone's bucket; `does` distinguishes a second role of the account."""
         gcp.storage.BucketIAMMember(
             f"{account}-{does}{zone}",
             bucket=self.zones.name(zone),
@@ -34,7 +34,7 @@ class Bindings:
         )
 
     def dataset(self, account: str, dataset: str, role: str) -> None:
-        """A role on a data set of the warehouse."""
+        """Grant a role on a data set of the warehouse."""
         gcp.bigquery.DatasetIamMember(
             f"{account}-{dataset}",
             dataset_id=self.warehouse.datasets[dataset].dataset_id,
@@ -44,7 +44,7 @@ class Bindings:
         )
 
     def project(self, account: str, role: str) -> None:
-        """A role on the project, where no narrower one is."""
+        """Grant a role on the project, if there is no narrower resource."""
         gcp.projects.IAMMember(
             f"{account}-{role.rpartition('/')[2]}",
             project=self.name,

@@ -1,4 +1,4 @@
-"""The budget: told at half of it, near it and beyond; it stops nothing."""
+"""The budget: notifications at half, close to and above the amount; it stops nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rule = gcp.billing.BudgetThresholdRuleArgs
 
 @dataclass(frozen=True)
 class BudgetArgs:
-    """How much a month may cost, and whom to tell."""
+    """The amount per month, and who is notified."""
 
     config: StackConfig
     channels: list[pulumi.Output[str]]
@@ -28,12 +28,12 @@ class BudgetArgs:
 
 
 class Budget(pulumi.ComponentResource):
-    """A budget of the project; nothing where no billing account is configured."""
+    """A budget of the project; nothing if no billing account is configured."""
 
     def __init__(
         self, name: str, args: BudgetArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the budget."""
+        """Create the budget."""
         super().__init__("citypulse:infra:Budget", name, None, opts)
         if args.config.billing_account:
             gcp.billing.Budget(
@@ -51,22 +51,24 @@ class Budget(pulumi.ComponentResource):
                 )
                 if args.channels
                 else None,
-                opts=pulumi.ResourceOptions(parent=self, provider=self._answered_for(args.config)),
+                opts=pulumi.ResourceOptions(
+                    parent=self, provider=self._project_provider(args.config)
+                ),
             )
         self.register_outputs({})
 
     def _project(self, args: BudgetArgs) -> pulumi.Output[str]:
-        """Give the project by its number: the service stores no other name and gives none back."""
+        """Return the project by its number: the service stores and returns no other name."""
         found = gcp.organizations.get_project_output(
             project_id=args.config.project,
             opts=pulumi.InvokeOutputOptions(parent=self, depends_on=[args.services]),
         )
         return pulumi.Output.concat("projects/", found.number)
 
-    def _answered_for(self, config: StackConfig) -> gcp.Provider:
-        """A provider whose calls the project answers for.
+    def _project_provider(self, config: StackConfig) -> gcp.Provider:
+        """Return a provider that charges its calls to the project.
 
-        Without it the Billing Budgets API refuses with 403 whoever deploys with a login of their own
+        Without it, the Billing Budgets API answers 403 to everyone who deploys with a personal login
         (the provider's documentation of Budget).
         """
         return gcp.Provider(

@@ -1,4 +1,4 @@
-"""What alerts fire at, and how Cloud Monitoring is told of it."""
+"""Conditions of alerts, and their form in Cloud Monitoring."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ ConditionArgs = gcp.monitoring.AlertPolicyConditionArgs
 
 
 @dataclass(frozen=True)
-class IamCondition:
-    """What an alert fires at: a threshold that is exceeded, or lines that stay away."""
+class AlertCondition:
+    """A condition of an alert: a threshold that is exceeded, or lines that are absent."""
 
     filter: str
     threshold: float = 0
     aligner: str = "ALIGN_DELTA"
     period: int = 300
-    """Seconds that a point sums up."""
+    """Seconds that one point sums up."""
     lasting: int = 0
     """Seconds that it must hold."""
     by: str = ""
-    """Label that time series are told apart by."""
+    """Label that separates the time series."""
     absent: bool = False
 
 
-def counted(name: str) -> IamCondition:
-    """That lines of a log metric were written."""
+def counted(name: str) -> AlertCondition:
+    """Return the condition that lines of a log metric were written."""
     metric = next(metric for metric in LOG_METRICS if metric.name == name)
-    return IamCondition(
+    return AlertCondition(
         f'metric.type="{_METRIC}{name}" AND resource.type="cloud_run_revision"',
         by=f"metric.label.{metric.label}",
     )
 
 
-def condition(title: str, told: IamCondition) -> ConditionArgs:
-    """A condition as an alert policy takes it."""
-    if told.absent:
+def condition(title: str, spec: AlertCondition) -> ConditionArgs:
+    """Return a condition in the form of an alert policy."""
+    if spec.absent:
         return ConditionArgs(
             display_name=title,
             condition_absent=gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
-                filter=told.filter,
-                duration=f"{told.lasting}s",
+                filter=spec.filter,
+                duration=f"{spec.lasting}s",
                 aggregations=[
                     gcp.monitoring.AlertPolicyConditionConditionAbsentAggregationArgs(
-                        **aggregation(told)
+                        **aggregation(spec)
                     )
                 ],
             ),
@@ -57,25 +57,25 @@ def condition(title: str, told: IamCondition) -> ConditionArgs:
     return ConditionArgs(
         display_name=title,
         condition_threshold=gcp.monitoring.AlertPolicyConditionConditionThresholdArgs(
-            filter=told.filter,
+            filter=spec.filter,
             comparison="COMPARISON_GT",
-            threshold_value=told.threshold,
-            duration=f"{told.lasting}s",
+            threshold_value=spec.threshold,
+            duration=f"{spec.lasting}s",
             aggregations=[
                 gcp.monitoring.AlertPolicyConditionConditionThresholdAggregationArgs(
-                    **aggregation(told)
+                    **aggregation(spec)
                 )
             ],
         ),
     )
 
 
-def aggregation(told: IamCondition) -> dict[str, Any]:
-    """How points are summed up, as Cloud Monitoring names it."""
-    reducer = "REDUCE_MAX" if told.aligner == "ALIGN_MAX" else "REDUCE_SUM"
-    groups = {"group_by_fields": [told.by]} if told.by else {}
+def aggregation(spec: AlertCondition) -> dict[str, Any]:
+    """Return how points are aggregated, in the terms of Cloud Monitoring."""
+    reducer = "REDUCE_MAX" if spec.aligner == "ALIGN_MAX" else "REDUCE_SUM"
+    groups = {"group_by_fields": [spec.by]} if spec.by else {}
     return {
-        "alignment_period": f"{told.period}s",
-        "per_series_aligner": told.aligner,
+        "alignment_period": f"{spec.period}s",
+        "per_series_aligner": spec.aligner,
         "cross_series_reducer": reducer,
     } | groups

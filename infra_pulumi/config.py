@@ -1,4 +1,4 @@
-"""The configuration of a stack: read once, typed, each bad value refused by its key."""
+"""The configuration of a stack: read once, typed, with an error that names each bad key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SERVED = re.compile(rf"{ALL}|{_ADDRESS.pattern}")
 
 
 class ConfigError(ValueError):
-    """A value of the stack's configuration that cannot be: names the key and the way out."""
+    """The stack's configuration has a bad value: the text names the key and the fix."""
 
 
 @dataclass(frozen=True)
@@ -43,60 +43,60 @@ class StackConfig:
     region: str
     repository: Path
     build: Path
-    """Folder for what is built before it is uploaded."""
+    """Folder for files that are built before the upload."""
     roots: tuple[Path, ...] = ()
     """Further folders with data sets: catalog/datasets, dataproc_jobs, bq_sql."""
     origins: dict[str, Origin] = field(default_factory=dict)
-    """Data set (`*`: all) → origin of its rows, where it is not the publisher."""
+    """Data set (`*`: all) → origin of its rows, if it is not the publisher."""
     disposable: bool = False
-    """Whether buckets and tables may be deleted with what they hold."""
+    """Whether buckets and tables may be deleted with their content."""
     max_batches: int = 2
     """Spark batches of one system that may run at once."""
     manifest_bytes: int = 8_000_000_000
-    """Bytes of parts that one batch takes."""
+    """Most bytes of parts in one batch."""
     download_seconds: int = 400
     """How long one download may last in all."""
     batch_ttl_seconds: int = 3600
     """After how long a batch is cancelled."""
 
     settle_seconds: int = 90
-    """How long a first deployment waits for new APIs and grants to be known everywhere."""
+    """How long a first deployment waits until new APIs and grants are known everywhere."""
     kept_days: int = 30
-    """How long the raw and landing zones keep what was deleted or overwritten."""
+    """How long the raw and landing zones keep deleted or overwritten objects."""
     rebuilt: tuple[str, ...] = ()
-    """Lake tables (`lake.<table>`) that may lose columns; only where the stack is disposable."""
+    """Lake tables (`lake.<table>`) that may lose columns; only in a disposable stack."""
     secrets: dict[str, str] = field(default_factory=dict)
-    """Secret of a publisher's key → the version of it that is read, never `latest`."""
+    """Secret of a publisher's key → the version to read, never `latest`."""
     readers: str = ""
     """Address of the group that may read the reports."""
     serve_to: str = ""
-    """Address of the group that may call `serve`, or `allUsers`; nobody, where it is empty."""
+    """Address of the group that may call `serve`, or `allUsers`; nobody if it is empty."""
     alert_emails: tuple[str, ...] = ()
-    """Who is told when an alert fires."""
+    """Addresses that are notified when an alert fires."""
     scanned_gib_per_day: int = 100
-    """How much BigQuery may bill in a day before somebody is told."""
+    """GiB that BigQuery may bill in a day before an alert fires."""
     billing_account: str = ""
-    """Billing account of the budget; none, no budget."""
+    """Billing account of the budget; without one there is no budget."""
     monthly_budget: int = 0
     """The budget of a month, in the billing account's currency."""
     github: str = ""
-    """GitHub repository, `owner/name`, whose workflows deploy; none, no federation."""
+    """GitHub repository, `owner/name`, whose workflows deploy; without one, no federation."""
     branch: str = "main"
     """The one branch that may change the stack."""
     templates: dict[str, str] = field(default_factory=dict)
     """System → id of the Data Studio report that its pages are copied from."""
 
     def bucket(self, zone: str) -> str:
-        """The name of a zone's bucket."""
+        """Return the name of a zone's bucket."""
         return f"{self.project}-{zone}"
 
     def account(self, name: str) -> str:
-        """The e-mail address of one of the stack's service accounts."""
+        """Return the e-mail address of one of the stack's service accounts."""
         return f"{name}@{self.project}.iam.gserviceaccount.com"
 
 
 def read_config(repository: Path) -> StackConfig:
-    """The configuration of the stack at hand; raises ConfigError naming the key."""
+    """Read the configuration of the current stack, or raise ConfigError naming the key."""
     gcp, own = pulumi.Config("gcp"), pulumi.Config(_NAMESPACE)
     build = own.get("build")
     _refuse_unknown(own)
@@ -131,7 +131,7 @@ def read_config(repository: Path) -> StackConfig:
 
 
 def _refuse_contradictions(config: StackConfig) -> None:
-    """Values that are sound alone and wrong together."""
+    """Raise ConfigError for values that are sound alone and contradict each other."""
     if bool(config.billing_account) != bool(config.monthly_budget):
         raise ConfigError(
             "citypulse:billing_account and citypulse:monthly_budget make a budget together: "
@@ -145,13 +145,15 @@ def _refuse_contradictions(config: StackConfig) -> None:
 
 
 def _refuse_unknown(config: pulumi.Config) -> None:
-    """A key that nobody reads is a typing error."""
-    known = {field.name for field in fields(StackConfig)} - {"project", "region", "repository"}
-    given = (key.partition(":") for key in {**get_config_env(), **CONFIG.get()})
-    wrong = sorted(key for name, _, key in given if name == config.name and key not in known)
+    """Raise ConfigError for a key that nobody reads: it is a typing error."""
+    readable = {field.name for field in fields(StackConfig)} - {"project", "region", "repository"}
+    configured = (key.partition(":") for key in {**get_config_env(), **CONFIG.get()})
+    wrong = sorted(
+        key for name, _, key in configured if name == config.name and key not in readable
+    )
     if wrong:
         raise ConfigError(
-            f"{config.name}:{wrong[0]} is no key of this program; it reads {', '.join(sorted(known))}"
+            f"{config.name}:{wrong[0]} is no key of this program; it reads {', '.join(sorted(readable))}"
         )
 
 
@@ -180,7 +182,7 @@ def _each(config: pulumi.Config, key: str, form: re.Pattern[str]) -> tuple[str, 
 
 
 def _versions(config: pulumi.Config, key: str) -> dict[str, str]:
-    """Versions by the name of what they are of; each a number."""
+    """Return secret → version; raise ConfigError for a version that is not a number."""
     pinned = _typed(config, key, dict[str, str], {})
     for name, version in pinned.items():
         if not _VERSION.fullmatch(version):
@@ -204,7 +206,7 @@ def _typed(config: pulumi.Config, key: str, form: type[T], default: T) -> T:
 def _within(config: pulumi.Config, key: str, default: int, least: int, most: int) -> int:
     value = _typed(config, key, int, default)
     if not least <= value <= most:
-        raise ConfigError(f"{config.name}:{key} is {value}: it must lie in {least} to {most}")
+        raise ConfigError(f"{config.name}:{key} is {value}: it must be in {least} to {most}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The dashboard: a chart for each thing that is watched, with the line at which an alert fires."""
+"""The dashboard: a chart for each watched metric, with the line at which an alert fires."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from infra_pulumi.alerts import Alert
-from infra_pulumi.conditions import IamCondition
+from infra_pulumi.conditions import AlertCondition
 
 COLUMNS, WIDTH, HEIGHT = 48, 16, 12
-"""The grid that Cloud Monitoring lays tiles on, and a tile's part of it."""
+"""The columns of Cloud Monitoring's grid, and the size of a tile."""
 
 
 def dashboard(watched: Iterable[Alert]) -> dict[str, Any]:
-    """The dashboard as Cloud Monitoring's API takes it; alerts on one metric share a chart.
+    """Return the dashboard for Cloud Monitoring's API; alerts on one metric share a chart.
 
-    Zeros and empty lists are left out as the API leaves them out: otherwise each preview would
-    find them missing.
+    Zeros and empty lists are left out, because the API leaves them out too: otherwise each preview
+    would report them as a difference.
     """
     by_metric: dict[str, Alert] = {}
     for alert in watched:
@@ -39,15 +39,15 @@ def _tile(number: int, alert: Alert) -> dict[str, Any]:
     }
 
 
-def _chart(told: IamCondition) -> dict[str, Any]:
-    summed = {"alignmentPeriod": f"{told.period}s", "perSeriesAligner": told.aligner}
-    if told.by:
+def _chart(spec: AlertCondition) -> dict[str, Any]:
+    summed = {"alignmentPeriod": f"{spec.period}s", "perSeriesAligner": spec.aligner}
+    if spec.by:
         summed["crossSeriesReducer"] = "REDUCE_SUM"
     query = {
         "timeSeriesFilter": {
-            "filter": told.filter,
-            "aggregation": summed | ({"groupByFields": [told.by]} if told.by else {}),
+            "filter": spec.filter,
+            "aggregation": summed | ({"groupByFields": [spec.by]} if spec.by else {}),
         }
     }
     chart: dict[str, Any] = {"dataSets": [{"plotType": "LINE", "timeSeriesQuery": query}]}
-    return chart | ({"thresholds": [{"value": told.threshold}]} if told.threshold else {})
+    return chart | ({"thresholds": [{"value": spec.threshold}]} if spec.threshold else {})

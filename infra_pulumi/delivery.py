@@ -1,4 +1,4 @@
-"""Every arrow of the pipeline: bucket events to topics, topics to functions."""
+"""Delivery of events: from buckets to topics, from topics to functions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pulumi_gcp as gcp
 from catalog import retry_policy
 from catalog.contract import Contract
 from infra_pulumi.accounts import PUSH, ServiceAccounts
-from infra_pulumi.arrows import NOTIFICATIONS, PUSHES, Push, shown
 from infra_pulumi.functions import Functions
 from infra_pulumi.messaging import DEAD_LETTERS, NEVER, Messaging
+from infra_pulumi.routing import NOTIFICATIONS, PUSHES, Push, latest_table_notifications
 from infra_pulumi.zones import LakeBuckets
 
 
 @dataclass(frozen=True)
 class DeliveryArgs:
-    """What the arrows join."""
+    """The resources that events connect."""
 
     contracts: Mapping[str, Contract]
     zones: LakeBuckets
@@ -36,7 +36,7 @@ class PushDelivery(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: DeliveryArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the arrows, each after the grant that it needs."""
+        """Create notifications and subscriptions, each after the grant that it needs."""
         super().__init__("citypulse:infra:Delivery", name, None, opts)
         self._args = args
         agent = gcp.storage.get_project_service_account_output()
@@ -46,7 +46,8 @@ class PushDelivery(pulumi.ComponentResource):
         signs = self._may_sign()
         for push in PUSHES:
             self._subscribe(push, signs)
-        for zone, prefix, topic in (*NOTIFICATIONS, *shown(args.contracts.values())):
+        latest = latest_table_notifications(args.contracts.values())
+        for zone, prefix, topic in (*NOTIFICATIONS, *latest):
             gcp.storage.Notification(
                 f"{zone}-{prefix.strip('/').replace('/', '-')}",
                 bucket=args.zones.name(zone),
@@ -75,9 +76,9 @@ class PushDelivery(pulumi.ComponentResource):
         """Let Pub/Sub's agent sign pushes as the push account.
 
         The service grants its agent `roles/pubsub.serviceAgent` on the project, but not always: an
-        agent that is made ahead of its first use gets no role, and some organizations take such
-        grants back. Then no message is delivered and no log says so. This role holds the same
-        permissions, and here on the one account that pushes call as.
+        agent that is created before its first use gets no role, and some organizations revoke such
+        grants. Then no message is delivered and no log says so. This role has the same permissions,
+        here on the one account that signs pushes.
         """
         return gcp.serviceaccount.IAMMember(
             "pubsub-signs-pushes",
@@ -90,7 +91,7 @@ class PushDelivery(pulumi.ComponentResource):
     def _subscribe(self, push: Push, signs: pulumi.Resource) -> None:
         args = self._args
         url = args.functions.url(push.step)
-        made = gcp.pubsub.Subscription(
+        subscription = gcp.pubsub.Subscription(
             push.name,
             name=push.name,
             topic=args.messaging.topics[push.topic].id,
@@ -123,7 +124,7 @@ class PushDelivery(pulumi.ComponentResource):
         )
         gcp.pubsub.SubscriptionIAMMember(
             f"agent-acknowledges-{push.name}",
-            subscription=made.name,
+            subscription=subscription.name,
             role="roles/pubsub.subscriber",
             member=args.messaging.agent,
             opts=pulumi.ResourceOptions(parent=self),

@@ -1,4 +1,4 @@
-"""Federation: GitHub's workflows of one repository deploy as accounts of ours, without a key."""
+"""Federation: GitHub's workflows of one repository deploy as our accounts, without a key."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PREVIEW_ROLES = (
     "roles/viewer",
     "roles/iam.securityReviewer",
 )
-"""Reads everything, changes nothing: what a preview of a pull request may do.
+"""Roles of a preview of a pull request: it reads everything and changes nothing.
 
-The code of any branch runs as this account. On Pulumi's state, too, it may only read: the operator
-grants that by hand (docs/deploy.md), since the state is outside of what the stack manages.
+The code of any branch runs as this account. It may only read Pulumi's state, too: the operator
+grants that by hand (docs/deploy.md), because the stack does not manage its state.
 """
 
 DEPLOY_ROLES = (
@@ -39,23 +39,23 @@ DEPLOY_ROLES = (
     "roles/serviceusage.serviceUsageAdmin",
     "roles/storage.admin",
 )
-"""What making this stack takes. It can grant roles: whoever may push to the branch owns the project."""
+"""Roles of a deployment. They can grant roles: whoever may push to the branch owns the project."""
 
 
 @dataclass(frozen=True)
 class FederationArgs:
-    """Whose workflows, on which branch."""
+    """The repository whose workflows deploy, and the branch."""
 
     config: StackConfig
 
 
 class Federation(pulumi.ComponentResource):
-    """A pool that knows one repository, and two accounts: any branch previews, one deploys."""
+    """A pool for one repository, and two accounts: any branch previews, one branch deploys."""
 
     def __init__(
         self, name: str, args: FederationArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make pool, provider, accounts and their grants; nothing without a repository."""
+        """Create pool, provider, accounts and grants; nothing without a repository."""
         super().__init__("citypulse:infra:Federation", name, None, opts)
         self._args = args
         if args.config.github:
@@ -67,7 +67,7 @@ class Federation(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _pool(self) -> gcp.iam.WorkloadIdentityPool:
-        """The pool with its one provider, which turns tokens of other repositories away."""
+        """Create the pool and its provider, which rejects tokens of other repositories."""
         own = pulumi.ResourceOptions(parent=self)
         pool = gcp.iam.WorkloadIdentityPool(
             "github", workload_identity_pool_id="github", display_name="GitHub Actions", opts=own

@@ -20,17 +20,17 @@ RUNTIME = "python313"
 SECONDS = 540
 
 _DAY = 86_400
-IMAGES_KEPT = 3
-"""Versions of each image that stay: a roll-back may ask for one of them."""
+IMAGES_TO_KEEP = 3
+"""Versions of each image that stay, for a roll-back."""
 IMAGES_EXPIRE = 30 * _DAY
-"""Age in seconds after which other images go, tagged or not: the service tags each build."""
+"""Age in seconds after which other images are deleted, tagged or not: the service tags each build."""
 
 CleanupPolicy = gcp.artifactregistry.RepositoryCleanupPolicyArgs
 
 
 @dataclass(frozen=True)
 class FunctionsArgs:
-    """What the functions are made of."""
+    """The resources that the functions need."""
 
     config: StackConfig
     archive: Archive
@@ -44,13 +44,13 @@ class FunctionsArgs:
 class Functions(pulumi.ComponentResource):
     """The functions by step, and their URLs, which only the push account may call.
 
-    `build` and `build_needs` are for the functions that no step is.
+    `build` and `build_needs` are for functions that are not steps.
     """
 
     def __init__(
         self, name: str, args: FunctionsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Upload the archive, make the functions and let the push account call them."""
+        """Upload the archive, create the functions and let the push account call them."""
         super().__init__("citypulse:infra:Functions", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         self._args = args
@@ -80,8 +80,10 @@ class Functions(pulumi.ComponentResource):
         self.register_outputs({})
 
     def url(self, step: str) -> pulumi.Output[str]:
-        """The run.app URL of a step's function."""
-        return self.by_step[step].service_config.apply(lambda made: (made and made.uri) or "")
+        """Return the run.app URL of a step's function."""
+        return self.by_step[step].service_config.apply(
+            lambda service: (service and service.uri) or ""
+        )
 
     def build(self, entry_point: str) -> gcp.cloudfunctionsv2.FunctionBuildConfigArgs:
         """Describe how the function with an entry point is built, and where its image goes."""
@@ -94,10 +96,11 @@ class Functions(pulumi.ComponentResource):
         )
 
     def _repository(self) -> gcp.artifactregistry.Repository:
-        """Make the repository of all images.
+        """Create the repository of all images.
 
-        Functions that name none share `gcf-artifacts`, which the service makes with the first of
-        them: of several made at once in a new project, some fail. It never deletes an image either.
+        Functions without one share `gcf-artifacts`, which the service creates with the first
+        function: if several are created at once in a new project, some fail. Nor does the service
+        ever delete an image from it.
         """
         return gcp.artifactregistry.Repository(
             "functions-images",
@@ -110,7 +113,7 @@ class Functions(pulumi.ComponentResource):
                     id="keep-newest",
                     action="KEEP",
                     most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
-                        keep_count=IMAGES_KEPT
+                        keep_count=IMAGES_TO_KEEP
                     ),
                 ),
                 CleanupPolicy(

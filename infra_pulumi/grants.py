@@ -1,4 +1,4 @@
-"""Who may do what: roles on a bucket, topic or data set; on the project only where no other is."""
+"""Grants: roles on buckets, topics and data sets; on the project only if nothing is narrower."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infra_pulumi.zones import LakeBuckets
 
 @dataclass(frozen=True)
 class GrantsArgs:
-    """Whom and what the grants join."""
+    """The accounts and the resources of the grants."""
 
     config: StackConfig
     accounts: ServiceAccounts
@@ -32,12 +32,12 @@ class GrantsArgs:
 
 
 class Grants(pulumi.ComponentResource):
-    """One member for each grant: never a binding that takes others' grants away."""
+    """One member for each grant: never a binding that removes the grants of others."""
 
     def __init__(
         self, name: str, args: GrantsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the grants."""
+        """Create the grants."""
         super().__init__("citypulse:infra:Grants", name, None, opts)
         self._args = args
         self._give = Bindings(
@@ -72,7 +72,7 @@ class Grants(pulumi.ComponentResource):
             self._give.project(account, role)
 
     def _batches(self) -> None:
-        """The batch account's own grants, and that `submit` may run batches as it."""
+        """Grant the batch account its roles, and let `submit` run batches as it."""
         for zone, role in {"code": READ, "landing": READ, "lake": WRITE}.items():
             self._give.bucket(BATCH, zone, role)
         self._give.project(BATCH, "roles/dataproc.worker")
@@ -98,7 +98,7 @@ class Grants(pulumi.ComponentResource):
         )
 
     def _readers(self, group: str) -> None:
-        """The group may read the reports, and query at the project's cost; nothing else."""
+        """Let the group read the reports and query at the project's cost; nothing else."""
         gcp.bigquery.DatasetIamMember(
             "readers-reports",
             dataset_id=self._args.warehouse.datasets["reports"].dataset_id,

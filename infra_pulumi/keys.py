@@ -1,4 +1,4 @@
-"""Keys of publishers: secrets that a person made, read by `download` alone, each in one version.
+"""Keys of publishers: secrets that a person created; only `download` reads them, in one version.
 
 No value passes through the program, so none is in its state or in a preview.
 """
@@ -22,7 +22,7 @@ Variable = gcp.cloudfunctionsv2.FunctionServiceConfigSecretEnvironmentVariableAr
 
 @dataclass(frozen=True)
 class KeysArgs:
-    """The contracts that may name keys, and who reads them."""
+    """The contracts that may name keys, and the accounts that read them."""
 
     config: StackConfig
     contracts: Iterable[Contract]
@@ -31,7 +31,7 @@ class KeysArgs:
 
 
 class Keys(pulumi.ComponentResource):
-    """That `download` may read each secret, and the variables it finds them in."""
+    """The grants of `download` on each secret, and the variables with the keys."""
 
     variables: list[Variable]
 
@@ -64,7 +64,7 @@ class Keys(pulumi.ComponentResource):
 
 
 def named(contracts: Iterable[Contract]) -> list[Key]:
-    """The keys of live data sets, each secret once, by name."""
+    """Return the keys of live data sets, each secret once, by name."""
     keys = (contract.source.key for contract in contracts if not contract.retired)
     found = {key.secret: key for key in keys if key is not None}
     return [found[name] for name in sorted(found)]
@@ -75,6 +75,6 @@ def refuse_unpinned(contracts: Iterable[Contract], config: StackConfig) -> None:
     for key in named(contracts):
         if key.secret not in config.secrets:
             raise ConfigError(
-                f"citypulse:secrets lacks {key.secret}, which a contract's source.key names: make it with "
+                f"citypulse:secrets lacks {key.secret}, which a contract's source.key names: create it with "
                 f"`gcloud secrets create {key.secret} --data-file=-`, then pin its version"
             )

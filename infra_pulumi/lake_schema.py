@@ -1,4 +1,4 @@
-"""Columns of the lake from one deployment to the next: they may be added, never lost."""
+"""Columns of the lake across deployments: they may be added, never lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ type Schemas = Mapping[str, Mapping[str, str]]
 
 
 def schemas(tables: Iterable[LakeTable]) -> dict[str, dict[str, str]]:
-    """What the contracts say of the lake's tables now."""
+    """Return the columns of the lake's tables by the present contracts."""
     return {
         table.name: {column.name: f"{column.type} {column.mode}" for column in table.columns}
         for table in tables
@@ -21,7 +21,7 @@ def schemas(tables: Iterable[LakeTable]) -> dict[str, dict[str, str]]:
 
 
 def fields(columns: Iterable[TableColumn]) -> list[dict[str, Any]]:
-    """Columns as BigQuery's API takes a schema."""
+    """Return columns as a schema for BigQuery's API."""
     return [
         {
             "name": c.name,
@@ -34,10 +34,10 @@ def fields(columns: Iterable[TableColumn]) -> list[dict[str, Any]]:
 
 
 def refuse_loss(before: Schemas, now: Schemas, rebuilt: Iterable[str] = ()) -> None:
-    """Raise ConfigError where a table or column of the last deployment is gone or of another type.
+    """Raise ConfigError if a table or column of the last deployment is gone or has another type.
 
-    `rebuilt` are tables (`lake.<table>`) that may lose what they hold. A column may become
-    nullable; a new one must be.
+    `rebuilt` are tables (`lake.<table>`) that may lose data. A column may become nullable; a new
+    column must be nullable.
     """
     free = {name.removeprefix("lake.") for name in rebuilt}
     lost = [
@@ -48,15 +48,15 @@ def refuse_loss(before: Schemas, now: Schemas, rebuilt: Iterable[str] = ()) -> N
     ]
     if lost:
         raise ConfigError(
-            f"{'; '.join(lost)}. What is loaded would be lost. Keep the column as it was and declare "
-            "a new one beside it, which a replay fills; to end a data set, set retired = true in its "
+            f"{'; '.join(lost)}. The loaded data would be lost. Keep the column as it was and declare "
+            "a new one next to it, which a replay fills; to end a data set, set retired = true in its "
             "contract, which keeps its tables. A disposable stack may name the table in "
             "citypulse:rebuilt."
         )
 
 
 def _lost(table: str, before: Mapping[str, str], now: Mapping[str, str] | None) -> Iterable[str]:
-    """What is lost of one table, each as a sentence."""
+    """Yield what one table would lose, each loss as a sentence."""
     if now is None:
         yield f"lake.{table} is in no contract any more"
         return

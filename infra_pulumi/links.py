@@ -1,4 +1,4 @@
-"""What a deployment gives out: links that make a report, and commands for the first look."""
+"""Outputs of a deployment: links that create a report, and commands for the first look."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ CREATE = "https://datastudio.google.com/reporting/create"
 
 
 def report_link(project: str, report: Report) -> str:
-    """A link that opens a new Data Studio report on one report table.
+    """Return a link that opens a new Data Studio report on one report table.
 
-    Without a template the Linking API takes one source and no alias.
+    Without a template, the Linking API accepts one source and no alias.
     """
     return _link({"r.reportName": report.declared.title}, {"ds": _source(project, report)})
 
 
 def live_link(project: str, report: Report) -> str:
-    """As `report_link`, for a report that no script makes: a table that fills by itself, or a SELECT.
+    """Return a link as `report_link` does, for a report that no script builds.
 
-    The SELECT is asked as of now, without comments and indents: a link has room for some kilobytes.
+    Such a report is a table that a step fills, or a SELECT. The SELECT runs as of now, without
+    comments and indents: a link has room for some kilobytes.
     """
     if not report.select:
         return report_link(project, report)
@@ -41,7 +42,7 @@ def live_link(project: str, report: Report) -> str:
 
 
 def live_reports(declared: Mapping[str, Path]) -> tuple[Report, ...]:
-    """The reports in `live/` of what `serve` answers by; `select` is empty where one is a table."""
+    """Return the reports in `live/` of the declared files; `select` is empty for a table."""
     found = []
     for place, path in sorted(declared.items()):
         if Path(place).parent.name == "live" and path.suffix == ".toml":
@@ -52,16 +53,16 @@ def live_reports(declared: Mapping[str, Path]) -> tuple[Report, ...]:
 
 
 def system_link(project: str, template: str, reports: Iterable[Report]) -> str:
-    """A link that copies a template's pages onto a system's report tables.
+    """Return a link that copies a template's pages onto a system's report tables.
 
-    The template's data sources must bear the tables' names as aliases.
+    The template's data sources must have the tables' names as aliases.
     """
     sources = {f"ds.{report.name}": _source(project, report) for report in reports}
     return _link({"c.reportId": template, "c.mode": "edit"}, sources)
 
 
 def first_look(config: StackConfig, jobs: Iterable[str]) -> dict[str, str]:
-    """The commands of the first look, by what they show."""
+    """Return the commands of the first look, by what they show."""
     place = f"--project={config.project}"
     fetch = next(iter(sorted(jobs)), "sweep")
     events = "SELECT * FROM ops.events ORDER BY `at` DESC LIMIT 20"
@@ -90,6 +91,6 @@ def _source(project: str, report: Report) -> dict[str, str]:
     }
 
 
-def _link(told: Mapping[str, str], sources: Mapping[str, Mapping[str, str]]) -> str:
+def _link(parameters: Mapping[str, str], sources: Mapping[str, Mapping[str, str]]) -> str:
     flat = {f"{alias}.{key}": text for alias, own in sources.items() for key, text in own.items()}
-    return f"{CREATE}?{urlencode({**told, **flat})}"
+    return f"{CREATE}?{urlencode({**parameters, **flat})}"

@@ -1,4 +1,4 @@
-"""Metrics made of the steps' log lines, which alerts stand on."""
+"""Metrics from the log lines of the steps; alerts use them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINES = 'resource.type="cloud_run_revision"'
 _FINAL = (
     ' AND NOT logName:"run.googleapis.com%2Frequests" AND NOT logName:"run.googleapis.com%2Fstderr"'
 )
-"""Leaves out what Cloud Run itself writes of a call that is delivered again.
+"""Leaves out the lines that Cloud Run itself writes about a call that is delivered again.
 
 Each failed try is one request entry with status 500 and one traceback on standard error, both at
 ERROR. Steps write to standard output; a crash of the process is in `varlog/system`.
@@ -27,13 +27,13 @@ class LogMetric:
     description: str
     filter: str
     label: str
-    """The event's field that the count is told apart by."""
+    """The event's field that labels the count."""
 
 
 LOG_METRICS = (
     LogMetric(
         "citypulse-errors",
-        "Lines at ERROR: refused for good, or a process that crashed; retries are not counted",
+        "Lines at ERROR: refused permanently, or a process that crashed; retries are not counted",
         f'{_LINES} AND severity>=ERROR{_FINAL} AND NOT jsonPayload.step="batch"'
         ' AND NOT jsonPayload.step="split" AND NOT jsonPayload.outcome="overdue"'
         ' AND NOT (jsonPayload.step="seal" AND jsonPayload.slot:*)',
@@ -41,7 +41,7 @@ LOG_METRICS = (
     ),
     LogMetric(
         "citypulse-rejected",
-        "Runs refused and slots held: more rows were rejected than the contract bears",
+        "Runs refused and slots held: more rows were rejected than the contract allows",
         f'{_LINES} AND jsonPayload.step="split"'
         ' AND (jsonPayload.outcome="refused" OR jsonPayload.outcome="held")',
         "dataset",
@@ -61,13 +61,13 @@ LOG_METRICS = (
     ),
     LogMetric(
         "citypulse-batches-failed",
-        "Spark batches that failed, as the sweep tells them",
+        "Spark batches that failed, as the sweep reports them",
         f'{_LINES} AND jsonPayload.step="batch" AND jsonPayload.outcome="failed"',
         "system",
     ),
     LogMetric(
         "citypulse-overdue",
-        "Data sets without a good fetch within their objective, as the sweep tells them",
+        "Data sets without a good fetch within their objective, as the sweep reports them",
         f'{_LINES} AND jsonPayload.step="sweep" AND jsonPayload.outcome="overdue"',
         "dataset",
     ),
@@ -75,7 +75,7 @@ LOG_METRICS = (
 
 
 def log_metric(metric: LogMetric, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-    """The metric in Cloud Logging."""
+    """Create the metric in Cloud Logging."""
     label = gcp.logging.MetricMetricDescriptorLabelArgs(key=metric.label, value_type="STRING")
     return gcp.logging.Metric(
         metric.name,

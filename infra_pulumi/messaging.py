@@ -1,4 +1,4 @@
-"""Topics, and the two subscriptions that write what they carry to BigQuery."""
+"""Topics, and the two subscriptions that write their messages to BigQuery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEVER = gcp.pubsub.SubscriptionExpirationPolicyArgs(ttl="")
 
 @dataclass(frozen=True)
 class MessagingArgs:
-    """What the topics need to know."""
+    """The resources that the topics need."""
 
     config: StackConfig
     warehouse: BigQueryDatasets
@@ -30,7 +30,7 @@ class Messaging(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: MessagingArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make topics, grants for Pub/Sub's agent, and the BigQuery subscriptions."""
+        """Create topics, grants for Pub/Sub's agent, and the BigQuery subscriptions."""
         super().__init__("citypulse:infra:Messaging", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         settled = pulumi.ResourceOptions(parent=self, hooks=args.settle)
@@ -59,16 +59,17 @@ class Messaging(pulumi.ComponentResource):
     def _to_bigquery(
         self, topic: str, table: str, args: MessagingArgs, grant: pulumi.Resource
     ) -> None:
-        """A subscription into `ops.<table>`: events by its columns, dead letters as they are.
+        """Create a subscription into `ops.<table>`: events by its columns, dead letters unchanged.
 
-        What fits no column of `ops.events` goes to the dead letters, those to nowhere further.
+        An event that does not fit the columns of `ops.events` goes to the dead letters. A dead letter
+        goes nowhere else.
         """
         by_schema = topic == "events"
         ops = args.warehouse.ops[table]
         policy = gcp.pubsub.SubscriptionDeadLetterPolicyArgs(
             dead_letter_topic=self.topics[DEAD_LETTERS].id, max_delivery_attempts=50
         )
-        made = gcp.pubsub.Subscription(
+        subscription = gcp.pubsub.Subscription(
             f"{topic}-to-bigquery",
             name=f"{topic}-to-bigquery",
             topic=self.topics[topic].id,
@@ -84,10 +85,10 @@ class Messaging(pulumi.ComponentResource):
             expiration_policy=NEVER,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[grant, self.dead_letter_grant]),
         )
-        if by_schema:  # what is dead-lettered must first be acknowledged
+        if by_schema:  # a dead letter must first be acknowledged
             gcp.pubsub.SubscriptionIAMMember(
                 f"agent-acknowledges-{topic}-to-bigquery",
-                subscription=made.name,
+                subscription=subscription.name,
                 role="roles/pubsub.subscriber",
                 member=self.agent,
                 opts=pulumi.ResourceOptions(parent=self),

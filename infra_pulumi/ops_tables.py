@@ -1,4 +1,4 @@
-"""The tables of `ops`: what is loaded, who holds a lock, what happened."""
+"""The tables of `ops`: the ledger, the locks, the telemetry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from catalog.records import Event
 
 @dataclass(frozen=True)
 class OpsTable:
-    """A table of `ops`; a column is its name, type and description, `!` after a type: required."""
+    """A table of `ops`; a column is its name, type (`!` after it: required) and description."""
 
     name: str
     description: str
@@ -22,7 +22,7 @@ class OpsTable:
     partition: str = "DAY"
 
     def fields(self) -> list[dict[str, Any]]:
-        """The schema as BigQuery's API takes it."""
+        """Return the schema for BigQuery's API."""
         return [
             {
                 "name": name,
@@ -39,7 +39,7 @@ _EVENT_REQUIRED = ("event_id", "at", "step", "outcome")
 
 
 def _event_columns() -> tuple[tuple[str, str, str], ...]:
-    """A column for every field of an event but its format."""
+    """Return a column for every field of an event except its format."""
     names = [field.name for field in msgspec.structs.fields(Event) if field.name != "format"]
     return tuple(
         (
@@ -87,7 +87,7 @@ LOCK = OpsTable(
     ),
 )
 
-SHOWN = OpsTable(
+LATEST_RUNS = OpsTable(
     "shown",
     "One row per data set whose newest run is shown at once. Written with its table, by show alone.",
     (
@@ -137,4 +137,4 @@ REPORT_RUNS = OpsTable(
     partition_field="run_time",
 )
 
-OPS_TABLES = (LOADS, LOCK, SHOWN, EVENTS, DEAD_LETTERS, REPORT_RUNS)
+OPS_TABLES = (LOADS, LOCK, LATEST_RUNS, EVENTS, DEAD_LETTERS, REPORT_RUNS)

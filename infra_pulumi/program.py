@@ -23,13 +23,13 @@ from infra_pulumi.functions import Functions, FunctionsArgs
 from infra_pulumi.grants import Grants, GrantsArgs
 from infra_pulumi.keys import Keys, KeysArgs, refuse_unpinned
 from infra_pulumi.lake_schema import Schemas
+from infra_pulumi.latest_tables import LatestTables, LatestTablesArgs
 from infra_pulumi.links import first_look, live_link, live_reports, report_link, system_link
 from infra_pulumi.messaging import Messaging, MessagingArgs
 from infra_pulumi.reports import Reports, ReportsArgs
 from infra_pulumi.schedules import Schedules, SchedulesArgs, scheduled
 from infra_pulumi.services import Services, ServicesArgs
 from infra_pulumi.serving import PURPOSE, SERVE, Serving, ServingArgs
-from infra_pulumi.shown import LatestTables, ShownArgs
 from infra_pulumi.sources import Sources, read_sources
 from infra_pulumi.spark import SparkArgs, SparkBatches
 from infra_pulumi.steps import STEPS
@@ -40,13 +40,13 @@ from infra_pulumi.watch import Watch, WatchArgs
 from infra_pulumi.zones import LakeBuckets, ZonesArgs
 
 LAKE = "lake"
-"""Output that the next deployment compares its tables with."""
+"""Output with the tables that the next deployment compares its own with."""
 
 
 def build(config: StackConfig) -> None:
-    """Register everything of a stack; raises ConfigError where its sources are not whole."""
+    """Register everything of a stack, or raise ConfigError if its sources are incomplete."""
     sources = read_sources(config)
-    _refuse_strangers(config, sources)
+    _refuse_unknown_names(config, sources)
     refuse_unpinned(sources.contracts.values(), config)
     archive = build_archive(
         config.repository, sources.contract_files, sources.declared, config.build
@@ -60,7 +60,7 @@ def build(config: StackConfig) -> None:
     warehouse = BigQueryDatasets(
         "warehouse", WarehouseArgs(config, sources.contracts, _last()), after
     )
-    LatestTables("shown", ShownArgs(sources.contracts.values(), warehouse), after)
+    LatestTables("shown", LatestTablesArgs(sources.contracts.values(), warehouse), after)
     messaging = Messaging("messaging", MessagingArgs(config, warehouse, settle), after)
     grants = Grants(
         "grants",
@@ -94,36 +94,37 @@ def build(config: StackConfig) -> None:
     watch = Watch("watch", WatchArgs(config, sources.contracts, settle), after)
     Budget("budget", BudgetArgs(config, watch.channels, services), after)
     Federation("federation", FederationArgs(config), after)
-    _give_out(config, sources, warehouse)
+    _export(config, sources, warehouse)
     pulumi.export("serve", serving.url)
 
 
-def _refuse_strangers(config: StackConfig, sources: Sources) -> None:
-    """Raise ConfigError for a setting on a data set or system that there is not: it would be lost."""
-    known = {"origins": {"*", *sources.contracts}, "templates": set(sources.sql)}
-    for key, names in known.items():
+def _refuse_unknown_names(config: StackConfig, sources: Sources) -> None:
+    """Raise ConfigError for a setting on an unknown data set or system: it has no effect."""
+    accepted = {"origins": {"*", *sources.contracts}, "templates": set(sources.sql)}
+    for key, names in accepted.items():
         for name in sorted(getattr(config, key).keys() - names):
             raise ConfigError(
-                f"citypulse:{key} names {name}, which there is not: it takes {', '.join(sorted(names))}"
+                f"citypulse:{key} names {name}, which does not exist: it accepts {', '.join(sorted(names))}"
             )
 
 
 def _last() -> pulumi.Output[Schemas]:
-    """The lake as this very stack gave it out last; None for one that was never deployed."""
+    """Return the lake of this stack's last deployment; None if there was none."""
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    told: pulumi.Output[Schemas] = pulumi.StackReference("last", stack_name=own).get_output(LAKE)
-    return told
+    last = pulumi.StackReference("last", stack_name=own)
+    lake: pulumi.Output[Schemas] = last.get_output(LAKE)
+    return lake
 
 
-def _give_out(config: StackConfig, sources: Sources, warehouse: BigQueryDatasets) -> None:
-    """The stack's outputs: where it is, what its next deployment compares with, links, commands."""
+def _export(config: StackConfig, sources: Sources, warehouse: BigQueryDatasets) -> None:
+    """Export project, region, the lake for the next deployment, links and commands."""
     reports = {system: load_reports(folder) for system, folder in sources.sql.items()}
-    made = [report for each in reports.values() for report in each]
+    built = [report for each in reports.values() for report in each]
     jobs = (f"ingest-{name}".replace("_", "-") for name in scheduled(sources.contracts))
     pulumi.export("project", config.project)
     pulumi.export("region", config.region)
     pulumi.export(LAKE, warehouse.schemas)
-    links = {r.name: report_link(config.project, r) for r in made}
+    links = {r.name: report_link(config.project, r) for r in built}
     links |= {r.name: live_link(config.project, r) for r in live_reports(sources.declared)}
     pulumi.export("reports", links)
     pulumi.export(
@@ -137,7 +138,7 @@ def _give_out(config: StackConfig, sources: Sources, warehouse: BigQueryDatasets
 
 
 def _purposes(sources: Sources) -> dict[str, str]:
-    """Every service account's id and what it is for."""
+    """Return every service account's id and its purpose."""
     purposes = {
         BUILD: "builds the functions",
         PUSH: "calls the functions for Pub/Sub",
@@ -149,7 +150,7 @@ def _purposes(sources: Sources) -> dict[str, str]:
 
 
 def _lake_prefixes(sources: Sources) -> tuple[str, ...]:
-    """The lake's folders of table files."""
+    """Return the lake's folders of table files."""
     return tuple(
         f"{table.name}/"
         for contract in sources.contracts.values()

@@ -1,4 +1,4 @@
-"""Scheduled queries: one script per system, put together from its reports and checks."""
+"""Scheduled queries: one script per system, from its reports and checks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from infra_pulumi.config import StackConfig
 from infra_pulumi.grants import Grants
 
 SCHEDULE = "every 30 minutes from 00:07 to 23:59"
-"""Off the hour, when the service may fire twice."""
+"""Not on the full hour, when the service may fire twice."""
 
 
 @dataclass(frozen=True)
 class ReportsArgs:
-    """The systems' folders of SQL and who runs them."""
+    """The systems' folders of SQL and the accounts that run them."""
 
     config: StackConfig
     sql: Mapping[str, Path]
@@ -34,7 +34,7 @@ class Reports(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ReportsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the scheduled queries."""
+        """Create the scheduled queries."""
         super().__init__("citypulse:infra:Reports", name, None, opts)
         for system, folder in args.sql.items():
             gcp.bigquery.DataTransferConfig(

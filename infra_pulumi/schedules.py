@@ -1,4 +1,4 @@
-"""Cloud Scheduler: a tick for every data set, and those that seal and sweep. All in UTC."""
+"""Cloud Scheduler: a tick for every data set, and the ticks of seal and sweep, in UTC."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SWEEP = "8-59/10 * * * *"
 
 @dataclass(frozen=True)
 class SchedulesArgs:
-    """What is to be ticked."""
+    """The data sets and systems that need a schedule."""
 
     config: StackConfig
     contracts: Mapping[str, Contract]
@@ -29,7 +29,7 @@ class SchedulesArgs:
 
 
 def scheduled(contracts: Mapping[str, Contract]) -> dict[str, Contract]:
-    """The data sets that are fetched by the clock."""
+    """Return the data sets that are fetched on a schedule."""
     return {
         name: contract
         for name, contract in contracts.items()
@@ -43,7 +43,7 @@ class Schedules(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: SchedulesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the jobs."""
+        """Create the jobs."""
         super().__init__("citypulse:infra:Schedules", name, None, opts)
         self._args = args
         for contract in scheduled(args.contracts).values():
@@ -75,7 +75,10 @@ class Schedules(pulumi.ComponentResource):
         data: dict[str, str],
         attributes: dict[str, str] | None = None,
     ) -> None:
-        """One job. An attempt deadline on a Pub/Sub target is a difference that never ends."""
+        """Create one job, without an attempt deadline.
+
+        On a Pub/Sub target, a deadline is a difference in every preview.
+        """
         gcp.cloudscheduler.Job(
             name,
             name=name.replace("_", "-"),

@@ -1,4 +1,4 @@
-"""The APIs that the project must have on, and Google's own accounts in it, before anything else."""
+"""The APIs of the project and Google's own accounts in it, before anything else."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ AGENTS = {
     "cloudscheduler": "roles/cloudscheduler.serviceAgent",
     "dataproc": "roles/dataproc.serviceAgent",
 }
-"""API → the role of its agent. One that is made ahead of its first use is not granted it by itself.
+"""API → the role of its agent. An agent that is created before its first use has no role by itself.
 
-Pub/Sub's agent is made in `messaging` and granted each thing by itself, signing in `delivery`; Cloud
-Storage's is made when it is looked up (`delivery`).
+Pub/Sub's agent is created in `messaging`, which grants its roles; `delivery` lets it sign. Cloud
+Storage's agent is created when it is looked up (`delivery`).
 """
 
 
@@ -51,26 +51,26 @@ class ServicesArgs:
 
 
 class Services(pulumi.ComponentResource):
-    """APIs turned on; they stay on when the stack goes, for others may use them."""
+    """The enabled APIs; they stay enabled without the stack, because others may use them."""
 
     def __init__(
         self, name: str, args: ServicesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Turn the APIs on; the last waits for the others and, the first time, until all are known."""
+        """Enable the APIs; the last waits for the others and, the first time, until all are known."""
         super().__init__("citypulse:infra:Services", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         *early, late = args.apis
-        made = [_api(api, own) for api in early]
-        made.append(
-            _api(late, pulumi.ResourceOptions(parent=self, depends_on=made, hooks=args.settle))
+        apis = [_api(api, own) for api in early]
+        apis.append(
+            _api(late, pulumi.ResourceOptions(parent=self, depends_on=apis, hooks=args.settle))
         )
-        self.agents = {api: self._agent(api, role, args, made) for api, role in AGENTS.items()}
+        self.agents = {api: self._agent(api, role, args, apis) for api, role in AGENTS.items()}
         self.register_outputs({})
 
     def _agent(
         self, api: str, role: str, args: ServicesArgs, apis: list[pulumi.Resource]
     ) -> pulumi.Output[str]:
-        """An agent as IAM names it, with the role that it needs to be one."""
+        """Create an agent with its role; return its name in IAM."""
         agent = gcp.projects.ServiceIdentity(
             f"{api}-agent",
             service=f"{api}.googleapis.com",

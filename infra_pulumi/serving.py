@@ -1,4 +1,4 @@
-"""`serve`, the one function that people call: closed unless the stack says to whom it is open."""
+"""`serve`, the one function that people call: closed unless the stack names a group."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pulumi_gcp as gcp
 
 from infra_pulumi.accounts import ServiceAccounts, function_account
 from infra_pulumi.config import ALL, StackConfig
-from infra_pulumi.environment import told
+from infra_pulumi.environment import common
 from infra_pulumi.functions import Functions
 from infra_pulumi.steps import QUERY
 from infra_pulumi.warehouse import BigQueryDatasets
@@ -21,13 +21,13 @@ READS = ("reports", "ops")
 """Data sets that it may read; it may write nothing."""
 SECONDS = 60
 CONCURRENCY = 20
-"""Requests that an instance takes at once, and threads that it has for them."""
+"""Concurrent requests of an instance, and its threads for them."""
 MAX_INSTANCES = 3
 
 
 @dataclass(frozen=True)
 class ServingArgs:
-    """What `serve` is made of."""
+    """The resources that `serve` needs."""
 
     config: StackConfig
     functions: Functions
@@ -37,18 +37,18 @@ class ServingArgs:
 
 
 class Serving(pulumi.ComponentResource):
-    """The function, what it may read, and who may call it."""
+    """The function, its read grants, and the group that may call it."""
 
     def __init__(
         self, name: str, args: ServingArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the function; nobody may call it where the stack names nobody."""
+        """Create the function; nobody may call it if the stack names nobody."""
         super().__init__("citypulse:infra:Serving", name, None, opts)
         self._args = args
         self._member = args.accounts.member(function_account(SERVE))
         self._own = pulumi.ResourceOptions(parent=self)
         self._grants()
-        self._function = self._made()
+        self._function = self._create_function()
         if args.config.serve_to:
             self._open(args.config.serve_to)
         self.register_outputs({})
@@ -56,7 +56,7 @@ class Serving(pulumi.ComponentResource):
     @property
     def url(self) -> pulumi.Output[str]:
         """The address that people call."""
-        return self._function.service_config.apply(lambda made: (made and made.uri) or "")
+        return self._function.service_config.apply(lambda service: (service and service.uri) or "")
 
     def _grants(self) -> None:
         for dataset in READS:
@@ -75,7 +75,7 @@ class Serving(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _made(self) -> gcp.cloudfunctionsv2.Function:
+    def _create_function(self) -> gcp.cloudfunctionsv2.Function:
         args = self._args
         return gcp.cloudfunctionsv2.Function(
             SERVE,
@@ -91,7 +91,8 @@ class Serving(pulumi.ComponentResource):
                 max_instance_request_concurrency=CONCURRENCY,
                 ingress_settings="ALLOW_ALL",
                 service_account_email=args.accounts.email(function_account(SERVE)),
-                environment_variables=told(args.config, args.zones) | {"THREADS": str(CONCURRENCY)},
+                environment_variables=common(args.config, args.zones)
+                | {"THREADS": str(CONCURRENCY)},
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.functions.build_needs),
         )

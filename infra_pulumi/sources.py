@@ -1,4 +1,4 @@
-"""What the stack is built from: contracts, Spark jobs and SQL of the repository and other roots."""
+"""Sources of the stack: contracts, Spark jobs and SQL of the repository and other roots."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DECLARED = (
     "dashboards/**/*.toml",
     "dashboards/**/*.json",
 )
-"""What `serve` answers by: reports' declarations, live ones with their SELECT, and pages."""
+"""Files that `serve` reads: declarations of reports, live ones with their SELECT, and pages."""
 
 
 @dataclass(frozen=True)
 class JobSource:
-    """The files of one system's Spark job, and a hash of what they hold."""
+    """The files of one system's Spark job, and the hash of their content."""
 
     main: Path
     shared: tuple[Path, ...]
@@ -33,16 +33,16 @@ class JobSource:
 
 @dataclass(frozen=True)
 class Sources:
-    """All that data sets bring with them."""
+    """All files that belong to the data sets."""
 
     contracts: dict[str, Contract]
     contract_files: tuple[Path, ...]
     jobs: dict[str, JobSource]
     """System → its Spark job."""
     sql: dict[str, Path]
-    """System → its folder of SQL, where it has one."""
+    """System → its folder of SQL, if it has one."""
     declared: dict[str, Path]
-    """What `serve` answers by, by its place in a root; the first root that has it counts."""
+    """Files that `serve` reads, by their path in a root; the first root that has one counts."""
 
     @property
     def systems(self) -> dict[str, tuple[Contract, ...]]:
@@ -51,7 +51,7 @@ class Sources:
 
 
 def read_sources(config: StackConfig) -> Sources:
-    """Read all roots; raises ConfigError naming what is missing or there twice."""
+    """Read all roots, or raise ConfigError naming what is missing or there twice."""
     roots = (config.repository, *config.roots)
     contracts: dict[str, Contract] = {}
     files: list[Path] = []

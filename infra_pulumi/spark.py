@@ -1,4 +1,4 @@
-"""Spark: the job files, the network and what a function is told to submit a batch."""
+"""Spark: the job files, the network, and the settings to submit a batch."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ PROPERTIES = {
         )
     },
 }
-"""The smallest batch that the service takes, and a cap on its growth.
+"""The smallest batch that the service accepts, and a cap on its growth.
 
-The connector to Cloud Storage asks about every folder above a file that it writes, and about each file
-that it opens, unless told not to: an attempt writes where nothing else does.
+By default, the connector to Cloud Storage looks up every folder above a file that it writes, and each
+file that it opens. An attempt writes where nothing else does, so these lookups are off.
 """
 
 
 @dataclass(frozen=True)
 class SparkArgs:
-    """What batches are made of."""
+    """The resources that batches need."""
 
     config: StackConfig
     jobs: Mapping[str, JobSource]
@@ -61,7 +61,7 @@ class SparkBatches(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: SparkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Upload the jobs and make the network they run in."""
+        """Upload the jobs and create the network they run in."""
         super().__init__("citypulse:infra:Spark", name, None, opts)
         self._zones = args.zones
         jobs = {system: self._job(job) for system, job in args.jobs.items()}
@@ -84,7 +84,7 @@ class SparkBatches(pulumi.ComponentResource):
         return {"main": self._upload(job, job.main), "python_files": shared}
 
     def _upload(self, job: JobSource, path: Path) -> pulumi.Output[str]:
-        made = gcp.storage.BucketObject(
+        uploaded = gcp.storage.BucketObject(
             f"{job.main.stem}-{path.name}",
             bucket=self._zones.name("code"),
             name=f"jobs/{job.hash}/{path.name}",
@@ -92,10 +92,10 @@ class SparkBatches(pulumi.ComponentResource):
             content_type="text/x-python",
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
-        return pulumi.Output.concat("gs://", made.bucket, "/", made.name)
+        return pulumi.Output.concat("gs://", uploaded.bucket, "/", uploaded.name)
 
     def _subnetwork(self, config: StackConfig) -> gcp.compute.Subnetwork:
-        """A private subnetwork whose members may talk to each other, and to Google alone."""
+        """Create a private subnetwork whose members reach each other and Google only."""
         own = pulumi.ResourceOptions(parent=self)
         network = gcp.compute.Network(
             "spark", name="spark", auto_create_subnetworks=False, opts=own

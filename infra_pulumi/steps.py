@@ -1,4 +1,4 @@
-"""The steps that are functions: what feeds each, how large it is, what it may touch."""
+"""The steps that are functions: their topics, sizes and grants."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ READ = "roles/storage.objectViewer"
 WRITE = "roles/storage.objectUser"
 """Create, read, list and delete objects: a claim that loses its race deletes its own bytes."""
 CREATE = "roles/storage.objectCreator"
-"""Create objects, and neither replace nor delete any: what is refused is kept for good."""
+"""Create objects, and neither replace nor delete any: refused objects stay permanently."""
 QUERY = "roles/bigquery.dataViewer"
 EDIT = "roles/bigquery.dataEditor"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One function. `name` is its entry point; one request at a time unless said otherwise."""
+    """One function. `name` is its entry point; by default it serves one request at a time."""
 
     name: str
     topic: str
     purpose: str
     memory: str = "512Mi"
     cpu: str | None = None
-    """Processors; None for what comes with the memory."""
+    """Processors; None for the default of the memory size."""
     max_instances: int = 5
     concurrency: int = 1
     spark: bool = False
-    """Whether it is told how batches are submitted."""
+    """Whether it needs the settings of Spark batches."""
     buckets: dict[str, str] = field(default_factory=dict)
     """Zone → role; every other step creates and reads objects in quarantine."""
     datasets: dict[str, str] = field(default_factory=dict)
     """BigQuery data set → role."""
     publishes: tuple[str, ...] = ()
-    """Topics beside `events`."""
+    """Topics in addition to `events`."""
     project_roles: tuple[str, ...] = ()
 
 

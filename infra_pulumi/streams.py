@@ -15,15 +15,15 @@ from infra_pulumi.zones import RAW, LakeBuckets
 
 CREATE = "roles/storage.objectCreator"
 LOOK = "roles/storage.legacyBucketReader"
-"""What Pub/Sub's agent needs on a bucket to write files into it: it looks at the bucket, too."""
+"""Second role of Pub/Sub's agent on a bucket: it looks up the bucket before it writes files."""
 
-_DAYS_KEPT = 31
-"""Longest that Pub/Sub keeps messages which it cannot write: they cannot be fetched again."""
+_RETENTION_DAYS = 31
+"""Longest that Pub/Sub keeps messages that it cannot write: they cannot be fetched again."""
 
 
 @dataclass(frozen=True)
 class StreamsArgs:
-    """Which data sets are streams, and where their messages go."""
+    """The data sets that may be streams, and the resources for their messages."""
 
     contracts: Mapping[str, Contract]
     zones: LakeBuckets
@@ -37,7 +37,7 @@ class Streams(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: StreamsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make them, each after the grants that it needs; nothing where no data set is a stream."""
+        """Create them after the grants that they need; nothing if no data set is a stream."""
         super().__init__("citypulse:infra:Streams", name, None, opts)
         self._args = args
         streams = [
@@ -51,7 +51,7 @@ class Streams(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _may_create(self) -> pulumi.Resource:
-        """Files of streams, and nothing else of what was fetched."""
+        """Let the agent create files of streams, and nothing else in the raw zone."""
         bucket = self._args.zones.name(RAW)
         below = pulumi.Output.concat(
             "projects/_/buckets/", bucket, "/objects/", object_names.STREAMS
@@ -66,7 +66,7 @@ class Streams(pulumi.ComponentResource):
         )
 
     def _may_look(self) -> pulumi.Resource:
-        """The bucket, which no condition on objects' names fits: a grant of its own."""
+        """Let the agent look up the bucket; a condition on objects' names cannot cover it."""
         return self._grant(LOOK)
 
     def _grant(
@@ -82,9 +82,9 @@ class Streams(pulumi.ComponentResource):
         )
 
     def _stream(self, contract: Contract, grants: list[pulumi.Resource]) -> None:
-        """A topic, and the subscription whose files keep to half the contract's bytes and rows.
+        """Create a topic, and a subscription whose files have half the contract's bytes and rows.
 
-        Pub/Sub begins a new file when a bound is exceeded, which may be some messages late.
+        Pub/Sub begins a new file when a limit is exceeded, which may be some messages late.
         """
         name = object_names.stream_topic(contract.dataset)
         topic = gcp.pubsub.Topic(name, name=name, opts=pulumi.ResourceOptions(parent=self))
@@ -105,7 +105,7 @@ class Streams(pulumi.ComponentResource):
                 ),
             ),
             ack_deadline_seconds=600,
-            message_retention_duration=f"{_DAYS_KEPT * 86_400}s",
+            message_retention_duration=f"{_RETENTION_DAYS * 86_400}s",
             expiration_policy=NEVER,
             opts=pulumi.ResourceOptions(parent=self, depends_on=grants),
         )

@@ -1,4 +1,4 @@
-"""Waits: what a first deployment fails without, because Google spreads APIs and grants slowly."""
+"""Waits of a first deployment: Google needs time until new APIs and grants work everywhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pulumi
 
 
 def settling(seconds: int) -> pulumi.ResourceHookBinding:
-    """Hooks for a resource that others must not use at once: a wait, when it is made, and only then.
+    """Return hooks that wait after a resource is created, before others use it.
 
     A hook runs after the engine created the resource, never in a preview and never in an update, so
-    only first deployments wait. No further provider is needed for it.
+    only first deployments wait. It needs no further provider.
     """
 
     async def _wait(_: pulumi.ResourceHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""The warehouse: data sets, the tables of `lake` from the contracts, those of `ops` from records."""
+"""The warehouse: data sets, the tables of `lake` from contracts and of `ops` from records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATASETS = {
 
 @dataclass(frozen=True)
 class WarehouseArgs:
-    """What the warehouse is made of."""
+    """The inputs of the warehouse."""
 
     config: StackConfig
     contracts: Mapping[str, Contract]
@@ -34,12 +34,12 @@ class WarehouseArgs:
 
 
 class BigQueryDatasets(pulumi.ComponentResource):
-    """The data sets and the tables that SQL does not make itself."""
+    """The data sets and the tables that SQL does not create itself."""
 
     def __init__(
         self, name: str, args: WarehouseArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the data sets, then the tables."""
+        """Create the data sets, then the tables."""
         super().__init__("citypulse:infra:Warehouse", name, None, opts)
         self._disposable = args.config.disposable
         self.datasets = {
@@ -65,9 +65,9 @@ class BigQueryDatasets(pulumi.ComponentResource):
             for contract in args.contracts.values()
             for name, table in self._lake_tables(contract)
         }
-        # Told only once the tables are so: what a refused deployment gave out would pass the next.
-        made = pulumi.Output.all(*(table.id for table in self.lake.values()))
-        self.schemas: pulumi.Output[Schemas] = made.apply(lambda _: now)
+        # An output only after the tables exist: else a refused deployment would make the next one pass.
+        tables = pulumi.Output.all(*(table.id for table in self.lake.values()))
+        self.schemas: pulumi.Output[Schemas] = tables.apply(lambda _: now)
         self.register_outputs({})
 
     def _dataset(self, name: str, text: str, config: StackConfig) -> gcp.bigquery.Dataset:
@@ -83,13 +83,14 @@ class BigQueryDatasets(pulumi.ComponentResource):
 
     def _lake_tables(self, contract: Contract) -> Iterable[tuple[str, gcp.bigquery.Table]]:
         declared = {table.name: table for table in contract.tables}
-        for told in contract.lake_tables():
-            table = declared.get(told.name)
+        for lake_table in contract.lake_tables():
+            table = declared.get(lake_table.name)
             text = table.description if table else f"Rows of {contract.dataset} that were rejected"
-            columns = fields(told.columns)
+            columns = fields(lake_table.columns)
             partition = (table.partition if table else "MONTH", "slot_start")
             cluster = table.cluster if table else ()
-            yield told.name, self._table("lake", told.name, text, columns, cluster, partition)
+            name = lake_table.name
+            yield name, self._table("lake", name, text, columns, cluster, partition)
 
     def _table(
         self,

@@ -1,4 +1,4 @@
-"""Watch: log metrics, alert policies that name their runbook entry, whom they tell, a dashboard."""
+"""Watch: log metrics, alert policies with their runbook entry, channels and a dashboard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Documentation = gcp.monitoring.AlertPolicyDocumentationArgs
 
 @dataclass(frozen=True)
 class WatchArgs:
-    """What is watched, and from when a log metric is known to alerts."""
+    """The watched contracts, and the wait until alerts can use a new log metric."""
 
     config: StackConfig
     contracts: Mapping[str, Contract]
@@ -41,7 +41,7 @@ class Watch(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WatchArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make them; an alert only after the metrics it may read."""
+        """Create them; an alert only after the metrics it may read."""
         super().__init__("citypulse:infra:Watch", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         self._config = args.config
@@ -59,14 +59,14 @@ class Watch(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _channel(self, address: str) -> pulumi.Output[str]:
-        made = gcp.monitoring.NotificationChannel(
+        channel = gcp.monitoring.NotificationChannel(
             f"mail-{address}",
             display_name=f"citypulse: {address}",
             type="email",
             labels={"email_address": address},
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return made.id
+        return channel.id
 
     def _policy(self, alert: Alert, opts: pulumi.ResourceOptions) -> None:
         gcp.monitoring.AlertPolicy(

@@ -11,13 +11,13 @@ from infra_pulumi.config import StackConfig
 
 RAW, LANDING, LAKE, QUARANTINE, CODE = ZONES = ("raw", "landing", "lake", "quarantine", "code")
 
-LEAST_KEPT_DAYS = 7
-"""The shortest that Cloud Storage keeps what was deleted, where it does at all."""
+MIN_RETENTION_DAYS = 7
+"""Shortest soft delete of Cloud Storage, if it is on."""
 
 _DAY = 86_400
 
 _COLD_DAYS = 90
-"""After how long the publishers' bytes are read only by a replay."""
+"""Age from which only a replay reads the publishers' bytes."""
 
 Rule = gcp.storage.BucketLifecycleRuleArgs
 
@@ -28,11 +28,11 @@ Condition = gcp.storage.BucketLifecycleRuleConditionArgs
 
 @dataclass(frozen=True)
 class ZonesArgs:
-    """What the zones need to know."""
+    """The configuration of the zones."""
 
     config: StackConfig
     lake_prefixes: tuple[str, ...] = field(default_factory=tuple)
-    """Folders of the lake whose files go once they are long loaded; never the receipts."""
+    """Folders of the lake whose files are deleted long after the load; never the receipts."""
 
 
 class LakeBuckets(pulumi.ComponentResource):
@@ -41,13 +41,13 @@ class LakeBuckets(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ZonesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the buckets."""
+        """Create the buckets."""
         super().__init__("citypulse:infra:Zones", name, None, opts)
         self.buckets = {zone: self._bucket(zone, args) for zone in ZONES}
         self.register_outputs({})
 
     def name(self, zone: str) -> pulumi.Output[str]:
-        """The name of a zone's bucket."""
+        """Return the name of a zone's bucket."""
         return self.buckets[zone].name
 
     def _bucket(self, zone: str, args: ZonesArgs) -> gcp.storage.Bucket:
@@ -60,21 +60,21 @@ class LakeBuckets(pulumi.ComponentResource):
             force_destroy=args.config.disposable,
             lifecycle_rules=_lifecycle(zone, args),
             soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(
-                retention_duration_seconds=_kept_seconds(zone, args.config)
+                retention_duration_seconds=_retention_seconds(zone, args.config)
             ),
             opts=pulumi.ResourceOptions(parent=self, protect=not args.config.disposable),
         )
 
 
-def _kept_seconds(zone: str, config: StackConfig) -> int:
-    """How long a deleted object can be restored: longest where it cannot be fetched again."""
+def _retention_seconds(zone: str, config: StackConfig) -> int:
+    """Return how long a deleted object can be restored: longest if it cannot be fetched again."""
     if config.disposable:
         return 0
-    return _DAY * (config.kept_days if zone in (RAW, LANDING) else LEAST_KEPT_DAYS)
+    return _DAY * (config.kept_days if zone in (RAW, LANDING) else MIN_RETENTION_DAYS)
 
 
 def _lifecycle(zone: str, args: ZonesArgs) -> list[Rule]:
-    """Half-finished uploads go everywhere; raw and parts never expire, some cannot come again."""
+    """Return the lifecycle of a zone; raw and parts never expire: some cannot come again."""
     rules = [Rule(action=Action(type="AbortIncompleteMultipartUpload"), condition=Condition(age=7))]
     if zone == RAW:
         rules.append(

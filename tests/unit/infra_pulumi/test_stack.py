@@ -333,19 +333,19 @@ BAD_SETTINGS = {
     "gcp:project": ("My Project", "gcp:project is 'My Project'"),
     "gcp:region": ("Paris", "gcp:region is 'Paris'"),
     "citypulse:max_batches": ("many", "citypulse:max_batches is 'many'"),
-    "citypulse:batch_ttl_seconds": ("60", "it must lie in 600 to"),
-    "citypulse:download_seconds": ("500", "it must lie in 1 to 400"),
+    "citypulse:batch_ttl_seconds": ("60", "it must be in 600 to"),
+    "citypulse:download_seconds": ("500", "it must be in 1 to 400"),
     "citypulse:origins": ('{"*": "heaven"}', "citypulse:origins is"),
     "citypulse:roots": ('["/nowhere/at/all"]', "which is not a folder"),
     "citypulse:disposable": ("perhaps", "citypulse:disposable is 'perhaps'"),
-    "citypulse:settle_seconds": ("-1", "it must lie in 0 to 600"),
-    "citypulse:kept_days": ("3", "it must lie in 7 to 90"),
+    "citypulse:settle_seconds": ("-1", "it must be in 0 to 600"),
+    "citypulse:kept_days": ("3", "it must be in 7 to 90"),
     "citypulse:rebuilt": ('["reports.x"]', "each must be of the form lake"),
     "citypulse:secrets": ('{"key": "latest"}', "pin a version by its number"),
     "citypulse:readers": ("everybody", "citypulse:readers is 'everybody'"),
     "citypulse:serve_to": ("everybody", "citypulse:serve_to is 'everybody'"),
     "citypulse:alert_emails": ('["nobody"]', "citypulse:alert_emails has 'nobody'"),
-    "citypulse:scanned_gib_per_day": ("0", "it must lie in 1 to"),
+    "citypulse:scanned_gib_per_day": ("0", "it must be in 1 to"),
     "citypulse:billing_account": ("mine", "citypulse:billing_account is 'mine'"),
     "citypulse:monthly_budget": ("50", "make a budget together"),
     "citypulse:github": ("citypulse", "citypulse:github is 'citypulse'"),
@@ -375,7 +375,7 @@ def test_a_setting_on_what_there_is_not_is_refused(
 ) -> None:
     with pytest.raises(ConfigError) as raised:
         register({f"citypulse:{key}": value})
-    assert f"citypulse:{key} names velibs, which there is not: " in str(raised.value)
+    assert f"citypulse:{key} names velibs, which does not exist: " in str(raised.value)
     assert known in str(raised.value)
 
 

@@ -16,20 +16,20 @@ from infra_pulumi.warehouse import BigQueryDatasets
 
 
 @dataclass(frozen=True)
-class ShownArgs:
-    """The contracts that may ask for such a table, and where it stands."""
+class LatestTablesArgs:
+    """The contracts that may declare such a table, and the warehouse for it."""
 
     contracts: Iterable[Contract]
     warehouse: BigQueryDatasets
 
 
 class LatestTables(pulumi.ComponentResource):
-    """A table in `reports` for each; never protected, as the next fetch fills it anew."""
+    """A table in `reports` for each; never protected, because the next fetch fills it again."""
 
     def __init__(
-        self, name: str, args: ShownArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, args: LatestTablesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Make the tables."""
+        """Create the tables."""
         super().__init__("citypulse:infra:Shown", name, None, opts)
         self._reports = args.warehouse.datasets["reports"]
         for contract in args.contracts:
@@ -37,13 +37,13 @@ class LatestTables(pulumi.ComponentResource):
                 self._table(contract, contract.latest_table)
         self.register_outputs({})
 
-    def _table(self, contract: Contract, told: LatestTable) -> None:
+    def _table(self, contract: Contract, declared: LatestTable) -> None:
         gcp.bigquery.Table(
-            f"reports.{told.table}",
+            f"reports.{declared.table}",
             dataset_id=self._reports.dataset_id,
-            table_id=told.table,
-            description=told.description,
-            schema=json.dumps(fields(latest_table.columns(contract, told))),
+            table_id=declared.table,
+            description=declared.description,
+            schema=json.dumps(fields(latest_table.columns(contract, declared))),
             deletion_protection=False,
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -1,4 +1,4 @@
-"""The arrows as declared: which objects tell which topic, which topics feed which function."""
+"""Routing of events: which objects notify which topic, which topics feed which function."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NOTIFICATIONS = (
     ("landing", "manifests/", "submit"),
     ("lake", "receipts/", "load"),
 )
-"""Zone, prefix of the object's name, topic: what every stack has."""
+"""Zone, prefix of the object's name, topic: the notifications of every stack."""
 
 _SNAPSHOT = 'attributes.kind = "snapshot"'
 
 
 @dataclass(frozen=True)
 class Push:
-    """A push subscription: a function may have several, told apart by filters."""
+    """A push subscription; the several subscriptions of one function have different filters."""
 
     name: str
     step: str
@@ -45,8 +45,8 @@ PUSHES = (
 )
 
 
-def shown(contracts: Iterable[Contract]) -> Iterator[tuple[str, str, str]]:
-    """The split records of the data sets whose newest run is shown, as `NOTIFICATIONS` has them."""
+def latest_table_notifications(contracts: Iterable[Contract]) -> Iterator[tuple[str, str, str]]:
+    """Yield a notification per data set with a latest table, in the form of `NOTIFICATIONS`."""
     for contract in contracts:
         if contract.latest_table is not None and not contract.retired:
             yield "landing", object_names.split_records(contract.dataset), "show"
