@@ -202,9 +202,9 @@ def _snapshots(options: argparse.Namespace) -> int:
     """Run `snapshots`: a file or two for each tick, named by its time."""
     first = datetime.combine(options.first, time(0, 9), UTC)
     try:
-        made = snapshots(StationNetwork(first, options.stations, options.seed))
+        ticks = snapshots(StationNetwork(first, options.stations, options.seed))
         options.out.mkdir(parents=True, exist_ok=True)
-        for each in islice(made, round(options.days * TICKS_A_DAY)):
+        for each in islice(ticks, round(options.days * TICKS_A_DAY)):
             name = each.tick.strftime("%Y%m%dT%H%M%SZ")
             pair = gbfs(each) if options.gbfs else (snapshot_export(each),)
             for kind, body in zip(_FEEDS if options.gbfs else ("stations",), pair, strict=True):

@@ -156,7 +156,7 @@ class LocalCloud:
 
     def describe(self) -> str:
         """Where everything is, in one line."""
-        resources = len(self.stand_ins.recorded) + self.stand_ins.made
+        resources = len(self.stand_ins.recorded) + self.stand_ins.resource_count
         return (
             f"{resources} resources, {len(self.scheduler.names)} schedules; storage, BigQuery and "
             f"Dataproc at {self.gate.url}, Pub/Sub at {self.pubsub.endpoint}, "
@@ -182,9 +182,9 @@ class LocalCloud:
 
     def reports(self) -> list[str]:
         """The tables of `reports` by name; one that shows a newest run only once it shows one."""
-        shown = {c.latest_table.table for c in load_all().values() if c.latest_table}
+        latest_tables = {c.latest_table.table for c in load_all().values() if c.latest_table}
         found = [table.table_id for table in self.bigquery.list_tables("reports")]
-        return [name for name in found if name not in shown or self._rows_of(name)]
+        return [name for name in found if name not in latest_tables or self._rows_of(name)]
 
     def _rows_of(self, report: str) -> int:
         """How many rows a table of `reports` has."""
@@ -194,10 +194,10 @@ class LocalCloud:
         """Why `split` would not have an object of raw: as kept in quarantine, None where none is."""
         bucket = self.bucket("quarantine")
         for message_name in gcs.names(bucket, "messages/split/"):
-            kept = json.loads(gcs.read(bucket, message_name) or b"{}")
-            message = kept.get("event", {}).get("message", {})
+            record = json.loads(gcs.read(bucket, message_name) or b"{}")
+            message = record.get("event", {}).get("message", {})
             if message.get("attributes", {}).get("objectId") == name:
-                return str(kept["reason"])
+                return str(record["reason"])
         return None
 
     def environment(self, account: str) -> dict[str, str]:
@@ -367,8 +367,8 @@ class LocalCloud:
 
 def _credentials(account: str) -> google.oauth2.credentials.Credentials:
     """Credentials of an account without a call to anybody."""
-    made: Callable[..., Any] = google.oauth2.credentials.Credentials
-    credentials: google.oauth2.credentials.Credentials = made(access_token(account))
+    credentials_class: Callable[..., Any] = google.oauth2.credentials.Credentials
+    credentials: google.oauth2.credentials.Credentials = credentials_class(access_token(account))
     return credentials
 
 

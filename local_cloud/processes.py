@@ -54,10 +54,10 @@ def dying_with_parent(signal_name: str, parent: int | None = None) -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return []
-    told = [setpriv, "--pdeathsig", signal_name]
+    command = [setpriv, "--pdeathsig", signal_name]
     if parent is None:
-        return told
-    return [*told, "/bin/sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(parent)]
+        return command
+    return [*command, "/bin/sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(parent)]
 
 
 class Supervisor:

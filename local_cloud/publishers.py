@@ -323,12 +323,12 @@ class _SiteHandler(_Quiet):
         """Give the answer's head."""
         self.do_GET()
 
-    def _reply(self, answer: Answer, asked: Mapping[str, str]) -> None:
+    def _reply(self, answer: Answer, request_headers: Mapping[str, str]) -> None:
         if answer.fault and answer.fault.kind == "drip_headers":
             self._drip_headers(1 / answer.fault.bytes_per_second)
             return
         tag = _etag(answer)
-        status = HTTPStatus.NOT_MODIFIED if _held(answer, tag, asked) else answer.status
+        status = HTTPStatus.NOT_MODIFIED if _held(answer, tag, request_headers) else answer.status
         self.send_response(status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -404,13 +404,13 @@ def _etag(answer: Answer) -> str | None:
         return f'"{hashlib.file_digest(file, "sha256").hexdigest()[:32]}"'
 
 
-def _held(answer: Answer, tag: str | None, asked: Mapping[str, str]) -> bool:
+def _held(answer: Answer, tag: str | None, request_headers: Mapping[str, str]) -> bool:
     """Whether the client's copy is this one; a tag goes before a date (RFC 9110, 13.2.2)."""
     if tag is None:
         return False
-    if "if-none-match" in asked:
-        return asked["if-none-match"] in {tag, f"W/{tag}"}
-    since = asked.get("if-modified-since")
+    if "if-none-match" in request_headers:
+        return request_headers["if-none-match"] in {tag, f"W/{tag}"}
+    since = request_headers.get("if-modified-since")
     return since is not None and since == answer.headers.get("Last-Modified")
 
 

@@ -44,8 +44,8 @@ def read_declarations(roots: Iterable[Path]) -> Declarations:
         reports |= found
     declared = {name: each.declared for name, each in reports.items()}
     for root in folders:
-        made = load_pages(root / "dashboards", declared)
-        for name in sorted(pages.keys() & made.keys()):
+        loaded = load_pages(root / "dashboards", declared)
+        for name in sorted(pages.keys() & loaded.keys()):
             raise PageError(f"page {name} is declared in two roots: rename the one in {root}")
-        pages |= made
+        pages |= loaded
     return Declarations(contracts, reports, pages)

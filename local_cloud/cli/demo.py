@@ -82,7 +82,7 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
     origins = {"paris_wifi_usage": "synthetic", _BIKES: "synthetic", "*": "sample"}
     with LocalCloud(start=START, origins=origins) as cloud:
         _say(f"the local cloud is up after {time.monotonic() - begin:.1f} s: {cloud.describe()}")
-        cloud.pubsub.on_publish("events", _Progress().tell)
+        cloud.pubsub.on_publish("events", _Progress().print_event)
         for day, title in enumerate(
             ("first fetch", "the same files", "one month changed", "broken")
         ):
@@ -121,19 +121,19 @@ def _fire(cloud: LocalCloud, day: int) -> None:
     """Let the schedule fire around this day's fetches; the clock jumps over the rest."""
     midnight = START + timedelta(days=day)
     if day == 0:
-        for made in islice(snapshots(_NETWORK), _TICKS):
-            _fetch_bikes(cloud, made)
+        for snapshot in islice(snapshots(_NETWORK), _TICKS):
+            _fetch_bikes(cloud, snapshot)
         _say(_SKIPPED)
     for first, last in _HOURS:
         cloud.scheduler.jump_to(midnight + first)
         cloud.scheduler.run_until(midnight + last)
 
 
-def _fetch_bikes(cloud: LocalCloud, made: Snapshot) -> None:
+def _fetch_bikes(cloud: LocalCloud, snapshot: Snapshot) -> None:
     """Serve a snapshot at its tick and let that data set's schedule alone fire."""
     url = load_all()[_BIKES].source.fetch[0].urls[0]
-    cloud.publishers.serve(url, Answer(export(made)))
-    cloud.scheduler.jump_to(made.tick)
+    cloud.publishers.serve(url, Answer(export(snapshot)))
+    cloud.scheduler.jump_to(snapshot.tick)
     cloud.scheduler.fire(f"ingest-{_BIKES}".replace("_", "-"))
 
 
@@ -141,14 +141,14 @@ class _Progress:
     """Prints one line a step, as its event says; what was said before is not said again."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
-    def tell(self, message: ReceivedMessage) -> None:
+    def print_event(self, message: ReceivedMessage) -> None:
         """Print the event in a message of topic `events`."""
         event = json.loads(message.data)
-        if event["event_id"] in self._told or event["outcome"] in _QUIET:
+        if event["event_id"] in self._printed or event["outcome"] in _QUIET:
             return
-        self._told.add(event["event_id"])
+        self._printed.add(event["event_id"])
         rows = f"{event['rows']:,} rows" if event.get("rows") is not None else ""
         seconds = f"{event['seconds']:.2f} s" if event.get("seconds") else ""
         subject = event.get("dataset") or event.get("system") or ""
@@ -195,7 +195,7 @@ def _grants(authority: Authority) -> None:
     """Print how much was asked for, and the grants by which nothing was."""
     idle = sorted(grant.name for grant in authority.idle())
     used = len(authority.grants) - len(idle)
-    _say(f"\n{used} grants used in {authority.asked:,} questions; idle: {', '.join(idle)}")
+    _say(f"\n{used} grants used in {authority.checks:,} questions; idle: {', '.join(idle)}")
 
 
 def _without_slot(cloud: LocalCloud) -> list[str]:
@@ -320,7 +320,7 @@ def _live(dataset: str) -> int:
     contract = load_all()[dataset]
     now = datetime.now(UTC)
     with LocalCloud(start=now, live=True) as cloud:
-        cloud.pubsub.on_publish("events", _Progress().tell)
+        cloud.pubsub.on_publish("events", _Progress().print_event)
         body = json.dumps({"dataset": dataset}).encode()
         cloud.pubsub.publish("ingest", body, {"dataset": dataset, "kind": contract.kind})
         cloud.settle(600)

@@ -24,7 +24,7 @@ class StepFailure:
 
 def of_batches(cloud: LocalCloud, system: str) -> list[StepFailure]:
     """The batches whose manifest has no receipt; attempts that failed alike are told once."""
-    told: dict[str, StepFailure] = {}
+    by_reason: dict[str, StepFailure] = {}
     for batch in cloud.dataproc.batches():
         manifest = _manifest(batch)
         if cloud.read("lake", object_names.receipt(system, manifest)) is not None:
@@ -33,8 +33,8 @@ def of_batches(cloud: LocalCloud, system: str) -> list[StepFailure]:
             f"{batch.state.name}, without a receipt: does dataproc_jobs/{system}.py end with "
             "batch.run(transform)?"
         )
-        told.setdefault(reason.partition("\n")[0], StepFailure("batch", manifest, reason))
-    return list(told.values())
+        by_reason.setdefault(reason.partition("\n")[0], StepFailure("batch", manifest, reason))
+    return list(by_reason.values())
 
 
 def of_reports(runs: Iterable[QueryRun]) -> Iterator[StepFailure]:

@@ -125,8 +125,8 @@ def _first(pages: Pages, view: PageView, chart: str, column: str) -> RowsView:
     """
     [(choices, label)] = ((f.choices, f.label) for f in view.filters if f.column == column)
     for one in choices[:_TRIED]:
-        shown = _drawn(pages.view(view.name, [(column, one.value)]))
-        found = next((each for each in shown if each.anchor == chart), None)
+        rows_views = _drawn(pages.view(view.name, [(column, one.value)]))
+        found = next((each for each in rows_views if each.anchor == chart), None)
         if found:
             return replace(found, title=f"{found.title}: {one.text}")
     [waiting] = (c for section in view.sections for c in section.charts if c.anchor == chart)
@@ -166,8 +166,8 @@ def _mark(origin: str) -> str:
     """What must be said of rows that are not the publisher's, its first word in capitals."""
     if not origin:
         return ""
-    kind, _, told = ORIGINS[Origin(origin)].partition(":")
-    return f"{kind.upper()} DATA:{told}. "
+    kind, _, explanation = ORIGINS[Origin(origin)].partition(":")
+    return f"{kind.upper()} DATA:{explanation}. "
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -87,18 +87,18 @@ def timed(runs: Sequence[Served], now: datetime) -> list[Served]:
     """
     first = now - timedelta(days=len(runs) - 1)
     last: datetime | None = None
-    made: list[Served] = []
+    timed_runs: list[Served] = []
     for served in runs:
         time = (served.time or (last + timedelta(days=1) if last else first)).replace(microsecond=0)
-        for other in made:
+        for other in timed_runs:
             if other.time == time:
                 raise TrialError(
                     f"{_paths(other)} and {_paths(served)} are both served at {time.isoformat()}: "
                     "give A+B for one run of both, or another time for one of them"
                 )
-        made.append(replace(served, time=time))
+        timed_runs.append(replace(served, time=time))
         last = time
-    return made
+    return timed_runs
 
 
 def _paths(served: Served) -> str:
@@ -149,7 +149,9 @@ def offer(
     if contract.kind is Kind.STREAM:
         _send(cloud.bucket("raw"), contract, run, served)
     else:
-        _claim_files(cloud.bucket("raw"), contract, run, (served, origin), _taken(cloud, contract))
+        _claim_files(
+            cloud.bucket("raw"), contract, run, (served, origin), _newest_accepted(cloud, contract)
+        )
     return run
 
 
@@ -171,8 +173,8 @@ def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
     if record.outcome is not Outcome.ACCEPTED or not contract.kind.newest_run_wins:
         return True
     ledger = _ledger(cloud, contract)
-    taken = [part.slot for part in record.parts if not part.held]
-    return all(slot in ledger and ledger[slot]["run"] >= run.name for slot in taken)
+    slots = [part.slot for part in record.parts if not part.held]
+    return all(slot in ledger and ledger[slot]["run"] >= run.name for slot in slots)
 
 
 def _run(contract: Contract, time: datetime) -> Run:
@@ -221,7 +223,7 @@ def _claim_files(
     contract: Contract,
     run: Run,
     offered: tuple[Served, Origin],
-    taken: dict[str, str],
+    newest_accepted: dict[str, str],
 ) -> None:
     """Put a run's files and its claim where `download` would have put them."""
     served, origin = offered
@@ -236,7 +238,7 @@ def _claim_files(
                 bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), headers={},
             )
         )  # fmt: skip
-    same = taken.get(_digest(files)) if contract.kind.newest_run_wins else None
+    same = newest_accepted.get(_digest(files)) if contract.kind.newest_run_wins else None
     claim = Claim(
         dataset=contract.dataset, run=run.name, origin=origin, source="try", attempt="try",
         outcome=Outcome.UNCHANGED if same else Outcome.ACCEPTED, same_as=same,
@@ -249,9 +251,9 @@ def _claim_files(
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """What the files of a run are called in raw: their names, with their place where two agree."""
-    given = [path.name for path in paths]
+    names = [path.name for path in paths]
     return [
-        f"{at}-{name}" if given.count(name) > 1 else name for at, name in enumerate(given, start=1)
+        f"{at}-{name}" if names.count(name) > 1 else name for at, name in enumerate(names, start=1)
     ]
 
 
@@ -260,7 +262,7 @@ def _digest(files: Sequence[RawFile]) -> str:
     return " ".join(file.sha256 for file in files)
 
 
-def _taken(cloud: LocalCloud, contract: Contract) -> dict[str, str]:
+def _newest_accepted(cloud: LocalCloud, contract: Contract) -> dict[str, str]:
     """The digest of the newest run whose split was accepted, with its name; empty for none."""
     for run in sorted(_runs(cloud, contract), reverse=True):
         record = _record(cloud, contract, run)
@@ -372,13 +374,13 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
         return {}
     ledger = _ledger(cloud, contract)
     own = record.run if contract.kind.newest_run_wins else None
-    told = {part.slot: _slot(part, ledger.get(part.slot), own) for part in record.parts}
+    counts = {part.slot: _slot(part, ledger.get(part.slot), own) for part in record.parts}
     if record.no_slot:
-        told["none"] = {
+        counts["none"] = {
             "rows_in": sum(record.no_slot.values()), "rows_out": 0,
             "rejected": record.no_slot, "duplicates": 0, "revised": 0,
         }  # fmt: skip
-    return told
+    return counts
 
 
 def _ledger(cloud: LocalCloud, contract: Contract) -> dict[str, dict[str, Any]]:

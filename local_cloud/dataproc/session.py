@@ -484,8 +484,8 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description="Prepare Spark for quick starts.")
     parser.add_argument("--make-archive", type=Path, required=True, metavar="CACHE_FOLDER")
     started = time.monotonic()
-    made = make_archive(parser.parse_args().make_archive)
-    print(f"{made or 'no archive could be made'} after {time.monotonic() - started:.0f} s")
+    archive = make_archive(parser.parse_args().make_archive)
+    print(f"{archive or 'no archive could be made'} after {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

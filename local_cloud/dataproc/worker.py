@@ -77,8 +77,8 @@ class BatchResult:
 def main() -> None:
     """Serve batches from stdin until it closes, then let the JVM end."""
     requests, replies = _take_over_stdio()
-    given = json.loads(requests.readline())
-    settings = WorkerSettings(**given)
+    document = json.loads(requests.readline())
+    settings = WorkerSettings(**document)
     started = time.monotonic()
     jvm = _start_jvm(settings)
     session = _start_session(settings, jvm)
@@ -190,17 +190,17 @@ def _job_python(argv: list[str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _driver_output(file: str) -> Iterator[None]:
     """Send what the job prints, from Python or below it, to the batch's own file."""
-    kept = os.dup(1), os.dup(2)
-    taken = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(taken, 1)
-    os.dup2(taken, 2)
-    os.close(taken)
+    originals = os.dup(1), os.dup(2)
+    log_file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log_file, 1)
+    os.dup2(log_file, 2)
+    os.close(log_file)
     try:
         yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, copy in enumerate(kept, start=1):
+        for number, copy in enumerate(originals, start=1):
             os.dup2(copy, number)
             os.close(copy)
 

@@ -128,12 +128,12 @@ class AccountClients(Clients):
 
     def __init__(
         self,
-        told: Settings,
+        settings: Settings,
         account: str,
         gate_url: str,
         may_publish: Callable[[str, str], str | None],
     ) -> None:
-        super().__init__(told)
+        super().__init__(settings)
         self.account = account
         self._may_publish = may_publish
         self._options = {"api_endpoint": gate_url}
@@ -179,8 +179,10 @@ class AccountClients(Clients):
             raise PermissionDenied(denied)  # type: ignore[no-untyped-call]
 
     def _credentials(self) -> google.oauth2.credentials.Credentials:
-        made: Callable[..., Any] = google.oauth2.credentials.Credentials
-        credentials: google.oauth2.credentials.Credentials = made(access_token(self.account))
+        credentials_class: Callable[..., Any] = google.oauth2.credentials.Credentials
+        credentials: google.oauth2.credentials.Credentials = credentials_class(
+            access_token(self.account)
+        )
         return credentials
 
 

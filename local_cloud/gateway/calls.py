@@ -62,11 +62,11 @@ class Call:
         return self.action in MUTATING
 
 
-def bytes_shown(head: Head) -> int:
+def body_bytes_read(head: Head) -> int:
     """How much of a request's body a `Call` shows."""
     path = head.start.split(" ", 2)[1]
-    told = path.startswith(("/bigquery/v2/", "/v1/projects/"))
-    return JSON_BODY if told else BODY_START
+    is_json = path.startswith(("/bigquery/v2/", "/v1/projects/"))
+    return JSON_BODY if is_json else BODY_START
 
 
 def read_call(head: Head, body_start: bytes, uploads: Mapping[str, str]) -> Call:
@@ -76,15 +76,15 @@ def read_call(head: Head, body_start: bytes, uploads: Mapping[str, str]) -> Call
     path, _, query_text = target.partition("?")
     query = {key: values[0] for key, values in urllib.parse.parse_qs(query_text).items()}
     rule, match = _rule_of(method, path)
-    shown = _inflated(head, body_start, bytes_shown(head))
+    start = _inflated(head, body_start, body_bytes_read(head))
     upload_id = query.get("upload_id", "")
     return Call(
         account=account_of(head.get("authorization")),
         service=rule.service,
         method=method,
         path=target,
-        name=uploads.get(upload_id) or _name(rule, match, query, shown),
-        body_start=shown,
+        name=uploads.get(upload_id) or _name(rule, match, query, start),
+        body_start=start,
         action=_upload_step(rule.action, method, head, query),
         upload_id=upload_id,
     )

@@ -37,8 +37,8 @@ class Head:
 
     def without(self, *names: str) -> Head:
         """Give the head less the headers of these lower-case names."""
-        kept = tuple((key, value) for key, value in self.headers if key.lower() not in names)
-        return Head(self.start, kept)
+        remaining = tuple((key, value) for key, value in self.headers if key.lower() not in names)
+        return Head(self.start, remaining)
 
     def forwarded(self, *extra: tuple[str, str]) -> Head:
         """Give the head for the next hop: less what belongs to this connection, with `extra`."""

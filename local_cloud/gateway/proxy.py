@@ -19,7 +19,7 @@ from io import BufferedReader
 from typing import Any, Protocol, cast
 
 from local_cloud.gateway import http1
-from local_cloud.gateway.calls import Call, bytes_shown, read_call
+from local_cloud.gateway.calls import Call, body_bytes_read, read_call
 from local_cloud.iam.accounts import issue_token
 from local_cloud.storage.resumable import Chunks
 
@@ -190,7 +190,7 @@ class _Connection(socketserver.BaseRequestHandler):
         if head.get("expect").lower() == "100-continue":
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = http1.request_body(head, self.reader)
-        call = read_call(head, body.peek(bytes_shown(head)), self.gate.uploads)
+        call = read_call(head, body.peek(body_bytes_read(head)), self.gate.uploads)
         if self.gate.record:
             self.gate.calls.append(call)
         self._answer(call, head, body)
@@ -279,8 +279,8 @@ class _Connection(socketserver.BaseRequestHandler):
         """
         self.gate.chunks.forget(call.upload_id)
         text = reply.read()
-        kept = answer.without("transfer-encoding", "content-length")
-        sized = http1.Head(kept.start, (*kept.headers, ("Content-Length", str(len(text)))))
+        head = answer.without("transfer-encoding", "content-length")
+        sized = http1.Head(head.start, (*head.headers, ("Content-Length", str(len(text)))))
         self.gate.finished_uploads[call.upload_id] = sized, text
 
     def _answer_again(self, call: Call, body: http1.MessageBody) -> None:
@@ -297,8 +297,8 @@ class _Connection(socketserver.BaseRequestHandler):
         if upload_id:
             self.gate.uploads[upload_id] = call.name
         here = location._replace(scheme="http", netloc=f"127.0.0.1:{self.gate.port}")
-        kept = answer.without("location")
-        return http1.Head(kept.start, (*kept.headers, ("Location", here.geturl())))
+        head = answer.without("location")
+        return http1.Head(head.start, (*head.headers, ("Location", here.geturl())))
 
     def _upstream(self, service: str) -> _Upstream:
         if service not in self.upstreams:

@@ -228,9 +228,9 @@ class _Analysis:
         """Analyse an expression that must have a type."""
         text = source(self._sql, node)
         statement = self._statement(kind, f"SELECT ({text}) AS value", self._line(node))
-        given = statement.columns[0][1] if statement.columns else wanted
-        if wanted and given != wanted and (given, wanted) not in _WIDER:
-            statement.fault = f"{kind} takes {wanted}, the expression is {given}"
+        found = statement.columns[0][1] if statement.columns else wanted
+        if wanted and found != wanted and (found, wanted) not in _WIDER:
+            statement.fault = f"{kind} takes {wanted}, the expression is {found}"
             statement.fault_line = statement.line
         return statement
 

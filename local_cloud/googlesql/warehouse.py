@@ -96,15 +96,15 @@ class Warehouse:
     def insert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows of JSON as `insertAll` does; raises ScriptError for an unknown column."""
         table = self.tables[name]
-        known = {column for column, _ in table.columns}
-        if unknown := {column for row in rows for column in row} - known:
+        own_columns = {column for column, _ in table.columns}
+        if unknown := {column for row in rows for column in row} - own_columns:
             raise ScriptError(f"{name} has no column {', '.join(sorted(unknown))}")
-        made = [
+        values = [
             [to_proto(type_name(kind), row.get(column)) for column, kind in table.columns]
             for row in rows
         ]
-        table.require(name, made)
-        table.rows += made
+        table.require(name, values)
+        table.rows += values
 
     def run(self, sql: str, parameters: Mapping[str, tuple[str, Any]]) -> QueryRows:
         """Run a script.
@@ -328,11 +328,11 @@ class _Script:
 
     def _request(self, kind: Any, sql: str, rewriter: Rewriter, keyed: str = "") -> Any:
         """Build a request: the statement, and the tables, variables and parameters that it names."""
-        known = {n: v for n, v in self._parameters.items() if n in rewriter.parameters}
-        kinds = {name: kind_ for name, (kind_, _) in known.items()}
+        parameters = {n: v for n, v in self._parameters.items() if n in rewriter.parameters}
+        kinds = {name: kind_ for name, (kind_, _) in parameters.items()}
         options = analyzer_options(self._service, kinds, system_variables=False)
         request = kind(sql=sql, options=options)
-        for name, (kind_, value) in known.items():
+        for name, (kind_, value) in parameters.items():
             request.params.add(name=name, value=to_proto(kind_, value))
         catalog = empty_catalog()
         for name, (type_, value) in self._variables.items():

@@ -47,10 +47,10 @@ class Authority:
         self.project = project
         self.services = services
         self.grants: list[Grant] = []
-        self.asked = 0
+        self.checks = 0
         self._used: dict[Grant, set[str]] = {}
         self._denied: dict[tuple[str, Need], Denial] = {}
-        self._known: dict[tuple[str, Need], bool] = {}
+        self._decisions: dict[tuple[str, Need], bool] = {}
         self._unknown: set[str] = set()
         self._lock = threading.Lock()
 
@@ -58,7 +58,7 @@ class Authority:
         """Take a binding as made."""
         with self._lock:
             self.grants.append(grant)
-            self._known.clear()
+            self._decisions.clear()
 
     def refusal(self, call: Call) -> str | None:
         """Why a call is refused; None for one that is let through.
@@ -76,10 +76,10 @@ class Authority:
             return str(unknown)
         return str(denial) if denial else None
 
-    def denial(self, account: str, asked: Iterable[Need]) -> Denial | None:
+    def denial(self, account: str, needs: Iterable[Need]) -> Denial | None:
         """Why an account may not do what it asks for, the first of all; None where it may."""
         account = _without_process(account)
-        for need in asked:
+        for need in needs:
             if not self._may(account, need):
                 return self._denied[account, need]
         return None
@@ -101,15 +101,15 @@ class Authority:
 
     def _may(self, account: str, need: Need) -> bool:
         with self._lock:
-            self.asked += 1
-            if (account, need) in self._known:
-                return self._known[account, need]
+            self.checks += 1
+            if (account, need) in self._decisions:
+                return self._decisions[account, need]
             givers = [grant for grant in self.grants if grant.gives(account, need)]
             for grant in givers:
                 self._used.setdefault(grant, set()).add(need.permission)
             if not givers:
                 self._denied[account, need] = Denial(account, need, cure(need.permission))
-            self._known[account, need] = bool(givers)
+            self._decisions[account, need] = bool(givers)
             return bool(givers)
 
 

@@ -61,29 +61,29 @@ def grant_of(resource: Resource, project: str) -> Grant | None:
     place = _PLACES.get(resource.type)
     if place is None:
         return None
-    told = resource.inputs
-    kind, _, email = str(told["member"]).partition(":")
+    inputs = resource.inputs
+    kind, _, email = str(inputs["member"]).partition(":")
     return Grant(
         name=resource.name,
         account=email if kind == "serviceAccount" else "",
-        role=told["role"],
-        on=place(told, project),
-        prefix=_prefix(resource.name, told.get("condition")),
+        role=inputs["role"],
+        on=place(inputs, project),
+        prefix=_prefix(resource.name, inputs.get("condition")),
     )
 
 
 @cache
 def roles() -> Mapping[str, frozenset[str]]:
     """Role → the permissions that it holds, as roles.toml keeps them."""
-    told = tomllib.loads(ROLES.read_text(encoding="utf-8"))
-    return {role: frozenset(each["permissions"]) for role, each in told.items()}
+    document = tomllib.loads(ROLES.read_text(encoding="utf-8"))
+    return {role: frozenset(each["permissions"]) for role, each in document.items()}
 
 
 @cache
 def uncounted() -> frozenset[str]:
     """The roles by which nothing is let through here, though it would be there."""
-    told = tomllib.loads(ROLES.read_text(encoding="utf-8"))
-    return frozenset(role for role, each in told.items() if each.get("uncounted"))
+    document = tomllib.loads(ROLES.read_text(encoding="utf-8"))
+    return frozenset(role for role, each in document.items() if each.get("uncounted"))
 
 
 def permissions_of(role: str) -> frozenset[str]:
@@ -107,14 +107,14 @@ def _everything(_: Mapping[str, Any], __: str) -> str:
     return ""
 
 
-def _bucket(told: Mapping[str, Any], _: str) -> str:
-    return f"projects/_/buckets/{told['bucket']}"
+def _bucket(inputs: Mapping[str, Any], _: str) -> str:
+    return f"projects/_/buckets/{inputs['bucket']}"
 
 
 def _named(collection: str, key: str) -> Callable[[Mapping[str, Any], str], str]:
-    def place(told: Mapping[str, Any], project: str) -> str:
+    def place(inputs: Mapping[str, Any], project: str) -> str:
         """The full name of what a grant is on, which may be told in short."""
-        return f"projects/{project}/{collection}/{str(told[key]).rpartition('/')[2]}"
+        return f"projects/{project}/{collection}/{str(inputs[key]).rpartition('/')[2]}"
 
     return place
 

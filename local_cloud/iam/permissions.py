@@ -86,23 +86,25 @@ def _copy(call: Call, project: str) -> Iterator[Need]:
 
 def query_of(call: Call) -> str:
     """Read the SQL of a call that starts a job; empty for a job of another kind."""
-    told = _told(call)
+    document = _request_document(call)
     if call.action != "jobs.query":
-        told = told.get("configuration", {}).get("query", {})
-    return str(told.get("query", ""))
+        document = document.get("configuration", {}).get("query", {})
+    return str(document.get("query", ""))
 
 
 def _job(call: Call, project: str) -> Iterator[Need]:
     """To run it, and all that the query or the load touches."""
-    made = _told(call).get("configuration", {})
+    configuration = _request_document(call).get("configuration", {})
     yield Need("bigquery.jobs.create", f"projects/{project}")
     if query := query_of(call):
         for permission, dataset, table in touched(query):
             yield Need(permission, _table(project, dataset, table))
-    elif load := made.get("load"):
+    elif load := configuration.get("load"):
         yield from _load(load, project)
     else:
-        raise UnknownCallError(f"a job of kind {sorted(made)}: only queries and loads are known")
+        raise UnknownCallError(
+            f"a job of kind {sorted(configuration)}: only queries and loads are known"
+        )
 
 
 def _load(load: Mapping[str, Any], project: str) -> Iterator[Need]:
@@ -143,17 +145,17 @@ def _in_region(permission: str) -> _Tell:
 def _batch(call: Call, project: str) -> Iterator[Need]:
     """To create it, and to act as the account that it runs as."""
     yield from _in_region("dataproc.batches.create")(call, project)
-    ran_as = _told(call)["environmentConfig"]["executionConfig"]["serviceAccount"]
+    ran_as = _request_document(call)["environmentConfig"]["executionConfig"]["serviceAccount"]
     yield Need("iam.serviceAccounts.actAs", f"projects/{project}/serviceAccounts/{ran_as}")
 
 
-def _told(call: Call) -> dict[str, Any]:
+def _request_document(call: Call) -> dict[str, Any]:
     """The JSON that a call sends; raises UnknownCall where it is none, or too long to be seen."""
     try:
-        told: dict[str, Any] = json.loads(call.body_start)
+        document: dict[str, Any] = json.loads(call.body_start)
     except ValueError as error:
         raise UnknownCallError(f"{call.service} {call.action} {call.name}: {error}") from error
-    return told
+    return document
 
 
 def _nothing(_: Call, __: str) -> Iterator[Need]:

@@ -109,11 +109,11 @@ class Backlog:
 
     def take_due(self, subscription: Subscription, most: int) -> list[Pending]:
         """Lease up to `most` due messages of one subscription. Hold `lock`."""
-        taken: list[Pending] = []
-        while len(taken) < most and subscription.is_due(now := time.monotonic()):
+        leased: list[Pending] = []
+        while len(leased) < most and subscription.is_due(now := time.monotonic()):
             pending = self._take(subscription, now)
-            taken += [pending] if pending else []
-        return taken
+            leased += [pending] if pending else []
+        return leased
 
     def settle(
         self,

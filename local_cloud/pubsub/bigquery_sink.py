@@ -176,16 +176,16 @@ def _data_column(kind: str, data: bytes) -> str:
 def _fields(
     spec: SubscriptionSpec, columns: Sequence[tuple[str, str, str]], data: bytes
 ) -> dict[str, Any]:
-    given = json.loads(data)
-    if not isinstance(given, dict):
+    document = json.loads(data)
+    if not isinstance(document, dict):
         raise _UnfitError("the message is JSON but no object, so it has no columns")
     own = [c for c in columns if not (spec.write_metadata and c[0] in _METADATA)]
-    unknown = sorted(set(given) - {name for name, _, _ in own})
+    unknown = sorted(set(document) - {name for name, _, _ in own})
     if unknown and not spec.drop_unknown_fields:
         raise _UnfitError(f"fields {unknown} are not columns of {spec.bigquery_table}")
     row: dict[str, Any] = {}
     for name, kind, mode in own:
-        value = given.get(name)
+        value = document.get(name)
         if value is not None:
             row[name] = _cells(name, kind, mode, value)
         elif mode.upper() == "REQUIRED":

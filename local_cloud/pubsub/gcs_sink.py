@@ -85,8 +85,8 @@ class Gatherer:
             closes = oldest + timedelta(seconds=sink.max_duration)
             if count == len(waiting) and closes > now and not _full(sink, waiting):
                 return None
-            taken = self._backlog.take_due(subscription, count)
-        return _Batch(min(now, closes), taken) if taken else None
+            leased = self._backlog.take_due(subscription, count)
+        return _Batch(min(now, closes), leased) if leased else None
 
     def _written(self, subscription: Subscription, batch: _Batch) -> bool:
         """Write one file and settle its messages; whether it stands."""
@@ -125,9 +125,9 @@ def encode(subscription: str, messages: Iterable[ReceivedMessage]) -> bytes:
 
 def file_name(sink: FileSink, moment: datetime, unique: str) -> str:
     """The name of a file that is written at a moment."""
-    told = time_text(sink.datetime_format, moment)
-    between = "" if re.search(r"[-_:/]$", told) else "_"
-    return f"{sink.prefix}{told}{between}{unique}{sink.suffix}"
+    time = time_text(sink.datetime_format, moment)
+    between = "" if re.search(r"[-_:/]$", time) else "_"
+    return f"{sink.prefix}{time}{between}{unique}{sink.suffix}"
 
 
 @dataclass(frozen=True)

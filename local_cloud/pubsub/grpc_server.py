@@ -123,8 +123,8 @@ def _publish_request(pubsub: Topics, request: pb.PublishRequest) -> pb.PublishRe
     if any(message.ordering_key for message in request.messages):
         raise invalid(f"{request.topic}: ordering keys are not offered by this stand-in")
     messages = [(message.data, dict(message.attributes)) for message in request.messages]
-    shown = tuple((data, MappingProxyType(attributes)) for data, attributes in messages)
-    info = PublishRequestInfo("before", short_name(request.topic), shown, ())
+    frozen = tuple((data, MappingProxyType(attributes)) for data, attributes in messages)
+    info = PublishRequestInfo("before", short_name(request.topic), frozen, ())
     if pubsub.intercept:
         pubsub.intercept(info)
     ids = pubsub.publish_all(request.topic, messages)

@@ -36,13 +36,13 @@ class Pusher:
         """Wait for one due message and push it; False when the backlog was closed."""
         backlog = self._backlog
         with backlog.lock:
-            taken = backlog.take_any(self._subscriptions())
-            while taken is None and backlog.running:
+            leased = backlog.take_any(self._subscriptions())
+            while leased is None and backlog.running:
                 backlog.push_ready.wait(self._until_next())
-                taken = backlog.take_any(self._subscriptions())
-            if not backlog.running or taken is None:
+                leased = backlog.take_any(self._subscriptions())
+            if not backlog.running or leased is None:
                 return False
-        subscription, pending = taken
+        subscription, pending = leased
         began = time.monotonic()
         status, error = self._post(subscription.spec, pending)
         backlog.settle(subscription, pending, status, error, time.monotonic() - began)

@@ -134,8 +134,8 @@ class _Mocks(Mocks):
             return args.name, {"outputs": dict(self._before), "secretOutputNames": []}
         if not args.custom:
             return None, dict(args.inputs)
-        made, outputs = self._make(Resource(args.typ, args.name, args.inputs))
-        return made, {**args.inputs, **outputs}
+        resource_id, outputs = self._make(Resource(args.typ, args.name, args.inputs))
+        return resource_id, {**args.inputs, **outputs}
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """Answer a look-up."""
@@ -151,7 +151,7 @@ class _Monitor(MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
         """Register it, then tell how it stands."""
-        made = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        registration = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self._bear(
             Bearing(
                 type=request.type,
@@ -164,7 +164,7 @@ class _Monitor(MockMonitor):
                 provider=_type_and_name(request.provider.rpartition("::")[0])[1],
             )
         )
-        return made
+        return registration
 
 
 def _type_and_name(urn: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from local_cloud.pulumi.mocks import Resource, UnknownResourceError
 from local_cloud.scheduler import Scheduler
 from local_cloud.storage.server import NotificationRouter, StorageServer
 
-type Made = tuple[str, Mapping[str, Any]]
+type CreatedResource = tuple[str, Mapping[str, Any]]
 
 
 @dataclass
@@ -47,7 +47,7 @@ class StandIns:
     authority: Authority
     recorded: list[Resource] = field(default_factory=list)
     """APIs, networks and grants: nothing is made for them, but calls are measured by the grants."""
-    made: int = 0
+    resource_count: int = 0
     """How many resources were made."""
 
 
@@ -60,7 +60,7 @@ class Provisioner:
     def __init__(self, services: StandIns) -> None:
         self._in = services
         self._lock = threading.Lock()
-        self._makers: dict[str, Callable[[Resource], Made]] = {
+        self._makers: dict[str, Callable[[Resource], CreatedResource]] = {
             "gcp:bigquery/dataTransferConfig:DataTransferConfig": self._query,
             "gcp:bigquery/dataset:Dataset": self._dataset,
             "gcp:bigquery/table:Table": self._table,
@@ -74,14 +74,14 @@ class Provisioner:
             "gcp:storage/notification:Notification": self._notification,
         }
 
-    def __call__(self, resource: Resource) -> Made:
+    def __call__(self, resource: Resource) -> CreatedResource:
         """Make one resource."""
         maker = self._makers.get(resource.type)
         if maker is not None:
-            made = maker(resource)
+            created = maker(resource)
             with self._lock:
-                self._in.made += 1
-            return made
+                self._in.resource_count += 1
+            return created
         if resource.type in RECORDED:
             with self._lock:
                 self._in.recorded.append(resource)
@@ -92,14 +92,14 @@ class Provisioner:
             f"{resource.type} {resource.name}: no stand-in makes this type: add it to {__name__}"
         )
 
-    def _outputs(self, resource: Resource) -> Made:
+    def _outputs(self, resource: Resource) -> CreatedResource:
         return provider_outputs(resource, self._in.project)
 
-    def _bucket(self, resource: Resource) -> Made:
+    def _bucket(self, resource: Resource) -> CreatedResource:
         self._in.buckets.create_bucket(resource.inputs["name"])
         return self._outputs(resource)
 
-    def _object(self, resource: Resource) -> Made:
+    def _object(self, resource: Resource) -> CreatedResource:
         """Upload an object; a zip is unpacked too, for the functions that run from it."""
         body = _asset(resource.inputs["source"])
         bucket = self._in.storage.bucket(resource.inputs["bucket"])
@@ -113,43 +113,45 @@ class Provisioner:
     def _unpacked(self, object_name: str) -> Path:
         return self._in.folder / object_name.removesuffix(".zip").replace("/", "-")
 
-    def _notification(self, resource: Resource) -> Made:
-        told = resource.inputs
-        made = self._in.router.add(
-            told["bucket"],
-            told["topic"],
-            told.get("objectNamePrefix", ""),
-            told.get("eventTypes", ()),
-            told.get("customAttributes"),
+    def _notification(self, resource: Resource) -> CreatedResource:
+        inputs = resource.inputs
+        notification_id = self._in.router.add(
+            inputs["bucket"],
+            inputs["topic"],
+            inputs.get("objectNamePrefix", ""),
+            inputs.get("eventTypes", ()),
+            inputs.get("customAttributes"),
         )
-        return f"{told['bucket']}/notificationConfigs/{made}", {"notificationId": made}
+        return f"{inputs['bucket']}/notificationConfigs/{notification_id}", {
+            "notificationId": notification_id
+        }
 
-    def _topic(self, resource: Resource) -> Made:
+    def _topic(self, resource: Resource) -> CreatedResource:
         self._in.pubsub.create_topic(resource.inputs["name"])
         return self._outputs(resource)
 
-    def _subscription(self, resource: Resource) -> Made:
+    def _subscription(self, resource: Resource) -> CreatedResource:
         self._in.pubsub.create_subscription(self._spec(resource.inputs))
         return self._outputs(resource)
 
-    def _spec(self, told: Mapping[str, Any]) -> SubscriptionSpec:
-        push, sink = told.get("pushConfig", {}), told.get("bigqueryConfig", {})
-        retry, dead = told.get("retryPolicy", {}), told.get("deadLetterPolicy", {})
+    def _spec(self, inputs: Mapping[str, Any]) -> SubscriptionSpec:
+        push, sink = inputs.get("pushConfig", {}), inputs.get("bigqueryConfig", {})
+        retry, dead = inputs.get("retryPolicy", {}), inputs.get("deadLetterPolicy", {})
         endpoint = push.get("pushEndpoint")
         return SubscriptionSpec(
-            name=told["name"],
-            topic=told["topic"],
+            name=inputs["name"],
+            topic=inputs["topic"],
             push_endpoint=endpoint,
             push_audience=push.get("oidcToken", {}).get("audience"),
             service_account=push.get("oidcToken", {}).get("serviceAccountEmail"),
             bigquery_table=sink.get("table"),
-            files=_files(told["cloudStorageConfig"]) if "cloudStorageConfig" in told else None,
+            files=_files(inputs["cloudStorageConfig"]) if "cloudStorageConfig" in inputs else None,
             use_table_schema=sink.get("useTableSchema", False),
             write_metadata=sink.get("writeMetadata", False),
             drop_unknown_fields=sink.get("dropUnknownFields", False),
-            filter=told.get("filter"),
-            ack_deadline_seconds=told.get("ackDeadlineSeconds", 10),
-            retention_seconds=_seconds(told.get("messageRetentionDuration", "604800s")),
+            filter=inputs.get("filter"),
+            ack_deadline_seconds=inputs.get("ackDeadlineSeconds", 10),
+            retention_seconds=_seconds(inputs.get("messageRetentionDuration", "604800s")),
             min_backoff=_seconds(retry.get("minimumBackoff", "10s")),
             max_backoff=_seconds(retry.get("maximumBackoff", "600s")),
             dead_letter_topic=dead.get("deadLetterTopic"),
@@ -157,34 +159,34 @@ class Provisioner:
             max_outstanding=self._in.functions.concurrency(endpoint) if endpoint else 1000,
         )
 
-    def _dataset(self, resource: Resource) -> Made:
-        made = bigquery.Dataset(f"{self._in.project}.{resource.inputs['datasetId']}")
-        made.location = resource.inputs["location"]
+    def _dataset(self, resource: Resource) -> CreatedResource:
+        dataset = bigquery.Dataset(f"{self._in.project}.{resource.inputs['datasetId']}")
+        dataset.location = resource.inputs["location"]
         self._in.wait_for_bigquery()
-        self._in.bigquery.create_dataset(made, exists_ok=True)
+        self._in.bigquery.create_dataset(dataset, exists_ok=True)
         return self._outputs(resource)
 
-    def _table(self, resource: Resource) -> Made:
-        told = resource.inputs
-        made = bigquery.Table(
-            f"{self._in.project}.{told['datasetId']}.{told['tableId']}",
-            schema=[bigquery.SchemaField.from_api_repr(f) for f in json.loads(told["schema"])],
+    def _table(self, resource: Resource) -> CreatedResource:
+        inputs = resource.inputs
+        table = bigquery.Table(
+            f"{self._in.project}.{inputs['datasetId']}.{inputs['tableId']}",
+            schema=[bigquery.SchemaField.from_api_repr(f) for f in json.loads(inputs["schema"])],
         )
-        made.description = told.get("description")
-        if "timePartitioning" in told:
-            kind, column = (told["timePartitioning"][key] for key in ("type", "field"))
-            made.time_partitioning = bigquery.TimePartitioning(type_=kind, field=column)
-        if told.get("clusterings"):
-            made.clustering_fields = told["clusterings"]
-        self._in.bigquery.create_table(made, exists_ok=True)
+        table.description = inputs.get("description")
+        if "timePartitioning" in inputs:
+            kind, column = (inputs["timePartitioning"][key] for key in ("type", "field"))
+            table.time_partitioning = bigquery.TimePartitioning(type_=kind, field=column)
+        if inputs.get("clusterings"):
+            table.clustering_fields = inputs["clusterings"]
+        self._in.bigquery.create_table(table, exists_ok=True)
         return self._outputs(resource)
 
-    def _account(self, resource: Resource) -> Made:
-        made, outputs = self._outputs(resource)
+    def _account(self, resource: Resource) -> CreatedResource:
+        resource_id, outputs = self._outputs(resource)
         self._in.accounts.key_file(outputs["email"])
-        return made, outputs
+        return resource_id, outputs
 
-    def _function(self, resource: Resource) -> Made:
+    def _function(self, resource: Resource) -> CreatedResource:
         service, build = resource.inputs["serviceConfig"], resource.inputs["buildConfig"]
         spec = FunctionSpec(
             name=resource.inputs["name"],
@@ -195,34 +197,37 @@ class Provisioner:
             concurrency=int(service.get("maxInstanceRequestConcurrency", 1)),
         )
         url = self._in.functions.create(spec)
-        made, outputs = self._outputs(resource)
-        return made, {**outputs, "url": url, "serviceConfig": {**service, "uri": url}}
+        resource_id, outputs = self._outputs(resource)
+        return resource_id, {**outputs, "url": url, "serviceConfig": {**service, "uri": url}}
 
-    def _job(self, resource: Resource) -> Made:
-        told, target = resource.inputs, resource.inputs["pubsubTarget"]
-        if told["timeZone"] not in ("Etc/UTC", "UTC"):
-            raise ValueError(f"Scheduler job {told['name']}: only UTC is scheduled here")
+    def _job(self, resource: Resource) -> CreatedResource:
+        inputs, target = resource.inputs, resource.inputs["pubsubTarget"]
+        if inputs["timeZone"] not in ("Etc/UTC", "UTC"):
+            raise ValueError(f"Scheduler job {inputs['name']}: only UTC is scheduled here")
         self._in.scheduler.add_job(
-            told["name"],
-            told["schedule"],
+            inputs["name"],
+            inputs["schedule"],
             target["topicName"].rpartition("/")[2],
             base64.b64decode(target.get("data", "")),
             target.get("attributes") or {},
         )
         return self._outputs(resource)
 
-    def _query(self, resource: Resource) -> Made:
-        told = resource.inputs
+    def _query(self, resource: Resource) -> CreatedResource:
+        inputs = resource.inputs
         self._in.scheduler.add_query(
-            resource.name, told["schedule"], told["params"]["query"], told["serviceAccountName"]
+            resource.name,
+            inputs["schedule"],
+            inputs["params"]["query"],
+            inputs["serviceAccountName"],
         )
         return self._outputs(resource)
 
 
 def _keys(service: Mapping[str, Any]) -> dict[str, str]:
     """What a function finds for the secrets it is given: made up, and told apart by version."""
-    given = service.get("secretEnvironmentVariables") or ()
-    return {each["key"]: f"{each['secret']}/{each['version']} (made up)" for each in given}
+    secrets = service.get("secretEnvironmentVariables") or ()
+    return {each["key"]: f"{each['secret']}/{each['version']} (made up)" for each in secrets}
 
 
 RECORDED = frozenset(
@@ -253,61 +258,63 @@ RECORDED = frozenset(
 """Types that are kept in a list: no stand-in has APIs, networks, alerts or budgets."""
 
 
-def provider_outputs(resource: Resource, project: str) -> Made:
+def provider_outputs(resource: Resource, project: str) -> CreatedResource:
     """The id of a resource and the outputs that the provider computes, for those others read."""
-    told, kind = resource.inputs, resource.type
-    name = str(told.get("name", resource.name))
+    inputs, kind = resource.inputs, resource.type
+    name = str(inputs.get("name", resource.name))
     match kind:
         case "gcp:serviceaccount/account:Account":
-            email = f"{told['accountId']}@{project}.iam.gserviceaccount.com"
+            email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
             path = f"projects/{project}/serviceAccounts/{email}"
             return path, {"email": email, "member": f"serviceAccount:{email}", "name": path}
         case "gcp:projects/serviceIdentity:ServiceIdentity":
-            email = f"service-1@gcp-sa-{told['service'].partition('.')[0]}.iam.gserviceaccount.com"
+            email = (
+                f"service-1@gcp-sa-{inputs['service'].partition('.')[0]}.iam.gserviceaccount.com"
+            )
             return email, {"email": email, "member": f"serviceAccount:{email}"}
         case "gcp:storage/bucket:Bucket":
             return name, {"url": f"gs://{name}"}
         case "gcp:storage/bucketObject:BucketObject":
-            return f"{told['bucket']}-{name}", {"outputName": name, "generation": 1}
+            return f"{inputs['bucket']}-{name}", {"outputName": name, "generation": 1}
         case "gcp:pubsub/topic:Topic" | "gcp:pubsub/subscription:Subscription":
             return f"projects/{project}/{kind.rpartition(':')[2].lower()}s/{name}", {"name": name}
         case "gcp:iam/workloadIdentityPool:WorkloadIdentityPool":
-            pool = told["workloadIdentityPoolId"]
+            pool = inputs["workloadIdentityPoolId"]
             path = f"projects/1/locations/global/workloadIdentityPools/{pool}"
             return path, {"name": path}
         case "gcp:artifactregistry/repository:Repository":
-            place = f"projects/{project}/locations/{told['location']}"
-            return f"{place}/repositories/{told['repositoryId']}", {}
+            place = f"projects/{project}/locations/{inputs['location']}"
+            return f"{place}/repositories/{inputs['repositoryId']}", {}
         case "gcp:compute/subnetwork:Subnetwork":
-            return f"projects/{project}/regions/{told['region']}/subnetworks/{name}", {}
+            return f"projects/{project}/regions/{inputs['region']}/subnetworks/{name}", {}
         case "gcp:cloudfunctionsv2/function:Function":
             uri = f"https://{name}-local.a.run.app"
-            outputs = {"url": uri, "serviceConfig": {**told["serviceConfig"], "uri": uri}}
-            return f"projects/{project}/locations/{told['location']}/functions/{name}", outputs
+            outputs = {"url": uri, "serviceConfig": {**inputs["serviceConfig"], "uri": uri}}
+            return f"projects/{project}/locations/{inputs['location']}/functions/{name}", outputs
         case _:
             return f"projects/{project}/{name}", {}
 
 
-def _files(told: Mapping[str, Any]) -> FileSink:
+def _files(config: Mapping[str, Any]) -> FileSink:
     """What a Cloud Storage subscription is told; raises ValueError for what is not written here."""
-    if not told.get("avroConfig", {}).get("writeMetadata"):
+    if not config.get("avroConfig", {}).get("writeMetadata"):
         raise ValueError(
-            f"files in {told['bucket']}: only Avro with metadata is written here: set "
+            f"files in {config['bucket']}: only Avro with metadata is written here: set "
             "avro_config.write_metadata"
         )
     return FileSink(
-        bucket=told["bucket"],
-        prefix=told.get("filenamePrefix", ""),
-        suffix=told.get("filenameSuffix", ""),
-        datetime_format=told.get("filenameDatetimeFormat", FileSink.datetime_format),
-        max_duration=_seconds(told.get("maxDuration", "300s")),
-        max_bytes=_whole(told.get("maxBytes")),
-        max_messages=_whole(told.get("maxMessages")),
+        bucket=config["bucket"],
+        prefix=config.get("filenamePrefix", ""),
+        suffix=config.get("filenameSuffix", ""),
+        datetime_format=config.get("filenameDatetimeFormat", FileSink.datetime_format),
+        max_duration=_seconds(config.get("maxDuration", "300s")),
+        max_bytes=_whole(config.get("maxBytes")),
+        max_messages=_whole(config.get("maxMessages")),
     )
 
 
-def _whole(told: float | None) -> int | None:
-    return None if told is None else int(told)
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _asset(source: pulumi.Asset | pulumi.Archive | Mapping[str, Any]) -> bytes:

@@ -48,11 +48,13 @@ class Chunks:
         file = self._files[upload_id]
         size = file.tell()
         file.seek(0)
-        kept = head.without("content-range", "content-length")
+        remaining = head.without("content-range", "content-length")
         total = head.get("content-range").rpartition("/")[2]
-        told = f"bytes 0-{size - 1}/{total}"
-        sized = (("Content-Range", told), ("Content-Length", str(size)))
-        return Head(kept.start, kept.headers + sized), MessageBody(file, size, chunked=False)
+        content_range = f"bytes 0-{size - 1}/{total}"
+        sized = (("Content-Range", content_range), ("Content-Length", str(size)))
+        return Head(remaining.start, remaining.headers + sized), MessageBody(
+            file, size, chunked=False
+        )
 
     def close(self) -> None:
         """Drop what uploads that have not ended left."""

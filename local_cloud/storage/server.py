@@ -144,7 +144,7 @@ class NotificationRouter:
         `topic` may be a short name or a full path; no `event_types` means all of them.
         """
         with self._lock:
-            made = Notification(
+            notification = Notification(
                 str(len(self._notifications) + 1),
                 bucket,
                 topic.rsplit("/", 1)[-1],
@@ -152,8 +152,8 @@ class NotificationRouter:
                 frozenset(event_types),
                 dict(attributes or {}),
             )
-            self._notifications.append(made)
-        return made.id
+            self._notifications.append(notification)
+        return notification.id
 
     def route(self, message: Received) -> None:
         """Publish an event of fake-gcs-server to each topic that asked for it."""

@@ -29,12 +29,12 @@ def export(snapshot: Snapshot) -> bytes:
 def gbfs(snapshot: Snapshot) -> tuple[bytes, bytes]:
     """The snapshot as `station_information` and `station_status`, joined on `station_id`."""
     numbered = list(enumerate(_each(snapshot), _IDS))
-    told = [_information(number, row[0], row[1]) for number, row in numbered]
+    descriptions = [_information(number, row[0], row[1]) for number, row in numbered]
     states = [_status(number, *row) for number, row in numbered]
     seconds = int(snapshot.tick.timestamp())
     information, status = (
         json.dumps({"lastUpdatedOther": seconds, "ttl": 3600, "data": {"stations": each}}).encode()
-        for each in (told, states)
+        for each in (descriptions, states)
     )
     return information, status
 
@@ -64,9 +64,9 @@ def rows(snapshot: Snapshot, columns: Sequence[str]) -> pa.RecordBatch:
         "area": [each.area for each in places],
         "insee": [_PARIS_CODE if each.area == _PARIS else None for each in places],
     }
-    made = [pa.array(texts[name], pa.string()) for name in columns]
+    arrays = [pa.array(texts[name], pa.string()) for name in columns]
     line = pa.array(range(1, len(places) + 1), pa.int64())
-    return pa.record_batch([*made, line], names=[*columns, "line"])
+    return pa.record_batch([*arrays, line], names=[*columns, "line"])
 
 
 def _each(snapshot: Snapshot) -> Iterator[tuple[Station, int, bool, int, int, int, int]]:

@@ -89,8 +89,8 @@ class Snapshot:
 
 def snapshots(network: StationNetwork) -> Iterator[Snapshot]:
     """The snapshots of a network, from its first tick on, without an end."""
-    made = stations(network.stations)
-    moving = _Moving(network, made)
+    network_stations = stations(network.stations)
+    moving = _Moving(network, network_stations)
     tick, number = network.first, 0
     while True:
         number += 1
@@ -102,29 +102,29 @@ def snapshots(network: StationNetwork) -> Iterator[Snapshot]:
 class _Moving:
     """What stands where, and what was reported of it last."""
 
-    def __init__(self, network: StationNetwork, made: tuple[Station, ...]) -> None:
+    def __init__(self, network: StationNetwork, network_stations: tuple[Station, ...]) -> None:
         """As the real snapshot had it, with the faults of the network."""
-        self._stations = made
-        count, chance = len(made), Draws(network.seed, 0)
+        self._stations = network_stations
+        count, chance = len(network_stations), Draws(network.seed, 0)
         faults = network.faults
         closed, stale, bare = (
             chance.fractions(count) < share
             for share in (faults.closed, faults.stale, faults.no_capacity)
         )
-        self._installed = np.array([each.installed for each in made]) & ~closed
-        capacity = np.array([each.capacity for each in made], dtype=np.int64)
+        self._installed = np.array([each.installed for each in network_stations]) & ~closed
+        capacity = np.array([each.capacity for each in network_stations], dtype=np.int64)
         self._capacity = np.where(bare, 0, capacity)
         self._used = self._installed & ~stale
         self._bikes = [
-            np.array([getattr(each, kind) for each in made], dtype=np.int64)
+            np.array([getattr(each, kind) for each in network_stations], dtype=np.int64)
             for kind in ("mechanical", "ebike")
         ]
-        self._docks = np.array([each.docks for each in made], dtype=np.int64)
+        self._docks = np.array([each.docks for each in network_stations], dtype=np.int64)
         self._under_way = [0, 0]
         begin = int((network.first - TICK).timestamp())
         days = np.where(stale, 2 + chance.below(_STALE_DAYS, count), 0)
         self._reported = begin - chance.below(600, count) - 86_400 * days
-        self._shown = [*self._bikes, self._docks]
+        self._last_counts = [*self._bikes, self._docks]
 
     def step(self, tick: datetime, chance: Draws) -> None:
         """Move the bikes of the ten minutes before a tick, and let stations report."""
@@ -139,13 +139,14 @@ class _Moving:
         when = int(tick.timestamp()) - chance.below(600, count)
         self._reported = np.where(reports, when, self._reported)
         now = (*self._bikes, self._docks)
-        self._shown = [
-            np.where(reports | revised, new, old) for new, old in zip(now, self._shown, strict=True)
+        self._last_counts = [
+            np.where(reports | revised, new, old)
+            for new, old in zip(now, self._last_counts, strict=True)
         ]
 
     def snapshot(self, tick: datetime) -> Snapshot:
         """What is shown at a tick."""
-        mechanical, ebike, docks = self._shown
+        mechanical, ebike, docks = self._last_counts
         return Snapshot(
             tick, self._stations, self._capacity, self._installed, mechanical, ebike, docks,
             self._reported, sum(int(each.sum()) for each in self._bikes), sum(self._under_way),
@@ -154,10 +155,10 @@ class _Moving:
     def _leave(self, kind: int, hour: float, chance: Draws) -> None:
         """Take bikes of a kind from the stations in use."""
         count = len(self._stations)
-        asked = np.zeros(count, dtype=np.int64)
+        wanted = np.zeros(count, dtype=np.int64)
         for _ in range(_TRIES):
-            asked += chance.fractions(count) < hour
-        left = np.where(self._used, np.minimum(asked, self._bikes[kind]), 0)
+            wanted += chance.fractions(count) < hour
+        left = np.where(self._used, np.minimum(wanted, self._bikes[kind]), 0)
         self._bikes[kind] = self._bikes[kind] - left
         self._docks = self._docks + left
         self._under_way[kind] += int(left.sum())

@@ -46,8 +46,8 @@ def stations(count: int) -> tuple[Station, ...]:
     """So many stations, in order of their code; raises ValueError where the codes do not reach."""
     real = _real()
     found = list(real[:count])
-    taken = {station.code for station in real}
-    free = {area: _free_codes(area, taken) for area in {_area(each.code) for each in real}}
+    real_codes = {station.code for station in real}
+    free = {area: _free_codes(area, real_codes) for area in {_area(each.code) for each in real}}
     used: Counter[str] = Counter()
     for station in islice(cycle(real), len(real) * _CODES):
         if len(found) >= count:
@@ -85,10 +85,10 @@ def _area(code: str) -> str:
     return code[:-3]
 
 
-def _free_codes(area: str, taken: set[str]) -> list[str]:
+def _free_codes(area: str, real_codes: set[str]) -> list[str]:
     """The codes of an area that no real station has, in order."""
     codes = (f"{area}{number:03}" for number in range(_CODES))
-    return [code for code in codes if code not in taken]
+    return [code for code in codes if code not in real_codes]
 
 
 def _beside(station: Station, code: str, number: int) -> Station:

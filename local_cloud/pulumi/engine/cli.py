@@ -44,8 +44,8 @@ def find(cache: Path) -> Path | None:
 def find_go() -> Path | None:
     """A Go on PATH that is new enough."""
     found = shutil.which("go")
-    told = re.search(r"go(\d+)\.(\d+)", _said(found, "version")) if found else None
-    new_enough = told and (int(told[1]), int(told[2])) >= GO
+    version = re.search(r"go(\d+)\.(\d+)", _said(found, "version")) if found else None
+    new_enough = version and (int(version[1]), int(version[2])) >= GO
     return Path(found) if found and new_enough else None
 
 
@@ -54,9 +54,9 @@ def build(cache: Path) -> Path | None:
 
     Gives None where Go's modules cannot be reached. Raises CalledProcessError where the build fails.
     """
-    made = _place(cache)
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+    binary = _place(cache)
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as folder:
         (Path(folder) / "go.mod").write_text(_MODULE, encoding="utf-8")
         # All modules first: what fails after that is the build, and no want of a network.
         if not _fetched(["go", "list", "-mod=mod", "-deps", _PACKAGE], Path(folder)):
@@ -68,8 +68,8 @@ def build(cache: Path) -> Path | None:
             check=True,
             stdout=sys.stderr,
         )
-        (Path(folder) / "pulumi").replace(made)
-    return made
+        (Path(folder) / "pulumi").replace(binary)
+    return binary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,9 +85,9 @@ def _place(cache: Path) -> Path:
     return cache / VERSION / "pulumi"
 
 
-def _will_do(told: str) -> bool:
+def _will_do(text: str) -> bool:
     """Whether a version as the CLI prints it is of the same kind and not older than ours."""
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", told)
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
     if not found:
         return False
     version, oldest = (

@@ -30,16 +30,16 @@ class Making:
         """The outputs that the provider would compute."""
         return provider_outputs(resource, self._project)[1]
 
-    def update(self, made: str, resource: Resource) -> None:
+    def update(self, resource_id: str, resource: Resource) -> None:
         """Raises Refused: what is made stays as it is."""
         raise ResourceRefusedError(
-            f"{resource.type} {made}: the local cloud changes nothing: start it anew"
+            f"{resource.type} {resource_id}: the local cloud changes nothing: start it anew"
         )
 
-    def delete(self, made: str, resource: Resource) -> None:
+    def delete(self, resource_id: str, resource: Resource) -> None:
         """Raises Refused: what is made stays."""
         raise ResourceRefusedError(
-            f"{resource.type} {made}: the local cloud ends as a whole: leave it"
+            f"{resource.type} {resource_id}: the local cloud ends as a whole: leave it"
         )
 
 

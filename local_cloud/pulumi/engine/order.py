@@ -15,36 +15,40 @@ type Found = Mapping[str, Any]
 def races(resources: Sequence[Found], project: str) -> list[str]:
     """A sentence for each resource that need not wait for what it names, or for its API."""
     by_urn = {found["urn"]: found for found in resources}
-    made = [found for found in resources if found["type"].startswith("gcp:")]
-    known = {found["urn"]: _known(found, project) for found in made}
+    provider_resources = [found for found in resources if found["type"].startswith("gcp:")]
+    names_by_urn = {found["urn"]: _names_of(found, project) for found in provider_resources}
     said = []
-    for found in made:
+    for found in provider_resources:
         waits = _waits(found["urn"], by_urn)
-        for what, urns in _wanted(found, made, known):
+        for what, urns in _wanted(found, provider_resources, names_by_urn):
             if urns and not urns & waits:
                 said.append(f"{found['type']} {_name(found['urn'])} need not wait for {what}")
     return said
 
 
 def _wanted(
-    found: Found, made: Sequence[Found], known: Mapping[str, frozenset[str]]
+    found: Found, provider_resources: Sequence[Found], names_by_urn: Mapping[str, frozenset[str]]
 ) -> list[tuple[str, frozenset[str]]]:
     """What a resource needs first, and by which resources of the stack it is there."""
     wanted = [
         (
             f"{kind.rpartition(':')[2]} {name}, which its {path} names",
-            frozenset(o["urn"] for o in made if o["type"] == kind and name in known[o["urn"]]),
+            frozenset(
+                o["urn"]
+                for o in provider_resources
+                if o["type"] == kind and name in names_by_urn[o["urn"]]
+            ),
         )
         for path, kind, name in named(_resource(found))
     ]
     api = api_of(found["type"])
-    return [*wanted, (f"the API {api}", _serving(made, api))] if api else wanted
+    return [*wanted, (f"the API {api}", _serving(provider_resources, api))] if api else wanted
 
 
-def _serving(made: Sequence[Found], api: str) -> frozenset[str]:
+def _serving(provider_resources: Sequence[Found], api: str) -> frozenset[str]:
     return frozenset(
         found["urn"]
-        for found in made
+        for found in provider_resources
         if found["type"] == SERVICE and found["inputs"]["service"] == f"{api}.googleapis.com"
     )
 
@@ -54,14 +58,14 @@ def _waits(urn: str, by_urn: Mapping[str, Found]) -> set[str]:
     found: set[str] = set()
     todo = [urn]
     while todo:
-        told = by_urn.get(todo.pop(), {})
-        before = {*told.get("dependencies", ()), *filter(None, (told.get("parent"),))} - found
+        state = by_urn.get(todo.pop(), {})
+        before = {*state.get("dependencies", ()), *filter(None, (state.get("parent"),))} - found
         found |= before
         todo += before
     return found
 
 
-def _known(found: Found, project: str) -> frozenset[str]:
+def _names_of(found: Found, project: str) -> frozenset[str]:
     """By what others may name a resource."""
     return frozenset({found["id"], *names(_resource(found), found.get("outputs", {}), project)})
 

@@ -96,36 +96,38 @@ class Project:
     def __init__(self, name: str) -> None:
         self.name = name
         self.living: dict[tuple[str, str], Resource] = {}
-        self._known: dict[tuple[str, str], frozenset[str]] = {}
+        self._names: dict[tuple[str, str], frozenset[str]] = {}
         self._apis: set[str] = set()
         self._lock = threading.Lock()
 
     def create(self, resource: Resource) -> tuple[str, Mapping[str, Any]]:
         """Make a resource; raises Refused."""
-        made, outputs = provider_outputs(resource, self.name)
+        resource_id, outputs = provider_outputs(resource, self.name)
         with self._lock:
-            if (resource.type, made) in self.living and not _may_come_twice(resource.type):
+            if (resource.type, resource_id) in self.living and not _may_come_twice(resource.type):
                 raise ResourceRefusedError(
-                    f"{_of(resource)} cannot be made: there is a {made} already"
+                    f"{_of(resource)} cannot be made: there is a {resource_id} already"
                 )
             self._refuse_api_off(resource)
             self._refuse_unknown_names(resource)
-            self._keep(made, resource)
-        return made, outputs
+            self._keep(resource_id, resource)
+        return resource_id, outputs
 
     def planned(self, resource: Resource) -> Mapping[str, Any]:
         """The outputs that a resource would have."""
         return provider_outputs(resource, self.name)[1]
 
-    def update(self, made: str, resource: Resource) -> None:
+    def update(self, resource_id: str, resource: Resource) -> None:
         """Change a resource in place; raises Refused."""
         with self._lock:
-            if (resource.type, made) not in self.living:
-                raise ResourceRefusedError(f"{_of(resource)} cannot be changed: there is no {made}")
+            if (resource.type, resource_id) not in self.living:
+                raise ResourceRefusedError(
+                    f"{_of(resource)} cannot be changed: there is no {resource_id}"
+                )
             self._refuse_unknown_names(resource)
-            self._keep(made, resource)
+            self._keep(resource_id, resource)
 
-    def delete(self, made: str, resource: Resource) -> None:
+    def delete(self, resource_id: str, resource: Resource) -> None:
         """Take a resource away, and what a bucket or data set holds with it; raises Refused."""
         with self._lock:
             if resource.inputs.get("deletionProtection"):
@@ -133,20 +135,20 @@ class Project:
                     f"{_of(resource)} cannot be deleted: deletionProtection is on"
                 )
             kinds, allowing = _HOLDS.get(resource.type, ((), ""))
-            held = [key for key in self._naming(resource.type, made) if key[0] in kinds]
+            held = [key for key in self._naming(resource.type, resource_id) if key[0] in kinds]
             if held and not resource.inputs.get(allowing):
                 inside = ", ".join(sorted(self.living[key].name for key in held))
                 raise ResourceRefusedError(
                     f"{_of(resource)} cannot be deleted: it is in use by {inside}"
                 )
-            for key in (*held, (resource.type, made)):
+            for key in (*held, (resource.type, resource_id)):
                 self.living.pop(key, None)
-                self._known.pop(key, None)
+                self._names.pop(key, None)
 
-    def _keep(self, made: str, resource: Resource) -> None:
-        self.living[resource.type, made] = resource
-        self._known[resource.type, made] = frozenset(
-            {made, *names(resource, provider_outputs(resource, self.name)[1], self.name)}
+    def _keep(self, resource_id: str, resource: Resource) -> None:
+        self.living[resource.type, resource_id] = resource
+        self._names[resource.type, resource_id] = frozenset(
+            {resource_id, *names(resource, provider_outputs(resource, self.name)[1], self.name)}
         )
         if resource.type == SERVICE:
             self._apis.add(resource.inputs["service"].partition(".")[0])
@@ -161,19 +163,21 @@ class Project:
 
     def _refuse_unknown_names(self, resource: Resource) -> None:
         for path, kind, name in named(resource):
-            if not any(name in known for key, known in self._known.items() if key[0] == kind):
+            if not any(
+                name in known_names for key, known_names in self._names.items() if key[0] == kind
+            ):
                 raise ResourceRefusedError(
                     f"{_of(resource)} cannot be made: its {path} names {name}, and there is no such "
                     f"{kind.rpartition(':')[2]}: give it an output of the other, or depends_on"
                 )
 
-    def _naming(self, kind: str, made: str) -> list[tuple[str, str]]:
+    def _naming(self, kind: str, resource_id: str) -> list[tuple[str, str]]:
         """Everything that names the resource of a type and id."""
-        known = self._known.get((kind, made), frozenset())
+        own_names = self._names.get((kind, resource_id), frozenset())
         return [
             key
             for key, resource in self.living.items()
-            if any(other == kind and name in known for _, other, name in named(resource))
+            if any(other == kind and name in own_names for _, other, name in named(resource))
         ]
 
 
@@ -184,8 +188,8 @@ def _may_come_twice(kind: str) -> bool:
 
 def api_of(kind: str) -> str | None:
     """The API without which nothing of a type can be made, by its short name."""
-    told = kind.removeprefix("gcp:").partition(":")[0]
-    return _APIS.get(told) or _APIS.get(told.partition("/")[0])
+    group = kind.removeprefix("gcp:").partition(":")[0]
+    return _APIS.get(group) or _APIS.get(group.partition("/")[0])
 
 
 def named(resource: Resource) -> Iterator[tuple[str, str, str]]:
@@ -203,12 +207,16 @@ def named(resource: Resource) -> Iterator[tuple[str, str, str]]:
 
 def names(resource: Resource, outputs: Mapping[str, Any], project: str) -> Iterator[str]:
     """By what others may name a resource, beside its id."""
-    told = {**resource.inputs, **outputs}
-    yield from (told[key] for key in ("name", "email", "member") if isinstance(told.get(key), str))
+    properties = {**resource.inputs, **outputs}
+    yield from (
+        properties[key]
+        for key in ("name", "email", "member")
+        if isinstance(properties.get(key), str)
+    )
     if resource.type == DATASET:
-        yield told["datasetId"]
+        yield properties["datasetId"]
     if resource.type == TABLE:
-        yield f"{project}.{told['datasetId']}.{told['tableId']}"
+        yield f"{project}.{properties['datasetId']}.{properties['tableId']}"
 
 
 def _of(resource: Resource) -> str:

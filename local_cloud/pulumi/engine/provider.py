@@ -51,10 +51,10 @@ class Cloud(Protocol):
     def planned(self, resource: Resource) -> Mapping[str, Any]:
         """The outputs that `create` would give; nothing is made."""
 
-    def update(self, made: str, resource: Resource) -> None:
+    def update(self, resource_id: str, resource: Resource) -> None:
         """Change a resource in place, to these inputs."""
 
-    def delete(self, made: str, resource: Resource) -> None:
+    def delete(self, resource_id: str, resource: Resource) -> None:
         """Take a resource away."""
 
 
@@ -159,8 +159,10 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             outputs = _unknown_where_new(inputs, self._cloud.planned(resource))
             return provider_pb2.CreateResponse(properties=_struct({**inputs, **outputs}))
-        made, computed = self._cloud.create(resource)
-        return provider_pb2.CreateResponse(id=made, properties=_struct({**inputs, **computed}))
+        resource_id, computed = self._cloud.create(resource)
+        return provider_pb2.CreateResponse(
+            id=resource_id, properties=_struct({**inputs, **computed})
+        )
 
     @_refusing
     def Update(self, request: Any) -> Any:  # noqa: N802
@@ -251,13 +253,13 @@ def _unknown_where_new(inputs: Properties, outputs: Mapping[str, Any]) -> Proper
 
 def _computed(before: Properties, outputs: Properties, inputs: Properties) -> Properties:
     """The outputs after an update: what was computed before, under the new inputs."""
-    kept = {key: value for key, value in outputs.items() if key not in before}
+    computed = {key: value for key, value in outputs.items() if key not in before}
     both = {
         key: _computed(before[key], outputs[key], inputs[key])
         for key in inputs
-        if all(isinstance(told.get(key), dict) for told in (before, outputs, inputs))
+        if all(isinstance(properties.get(key), dict) for properties in (before, outputs, inputs))
     }
-    return {**kept, **inputs, **both}
+    return {**computed, **inputs, **both}
 
 
 def _difference(paths: list[str], replaced: list[str], *, first: bool = False) -> Any:
@@ -283,6 +285,6 @@ def _top(path: str) -> str:
 
 
 def _struct(properties: Mapping[str, Any]) -> Struct:
-    made = Struct()
-    made.update(properties)
-    return made
+    struct = Struct()
+    struct.update(properties)
+    return struct

@@ -96,7 +96,7 @@ def replacing(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
         for path in differences(old, new)
         if ALL in properties
         or path == "project"
-        or any(_within(_INDEX.sub("", path), told) for told in properties)
+        or any(_within(_INDEX.sub("", path), parent) for parent in properties)
         or (path in special and special[path](old.get(path), new.get(path)))
     ]
 
@@ -119,8 +119,8 @@ def deleted_first(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return "name" in old and old["name"] == new.get("name")
 
 
-def _within(path: str, told: str) -> bool:
-    return path == told or path.startswith(f"{told}.")
+def _within(path: str, parent: str) -> bool:
+    return path == parent or path.startswith(f"{parent}.")
 
 
 def _schema_cannot_follow(old: Any, new: Any) -> bool:

@@ -149,8 +149,8 @@ class EngineStack:
         try:
             operation(on_event=hear, parallel=_PARALLEL, color="never")
         except automation.CommandError as error:
-            told = "\n".join(faults) or str(error)
-            raise EngineError(f"pulumi {operation.__name__} of {self._name}: {told}") from error
+            reason = "\n".join(faults) or str(error)
+            raise EngineError(f"pulumi {operation.__name__} of {self._name}: {reason}") from error
         return steps
 
 
@@ -162,9 +162,12 @@ _OFFLINE = {
 """Settings that keep the CLI from asking anybody; the passphrase guards nothing."""
 
 
-def _step(told: automation.StepEventMetadata) -> EngineStep:
+def _step(metadata: automation.StepEventMetadata) -> EngineStep:
     return EngineStep(
-        str(told.op.value), told.type, _name(told.urn), tuple(sorted(told.diffs or ()))
+        str(metadata.op.value),
+        metadata.type,
+        _name(metadata.urn),
+        tuple(sorted(metadata.diffs or ())),
     )
 
 
