@@ -16,9 +16,13 @@ from local_cloud.generators.wifi.layouts import LABELS as HEADER
 from tests.support.house import APRIL, MAY, export, month
 
 WIFI = Path(__file__).parents[1] / "data" / "wifi"
+
 SITES_2017 = WIFI / "sites_2017-05_juuljul_v1_records.json"
+
 SITES_2023 = WIFI / "sites_2023-05_simonejw.geojson"
+
 SITES_2024 = WIFI / "sites_2024-09_sio_v21_records.json"
+
 REAL_USAGE = WIFI / "usage_2019-09-05_head5_from_notebook.csv"
 
 Counts = tuple[int, int, dict[str, int], int]
@@ -36,7 +40,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Taken:
+class AcceptedFile:
     """A run that must be accepted, with exact counts by slot."""
 
     name: str
@@ -50,6 +54,7 @@ class Taken:
 
 
 GOOD = export(APRIL, MAY)
+
 BOTH: dict[str, Counts] = {"2024-04": (10, 10, {}, 0), "2024-05": (10, 10, {}, 0)}
 
 
@@ -161,15 +166,15 @@ API_NAMES = {
 
 def api_rows(first: datetime, count: int) -> list[dict[str, str | None]]:
     """Sessions as version 2.1 of the API names them: instants in UTC, a dash while one is open."""
-    told: list[dict[str, str | None]] = []
+    records: list[dict[str, str | None]] = []
     for at, line in enumerate(rows(month(first, count, seed=8))):
         record: dict[str, str | None] = {name: line[column] for name, column in API_NAMES.items()}
         for name in ("datetime", "endtime_or_dash"):
             record[name] = datetime.fromisoformat(str(record[name])).astimezone(UTC).isoformat()
         if at % 2:
             record["endtime_or_dash"] = "-"
-        told.append({**record, "incomingzonelabel": None, "incomingnetworklabel": None})
-    return told
+        records.append({**record, "incomingzonelabel": None, "incomingnetworklabel": None})
+    return records
 
 
 def api_document(first: datetime) -> bytes:
@@ -230,37 +235,36 @@ REFUSED = [
     Refused("all in the future", GOOD.replace(b";2024-0", b";2034-0"), "20 of 20 rows are rejected, more than the contract allows (a share of 0.05): started_at: in the future (20); see the rows in quarantine"),
 ]  # fmt: skip
 
-
 ACCEPTED = [
-    Taken("as it is", GOOD, BOTH),
-    Taken("BOM", b"\xef\xbb\xbf" + GOOD, BOTH, "utf-8-sig", same=True),
-    Taken("line ends LF", GOOD.replace(b"\r\n", b"\n"), BOTH, same=True),
-    Taken("line ends CR", GOOD.replace(b"\r\n", b"\r"), BOTH, same=True),
-    Taken("no last line end", GOOD.rstrip(), BOTH, same=True),
-    Taken("Latin-1", GOOD.decode().encode("latin-1"), BOTH, "cp1252", same=True),
-    Taken("UTF-16", GOOD.decode().encode("utf-16"), BOTH, "utf-16", same=True),
-    Taken("gzip", gzip.compress(GOOD), BOTH, same=True, file="data.csv.gz"),
-    Taken("unknown extension", GOOD + b"\r\n", BOTH, same=True, file="export (1).dat"),
-    Taken("reordered columns", by_column(lambda line: line[::-1]), BOTH, same=True),
-    Taken("extra column", by_column(lambda line: [*line, f"new {line[0]}"]), BOTH, unknown=("new Code Site",), same=True),
-    Taken("missing column", without_language(), {"2022-08": (10, 10, {}, 0)}),
-    Taken("doubled rows", doubled(), {"2022-10": (20, 10, {}, 10), "2022-11": (10, 10, {}, 0)}),
-    Taken("every fault once", faulty(), FAULTY),
+    AcceptedFile("as it is", GOOD, BOTH),
+    AcceptedFile("BOM", b"\xef\xbb\xbf" + GOOD, BOTH, "utf-8-sig", same=True),
+    AcceptedFile("line ends LF", GOOD.replace(b"\r\n", b"\n"), BOTH, same=True),
+    AcceptedFile("line ends CR", GOOD.replace(b"\r\n", b"\r"), BOTH, same=True),
+    AcceptedFile("no last line end", GOOD.rstrip(), BOTH, same=True),
+    AcceptedFile("Latin-1", GOOD.decode().encode("latin-1"), BOTH, "cp1252", same=True),
+    AcceptedFile("UTF-16", GOOD.decode().encode("utf-16"), BOTH, "utf-16", same=True),
+    AcceptedFile("gzip", gzip.compress(GOOD), BOTH, same=True, file="data.csv.gz"),
+    AcceptedFile("unknown extension", GOOD + b"\r\n", BOTH, same=True, file="export (1).dat"),
+    AcceptedFile("reordered columns", by_column(lambda line: line[::-1]), BOTH, same=True),
+    AcceptedFile("extra column", by_column(lambda line: [*line, f"new {line[0]}"]), BOTH, unknown=("new Code Site",), same=True),
+    AcceptedFile("missing column", without_language(), {"2022-08": (10, 10, {}, 0)}),
+    AcceptedFile("doubled rows", doubled(), {"2022-10": (20, 10, {}, 10), "2022-11": (10, 10, {}, 0)}),
+    AcceptedFile("every fault once", faulty(), FAULTY),
 ]  # fmt: skip
 
 TOGETHER = [
     # Months of their own, so that one run of all these files says of each what became of it.
-    Taken("clock changes", started(
+    AcceptedFile("clock changes", started(
         "2024-03-31T01:59:00+01:00", "2024-03-31T03:00:00+02:00", "2024-03-31T03:30:00",
         "2024-03-31T02:30:00", "2023-10-29T02:30:00+02:00", "2023-10-29T02:31:00+01:00",
         "2023-10-29T02:32:00", "2023-10-31T23:30:00Z"),
         {"2024-03": (3, 3, {}, 0), "2023-10": (3, 3, {}, 0), "2023-11": (1, 1, {}, 0),
          "none": (1, 0, {"started_at: not a timestamp": 1}, 0)}),
-    Taken("quoted", quoted(), {"2023-06": (4, 4, {}, 0)}, file="quoted.csv"),
-    Taken("floats", floats(), {"2023-07": (10, 10, {}, 0)}, file="floats.csv"),
-    Taken("API as JSON", api_document(datetime(2023, 1, 2, tzinfo=UTC)), {"2023-01": (8, 8, {}, 0)}, file="usage.json"),
-    Taken("API as CSV", api_csv(datetime(2023, 2, 2, tzinfo=UTC)), {"2023-02": (8, 8, {}, 0)}),
-    Taken("JSON Lines", json_lines(datetime(2023, 3, 2, tzinfo=UTC)), {"2023-03": (8, 8, {}, 0)}, file="usage.jsonl"),
+    AcceptedFile("quoted", quoted(), {"2023-06": (4, 4, {}, 0)}, file="quoted.csv"),
+    AcceptedFile("floats", floats(), {"2023-07": (10, 10, {}, 0)}, file="floats.csv"),
+    AcceptedFile("API as JSON", api_document(datetime(2023, 1, 2, tzinfo=UTC)), {"2023-01": (8, 8, {}, 0)}, file="usage.json"),
+    AcceptedFile("API as CSV", api_csv(datetime(2023, 2, 2, tzinfo=UTC)), {"2023-02": (8, 8, {}, 0)}),
+    AcceptedFile("JSON Lines", json_lines(datetime(2023, 3, 2, tzinfo=UTC)), {"2023-03": (8, 8, {}, 0)}, file="usage.jsonl"),
 ]  # fmt: skip
 
 SITE_LABELS = {

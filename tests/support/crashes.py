@@ -66,7 +66,7 @@ class Witness:
         self.may_publish = cloud.publish_refusal
         self._dead: set[str] = set()
         self._numbers: dict[str, Counter[tuple[str, str, str]]] = {}
-        self._asked: dict[int, Point] = {}
+        self._points_by_thread: dict[int, Point] = {}
         self._lock = threading.Lock()
         self._patches = ExitStack()
 
@@ -88,7 +88,7 @@ class Witness:
         """
         with self._lock:
             self.seen, self.left, self.lost = [], set(crashes), set()
-            self._asked.clear()
+            self._points_by_thread.clear()
         self.revive()
 
     def revive(self) -> None:
@@ -120,9 +120,9 @@ class Witness:
             key = (_who(account), action, masked(name))
             numbers = self._numbers.setdefault(account, Counter())
             numbers[key] += 1
-            made = Point(*key, numbers[key])
-            self.seen.append(made)
-            return made
+            point = Point(*key, numbers[key])
+            self.seen.append(point)
+            return point
 
     def _judge(self, call: Call, phase: Phase) -> Intervention:
         """What the gate is told about a call."""
@@ -131,9 +131,9 @@ class Witness:
         account = _email(call.account)
         if phase is Phase.BEFORE:
             point = self.point(account, f"{call.service} {call.action}", _name(call))
-            self._asked[threading.get_ident()] = point
+            self._points_by_thread[threading.get_ident()] = point
         else:
-            point = self._asked.pop(threading.get_ident())
+            point = self._points_by_thread.pop(threading.get_ident())
         if self.meet(point, phase, account):
             return Intervention.REFUSE
         first = replace(point, number=1)  # a client's own next try is the second
@@ -150,9 +150,9 @@ class Witness:
         name = " ".join(f"{event['bucketId']}/{event['objectId']}" for event in events)
         if info.phase == "before":
             point = self.point(NOTIFIER, "notify", name)
-            self._asked[threading.get_ident()] = point
+            self._points_by_thread[threading.get_ident()] = point
         else:
-            point = self._asked.pop(threading.get_ident())
+            point = self._points_by_thread.pop(threading.get_ident())
         if self.meet(point, Phase(info.phase), ""):
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
@@ -195,7 +195,7 @@ class ProcessClients(AccountClients):
         if self._witness.dead(self._account):
             raise DiedError(f"{self._account} publishes nothing: it is dead")
         self.require_publishing(topic)
-        point = self._witness.point(self._account, f"publish {topic}", _told(data))
+        point = self._witness.point(self._account, f"publish {topic}", _label(data))
         for phase in (Phase.BEFORE, Phase.AFTER):
             if phase is Phase.AFTER:
                 self._shared.publish(topic, data, attributes)
@@ -292,8 +292,8 @@ def _name(call: Call) -> str:
     return found[1].decode() if found else call.name
 
 
-def _told(data: bytes) -> str:
+def _label(data: bytes) -> str:
     """What a message says, as far as it is the same each time."""
     body = json.loads(data)
-    kept = ("system", "step", "outcome", "dataset", "slot")
-    return " ".join(str(body[key]) for key in kept if key in body)
+    fields = ("system", "step", "outcome", "dataset", "slot")
+    return " ".join(str(body[key]) for key in fields if key in body)

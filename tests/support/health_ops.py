@@ -15,13 +15,16 @@ from catalog.reports import Declaration
 from tests.support.warehouse import Warehouse
 
 REPOSITORY = Path(__file__).parents[2]
+
 LIVE = REPOSITORY / "bq_sql" / "health" / "live"
+
 RECORDED = REPOSITORY / "tests" / "data" / "ops"
 """What `nox -s demo` left in `ops`; its sessions are synthetic, its lists samples."""
+
 Row = dict[str, Any]
 
 
-def asked(warehouse: Warehouse, name: str, now: datetime) -> list[Row]:
+def run_check(warehouse: Warehouse, name: str, now: datetime) -> list[Row]:
     """The rows of a live report, as a subquery with one parameter."""
     text = (LIVE / f"{name}.sql").read_text(encoding="utf-8").strip().removesuffix(";")
     parameter = bigquery.ScalarQueryParameter("now", "TIMESTAMP", now)

@@ -27,14 +27,23 @@ from local_cloud.pubsub.service import PublishRequestInfo, RefusedError
 from local_cloud.storage.server import EVENTS_TOPIC
 
 START = datetime(2024, 6, 1, 3, 40, tzinfo=UTC)
+
 SYSTEM = "paris_wifi"
+
 USAGE = "paris_wifi_usage"
+
 SLOTS = ("2024-04", "2024-05")
-SHOWN = {contract.latest_table.table for contract in load_all().values() if contract.latest_table}
+
+LATEST_TABLES = {
+    contract.latest_table.table for contract in load_all().values() if contract.latest_table
+}
 """Tables of `reports` that the stack makes, and no SQL."""
+
 BACKOFF_SCALE = 0.0002
 """Ten seconds of back-off become two milliseconds, fifty tries some five seconds."""
+
 _ZONES = ("raw", "landing", "lake", "quarantine")
+
 _MASKS = (
     (re.compile(r"\d{8}T\d{6}Z"), "RUN"),
     (re.compile(r"(?<=paris-wifi-)[0-9a-f]{20}|(?<=paris_wifi_)[0-9a-f]{20}"), "ID"),
@@ -66,7 +75,9 @@ def export(*months: bytes) -> bytes:
 
 
 APRIL = month(datetime(2024, 4, 2, tzinfo=UTC), 10, seed=1)
+
 APRIL_CHANGED = month(datetime(2024, 4, 2, tzinfo=UTC), 10, seed=3)
+
 MAY = month(datetime(2024, 5, 2, tzinfo=UTC), 10, seed=2)
 
 
@@ -99,15 +110,15 @@ class House:
 
     def serve(self, *answers: bytes | Answer) -> None:
         """What the publisher answers, one a request, the last again and again."""
-        made = [each if isinstance(each, Answer) else Answer(each) for each in answers]
-        self.cloud.publishers.serve_sequence(self._url, made)
+        sequence = [each if isinstance(each, Answer) else Answer(each) for each in answers]
+        self.cloud.publishers.serve_sequence(self._url, sequence)
 
     def ingest(self, run: Run | None = None) -> Run:
         """Ask for a run, by default one of now, a minute after the last."""
-        asked = run or Run.at(self.later(minutes=1))
-        body = json.dumps({"dataset": USAGE, "run": asked.name}).encode()
+        requested = run or Run.at(self.later(minutes=1))
+        body = json.dumps({"dataset": USAGE, "run": requested.name}).encode()
         self.cloud.pubsub.publish("ingest", body, {"dataset": USAGE, "kind": "full_export"})
-        return asked
+        return requested
 
     def fetch(self, body: bytes) -> Run:
         """Serve a body, ask for a run and wait until it has come as far as it can."""
@@ -257,7 +268,7 @@ class House:
         )
         for dataset in ("reports", "staging"):
             for table in self.cloud.bigquery.list_tables(dataset):
-                verb = "DELETE FROM" if table.table_id in SHOWN else "DROP TABLE"
-                rest = " WHERE TRUE" if table.table_id in SHOWN else ""
+                verb = "DELETE FROM" if table.table_id in LATEST_TABLES else "DROP TABLE"
+                rest = " WHERE TRUE" if table.table_id in LATEST_TABLES else ""
                 script += f"{verb} {dataset}.{table.table_id}{rest};"
         self.cloud.rows(script)

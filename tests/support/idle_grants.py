@@ -14,7 +14,7 @@ WHEN_LOST = {
 """What the sweep needs once something is lost; test_permissions loses it. Seal it calls in the demo, too:
 for an hour that closed."""
 
-WHEN_SHOWN = {
+WHEN_PUBLISHED = {
     "fn-show-bigquery.jobUser", "fn-show-landing", "fn-show-ops", "fn-show-publishes-events",
     "fn-show-reports", "storage-publishes-show",
 }  # fmt: skip
@@ -41,8 +41,8 @@ UNSEEN = {
 
 def unexplained(idle: Iterable[str]) -> set[str]:
     """The idle grants that are in none of the lists."""
-    known = WHEN_LOST | WHEN_REFUSED
-    return {name for name in idle if name not in known and not name.startswith(tuple(UNSEEN))}
+    explained = WHEN_LOST | WHEN_REFUSED
+    return {name for name in idle if name not in explained and not name.startswith(tuple(UNSEEN))}
 
 
 def outdated(idle: Iterable[str]) -> set[str]:

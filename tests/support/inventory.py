@@ -20,6 +20,7 @@ from local_cloud.pulumi.mocks import Resource
 from tests.support.stacks import registered, stack_files
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "infra_pulumi" / "golden"
+
 RENEW = ".venv/bin/nox -s renew"
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
@@ -27,19 +28,19 @@ _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 
 def inventory(resources: Iterable[Resource]) -> str:
     """The resources as JSON: a line per value, sorted by type and name."""
-    told = {f"{r.type} {r.name}": _shown(dict(r.inputs)) for r in resources}
-    return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    inputs = {f"{r.type} {r.name}": _normalized(dict(r.inputs)) for r in resources}
+    return json.dumps(inputs, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _shown(value: Any, key: str = "") -> Any:
+def _normalized(value: Any, key: str = "") -> Any:
     """A value as the golden shows it."""
     match value:
         case pulumi.FileAsset():
             return f"file {_masked(Path(value.path).name)}"
         case dict():
-            return {name: _shown(inner, name) for name, inner in value.items()}
+            return {name: _normalized(inner, name) for name, inner in value.items()}
         case list() | tuple():
-            return [_shown(inner) for inner in value]
+            return [_normalized(inner) for inner in value]
         case float() if value.is_integer():
             return int(value)
         case str() if key == "query":
@@ -49,7 +50,7 @@ def _shown(value: Any, key: str = "") -> Any:
         case str() if key == "schema":
             return [_column(field) for field in json.loads(value)]
         case str() if value.startswith("{"):
-            return _shown(json.loads(value))
+            return _normalized(json.loads(value))
         case str():
             return _masked(value)
         case _:

@@ -23,20 +23,27 @@ from functions.serve.report_catalog import ReportDefinition, load_report_definit
 from functions.serve.warehouse.result import ResultTable, Value
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHOWN = load_report_definitions(REPOSITORY / "bq_sql")
+
+DEFINITIONS = load_report_definitions(REPOSITORY / "bq_sql")
+
 CONTRACTS = load_all()
+
 DASHBOARDS = load_pages(
-    REPOSITORY / "dashboards", {name: each.declared for name, each in SHOWN.items()}
+    REPOSITORY / "dashboards", {name: each.declared for name, each in DEFINITIONS.items()}
 )
+
 WANTED: dict[tuple[str, str], tuple[str, ...]] = {}
+
+
 for _page in (dashboard.page for dashboard in DASHBOARDS.values()):
     for _part in (*_page.figures, *_page.charts, *_page.tables, *_page.filters):
         for _column, _texts in _part.where.items():
-            _known = WANTED.get((_part.report, _column), ())
-            WANTED[_part.report, _column] = tuple(dict.fromkeys((*_known, *_texts)))
+            _before = WANTED.get((_part.report, _column), ())
+            WANTED[_part.report, _column] = tuple(dict.fromkeys((*_before, *_texts)))
 """Values that some part of a page is narrowed to: rows must have them to be seen."""
 
 AS_OF = datetime(2024, 6, 1, 4, 17, tzinfo=UTC)
+
 NOW = AS_OF + timedelta(minutes=30)
 
 Row = dict[str, Value]
@@ -63,35 +70,35 @@ class Warehouse:
     """Report → what asking for it raises."""
     without_choices: Exception | None = None
     """What asking for a filter's choices raises."""
-    asked: list[ReportQuery] = field(default_factory=list)
-    _made: dict[str, list[Row]] = field(default_factory=dict)
+    queries: list[ReportQuery] = field(default_factory=list)
+    _rows_by_report: dict[str, list[Row]] = field(default_factory=dict)
     """Report → its rows, which all questions of a page share."""
 
-    def table(self, asked: ReportQuery) -> ResultTable:
+    def table(self, query: ReportQuery) -> ResultTable:
         """The rows that a question asks for."""
-        self.asked.append(asked)
-        if asked.report.name in self.gone:
-            raise self.gone[asked.report.name]
-        if self.without_choices and asked.limit == CHOICES_MOST:
+        self.queries.append(query)
+        if query.report.name in self.gone:
+            raise self.gone[query.report.name]
+        if self.without_choices and query.limit == CHOICES_MOST:
             raise self.without_choices
-        rows = [row for row in self._rows(asked.report) if _kept(row, asked)]
-        for order in reversed(asked.order):
+        rows = [row for row in self._rows(query.report) if _matches(row, query)]
+        for order in reversed(query.order):
             rows.sort(key=lambda row: _sorts(row[order.column.name]), reverse=order.descending)
         return ResultTable(
-            name=asked.report.name,
-            declared=asked.report.declared,
-            columns=asked.columns,
-            rows=tuple(tuple(row[c.name] for c in asked.columns) for row in rows[: asked.limit]),
-            data_as_of=self.reaches.get(asked.report.name, self.as_of) if self.rows_each else None,
+            name=query.report.name,
+            declared=query.report.declared,
+            columns=query.columns,
+            rows=tuple(tuple(row[c.name] for c in query.columns) for row in rows[: query.limit]),
+            data_as_of=self.reaches.get(query.report.name, self.as_of) if self.rows_each else None,
             origin=self.origin,
-            cursor="more" if len(rows) > asked.limit else "",
+            cursor="more" if len(rows) > query.limit else "",
             unchanged_since=self.as_of,
         )
 
     def _rows(self, report: ReportDefinition) -> list[Row]:
-        if report.name not in self._made:
-            self._made[report.name] = self._new_rows(report)
-        return self._made[report.name]
+        if report.name not in self._rows_by_report:
+            self._rows_by_report[report.name] = self._new_rows(report)
+        return self._rows_by_report[report.name]
 
     def _new_rows(self, report: ReportDefinition) -> list[Row]:
         draw = random.Random(report.name)
@@ -115,7 +122,7 @@ class Warehouse:
         if (report, column.name) in WANTED:
             wanted = WANTED[report, column.name]
             return wanted[number % len(wanted)]
-        made: dict[str, Callable[[], Value]] = {
+        values: dict[str, Callable[[], Value]] = {
             "STRING": lambda: self.text or f"{column.name} {number % 9}",
             "INT64": lambda: draw.randrange(24),
             "FLOAT64": lambda: None if number % 10 == 9 else draw.random() * 100,
@@ -123,12 +130,12 @@ class Warehouse:
             "DATE": lambda: date(2024, 4, 20) + timedelta(days=number),
             "TIMESTAMP": lambda: AS_OF - timedelta(hours=number),
         }
-        return made[column.type]()
+        return values[column.type]()
 
 
 def pages(warehouse: Warehouse, now: datetime = NOW, **changed: Dashboard) -> Pages:
     """The repository's pages over a warehouse."""
-    source = ReportFetcher(SHOWN, warehouse.table, lambda: now)
+    source = ReportFetcher(DEFINITIONS, warehouse.table, lambda: now)
     return Pages(DASHBOARDS | changed, source, CONTRACTS)
 
 
@@ -139,13 +146,14 @@ def unpublished(report: str) -> NotPublishedError:
 
 def saying(dashboard: Dashboard, text: str) -> Dashboard:
     """A page of which everything that readers read is one text."""
-    told = _saying(msgspec.to_builtins(dashboard.page), text)
-    return replace(dashboard, page=msgspec.convert(told, type(dashboard.page)))
+    page = _saying(msgspec.to_builtins(dashboard.page), text)
+    return replace(dashboard, page=msgspec.convert(page, type(dashboard.page)))
 
 
 _WORDS = ("title", "intro", "label", "note", "hint")
 """Keys of a page whose values are words; of `columns`, `caveats` and `undrawn` all values are."""
-_TOLD = {"columns", "caveats", "undrawn"}
+
+_LISTED_TEXTS = {"columns", "caveats", "undrawn"}
 
 
 def _saying(node: Any, text: str) -> Any:
@@ -154,12 +162,12 @@ def _saying(node: Any, text: str) -> Any:
     if not isinstance(node, dict):
         return node
     words = dict.fromkeys(set(_WORDS) & set(node), text)
-    words |= {key: dict.fromkeys(node[key], text) for key in _TOLD & set(node)}
+    words |= {key: dict.fromkeys(node[key], text) for key in _LISTED_TEXTS & set(node)}
     return {key: words.get(key, _saying(each, text)) for key, each in node.items()}
 
 
-def _kept(row: Row, asked: ReportQuery) -> bool:
-    for condition in asked.where:
+def _matches(row: Row, query: ReportQuery) -> bool:
+    for condition in query.where:
         value, wanted = row[condition.column.name], condition.values
         if condition.operator is Operator.ANY_OF and value not in wanted:
             return False

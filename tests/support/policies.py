@@ -1,6 +1,6 @@
 """What must hold of every stack: policies that yield a sentence for each fault they find.
 
-A policy reads values through `told`, which raises where a value is not known, so that none passes
+A policy reads values through `value_at`, which raises where a value is not known, so that none passes
 by an output that nobody gave.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from catalog import object_names
 from catalog.contract import Contract, Kind, load_all
 from local_cloud.pulumi.mocks import Bearing, Resource
-from tests.support.stacks import REPOSITORY, Stack, UnknownValueError, told
+from tests.support.stacks import REPOSITORY, Stack, UnknownValueError, value_at
 
 type Policy = Callable[[Stack], Iterator[str]]
 
@@ -128,39 +128,42 @@ def grants(stack: Stack) -> Iterator[Resource]:
 def nobody_is_public(stack: Stack) -> Iterator[str]:
     """No grant to all, but the one to call `serve` where the stack file says so in that word."""
     for grant in grants(stack):
-        if told(grant, "member") not in PUBLIC:
+        if value_at(grant, "member") not in PUBLIC:
             continue
-        opened = (told(grant, "member"), told(grant, "role")) == ("allUsers", "roles/run.invoker")
+        opened = (value_at(grant, "member"), value_at(grant, "role")) == (
+            "allUsers",
+            "roles/run.invoker",
+        )
         called = opened and grant.inputs.get("name") == SERVE
         if not called or stack.setting("citypulse:serve_to") != "allUsers":
-            yield f"{grant.name} opens the stack to {told(grant, 'member')}"
+            yield f"{grant.name} opens the stack to {value_at(grant, 'member')}"
 
 
 def serve_reads_alone(stack: Stack) -> Iterator[str]:
     """What people call may read reports and telemetry, start queries, and nothing else."""
     for grant in grants(stack):
-        if not told(grant, "member").startswith(f"serviceAccount:fn-{SERVE}@"):
+        if not value_at(grant, "member").startswith(f"serviceAccount:fn-{SERVE}@"):
             continue
         on = grant.inputs.get("datasetId")
-        if (told(grant, "role"), on) not in SERVE_MAY:
-            yield f"{grant.name} gives {SERVE} {told(grant, 'role')} on {on or 'more'}"
+        if (value_at(grant, "role"), on) not in SERVE_MAY:
+            yield f"{grant.name} gives {SERVE} {value_at(grant, 'role')} on {on or 'more'}"
 
 
 def project_roles_are_few(stack: Stack) -> Iterator[str]:
     """On the project only what nothing smaller can give."""
     for grant in stack.of(PROJECT_GRANT):
-        member = told(grant, "member")
+        member = value_at(grant, "member")
         allowed = next((roles for form, roles in _ON_PROJECT if re.search(form, member)))
-        if told(grant, "role") not in allowed:
-            yield f"{grant.name} gives {told(grant, 'role')} on the whole project"
+        if value_at(grant, "role") not in allowed:
+            yield f"{grant.name} gives {value_at(grant, 'role')} on the whole project"
 
 
 def agents_write_streams_alone(stack: Stack) -> Iterator[str]:
     """Pub/Sub's agent makes objects below `streams/` of a bucket, and changes none."""
     for grant in stack.of(BUCKET_GRANT):
-        if "@gcp-sa-pubsub." not in told(grant, "member"):
+        if "@gcp-sa-pubsub." not in value_at(grant, "member"):
             continue
-        role, bucket = told(grant, "role"), told(grant, "bucket")
+        role, bucket = value_at(grant, "role"), value_at(grant, "bucket")
         if role == LOOKING:  # of the bucket itself: no condition on objects' names fits it
             continue
         below = f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{object_names.STREAMS}")'
@@ -183,26 +186,26 @@ def grants_add_only(stack: Stack) -> Iterator[str]:
 def pushes_are_retried_and_signed(stack: Stack) -> Iterator[str]:
     """Dead letter, back-off, OIDC and the function's own address as audience."""
     for sub in stack.of(SUBSCRIPTION):
-        if told(sub, "expirationPolicy.ttl"):
+        if value_at(sub, "expirationPolicy.ttl"):
             yield f"{sub.name} expires when it is idle"
         if "pushConfig" not in sub.inputs:
             continue
-        endpoint = told(sub, "pushConfig.pushEndpoint")
+        endpoint = value_at(sub, "pushConfig.pushEndpoint")
         if not endpoint.startswith("https://"):
             yield f"{sub.name} pushes to {endpoint!r}"
-        if told(sub, "pushConfig.oidcToken.audience") != endpoint:
+        if value_at(sub, "pushConfig.oidcToken.audience") != endpoint:
             yield f"{sub.name}: its audience is not the address it calls"
-        if "@" not in told(sub, "pushConfig.oidcToken.serviceAccountEmail"):
+        if "@" not in value_at(sub, "pushConfig.oidcToken.serviceAccountEmail"):
             yield f"{sub.name} calls as nobody"
-        if not told(sub, "deadLetterPolicy.deadLetterTopic").endswith("/topics/dead-letters"):
+        if not value_at(sub, "deadLetterPolicy.deadLetterTopic").endswith("/topics/dead-letters"):
             yield f"{sub.name} has no dead-letter topic"
-        if not 5 <= told(sub, "deadLetterPolicy.maxDeliveryAttempts") <= 100:
+        if not 5 <= value_at(sub, "deadLetterPolicy.maxDeliveryAttempts") <= 100:
             yield f"{sub.name} is tried out of bounds"
-        if told(sub, "retryPolicy.minimumBackoff") != "10s":
+        if value_at(sub, "retryPolicy.minimumBackoff") != "10s":
             yield f"{sub.name} is tried again at once"
-        if told(sub, "retryPolicy.maximumBackoff") != "600s":
+        if value_at(sub, "retryPolicy.maximumBackoff") != "600s":
             yield f"{sub.name} is tried again too soon"
-        if told(sub, "ackDeadlineSeconds") != 600:
+        if value_at(sub, "ackDeadlineSeconds") != 600:
             yield f"{sub.name}: a slow call would be made twice"
 
 
@@ -212,34 +215,34 @@ SIGNING = "roles/iam.serviceAccountTokenCreator"
 def pubsub_signs_as_the_push_account_alone(stack: Stack) -> Iterator[str]:
     """Its agent may sign as each account that pushes call as, and as no other."""
     callers = {
-        told(sub, "pushConfig.oidcToken.serviceAccountEmail")
+        value_at(sub, "pushConfig.oidcToken.serviceAccountEmail")
         for sub in stack.of(SUBSCRIPTION)
         if "pushConfig" in sub.inputs
     }
     signed: set[str] = set()
     for grant in stack.of(ACTING_GRANT):
-        if "@gcp-sa-pubsub." not in told(grant, "member"):
+        if "@gcp-sa-pubsub." not in value_at(grant, "member"):
             continue
-        account = told(grant, "serviceAccountId").rpartition("/")[2]
+        account = value_at(grant, "serviceAccountId").rpartition("/")[2]
         signed.add(account)
-        if told(grant, "role") != SIGNING or account not in callers:
-            yield f"{grant.name} gives Pub/Sub {told(grant, 'role')} on {account}"
+        if value_at(grant, "role") != SIGNING or account not in callers:
+            yield f"{grant.name} gives Pub/Sub {value_at(grant, 'role')} on {account}"
     for caller in sorted(callers - signed):
         yield f"Pub/Sub may not sign as {caller}: no message would be delivered"
 
 
 def each_function_has_its_account(stack: Stack) -> Iterator[str]:
     """No two functions share an account, and each is one of the stack's."""
-    own = {f"{told(a, 'accountId')}@" for a in stack.of("serviceaccount/account:Account")}
+    own = {f"{value_at(a, 'accountId')}@" for a in stack.of("serviceaccount/account:Account")}
     users: dict[str, str] = {}
     for function in stack.of(FUNCTION):
-        account = told(function, "serviceConfig.serviceAccountEmail")
+        account = value_at(function, "serviceConfig.serviceAccountEmail")
         if account in users:
             yield f"{function.name} and {users[account]} share {account}"
         if not account.startswith(tuple(own)):
             yield f"{function.name} runs as {account}, which the stack does not make"
         users[account] = function.name
-        if told(function, "buildConfig.serviceAccount").endswith(account):
+        if value_at(function, "buildConfig.serviceAccount").endswith(account):
             yield f"{function.name} is built by the account that it runs as"
 
 
@@ -247,31 +250,35 @@ def functions_are_closed_and_bounded(stack: Stack) -> Iterator[str]:
     """Internal but for `serve`, within 540 s, bounded in instances and memory, by content."""
     for function in stack.of(FUNCTION):
         ingress = "ALLOW_ALL" if function.name == SERVE else "ALLOW_INTERNAL_ONLY"
-        if told(function, "serviceConfig.ingressSettings") != ingress:
+        if value_at(function, "serviceConfig.ingressSettings") != ingress:
             yield f"{function.name} can be called from outside"
-        if not 0 < told(function, "serviceConfig.timeoutSeconds") <= 540:
+        if not 0 < value_at(function, "serviceConfig.timeoutSeconds") <= 540:
             yield f"{function.name} may run longer than an event's function can"
-        if not 0 < told(function, "serviceConfig.maxInstanceCount") <= 100:
+        if not 0 < value_at(function, "serviceConfig.maxInstanceCount") <= 100:
             yield f"{function.name} may have any number of instances"
-        told(function, "serviceConfig.availableMemory")
+        value_at(function, "serviceConfig.availableMemory")
         if not re.fullmatch(
             r"functions/[0-9a-f]{16}\.zip",
-            told(function, "buildConfig.source.storageSource.object"),
+            value_at(function, "buildConfig.source.storageSource.object"),
         ):
             yield f"{function.name}: its archive is not named by content"
-        for name in told(function, "serviceConfig.environmentVariables"):
+        for name in value_at(function, "serviceConfig.environmentVariables"):
             if re.search(r"(?i)secret|password|token|_key\b", name):
                 yield f"{function.name}: {name} is a plain variable: reference a secret"
 
 
 def images_are_ours_and_cleaned_up(stack: Stack) -> Iterator[str]:
     """Every function names the stack's one repository, which keeps new images and deletes old ones."""
-    made = list(stack.of(IMAGES))
-    if len(made) != 1:
-        yield f"{len(made)} repositories for images, not one: functions would share gcf-artifacts"
+    repositories = list(stack.of(IMAGES))
+    if len(repositories) != 1:
+        yield f"{len(repositories)} repositories for images, not one: functions would share gcf-artifacts"
     for function in stack.of(FUNCTION):
-        place = told(function, "buildConfig.dockerRepository")
-        owners = [r for r in made if place.endswith(f"/repositories/{told(r, 'repositoryId')}")]
+        place = value_at(function, "buildConfig.dockerRepository")
+        owners = [
+            r
+            for r in repositories
+            if place.endswith(f"/repositories/{value_at(r, 'repositoryId')}")
+        ]
         if not owners:
             yield f"{function.name}: its image goes to {place}, which the stack does not make"
         near = stack.bearing(function).after
@@ -280,7 +287,7 @@ def images_are_ours_and_cleaned_up(stack: Stack) -> Iterator[str]:
             for r in owners
             if (r.type, r.name) not in near
         )
-    for repository in made:
+    for repository in repositories:
         yield from _clean_up_faults(repository)
 
 
@@ -288,7 +295,7 @@ def _clean_up_faults(repository: Resource) -> Iterator[str]:
     """A clean-up looks at no running revision: without a rule that keeps, it takes its image."""
     if repository.inputs.get("cleanupPolicyDryRun"):
         yield f"{repository.name}: its clean-up is a dry run"
-    rules = {rule["action"]: rule for rule in told(repository, "cleanupPolicies")}
+    rules = {rule["action"]: rule for rule in value_at(repository, "cleanupPolicies")}
     if (rules.get("KEEP") or {}).get("mostRecentVersions", {}).get("keepCount", 0) < 2:
         yield f"{repository.name} keeps no image to roll back to"
     deleted = (rules.get("DELETE") or {}).get("condition", {})
@@ -299,23 +306,23 @@ def _clean_up_faults(repository: Resource) -> Iterator[str]:
 def buckets_are_closed(stack: Stack) -> Iterator[str]:
     """Uniform access, public access prevented."""
     for bucket in stack.of(BUCKET):
-        if told(bucket, "uniformBucketLevelAccess") is not True:
+        if value_at(bucket, "uniformBucketLevelAccess") is not True:
             yield f"{bucket.name}: access is not uniform"
-        if told(bucket, "publicAccessPrevention") != "enforced":
+        if value_at(bucket, "publicAccessPrevention") != "enforced":
             yield f"{bucket.name}: public access is not prevented"
 
 
 def queries_replace_where_the_data_is(stack: Stack) -> Iterator[str]:
     """Located, as an account of their own, off the hour, and no bare INSERT."""
-    own = {told(a, "accountId") for a in stack.of("serviceaccount/account:Account")}
+    own = {value_at(a, "accountId") for a in stack.of("serviceaccount/account:Account")}
     for query in stack.of(QUERY):
-        if told(query, "location") != stack.setting("gcp:region"):
-            yield f"{query.name} runs in {told(query, 'location')}"
-        if told(query, "serviceAccountName").partition("@")[0] not in own:
-            yield f"{query.name} runs as {told(query, 'serviceAccountName')}"
-        if re.search(r"\bINSERT\s+INTO\b", _bare(told(query, "params.query")), re.IGNORECASE):
+        if value_at(query, "location") != stack.setting("gcp:region"):
+            yield f"{query.name} runs in {value_at(query, 'location')}"
+        if value_at(query, "serviceAccountName").partition("@")[0] not in own:
+            yield f"{query.name} runs as {value_at(query, 'serviceAccountName')}"
+        if re.search(r"\bINSERT\s+INTO\b", _bare(value_at(query, "params.query")), re.IGNORECASE):
             yield f"{query.name} inserts: run twice, it would count twice"
-        if re.search(r"\d:00\b", told(query, "schedule").removesuffix("to 23:59")):
+        if re.search(r"\d:00\b", value_at(query, "schedule").removesuffix("to 23:59")):
             yield f"{query.name} fires on the hour, where the service may fire twice"
 
 
@@ -326,16 +333,18 @@ def _bare(sql: str) -> str:
 
 def every_contract_is_served(stack: Stack) -> Iterator[str]:
     """A schedule or a topic, every table, and the way from its bucket events to a step."""
-    jobs = {told(job, "name"): job for job in stack.of(JOB)}
-    topics = {told(topic, "name") for topic in stack.of("pubsub/topic:Topic")}
-    tables = {told(t, "tableId") for t in stack.of(TABLE) if told(t, "datasetId") == "lake"}
-    shown = {told(t, "tableId") for t in stack.of(TABLE) if told(t, "datasetId") == "reports"}
+    jobs = {value_at(job, "name"): job for job in stack.of(JOB)}
+    topics = {value_at(topic, "name") for topic in stack.of("pubsub/topic:Topic")}
+    tables = {value_at(t, "tableId") for t in stack.of(TABLE) if value_at(t, "datasetId") == "lake"}
+    report_tables = {
+        value_at(t, "tableId") for t in stack.of(TABLE) if value_at(t, "datasetId") == "reports"
+    }
     heard = {
-        told(n, "objectNamePrefix"): told(n, "topic").rpartition("/")[2]
+        value_at(n, "objectNamePrefix"): value_at(n, "topic").rpartition("/")[2]
         for n in stack.of("storage/notification:Notification")
     }
     pushed = {
-        told(s, "topic").rpartition("/")[2]
+        value_at(s, "topic").rpartition("/")[2]
         for s in stack.of(SUBSCRIPTION)
         if "pushConfig" in s.inputs
     }
@@ -345,7 +354,7 @@ def every_contract_is_served(stack: Stack) -> Iterator[str]:
             if table.name not in tables:
                 yield f"{contract.dataset}: lake.{table.name} is missing"
         if contract.latest_table and not contract.retired:
-            if contract.latest_table.table not in shown:
+            if contract.latest_table.table not in report_tables:
                 yield f"{contract.dataset}: reports.{contract.latest_table.table} is missing"
             if heard.get(object_names.split_records(contract.dataset)) not in pushed:
                 yield f"{contract.dataset}: no step is told of a split to show"
@@ -368,9 +377,9 @@ def _source_faults(
             yield f"{contract.dataset} has no topic"
     elif job is None:
         yield f"{contract.dataset} has no schedule"
-    elif told(job, "schedule") != contract.schedule or told(job, "timeZone") != "Etc/UTC":
+    elif value_at(job, "schedule") != contract.schedule or value_at(job, "timeZone") != "Etc/UTC":
         yield f"{contract.dataset} is scheduled otherwise than its contract says"
-    elif told(job, "pubsubTarget.topicName").rpartition("/")[2] != "ingest":
+    elif value_at(job, "pubsubTarget.topicName").rpartition("/")[2] != "ingest":
         yield f"{contract.dataset}: its schedule leads nowhere"
 
 
@@ -394,7 +403,7 @@ def one_region(stack: Stack) -> Iterator[str]:
     placed = [r for r in stack.resources if r.inputs.keys() & {"location", "region"}]
     for field, kinds in _PLACED.items():
         for resource in stack.of(*kinds):
-            told(resource, field)
+            value_at(resource, field)
     for resource in placed:
         place = resource.inputs.get("location", resource.inputs.get("region"))
         if place != region:
@@ -405,14 +414,14 @@ def batches_are_capped(stack: Stack) -> Iterator[str]:
     """A runtime, a time to live, caps on executors and disks, an account and a subnetwork."""
     for function in stack.of(FUNCTION):
         if function.name in ("submit", "sweep"):
-            spark = json.loads(told(function, "serviceConfig.environmentVariables.SPARK"))
+            spark = json.loads(value_at(function, "serviceConfig.environmentVariables.SPARK"))
             yield from (f"{function.name}: {fault}" for fault in _spark_faults(spark))
     for subnetwork in stack.of("compute/subnetwork:Subnetwork"):
-        if told(subnetwork, "privateIpGoogleAccess") is not True:
+        if value_at(subnetwork, "privateIpGoogleAccess") is not True:
             yield f"{subnetwork.name}: batches could not reach Google's services"
     for firewall in stack.of("compute/firewall:Firewall"):
-        ranges = {told(s, "ipCidrRange") for s in stack.of("compute/subnetwork:Subnetwork")}
-        if set(told(firewall, "sourceRanges")) - ranges:
+        ranges = {value_at(s, "ipCidrRange") for s in stack.of("compute/subnetwork:Subnetwork")}
+        if set(value_at(firewall, "sourceRanges")) - ranges:
             yield f"{firewall.name} lets others than the batches in"
 
 
@@ -437,17 +446,17 @@ def names_fit(stack: Stack) -> Iterator[str]:
     """Names within what their services take."""
     for kind, (field, form) in _NAMES.items():
         for resource in stack.of(kind):
-            if not re.fullmatch(form, told(resource, field)):
-                yield f"{told(resource, field)!r} is no name for a {kind.rpartition(':')[2]}"
+            if not re.fullmatch(form, value_at(resource, field)):
+                yield f"{value_at(resource, field)!r} is no name for a {kind.rpartition(':')[2]}"
 
 
 def what_a_file_says_it_keeps(stack: Stack) -> Iterator[str]:
     """Jobs and archive are named by content; a pending batch finds the job it was told."""
-    for made in stack.of(OBJECT):
-        if not re.search(r"/[0-9a-f]{16}[./]", told(made, "name")):
-            yield f"{told(made, 'name')} is not named by content"
-        if told(made, "name").startswith("jobs/") and not stack.bearing(made).retained:
-            yield f"{told(made, 'name')} goes while a batch may still ask for it"
+    for stored in stack.of(OBJECT):
+        if not re.search(r"/[0-9a-f]{16}[./]", value_at(stored, "name")):
+            yield f"{value_at(stored, 'name')} is not named by content"
+        if value_at(stored, "name").startswith("jobs/") and not stack.bearing(stored).retained:
+            yield f"{value_at(stored, 'name')} goes while a batch may still ask for it"
 
 
 def only_a_disposable_stack_loses_data(stack: Stack) -> Iterator[str]:
@@ -457,18 +466,20 @@ def only_a_disposable_stack_loses_data(stack: Stack) -> Iterator[str]:
     """
     disposable = stack.setting("citypulse:disposable") == "true"
     for bucket in stack.of(BUCKET):
-        if told(bucket, "forceDestroy") is not disposable:
+        if value_at(bucket, "forceDestroy") is not disposable:
             yield f"{bucket.name}: a bucket that is full would go, or one to dispose of would not"
         if stack.bearing(bucket).protect is disposable:
             yield f"{bucket.name} is protected where it should not be, or not where it should"
-        if (told(bucket, "softDeletePolicy.retentionDurationSeconds") >= 7 * 86_400) is disposable:
+        if (
+            value_at(bucket, "softDeletePolicy.retentionDurationSeconds") >= 7 * 86_400
+        ) is disposable:
             yield f"{bucket.name}: what is deleted is kept where it should not be, or not kept"
     for table in stack.of(TABLE):
-        if told(table, "datasetId") == "reports":
+        if value_at(table, "datasetId") == "reports":
             continue
         if stack.bearing(table).protect is disposable:
             yield f"{table.name}: a replacement would not be refused, or not allowed"
-        if told(table, "deletionProtection") is disposable:
+        if value_at(table, "deletionProtection") is disposable:
             yield f"{table.name}: deletion protection is the wrong way round"
 
 
@@ -529,15 +540,15 @@ def _before(standing: Mapping[Any, Bearing], start: tuple[str, str]) -> set[tupl
 def alerts_tell_somebody_what_to_do(stack: Stack) -> Iterator[str]:
     """An entry of the runbook in each, channels where addresses are configured, one a data set."""
     headings = runbook_headings()
-    alerts = {told(a, "displayName"): a for a in stack.of(ALERT)}
+    alerts = {value_at(a, "displayName"): a for a in stack.of(ALERT)}
     for title, alert in alerts.items():
-        entry = told(alert, "documentation.content").partition("docs/runbook.md#")[2]
+        entry = value_at(alert, "documentation.content").partition("docs/runbook.md#")[2]
         if entry not in headings:
             yield f"{title}: docs/runbook.md has no entry {entry!r}"
         channels = alert.inputs.get("notificationChannels") or []
         if bool(channels) != bool(stack.setting("citypulse:alert_emails")):
             yield f"{title} tells nobody"
-        for condition in told(alert, "conditions"):
+        for condition in value_at(alert, "conditions"):
             kind = condition.get("conditionThreshold") or condition.get("conditionAbsent")
             if not kind or not kind.get("filter") or not kind.get("aggregations"):
                 yield f"{title} watches nothing"
@@ -558,12 +569,12 @@ def only_our_workflows_come_in(stack: Stack) -> Iterator[str]:
     repository = stack.setting("citypulse:github")
     branch = stack.setting("citypulse:branch") or "main"
     for provider in stack.of("iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"):
-        if told(provider, "attributeCondition") != _FORK.format(repository):
+        if value_at(provider, "attributeCondition") != _FORK.format(repository):
             yield f"{provider.name}: workflows of other repositories come in"
     for grant in stack.of(ACTING_GRANT):
-        if told(grant, "role") != "roles/iam.workloadIdentityUser":
+        if value_at(grant, "role") != "roles/iam.workloadIdentityUser":
             continue
-        member = told(grant, "member")
+        member = value_at(grant, "member")
         place = f"attribute.place/{repository}:refs/heads/{branch}"
         wanted = place if "deploy" in grant.name else f"attribute.repository/{repository}"
         if not member.endswith(f"/workloadIdentityPools/github/{wanted}"):
@@ -575,11 +586,11 @@ def only_our_workflows_come_in(stack: Stack) -> Iterator[str]:
 def pull_requests_read_alone(stack: Stack) -> Iterator[str]:
     """Any branch's code runs as the preview's account: nothing but roles that read, on the project."""
     for grant in grants(stack):
-        if not told(grant, "member").startswith("serviceAccount:github-preview@"):
+        if not value_at(grant, "member").startswith("serviceAccount:github-preview@"):
             continue
-        looks = f"gcp:{PROJECT_GRANT}" == grant.type and told(grant, "role") in LOOKING_ROLES
+        looks = f"gcp:{PROJECT_GRANT}" == grant.type and value_at(grant, "role") in LOOKING_ROLES
         if not looks:
-            yield f"{grant.name} gives pull requests {told(grant, 'role')}"
+            yield f"{grant.name} gives pull requests {value_at(grant, 'role')}"
 
 
 def landing_outlives_late_rows(stack: Stack) -> Iterator[str]:
@@ -588,7 +599,7 @@ def landing_outlives_late_rows(stack: Stack) -> Iterator[str]:
     for bucket in stack.of(BUCKET):
         if bucket.name not in ("raw", "landing"):
             continue
-        for rule in told(bucket, "lifecycleRules"):
+        for rule in value_at(bucket, "lifecycleRules"):
             if rule["action"]["type"] == "Delete" and rule["condition"].get("age", 0) <= late:
                 yield f"{bucket.name} deletes what late rows may still join"
 

@@ -64,9 +64,9 @@ def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Express
     """The conditions that each row of a table meets."""
     where = scope.args.get("where")
     joins = [join for join in scope.args.get("joins") or [] if join.this is table]
-    for given in (where and where.this, *(join.args.get("on") for join in joins)):
-        if given is not None:
-            yield from given.flatten() if isinstance(given, exp.And) else [given]
+    for condition in (where and where.this, *(join.args.get("on") for join in joins)):
+        if condition is not None:
+            yield from condition.flatten() if isinstance(condition, exp.And) else [condition]
 
 
 def _bounds(condition: exp.Expression, own: set[str], name: str) -> bool:

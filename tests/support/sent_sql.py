@@ -18,15 +18,20 @@ from local_cloud.iam.permissions import query_of
 from tests.support.sql_texts import tables, texts
 
 _JOBS = ("jobs.query", "jobs.insert")
+
 _STAGED = re.compile(r"\bstaging\.(\w+)")
+
 _NUMBERED = re.compile(r"@(p|first_|last_|dataset_)\d+\b")
+
 _STATEMENT_END = re.compile(r";(?:\n|$)")
+
 _SERVED = re.compile(
     r"SELECT (?P<columns>r\..*?)\nFROM \(\n  SELECT\n(?P<inner>.*?)\n  FROM (?P<source>.*) AS s\n\) AS r"
     r"(?P<rest>\n.*)",
     re.DOTALL,
 )
 """A query of rows as functions/serve/warehouse/sql.py writes it."""
+
 _TERM = re.compile(r",?\n|, (?=r\.)| AND | OR |\bWHERE |\bORDER BY ")
 
 
@@ -55,13 +60,13 @@ class SentSql:
 def unknown(sql: str) -> list[str]:
     """List the parts of a text that no collected text has."""
     text = normal(sql)
-    if text in _known_texts():
+    if text in _repository_texts():
         return []
     served = _SERVED.fullmatch(text)
     if served:
-        known = _known_terms().get(served["source"], frozenset())
-        return [f"{served['source']}: {term}" for term in _terms(served) if term not in known]
-    return [each for each in _statements(text) if each not in _known_statements()]
+        terms = _repository_terms().get(served["source"], frozenset())
+        return [f"{served['source']}: {term}" for term in _terms(served) if term not in terms]
+    return [each for each in _statements(text) if each not in _repository_statements()]
 
 
 def normal(sql: str) -> str:
@@ -89,18 +94,18 @@ def _terms(served: re.Match[str]) -> Iterable[str]:
 
 
 @cache
-def _known_texts() -> frozenset[str]:
+def _repository_texts() -> frozenset[str]:
     return frozenset(normal(text.sql) for text in texts())
 
 
 @cache
-def _known_statements() -> frozenset[str]:
-    return frozenset(each for text in _known_texts() for each in _statements(text))
+def _repository_statements() -> frozenset[str]:
+    return frozenset(each for text in _repository_texts() for each in _statements(text))
 
 
 @cache
-def _known_terms() -> dict[str, frozenset[str]]:
+def _repository_terms() -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
-    for served in filter(None, map(_SERVED.fullmatch, _known_texts())):
+    for served in filter(None, map(_SERVED.fullmatch, _repository_texts())):
         found.setdefault(served["source"], set()).update(_terms(served))
     return {source: frozenset(terms) for source, terms in found.items()}

@@ -83,10 +83,10 @@ class Site:
 
     def publish(self, rows: Sequence[Row], data_as_of: str = AS_OF) -> None:
         """Publish the toy table as its scheduled query does, and let the look-up's minute pass."""
-        made = ",\n".join(_struct(row) for row in rows) or f"{_struct(Row('x'))}"
+        structs = ",\n".join(_struct(row) for row in rows) or f"{_struct(Row('x'))}"
         self.sql(
             f"CREATE OR REPLACE TABLE reports.toy_days AS SELECT *, TIMESTAMP '{data_as_of}' AS "
-            f"data_as_of, 'sample' AS origin FROM UNNEST([{made}]) WHERE {bool(rows)}"
+            f"data_as_of, 'sample' AS origin FROM UNNEST([{structs}]) WHERE {bool(rows)}"
         )
         self.clock += 61
         self.published = rows, data_as_of
@@ -110,7 +110,7 @@ class Site:
         """An answer to a question about the toy table."""
         return self.get(f"toy_days/rows?{parameters}")
 
-    def told(self) -> list[dict[str, Any]]:
+    def pop_queries(self) -> list[dict[str, Any]]:
         """What was asked of the warehouse by queries since the last call, and forget it."""
         calls = [c for c in self.servers.gate.calls if c.action in ("jobs.query", "jobs.insert")]
         self.servers.gate.calls.clear()
@@ -139,13 +139,13 @@ def declare(folder: Path) -> dict[str, ReportDefinition]:
         {"name": n, "type": t, "description": f"The {n}."}
         for n, t in (("slot", "STRING"), ("rows_in", "INT64"), ("asked_at", "TIMESTAMP"))
     ]
-    for place, told in (
+    for place, document in (
         ("tables/toy_days", {**TABLE, "columns": columns}),
         ("live/toy_loads", {**LIVE, "columns": lived}),
     ):
         path = folder / "toy" / f"{place}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.toml.encode(told))
+        path.write_bytes(msgspec.toml.encode(document))
     (folder / "toy" / "live" / "toy_loads.sql").write_text(SELECT, encoding="utf-8")
     return load_report_definitions(folder)
 

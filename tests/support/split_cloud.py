@@ -88,7 +88,7 @@ class Desk:
         )
         return SplitRecord.decode(body.download_as_bytes())
 
-    def taken(
+    def run_split(
         self, contract: Contract, *bodies: bytes, file: str = "data", at: datetime = NOW
     ) -> SplitRecord:
         """The record of a run of these bodies."""
@@ -124,11 +124,11 @@ def changed(contract: Contract, **facts: Any) -> Contract:
     return msgspec.structs.replace(contract, **inner)
 
 
-def use(monkeypatch: pytest.MonkeyPatch, *given: Contract) -> None:
+def use(monkeypatch: pytest.MonkeyPatch, *contracts: Contract) -> None:
     """Make the steps see these contracts."""
-    known = {contract.dataset: contract for contract in given}
+    by_dataset = {contract.dataset: contract for contract in contracts}
     for module in ("functions.split.step", "functions.download.step"):
-        monkeypatch.setattr(f"{module}.contract_of", lambda dataset: known[dataset])
+        monkeypatch.setattr(f"{module}.contract_of", lambda dataset: by_dataset[dataset])
 
 
 def lose_reply(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
@@ -136,10 +136,10 @@ def lose_reply(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
     create = gcs.create
 
     def lossy(bucket: Any, name: str, body: bytes, *rest: Any, **named: Any) -> bytes:
-        made = create(bucket, name, body, *rest, **named)
+        created = create(bucket, name, body, *rest, **named)
         if name.startswith(prefix):
             raise ConnectionError("the reply was lost")
-        return made
+        return created
 
     monkeypatch.setattr(gcs, "create", lossy)
 

@@ -52,7 +52,7 @@ class Stack:
         return str(self.settings.get(key, ""))
 
 
-def told(resource: Resource, path: str) -> Any:
+def value_at(resource: Resource, path: str) -> Any:
     """The value at a path such as `pushConfig.oidcToken.audience`; raises Unknown."""
     value: Any = resource.inputs
     for step in path.split("."):
@@ -117,6 +117,6 @@ def _register(configuration: str) -> Stack:
         export(name, value)
 
     with tempfile.TemporaryDirectory() as build, patch("pulumi.export", record):
-        given = {**settings, "citypulse:build": build}
-        run_program(PROGRAM, given, make, stack=stack, bear=bearings.append, before=before)
+        configured = {**settings, "citypulse:build": build}
+        run_program(PROGRAM, configured, make, stack=stack, bear=bearings.append, before=before)
     return Stack(settings, tuple(seen), tuple(bearings), outputs)

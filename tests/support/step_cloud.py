@@ -109,8 +109,8 @@ class Toy:
         self.servers = servers
         self.settings = _settings(self.system, number)
         self.clients = EndpointClients(self.settings, servers.gate.url)
-        told = self.settings
-        for bucket in (told.raw, told.landing, told.lake, told.quarantine):
+        settings = self.settings
+        for bucket in (settings.raw, settings.landing, settings.lake, settings.quarantine):
             servers.storage.create_bucket(bucket)
         self.raw = self.clients.storage.bucket(self.settings.raw)
         self.landing = self.clients.storage.bucket(self.settings.landing)
@@ -180,14 +180,14 @@ class Toy:
         """Call `seal` and give the object of the one manifest that it makes."""
         before = self.manifests()
         self.seal(**options)
-        (made,) = self.manifests() - before
-        return made
+        (manifest,) = self.manifests() - before
+        return manifest
 
     def submit(self, manifest: str, at: datetime = NOW) -> list[Event]:
         """Call `submit` with a manifest's event and let the batch end."""
-        told = list(submit.run(event_of(manifest, at), self.clients, self.settings))
+        events = list(submit.run(event_of(manifest, at), self.clients, self.settings))
         self.dataproc.wait_idle(10)
-        return told
+        return events
 
     def load(self, receipt: str, at: datetime = NOW) -> list[Event]:
         """Call `load` with a receipt's event."""
@@ -195,8 +195,8 @@ class Toy:
 
     def sweep(self, after: timedelta = timedelta(minutes=20)) -> list[Event]:
         """Call `sweep` some time after the beginning; nothing was fetched here, so all is overdue."""
-        told = sweep.run(message(b"{}", NOW + after), self.clients, self.settings)
-        return [each for each in told if each.outcome != "overdue"]
+        events = sweep.run(message(b"{}", NOW + after), self.clients, self.settings)
+        return [each for each in events if each.outcome != "overdue"]
 
     def job(self, manifest: str, attempt: int = 1, *, broken: int = 0) -> str:
         """Do what a Spark job does: write each slot's rows and the receipt; its object's name."""

@@ -100,21 +100,21 @@ def _scan(
 
 def _filled(condition: exp.Expression, values: Values) -> str:
     """A condition as DuckDB evaluates it: parameters in place, the column without its table."""
-    made = condition.copy()
-    for parameter in list(made.find_all(exp.Parameter)):
+    filled = condition.copy()
+    for parameter in list(filled.find_all(exp.Parameter)):
         value = values[parameter.name]
         kind = "TIMESTAMPTZ" if isinstance(value, datetime) else "DATE"
         parameter.replace(exp.cast(exp.Literal.string(str(value)), kind))
-    for column in made.find_all(exp.Column):
+    for column in filled.find_all(exp.Column):
         column.set("table", None)
-    return made.sql("duckdb")
+    return filled.sql("duckdb")
 
 
 def _admits(conditions: list[str], starts: Iterable[Start]) -> bool:
     """Whether one of these values of `slot_start` meets every condition."""
-    given = list(starts)
-    kind = "TIMESTAMPTZ" if isinstance(given[0], datetime) else "DATE"
-    rows = ", ".join(f"(CAST('{start}' AS {kind}))" for start in given)
+    values = list(starts)
+    kind = "TIMESTAMPTZ" if isinstance(values[0], datetime) else "DATE"
+    rows = ", ".join(f"(CAST('{start}' AS {kind}))" for start in values)
     where = " AND ".join(conditions) or "TRUE"
     sql = f"SELECT COUNT(*) FROM (VALUES {rows}) AS t(slot_start) WHERE {where}"
     (found,) = duckdb.sql(sql).fetchone() or (0,)

@@ -42,7 +42,7 @@ class StationHour:
     stale: bool = False
     report_age: float = 2.0
     """Minutes from its newest report to the fetch that shows it."""
-    shown_at: int = 59
+    fetched_minute: int = 59
     """Minute of the fetch that shows it last."""
     moved: tuple[int, int] = (0, 0)
     odd: int = 0
@@ -54,7 +54,7 @@ class StationHour:
         covered = 0 if self.stale else self.minutes * MINUTE
         is_open = 0 if self.closed else covered
         bikes = self.mechanical + self.ebikes
-        shown = begin + timedelta(minutes=self.shown_at)
+        fetched = begin + timedelta(minutes=self.fetched_minute)
         state = {(True, False): "empty_ms", (False, True): "full_ms", (True, True): "unusable_ms"}
         lacking = state.get((bikes == 0, self.docks == 0))
         return dict.fromkeys(_ZEROS, 0) | ({lacking: is_open} if lacking else {}) | {
@@ -82,8 +82,8 @@ class StationHour:
             "differences": 5,
             "departures": self.moved[0],
             "arrivals": self.moved[1],
-            "last_reported_at": (shown - timedelta(minutes=self.report_age)).isoformat(),
-            "last_fetched_at": shown.isoformat(),
+            "last_reported_at": (fetched - timedelta(minutes=self.report_age)).isoformat(),
+            "last_fetched_at": fetched.isoformat(),
             "last_mechanical": self.mechanical,
             "last_ebike": self.ebikes,
             "last_docks": self.docks,

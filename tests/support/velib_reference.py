@@ -58,9 +58,9 @@ def parts(seen: Sequence[Seen]) -> dict[str, int | None]:
         ("bikes", [each.bikes for each, _ in used]),
         ("ebikes", [each.ebike for each, _ in used]),
     ):
-        known = [count for count in counts if count is not None]
-        total[f"{name}_min"] = min(known, default=None)
-        total[f"{name}_max"] = max(known, default=None)
+        present = [count for count in counts if count is not None]
+        total[f"{name}_min"] = min(present, default=None)
+        total[f"{name}_max"] = max(present, default=None)
     return total | _moves(seen, sane)
 
 
@@ -93,10 +93,10 @@ def _spend(total: dict[str, int | None], each: Seen, length: int) -> None:
 
 def _moves(seen: Iterable[Seen], line: Sequence[Seen]) -> dict[str, int]:
     """Pairs of reports, and the bikes that left and came at least."""
-    known = {each.reported for each in seen if each.fetched < 0}
+    first_reports = {each.reported for each in seen if each.fetched < 0}
     moved = {"differences": 0, "departures": 0, "arrivals": 0}
     for before, each in itertools.pairwise(line):
-        if each.reported in known or each.reported - before.reported > HOUR:
+        if each.reported in first_reports or each.reported - before.reported > HOUR:
             continue
         kinds = ((before.mechanical, each.mechanical), (before.ebike, each.ebike))
         falls = [a - b for a, b in kinds if a is not None and b is not None]

@@ -72,7 +72,7 @@ class Session:
 
     def row(self) -> Row:
         """Its row of `wifi_sessions`."""
-        given = self.volumes or (None, None)
+        volumes = self.volumes or (None, None)
         return self.district | {
             "slot_start": self.slot_start,
             "started_at": f"{self.day}T{self.hour:02}:00:00Z",
@@ -86,18 +86,18 @@ class Session:
             "postal_code_repaired": self.repaired,
             "device": self.device,
             "language": self.language,
-            "bytes_in": given[0],
-            "bytes_out": given[1],
+            "bytes_in": volumes[0],
+            "bytes_out": volumes[1],
             "run": "r",
         }
 
 
 def placed(place: int | str) -> Row:
     """The columns of a place: a district's number, or the class of what is none."""
-    known = isinstance(place, int)
+    is_district = isinstance(place, int)
     return {
-        "district": place if known else None,
-        "district_class": "known" if known else place,
+        "district": place if is_district else None,
+        "district_class": "known" if is_district else place,
         "place": str(place),
     }
 

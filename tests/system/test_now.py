@@ -14,7 +14,7 @@ from catalog.contract import load_all
 from catalog.runs import Run
 from local_cloud.cloud import REPOSITORY, LocalCloud
 from local_cloud.publishers import Answer
-from tests.support.idle_grants import WHEN_SHOWN
+from tests.support.idle_grants import WHEN_PUBLISHED
 from tests.support.recorded_batch import RecordedBatch
 from tests.support.sent_sql import SentSql
 
@@ -130,4 +130,4 @@ def told_of_ticks(cloud: LocalCloud) -> list[str]:
 def test_nothing_was_refused_and_every_grant_was_needed(cloud: LocalCloud) -> None:
     used = {grant.name for grant, asked in cloud.authority.used().items() if asked}
     assert cloud.authority.refused() == []
-    assert WHEN_SHOWN - used == set()
+    assert WHEN_PUBLISHED - used == set()

@@ -27,12 +27,12 @@ from functions.sweep import batch_states
 from infra_pulumi.ops_tables import OPS_TABLES
 from tests.support.health_ops import (
     LIVE,
-    asked,
     event,
     hours,
     keyed,
     loaded,
     recorded,
+    run_check,
     slot_loaded,
     tell,
 )
@@ -89,13 +89,13 @@ def ops(server: bigquery.Client) -> Warehouse:
 
 def test_after_the_demo_and_told_twice(ops: Warehouse) -> None:
     recorded(ops)
-    once = {name: asked(ops, name, AFTER_DEMO) for name in NAMES}
+    once = {name: run_check(ops, name, AFTER_DEMO) for name in NAMES}
     for name, rows in once.items():
         _keeps_its_word(rows, DECLARED[name])
     assert [name for name, rows in once.items() if not rows] == ["health_dead_letters"]
     ops.run("INSERT INTO ops.events SELECT * FROM ops.events WHERE `at` > '2000-01-01'")
     for name, rows in once.items():
-        twice = keyed(asked(ops, name, AFTER_DEMO), DECLARED[name])
+        twice = keyed(run_check(ops, name, AFTER_DEMO), DECLARED[name])
         assert twice == keyed(rows, DECLARED[name])
 
 
@@ -105,7 +105,7 @@ def test_what_is_served_says_how_far_it_reaches_and_whence_it_is(ops: Warehouse)
     clients = cast("Clients", SimpleNamespace(bigquery=ops.client))
     answers = ReportStore(clients, reports, now=lambda: AFTER_DEMO)
     for name in ("health_datasets", "health_dead_letters"):
-        rows = asked(ops, name, AFTER_DEMO)
+        rows = run_check(ops, name, AFTER_DEMO)
         state = answers.current_version(reports[name])
         assert state.data_as_of == max((row["data_as_of"] for row in rows), default=None)
         assert state.data_as_of != AFTER_DEMO
@@ -114,12 +114,12 @@ def test_what_is_served_says_how_far_it_reaches_and_whence_it_is(ops: Warehouse)
 
 
 def test_of_nothing_there_is_nothing(ops: Warehouse) -> None:
-    assert {name: asked(ops, name, NOW) for name in NAMES} == {name: [] for name in NAMES}
+    assert {name: run_check(ops, name, NOW) for name in NAMES} == {name: [] for name in NAMES}
 
 
 def test_data_sets_after_the_demo(ops: Warehouse) -> None:
     recorded(ops)
-    rows = keyed(asked(ops, "health_datasets", AFTER_DEMO), DECLARED["health_datasets"])
+    rows = keyed(run_check(ops, "health_datasets", AFTER_DEMO), DECLARED["health_datasets"])
     seen = {name: (r["state"], r["last_good_fetch"], r["slots"]) for (name,), r in rows.items()}
     day = datetime(2024, 9, 11, tzinfo=UTC)
     assert seen == {
@@ -136,7 +136,7 @@ def test_data_sets_after_the_demo(ops: Warehouse) -> None:
 
 def states(warehouse: Warehouse) -> dict[str, Any]:
     """What is said of the data set `bikes` now."""
-    (row,) = asked(warehouse, "health_datasets", NOW)
+    (row,) = run_check(warehouse, "health_datasets", NOW)
     names = ("state", "last_good_fetch", "refusals")
     return {name: row[name] for name in names}
 
@@ -192,19 +192,19 @@ def test_how_far_health_reaches_the_newest_event_of_any_step_tells(ops: Warehous
         "outcome": "published", "checks": 1,
     })  # fmt: skip
     names = ("health_errors", "health_batches", "health_dead_letters", "health_report_runs")
-    reach = {name: [row["data_as_of"] for row in asked(ops, name, NOW)] for name in names}
+    reach = {name: [row["data_as_of"] for row in run_check(ops, name, NOW)] for name in names}
     assert reach == {name: [NOW - timedelta(minutes=4)] for name in names}
 
 
 def test_what_a_wrong_clock_dates_ahead_is_as_new_as_its_fetch(ops: Warehouse) -> None:
     slot_loaded(ops, "bikes", "2025-06-09T23", NOW, newest="2025-06-11T20:00:00Z")
-    (row,) = asked(ops, "health_datasets", NOW)
+    (row,) = run_check(ops, "health_datasets", NOW)
     assert row["newest_event"] <= NOW
 
 
 def test_rejects_after_the_demo(ops: Warehouse) -> None:
     recorded(ops)
-    rows = keyed(asked(ops, "health_rejects", AFTER_DEMO), DECLARED["health_rejects"])
+    rows = keyed(run_check(ops, "health_rejects", AFTER_DEMO), DECLARED["health_rejects"])
     named = {reason: (r["rejected"], r["runs"], r["in_slots"]) for (_, reason), r in rows.items()}
     assert named == {"started_at: not a timestamp": (12, 2, 0), "started_at: empty": (2, 2, 0)}
     row = rows["paris_wifi_usage", "started_at: not a timestamp"]
@@ -233,7 +233,7 @@ def test_the_calendar_of_hours(ops: Warehouse) -> None:
     back = event(first + AGO, "split", "held", dataset="bikes", slot="2025-06-10T00")
     same = event(first + 2 * AGO, "seal", "unchanged", dataset="bikes", slot="2025-06-10T00")
     tell(ops, again, held, healed, back, same)
-    rows = keyed(asked(ops, "health_slots", NOW), DECLARED["health_slots"])
+    rows = keyed(run_check(ops, "health_slots", NOW), DECLARED["health_slots"])
     assert [day for _, day in sorted(rows)] == [date(2025, 6, 9), date(2025, 6, 10)]
     today = rows["bikes", date(2025, 6, 10)]
     counted = ("slots", "complete", "late", "without_rows", "held", "missing")
@@ -249,7 +249,7 @@ def test_a_day_is_called_by_the_worst_of_its_slots(ops: Warehouse) -> None:
     slot_loaded(ops, "bikes", "2025-06-08T23", at, rows_out=9)
     slot_loaded(ops, "bikes", "2025-06-09T00", at + timedelta(hours=1), rows_out=0)
     slot_loaded(ops, "bikes", "2025-06-09T01", at + timedelta(hours=4), rows_out=9)
-    rows = asked(ops, "health_slots", at + timedelta(hours=3))
+    rows = run_check(ops, "health_slots", at + timedelta(hours=3))
     states = {row["day"].day: (row["state"], row["without_rows"]) for row in rows}
     assert states == {8: ("complete", 0), 9: ("without rows", 1)}
 
@@ -258,12 +258,12 @@ def test_a_list_that_comes_monthly_misses_no_day(ops: Warehouse) -> None:
     for month in range(1, 6):
         at = datetime(2025, month, 9, 4, 17, tzinfo=UTC)
         slot_loaded(ops, "lists", f"2025-{month:02d}-09", at)
-    rows = asked(ops, "health_slots", datetime(2025, 6, 20, tzinfo=UTC))
+    rows = run_check(ops, "health_slots", datetime(2025, 6, 20, tzinfo=UTC))
     assert {row["state"] for row in rows} == {"complete"}
-    late = asked(ops, "health_slots", datetime(2025, 6, 30, tzinfo=UTC))
+    late = run_check(ops, "health_slots", datetime(2025, 6, 30, tzinfo=UTC))
     assert [row["day"] for row in late if row["state"] == "missing"] == []
     tell(ops, event(datetime(2025, 6, 29, tzinfo=UTC), "sweep", "overdue", dataset="lists"))
-    late = asked(ops, "health_slots", datetime(2025, 6, 30, tzinfo=UTC))
+    late = run_check(ops, "health_slots", datetime(2025, 6, 30, tzinfo=UTC))
     assert [row["day"] for row in late if row["state"] == "missing"] == [date(2025, 6, 8)]
 
 
@@ -271,7 +271,7 @@ def test_months_that_came_at_once_are_history(ops: Warehouse) -> None:
     at = datetime(2025, 6, 1, 3, 27, tzinfo=UTC)
     for month in ("2024-11", "2024-12", "2025-01", "2025-03", "2025-04"):
         slot_loaded(ops, "sessions", month, at)
-    rows = keyed(asked(ops, "health_slots", NOW), DECLARED["health_slots"])
+    rows = keyed(run_check(ops, "health_slots", NOW), DECLARED["health_slots"])
     states = {day: row["state"] for (_, day), row in sorted(rows.items())}
     # May ended ten days ago: it is awaited until the end of June.
     assert states == {
@@ -287,7 +287,7 @@ def test_rows_that_nothing_accounts_for_show(ops: Warehouse) -> None:
         loaded("bikes", "2025-06-10T02", NOW, rows_in=110, rejected=7),
     ]
     ops.fill("ops.loads", *rows)
-    [row] = asked(ops, "health_rows", NOW)
+    [row] = run_check(ops, "health_rows", NOW)
     assert (row["rows_in"], row["rows_out"], row["rejected"], row["duplicates"]) == (
         220,
         200,
@@ -313,7 +313,7 @@ def test_reasons_are_read_whatever_is_in_them(ops: Warehouse) -> None:
     told = msgspec.json.encode(dict.fromkeys(ODD, 1)).decode()
     slot = loaded("french_holidays", "2025-06-09", NOW, rejected=len(ODD), rejects=told)
     ops.fill("ops.loads", slot)
-    rows = asked(ops, "health_rejects", NOW)
+    rows = run_check(ops, "health_rejects", NOW)
     seen = {row["reason"]: (row["rejected"], row["in_slots"], row["sample"]) for row in rows}
     assert seen == {reason: (counts[reason], 1, samples[reason]) for reason in ODD}
 
@@ -322,7 +322,7 @@ def test_a_replay_takes_the_place_of_the_split_before(ops: Warehouse) -> None:
     tell(ops, *_split(rejected={"plain": 5, "healed": 1}, at=NOW - timedelta(days=2)))
     tell(ops, *_split(rejected={"plain": 2}, replay=1))
     tell(ops, *_split(rejected={"plain": 4}, run="20250609T041700Z"))
-    [row] = asked(ops, "health_rejects", NOW)
+    [row] = run_check(ops, "health_rejects", NOW)
     assert (row["rejected"], row["runs"], row["last_run"], row["last_rejected"]) == (
         6, 2, "20250609T041700Z", 4,
     )  # fmt: skip
@@ -338,7 +338,7 @@ def test_drift_is_a_history(ops: Warehouse) -> None:
         )  # fmt: skip
         at = NOW - timedelta(days=2 - number)
         tell(ops, *_split(run=run, files=(report,), at=at))
-    rows = keyed(asked(ops, "health_drift", NOW), DECLARED["health_drift"])
+    rows = keyed(run_check(ops, "health_drift", NOW), DECLARED["health_drift"])
     place = "french_holidays"
     assert set(rows) == {
         *((place, "unknown", name) for name in ODD),
@@ -358,7 +358,7 @@ def test_a_batch_stands_in_its_last_state(ops: Warehouse) -> None:
     done = _batch("town-1-a1", Batch.State.SUCCEEDED, made, 900, 3_600_000)
     failed = _batch("town-2-a1", Batch.State.FAILED, made, 30, 0)
     tell(ops, done, running, failed, _later(done, minutes=10))
-    rows = keyed(asked(ops, "health_batches", NOW), DECLARED["health_batches"])
+    rows = keyed(run_check(ops, "health_batches", NOW), DECLARED["health_batches"])
     batch = rows["town-1-a1",]
     assert (batch["state"], batch["seconds"], batch["sample_size"]) == ("succeeded", 900.0, 2)
     assert (batch["dcu_hours"], batch["shuffle_gb_hours"]) == (1.0, 2.0)
@@ -378,7 +378,7 @@ def test_a_dead_letter_written_twice_is_one(ops: Warehouse) -> None:
     }  # fmt: skip
     old = row | {"message_id": "6", "publish_time": (NOW - timedelta(days=31)).isoformat()}
     ops.fill("ops.dead_letters", row, row, old)
-    [letter] = asked(ops, "health_dead_letters", NOW)
+    [letter] = run_check(ops, "health_dead_letters", NOW)
     assert (letter["subscription"], letter["deliveries"]) == ("split", 12)
     assert letter["object"] == "runs/x/1/claim.json"
 
@@ -386,7 +386,7 @@ def test_a_dead_letter_written_twice_is_one(ops: Warehouse) -> None:
 def test_what_lies_ahead_or_too_far_back_is_not_read(ops: Warehouse) -> None:
     tell(ops, *_split(at=NOW + timedelta(minutes=1), rejected={"ahead": 1}))
     tell(ops, *_split(at=NOW - timedelta(days=61), rejected={"old": 1}))
-    assert {name: asked(ops, name, NOW) for name in NAMES} == {name: [] for name in NAMES}
+    assert {name: run_check(ops, name, NOW) for name in NAMES} == {name: [] for name in NAMES}
 
 
 def _keeps_its_word(rows: list[dict[str, Any]], declared: Declaration) -> None:

@@ -36,7 +36,7 @@ HOURS = (
     StationHour(THREE, "13118_relais", THIRTEEN, 0, 9, 9, 2, observations=1, stale=True,
                 report_age=3000.0),
     StationHour(FIVE, "9020", NINE, 40, 0, 6, 14),
-    StationHour(FIVE, "16107", SIXTEEN, 40, 1, 3, 16, shown_at=19),
+    StationHour(FIVE, "16107", SIXTEEN, 40, 1, 3, 16, fetched_minute=19),
     StationHour(FIVE, "13118_relais", THIRTEEN, 0, 9, 9, 2, observations=1, stale=True,
                 report_age=3000.0),
 )  # fmt: skip

@@ -64,7 +64,7 @@ def test_every_record_of_both_files_is_accounted_for(
     told, states = files()
     change(told, states)
     given = bodies(told, states)
-    record = desk.taken(CONTRACT, *(given[::-1] if turned else given), at=NOW)
+    record = desk.run_split(CONTRACT, *(given[::-1] if turned else given), at=NOW)
     assert record.outcome is Outcome.ACCEPTED, record.reason
     beside = "data1" if turned else "data0"
     assert [(r["line"], r["reason"]) for r in desk.rejects(record)] == [
@@ -80,12 +80,12 @@ def test_every_record_of_both_files_is_accounted_for(
 
 def test_files_that_are_whole_each_are_not_joined(desk: Desk) -> None:
     _, states = files()
-    record = desk.taken(CONTRACT, *bodies(states[:2], states[2:]))
+    record = desk.run_split(CONTRACT, *bodies(states[:2], states[2:]))
     assert (record.rows_in, record.quarantine) == (4, None)
 
 
 def test_names_alone_are_refused_by_the_column_they_lack(desk: Desk) -> None:
     told, _ = files()
-    record = desk.taken(CONTRACT, *bodies(told, told))
+    record = desk.run_split(CONTRACT, *bodies(told, told))
     assert record.outcome is Outcome.REFUSED
     assert "(numdocksavailable) is missing" in (record.reason or "")

@@ -72,7 +72,7 @@ def station(**fields: object) -> bytes:
 def test_places(
     desk: Desk, seen: tuple[str, str], kept: tuple[str | None, str | None], told: dict[str, int]
 ) -> None:
-    record = desk.taken(CONTRACT, station(lat=seen[0], lon=seen[1]))
+    record = desk.run_split(CONTRACT, station(lat=seen[0], lon=seen[1]))
     assert record.outcome is Outcome.ACCEPTED, record.reason
     [row] = desk.rows(record.parts[0])
     assert ((row["lat"], row["lon"]), record.repaired) == (kept, told)
@@ -82,7 +82,7 @@ def test_a_place_is_mended_in_csv_as_in_json(desk: Desk) -> None:
     body = b"stationcode;name;duedate;numbikesavailable;numdocksavailable;geo\n" + b"".join(
         f"{n};CharlÃ©ty;1571153700;1;1;2.35,48.86\n".encode() for n in range(500)
     )
-    record = desk.taken(CONTRACT, body)
+    record = desk.run_split(CONTRACT, body)
     assert record.repaired == {"lat, lon: exchanged": 500, "name: mojibake": 500}
     rows = desk.rows(record.parts[0])
     assert {(row["lat"], row["lon"], row["name"]) for row in rows} == {
@@ -91,7 +91,7 @@ def test_a_place_is_mended_in_csv_as_in_json(desk: Desk) -> None:
 
 
 def test_a_word_stands_for_its_value_in_any_case(desk: Desk) -> None:
-    record = desk.taken(CONTRACT, station(station_state="OPERATIVE"))
+    record = desk.run_split(CONTRACT, station(station_state="OPERATIVE"))
     assert desk.rows(record.parts[0])[0]["is_installed"] == "true"
 
 
@@ -208,7 +208,7 @@ def test_times_and_numbers_as_they_are_written(
     body = json.dumps([dict(zip(NAMES, row, strict=True)) for row in rows])
     if form == "csv":
         body = "".join(";".join(row) + "\n" for row in (NAMES, *rows))
-    record = desk.taken(roads, body.encode())
+    record = desk.run_split(roads, body.encode())
     assert record.outcome is Outcome.ACCEPTED, record.reason
     assert record.rejected == ({fault: 1} if fault else {})
     [part] = record.parts
@@ -227,7 +227,7 @@ def test_digits_that_are_not_of_the_form_are_no_seconds(
 ) -> None:
     """Twelve digits are milliseconds of 1976 where no form is said."""
     made = roads_of(tmp_path, monkeypatch, form)
-    record = desk.taken(made, f"road;counted_at\nA6;{good}\nA6;202413051030\n".encode())
+    record = desk.run_split(made, f"road;counted_at\nA6;{good}\nA6;202413051030\n".encode())
     assert record.rejected == {"counted_at: not of the form": 1}
     assert desk.rows(record.parts[0])[0]["counted_at"] == "2024-06-05T10:30:00"
 
@@ -237,7 +237,7 @@ def test_a_form_near_iso_is_read_in_blocks_too(
 ) -> None:
     made = roads_of(tmp_path, monkeypatch, "%d-%m-%Y %H:%M:%S%z")
     body = "".join(f"A{n};05-06-2024 10:30:00+02:00;;18.1\n" for n in range(900))
-    record = desk.taken(made, (";".join(NAMES) + "\n" + body).encode())
+    record = desk.run_split(made, (";".join(NAMES) + "\n" + body).encode())
     assert record.repaired == {}
     found = {tuple(row[name] for name in NAMES[1:]) for row in desk.rows(record.parts[0])}
     assert found == {("2024-06-05T10:30:00+02:00", None, "18.1")}
@@ -252,7 +252,7 @@ def test_a_form_near_iso_is_read_in_blocks_too(
     ],
 )
 def test_a_refusal_names_a_row(desk: Desk, roads: Contract, row: str, said: str) -> None:
-    record = desk.taken(roads, (";".join(NAMES) + f"\n{row}\n").encode())
+    record = desk.run_split(roads, (";".join(NAMES) + f"\n{row}\n").encode())
     assert said in (record.reason or "")
 
 
@@ -274,5 +274,5 @@ def test_a_refusal_names_what_a_contract_may_say(
     path.write_text(plain, encoding="utf-8")
     made = load(path)
     use(monkeypatch, made)
-    record = desk.taken(made, (";".join(NAMES) + f"\n{row}\n").encode())
+    record = desk.run_split(made, (";".join(NAMES) + f"\n{row}\n").encode())
     assert said in (record.reason or "")

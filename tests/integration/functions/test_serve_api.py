@@ -53,7 +53,7 @@ def site(shared_site: Site) -> Iterator[Site]:
     """The site with the rows above."""
     if shared_site.published != (ROWS, AS_OF):
         shared_site.publish(ROWS)
-    shared_site.told()
+    shared_site.pop_queries()
     yield shared_site
     shared_site.servers.gate.intercept = None
 
@@ -176,7 +176,7 @@ def test_what_is_not_allowed_is_named_with_what_is(site: Site, question: str, sa
     answer = site.rows(question)
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     assert said in answer.json["detail"]
-    assert site.told() == []
+    assert site.pop_queries() == []
 
 
 @pytest.mark.parametrize("path", ["toy_dayz", "toy_dayz/rows", "TOY_DAYS/rows?format=csv"])
@@ -185,7 +185,7 @@ def test_an_unknown_report_is_named_with_those_there_are(site: Site, path: str) 
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     name = path.partition("/")[0]
     assert answer.json["detail"] == f"there is no report '{name}'; there are: toy_loads, toy_days"
-    assert site.told() == []
+    assert site.pop_queries() == []
 
 
 WHERE_PLACE = """WHERE r.`place` IN UNNEST(@p0)
@@ -214,7 +214,7 @@ RANGES = [
 def test_sql_in_a_parameter_is_refused_or_a_value(site: Site, name: str, text: str) -> None:
     answer = site.http.get("/api/v1/reports/toy_days/rows", query_string={name: text})
     assert answer.status_code == (200 if name == "place" else 400)
-    for told in site.told():
+    for told in site.pop_queries():
         if "UNNEST" in told["query"]:
             assert told["query"].endswith(WHERE_PLACE)
     answer = site.http.get("/api/v1/reports/toy_days/rows", query_string={text: "1"})
@@ -224,7 +224,7 @@ def test_sql_in_a_parameter_is_refused_or_a_value(site: Site, name: str, text: s
 def test_a_value_is_a_parameter_and_every_query_is_capped_and_labelled(site: Site) -> None:
     site.publish(ROWS)
     site.rows("place=x'y&n.from=7")
-    queries = site.told()
+    queries = site.pop_queries()
     assert len(queries) == 2
     for told in queries:
         assert told["maximumBytesBilled"] == str(BYTES_BILLED)
@@ -249,10 +249,10 @@ def test_every_form_of_rows_is_capped(site: Site, path: str) -> None:
     site.now -= timedelta(hours=1)
     answer = site.get(path)
     assert answer.status_code == 200
-    queries = site.told()
+    queries = site.pop_queries()
     if onward := (answer.json or {}).get("next") if answer.is_json else None:
         assert site.http.get(onward).status_code == 200
-        queries += site.told()
+        queries += site.pop_queries()
     site.now += timedelta(hours=1)
     assert len(queries) == QUERIES[path] + bool(onward)
     assert {told.get("maximumBytesBilled") for told in queries} == {str(BYTES_BILLED)}
@@ -360,12 +360,12 @@ def test_a_next_page_that_is_offered_can_be_asked_for(site: Site, size: int) -> 
 def test_an_answer_is_kept_while_the_data_stands(site: Site) -> None:
     site.publish(ROWS)
     first = site.rows("n=1")
-    assert len(site.told()) == 2, "how far the report reaches, and the rows"
+    assert len(site.pop_queries()) == 2, "how far the report reaches, and the rows"
     assert site.rows("n=1").data == first.data
-    assert site.told() == []
+    assert site.pop_queries() == []
     site.clock += 61
     assert site.rows("n=1").data == first.data
-    assert site.told() == [], "the table is as it was, which costs nothing to ask"
+    assert site.pop_queries() == [], "the table is as it was, which costs nothing to ask"
     site.publish((replace(ROWS[0], n=1, place="new"),), "2024-05-09T00:00:00Z")
     assert places(site.rows("n=1")) == ["new"]
 
@@ -375,10 +375,10 @@ def test_what_has_not_changed_is_not_sent_again(site: Site, question: str) -> No
     first = site.rows(question)
     tag = first.headers["ETag"]
     assert first.headers["Cache-Control"] == "private, max-age=60"
-    site.told()
+    site.pop_queries()
     again = site.get(f"toy_days/rows?{question}", If_None_Match=tag)
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
-    assert site.told() == []
+    assert site.pop_queries() == []
     other = site.get(f"toy_days/rows?{question}&sort=-place", If_None_Match=tag)
     assert other.status_code == 200
     site.publish(ROWS, "2024-05-04T00:00:00Z")
@@ -387,11 +387,11 @@ def test_what_has_not_changed_is_not_sent_again(site: Site, question: str) -> No
 
 def test_a_head_is_that_of_the_answer_and_asks_for_no_rows(site: Site) -> None:
     whole = site.rows("format=csv")
-    site.told()
+    site.pop_queries()
     head = site.http.head("/api/v1/reports/toy_days/rows?format=csv")
     assert (head.status_code, head.data) == (200, b"")
     assert head.headers["ETag"] == whole.headers["ETag"]
-    assert site.told() == []
+    assert site.pop_queries() == []
 
 
 def test_files_have_all_rows_and_carry_what_they_rest_on(site: Site) -> None:

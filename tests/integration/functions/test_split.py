@@ -65,7 +65,7 @@ REAL = [
 
 @pytest.mark.parametrize(("contract", "path", "shape", "slots", "missing"), REAL)
 def test_real_files(desk: Desk, contract, path, shape, slots, missing):
-    record = desk.taken(contract, path.read_bytes())
+    record = desk.run_split(contract, path.read_bytes())
     assert record.outcome is Outcome.ACCEPTED, record.reason
     assert {part.slot: part.rows for part in record.parts} == slots
     [report] = record.files
@@ -77,7 +77,7 @@ def test_real_files(desk: Desk, contract, path, shape, slots, missing):
 
 
 def test_label_export(desk: Desk):
-    record = desk.taken(SITES_CONTRACT, LABELS)
+    record = desk.run_split(SITES_CONTRACT, LABELS)
     [part] = record.parts
     [row] = desk.rows(part)
     assert row == {
@@ -93,7 +93,7 @@ def test_points_of_json(desk: Desk):
         WIFI / "sites_2017-05_juuljul_v1_records.json",
         WIFI / "sites_2023-05_simonejw.geojson",
     ):
-        record = desk.taken(
+        record = desk.run_split(
             SITES_CONTRACT, path.read_bytes(), at=NOW + timedelta(days=len(path.name))
         )
         first = desk.rows(record.parts[0])[0]
@@ -139,7 +139,7 @@ BAD = [
 
 @pytest.mark.parametrize(("given", "said"), [case[1:] for case in BAD], ids=[c[0] for c in BAD])
 def test_refused_runs(desk: Desk, given: bytes, said: str):
-    record = desk.taken(USAGE_CONTRACT, given, file="usage.csv")
+    record = desk.run_split(USAGE_CONTRACT, given, file="usage.csv")
     assert record.outcome is Outcome.REFUSED
     assert record.reason is not None
     assert record.reason.startswith("paris_wifi_usage 20250605T041700Z usage.csv")
@@ -168,7 +168,7 @@ def test_a_run_has_only_so_many_slots(
 ):
     monkeypatch.setattr("functions.split.part_writer.MOST_SLOTS", most)
     months = [ROWS[0].replace("2019-09", f"2019-{month:02}") for month in (3, 4, 5)]
-    record = desk.taken(USAGE_CONTRACT, body(months))
+    record = desk.run_split(USAGE_CONTRACT, body(months))
     assert record.reason == reason
     assert len(desk.names("landing", "parts/")) == len(record.parts) == (0 if reason else 3)
 
@@ -195,7 +195,7 @@ REJECTED = [
 def test_rejected_rows(desk: Desk, cells: dict[str, str], reason: str):
     lines = usage(100, **cells)
     given = (HEADER + "".join([*lines, *GOOD])).encode("utf-8", "surrogateescape")
-    record = desk.taken(USAGE_CONTRACT, given)
+    record = desk.run_split(USAGE_CONTRACT, given)
     assert record.outcome is Outcome.ACCEPTED, record.reason
     [reject] = desk.rejects(record)
     assert (reject["line"], reject["reason"]) == (101, reason)
@@ -230,8 +230,8 @@ TAKEN = [
 
 @pytest.mark.parametrize(("given", "encoding"), [c[1:] for c in TAKEN], ids=[c[0] for c in TAKEN])
 def test_forms_that_change_nothing(desk: Desk, given: bytes, encoding: str):
-    record = desk.taken(USAGE_CONTRACT, given)
-    plain = desk.taken(USAGE_CONTRACT, body(GOOD), at=NOW + timedelta(days=1))
+    record = desk.run_split(USAGE_CONTRACT, given)
+    plain = desk.run_split(USAGE_CONTRACT, body(GOOD), at=NOW + timedelta(days=1))
     assert record.outcome is Outcome.ACCEPTED, record.reason
     assert record.files[0].encoding == encoding
     assert {p.slot: p.rows for p in record.parts} == {"2019-09": 20, "2019-10": 20}
@@ -243,8 +243,8 @@ def test_order_of_columns_does_not_matter(desk: Desk):
     table = [[c for i, c in enumerate(row) if i not in (18, 21, 24)] for row in table]
     turned = "\n".join(";".join(reversed(row)) for row in table).encode()
     plain = "\n".join(";".join(row) for row in table).encode()
-    first = desk.taken(USAGE_CONTRACT, plain)
-    second = desk.taken(USAGE_CONTRACT, turned, at=NOW + timedelta(days=1))
+    first = desk.run_split(USAGE_CONTRACT, plain)
+    second = desk.run_split(USAGE_CONTRACT, turned, at=NOW + timedelta(days=1))
     assert first.outcome is second.outcome is Outcome.ACCEPTED
     assert [p.hash for p in first.parts] == [p.hash for p in second.parts]
 
@@ -265,7 +265,7 @@ def test_quoted_line_breaks_keep_the_first_line(desk: Desk):
     fields = lines[3].split(";")
     lines[3] = ";".join([*fields[:5], '"PONT;\r\nNOTRE ""DAME""\nX\rY"', *fields[6:]])
     lines.append(lines[0].replace("PW0134", ""))
-    record = desk.taken(USAGE_CONTRACT, body(lines))
+    record = desk.run_split(USAGE_CONTRACT, body(lines))
     rows = {row["line"]: row for part in record.parts for row in desk.rows(part)}
     assert rows[5]["site_name"] == 'PONT;\r\nNOTRE "DAME"\nX\rY'
     assert sorted(rows) == [2, 3, 4, 5, *range(9, 45)]
@@ -279,7 +279,7 @@ def test_slots_of_the_clock_changes(desk: Desk):
         "1572562799": "2019-10", "1572562800": "2019-11", "2019-11-01": "2019-11",
     }  # fmt: skip
     lines = [ROWS[0].replace("2019-09-05T15:59:00+02:00", text) for text in times]
-    record = desk.taken(USAGE_CONTRACT, body(lines))
+    record = desk.run_split(USAGE_CONTRACT, body(lines))
     assert {p.slot: p.rows for p in record.parts} == {"2019-10": 4, "2019-11": 3}
     newest = {p.slot: p.newest for p in record.parts}
     assert newest["2019-10"] == "2019-10-31T22:59:59+00:00"
@@ -387,9 +387,9 @@ def test_a_run_that_takes_too_long_is_refused(desk: Desk):
 def test_fall_in_rows_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     contract = changed(USAGE_CONTRACT, bounds__drop_from=30)
     use(monkeypatch, contract)
-    desk.taken(contract, body(GOOD))
-    desk.taken(contract, b"<html>", at=NOW + timedelta(days=1))
-    record = desk.taken(contract, body(GOOD[:10]), at=NOW + timedelta(days=40))
+    desk.run_split(contract, body(GOOD))
+    desk.run_split(contract, b"<html>", at=NOW + timedelta(days=1))
+    record = desk.run_split(contract, body(GOOD[:10]), at=NOW + timedelta(days=40))
     assert record.outcome is Outcome.REFUSED
     assert record.reason is not None
     assert "10 rows after 40 in 20250605T041700Z" in record.reason
@@ -398,7 +398,7 @@ def test_fall_in_rows_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
 def test_rows_above_the_bound(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     contract = changed(USAGE_CONTRACT, bounds__rows_max=39)
     use(monkeypatch, contract)
-    record = desk.taken(contract, body(GOOD))
+    record = desk.run_split(contract, body(GOOD))
     assert record.reason is not None
     assert "more than the 39 rows of the contract" in record.reason
 
@@ -406,7 +406,7 @@ def test_rows_above_the_bound(desk: Desk, monkeypatch: pytest.MonkeyPatch):
 def test_lookback_marks_the_slots_after(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     contract = changed(USAGE_CONTRACT, lookback=2)
     use(monkeypatch, contract)
-    desk.taken(contract, USAGE.read_bytes())
+    desk.run_split(contract, USAGE.read_bytes())
     marked = {name.split("/")[2] for name in desk.names("landing", "dirty/")}
     assert marked == {"2019-09", "2019-10", "2019-11"}
 
@@ -417,7 +417,7 @@ def test_late_rows_are_rejected_by_name(desk: Desk, monkeypatch: pytest.MonkeyPa
     )
     contract = changed(contract, kind=type(USAGE_CONTRACT.kind)("increments"))
     use(monkeypatch, contract)
-    record = desk.taken(contract, body(GOOD), at=datetime(2019, 10, 7, tzinfo=UTC))
+    record = desk.run_split(contract, body(GOOD), at=datetime(2019, 10, 7, tzinfo=UTC))
     assert {p.slot: p.rows for p in record.parts} == {"2019-10": 20}
     assert record.no_slot == {"later than late_until": 20}
 
@@ -436,7 +436,7 @@ SITES_BAD = [
     ("given", "said"), [c[1:] for c in SITES_BAD], ids=[c[0] for c in SITES_BAD]
 )
 def test_refused_json(desk: Desk, given: bytes, said: str):
-    record = desk.taken(SITES_CONTRACT, given)
+    record = desk.run_split(SITES_CONTRACT, given)
     assert record.outcome is Outcome.REFUSED
     assert said in (record.reason or "")
 
@@ -445,7 +445,7 @@ def test_json_values_and_rejects(desk: Desk):
     good = [{"idpw": f"PW{n}", "nom_site": "é", "cp": "75001.0", "nombre_de_borne_wifi": n,
              "geo_point_2d": {"lon": 2.3, "lat": 48.8}, "new": {"a": 1}} for n in range(40)]  # fmt: skip
     given = json.dumps([*good, {**good[0], "cp": "7500"}]).encode()
-    record = desk.taken(SITES_CONTRACT, given)
+    record = desk.run_split(SITES_CONTRACT, given)
     assert record.outcome is Outcome.ACCEPTED, record.reason
     [reject] = desk.rejects(record)
     assert (reject["line"], reject["reason"], reject["slot"]) == (
@@ -536,11 +536,11 @@ LINES = [
 def test_json_lines(desk: Desk, end: str, count: int):
     real = (WIFI / "sites_2023-05_simonejw.geojson").read_bytes()
     sites = [feature["properties"] for feature in json.loads(real)["features"]]
-    record = desk.taken(SITES_CONTRACT, "".join(json.dumps(s) + end for s in sites).encode())
+    record = desk.run_split(SITES_CONTRACT, "".join(json.dumps(s) + end for s in sites).encode())
     assert record.outcome is Outcome.ACCEPTED, record.reason
     [part] = record.parts
     assert [row["line"] for row in desk.rows(part)] == list(range(1, count + 1))
-    plain = desk.taken(SITES_CONTRACT, real, at=NOW + timedelta(days=1))
+    plain = desk.run_split(SITES_CONTRACT, real, at=NOW + timedelta(days=1))
     assert part.hash == plain.parts[0].hash
 
 
@@ -551,5 +551,5 @@ def test_a_record_a_line_in_an_envelope_is_no_json_lines(desk: Desk):
     for at, given in enumerate(
         (f'{{"results": [\n{sites}]}}', f"[\n{sites}]", f'{{"results":\n[{sites}]}}')
     ):
-        record = desk.taken(SITES_CONTRACT, given.encode(), at=NOW + timedelta(days=at))
+        record = desk.run_split(SITES_CONTRACT, given.encode(), at=NOW + timedelta(days=at))
         assert record.rows_in == 3, record.reason

@@ -31,7 +31,7 @@ def test_parts_are_the_same_however_long_rows_wait(
     for day, (waiting, group) in enumerate(bounds):
         monkeypatch.setattr("functions.split.part_writer._WAITING_BYTES", waiting)
         monkeypatch.setattr("functions.split.part_writer._GROUP_BYTES", group)
-        record = desk.taken(USAGE, data, at=NOW + timedelta(days=day))
+        record = desk.run_split(USAGE, data, at=NOW + timedelta(days=day))
         told.append({part.slot: (part.rows, part.hash) for part in record.parts})
         for part in record.parts:
             lines = [row["line"] for row in desk.rows(part)]
@@ -51,7 +51,7 @@ def test_every_month_has_the_rows_it_was_given(
     )  # fmt: skip
     pieces = list(blocks(export))
     tally = sum((piece.tally for piece in pieces), Tally())
-    record = desk.taken(USAGE, b"".join(piece.data for piece in pieces))
+    record = desk.run_split(USAGE, b"".join(piece.data for piece in pieces))
     assert record.outcome is Outcome.ACCEPTED, record.reason
     assert record.rows_in == tally.rows
     assert {part.slot: part.rows for part in record.parts} == dict(tally.months)

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 def split(desk: Desk, *bodies: bytes) -> tuple[SplitRecord, list[Row]]:
     """The record of a run of these bodies, later than every sample, and its rows."""
-    record = desk.taken(CONTRACT, *bodies, at=NOW.replace(year=2026))
+    record = desk.run_split(CONTRACT, *bodies, at=NOW.replace(year=2026))
     return record, [row for part in record.parts for row in desk.rows(part)]
 
 

@@ -114,9 +114,9 @@ def test_as_many_stations_are_faulty_as_asked(faults: Faults, least: dict[str, i
 
 def test_split_takes_every_row_of_both_layouts(desk: Desk) -> None:  # noqa: F811
     (made,) = taken(StationNetwork(FIRST), 1)
-    record = desk.taken(CONTRACT, export(made), at=FIRST)
+    record = desk.run_split(CONTRACT, export(made), at=FIRST)
     assert (record.outcome, record.rows_in, record.quarantine) == (Outcome.ACCEPTED, 1_500, None)
-    pair = desk.taken(CONTRACT, *gbfs(made), at=FIRST + timedelta(minutes=10))
+    pair = desk.run_split(CONTRACT, *gbfs(made), at=FIRST + timedelta(minutes=10))
     assert (pair.outcome, pair.rows_in, pair.quarantine) == (Outcome.ACCEPTED, 1_500, None)
     assert not [file for each in (record, pair) for file in each.files if file.unknown_columns]
     counts = [desk.rows(each.parts[0]) for each in (record, pair)]
@@ -127,7 +127,7 @@ def test_split_takes_every_row_of_both_layouts(desk: Desk) -> None:  # noqa: F81
 
 def test_the_short_way_makes_the_part_that_split_makes(desk: Desk) -> None:  # noqa: F811
     (made,) = taken(StationNetwork(FIRST), 1)
-    [wanted] = desk.taken(CONTRACT, export(made), at=FIRST).parts
+    [wanted] = desk.run_split(CONTRACT, export(made), at=FIRST).parts
     batch = rows(made, [column.name for column in CONTRACT.columns])
     key = SplitKey(Run.at(FIRST), 0)
     with ThreadPoolExecutor(1) as pool:

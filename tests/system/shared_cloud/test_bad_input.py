@@ -39,9 +39,9 @@ from tests.support.bad_files import (
     GOOD,
     REFUSED,
     TOGETHER,
+    AcceptedFile,
     Counts,
     Refused,
-    Taken,
     rows,
     table,
 )
@@ -85,7 +85,7 @@ def no_seal() -> Iterator[None]:
 
 
 def served(
-    house: House, runs: Sequence[Sequence[Refused | Taken]], folder: Path, step: timedelta
+    house: House, runs: Sequence[Sequence[Refused | AcceptedFile]], folder: Path, step: timedelta
 ) -> list[Served]:
     """Write the files of runs; return the runs, each a step after the one before."""
     made = []
@@ -172,7 +172,7 @@ def refused(
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
-def test_what_is_odd_is_taken(taken: Document, case: Taken) -> None:
+def test_what_is_odd_is_taken(taken: Document, case: AcceptedFile) -> None:
     file = taken["files"][case.name]
     assert (file["outcome"], file["reason"]) == ("accepted", None)
     assert counts(file) == case.slots
@@ -289,7 +289,10 @@ SITE_REASONS = {
 @pytest.fixture(scope="module")
 def sites(house: House, tmp_path_factory: pytest.TempPathFactory) -> Document:
     """Report what `try` says of the listings of sites, a day each, which one batch loads."""
-    runs = [[Taken(name, body, {}, file=name) for name, body in files] for _, files, _ in SITE_RUNS]
+    runs = [
+        [AcceptedFile(name, body, {}, file=name) for name, body in files]
+        for _, files, _ in SITE_RUNS
+    ]
     days = served(house, runs, tmp_path_factory.mktemp("sites"), timedelta(days=1))
     files = loaded_together(house, SITES, days)
     return trial.try_files(house.cloud, SITES, [], SITE_QUERIES) | {"files": files}

@@ -42,9 +42,9 @@ from tests.support.page_rows import (
     AS_OF,
     CONTRACTS,
     DASHBOARDS,
+    DEFINITIONS,
     NOW,
     REPOSITORY,
-    SHOWN,
     Warehouse,
     pages,
     saying,
@@ -125,7 +125,7 @@ def asked_sql(name: str, parameter: str, text: str) -> list[str]:
     """The SQL that a page asks where a filter is set to a text."""
     warehouse = Warehouse(rows_each=3)
     pages(warehouse).view(name, [(parameter, text)])
-    return sorted(rows_query(each, NOW).sql for each in warehouse.asked)
+    return sorted(rows_query(each, NOW).sql for each in warehouse.queries)
 
 
 @cache
@@ -184,7 +184,7 @@ def test_every_figure_leads_to_its_definition(name: str) -> None:
 PUBLISHED = [
     name
     for name, dashboard in DASHBOARDS.items()
-    if any(SHOWN[report].declared.datasets for report in dashboard.page.reports)
+    if any(DEFINITIONS[report].declared.datasets for report in dashboard.page.reports)
 ]
 """The pages of publishers' data: the pipeline's own health is nobody else's."""
 
@@ -204,7 +204,7 @@ def test_a_report_without_rows_says_so_and_since_when(name: str) -> None:
     changed = "since 2024-06-01 04:17 UTC, when it last changed."
     told = {
         f"{part.report} has no {'rows of what is shown here' if part.where else 'rows'} "
-        f"{asked if SHOWN[part.report].select else changed}"
+        f"{asked if DEFINITIONS[part.report].select else changed}"
         for part in (*DASHBOARDS[name].page.charts, *DASHBOARDS[name].page.tables)
         if not {"year", "stationcode"} & set(part.filters)
     }
@@ -272,7 +272,7 @@ def test_data_older_than_their_objective_are_called_stale_and_since_when(
     fetched = minute - timedelta(minutes=20)
     hour = Warehouse(
         as_of=datetime(2024, 6, 1, 2, 57, tzinfo=UTC),
-        reaches={name: fetched for name, each in SHOWN.items() if each.live},
+        reaches={name: fetched for name, each in DEFINITIONS.items() if each.live},
     )
     text = Html(pages(hour, minute).page("velib")).text
     assert ("Old data" in text) is bool(said)
@@ -281,16 +281,16 @@ def test_data_older_than_their_objective_are_called_stale_and_since_when(
 
 def test_what_no_data_set_dates_is_never_old_by_a_clock_that_moves() -> None:
     ticks = (NOW + timedelta(seconds=second) for second in itertools.count())
-    source = ReportFetcher(SHOWN, Warehouse(as_of=NOW).table, lambda: next(ticks))
+    source = ReportFetcher(DEFINITIONS, Warehouse(as_of=NOW).table, lambda: next(ticks))
     text = Html(Pages(DASHBOARDS, source, CONTRACTS).page("health")).text
     assert "Old data" not in text
     assert "Stale since" not in text
 
 
 def test_a_live_report_is_stale_by_the_objective_alone() -> None:
-    assert not _fresh(SHOWN["velib_now"], timedelta(minutes=61))
-    assert _fresh(SHOWN["velib_now"], timedelta(minutes=59))
-    assert _fresh(SHOWN["velib_coverage"], timedelta(minutes=61))
+    assert not _fresh(DEFINITIONS["velib_now"], timedelta(minutes=61))
+    assert _fresh(DEFINITIONS["velib_now"], timedelta(minutes=59))
+    assert _fresh(DEFINITIONS["velib_coverage"], timedelta(minutes=61))
 
 
 def _fresh(report: ReportDefinition, age: timedelta) -> bool:
@@ -371,7 +371,7 @@ def test_a_figure_is_that_of_the_chosen_year_beside_the_year_before() -> None:
 
 
 def test_a_sample_that_rows_share_counts_once() -> None:
-    report = SHOWN["velib_kind_days"]
+    report = DEFINITIONS["velib_kind_days"]
     columns = tuple(report.column(name) for name in ("day", "kind", "sample_size"))
     [kinds] = (each for each in DASHBOARDS["velib"].page.charts if each.name == "kinds")
     rows = (("1", "electric", 70), ("1", "mechanical", 70), ("2", "electric", 5))
@@ -420,7 +420,7 @@ def test_without_choices_years_are_not_drawn_as_one(missing: Warehouse) -> None:
     assert "map" in follow
     assert not {f"chart-{name}" for name in follow} & set(html.blocks)
     assert html.text.count("Nothing is chosen: there was no year to choose from.") > len(follow)
-    assert not [a for a in missing.asked if a.report.name == "wifi_top_sites"]
+    assert not [a for a in missing.queries if a.report.name == "wifi_top_sites"]
     told = page("paris_wifi", missing, ("year", "2023")).text
     assert "there was no year" not in told
 
@@ -461,14 +461,14 @@ def test_a_chart_of_one_station_waits_until_one_is_chosen() -> None:
     text = page("velib", warehouse).text
     assert "Nothing is chosen: choose a station above." in text
     assert "Choose a period that ends yesterday" in text
-    assert "velib_station_week" not in {asked.report.name for asked in warehouse.asked}
+    assert "velib_station_week" not in {asked.report.name for asked in warehouse.queries}
     assert "chart-station_week" in whole("velib").blocks
 
 
 def test_each_question_is_asked_once() -> None:
     warehouse = Warehouse()
     page("paris_wifi", warehouse)
-    asked = [(a.report.name, a.columns, a.where, a.order, a.limit) for a in warehouse.asked]
+    asked = [(a.report.name, a.columns, a.where, a.order, a.limit) for a in warehouse.queries]
     assert len(asked) == len(set(asked))
 
 
@@ -675,5 +675,7 @@ def test_host_and_range_of_the_asker_change_nothing(path: str, headers: dict[str
 
 
 def test_what_is_shown_is_declared() -> None:
-    assert {report for each in DASHBOARDS.values() for report in each.page.reports} <= set(SHOWN)
+    assert {report for each in DASHBOARDS.values() for report in each.page.reports} <= set(
+        DEFINITIONS
+    )
     assert AS_OF < NOW

@@ -11,7 +11,7 @@ from catalog.contract import load_all
 from functions.serve.pages.data import ReportFetcher
 from functions.serve.pages.site import Pages
 from local_cloud.cli import pictures
-from tests.support.page_rows import DASHBOARDS, NOW, SHOWN, Warehouse
+from tests.support.page_rows import DASHBOARDS, DEFINITIONS, NOW, Warehouse
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the repository's pages are written, over made-up rows."""
-    source = ReportFetcher(SHOWN, Warehouse().table, lambda: NOW)
+    source = ReportFetcher(DEFINITIONS, Warehouse().table, lambda: NOW)
     links = pictures._DiskLinks(DASHBOARDS)
     folder = tmp_path_factory.mktemp("pages")
     pictures._written(Pages(DASHBOARDS, source, load_all(), links), folder)
@@ -55,7 +55,7 @@ def test_nobody_is_asked_to_choose_where_there_is_no_form(folder: Path, name: st
 
 
 def test_a_chart_without_rows_for_any_choice_says_so(tmp_path: Path) -> None:
-    source = ReportFetcher(SHOWN, Warehouse(empty=["velib_station_week"]).table, lambda: NOW)
+    source = ReportFetcher(DEFINITIONS, Warehouse(empty=["velib_station_week"]).table, lambda: NOW)
     links = pictures._DiskLinks(DASHBOARDS)
     only = {"velib": DASHBOARDS["velib"]}
     pictures._written(Pages(only, source, load_all(), links), tmp_path)
