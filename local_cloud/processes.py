@@ -47,8 +47,8 @@ def cache_dir() -> Path:
 def dying_with_parent(signal_name: str, parent: int | None = None) -> list[str]:
     """Give what to put before a command so that it gets this signal when its starter dies.
 
-    The kernel tells of no death that was before the child asked to be told; with `parent`, the
-    starter's process id, a child that asks too late does not run its command. Empty without
+    The kernel reports no death from before the child registered; with `parent`, the starter's
+    process id, a child that registers too late does not run its command. Empty without
     util-linux's setpriv.
     """
     setpriv = shutil.which("setpriv")
@@ -96,6 +96,10 @@ class Supervisor:
         self._children[name] = child
         child.launch()
         return child
+
+    def pids(self) -> list[int]:
+        """List the process ids of the children."""
+        return [child.pid for child in self._children.values()]
 
     def stop(self, grace_seconds: float = 1.0) -> None:
         """End every child's process group: asked first, killed after `grace_seconds` in all."""
@@ -221,7 +225,7 @@ def _answers(url: str) -> Callable[[], bool]:
     parts = urllib.parse.urlsplit(url)
 
     def is_up() -> bool:
-        """Whether the address answers at all."""
+        """Check whether the address answers at all."""
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
         try:
             connection.request("GET", parts.path or "/")

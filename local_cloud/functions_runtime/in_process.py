@@ -72,12 +72,12 @@ class InProcessFunctions:
         self._forget()
 
     def concurrency(self, url: str) -> int:
-        """One request at a time for each subscription, as most functions have it."""
+        """Return 1 for each subscription, as most functions have it."""
         del url
         return 1
 
     def address(self, name: str) -> str:
-        """The URL of a function by its name; here it takes pushes alone, so readers get none."""
+        """Return the URL of a function by its name; here it takes pushes alone, no readers."""
         return f"{self._url}/{name}"
 
     def stop(self) -> None:
@@ -106,7 +106,7 @@ class InProcessFunctions:
         self._clients.clear()
 
     def _of_the_step(self) -> Clients:
-        """What `boundary.clients` gives: those of the step that works in this thread."""
+        """Return the clients of the step that works in this thread, for `handler.clients`."""
         step = getattr(_WORKING, "step", "")
         if step not in self._accounts:
             return self._shared()
@@ -120,10 +120,10 @@ class InProcessFunctions:
 
 
 class AccountClients(Clients):
-    """The clients of one account, beside others in this process.
+    """The clients of one account, next to those of others in this process.
 
     Pub/Sub's client takes its endpoint from the environment, which is shared: whether the account
-    may publish is asked here, with its e-mail and the topic's full name.
+    may publish is checked here, with its e-mail and the topic's full name.
     """
 
     def __init__(
@@ -187,12 +187,12 @@ class AccountClients(Clients):
 
 
 _WORKING = threading.local()
-"""Its `step` is what works in this thread."""
+"""Holds in `step` the step that works in this thread."""
 
 
 @contextmanager
 def working_as(step: str) -> Iterator[None]:
-    """What this thread asks for by `boundary.clients`, a step's account asks for."""
+    """Let `handler.clients` return a step's clients in this thread."""
     _WORKING.step = step
     try:
         yield
@@ -210,7 +210,7 @@ def _serve(port: int) -> http.server.ThreadingHTTPServer:
 
 
 class _Push(http.server.BaseHTTPRequestHandler):
-    """A push request: 204 when the entry point returns, 500 when it raises."""
+    """Handler of a push request: 204 when the entry point returns, 500 when it raises."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
@@ -222,7 +222,7 @@ class _Push(http.server.BaseHTTPRequestHandler):
         step = self.path.strip("/")
         try:
             with working_as(step):
-                _entry_point(step)(_event(body))
+                entry_point(step)(_event(body))
             status = 204
         except Exception:  # noqa: BLE001 - the framework's boundary: what a function raises is a 500
             traceback.print_exc(file=sys.stderr)
@@ -236,10 +236,11 @@ class _Push(http.server.BaseHTTPRequestHandler):
         format: str,  # noqa: A002
         *args: object,
     ) -> None:
-        """Say nothing: deliveries are recorded by Pub/Sub."""
+        """Log nothing: Pub/Sub records deliveries."""
 
 
-def _entry_point(name: str) -> Callable[[CloudEvent], None]:
+def entry_point(name: str) -> Callable[[CloudEvent], None]:
+    """Look up an entry point of `functions.main`, imported at the first call."""
     from functions import main
 
     found: Callable[[CloudEvent], None] = getattr(main, name)
@@ -247,7 +248,7 @@ def _entry_point(name: str) -> Callable[[CloudEvent], None]:
 
 
 def _event(body: dict[str, Any]) -> CloudEvent:
-    """The CloudEvent that functions-framework makes of a push."""
+    """Build the CloudEvent that functions-framework makes of a push."""
     message = body["message"]
     attributes = {
         "id": message["messageId"],

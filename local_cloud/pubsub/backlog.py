@@ -31,23 +31,28 @@ type DeadLetter = Callable[[Subscription, Pending, str], bool]
 """Publishes a message that failed, and why, as a dead letter; False when it is to be retried."""
 
 
+@dataclass(frozen=True)
+class DeliveryTuning:
+    """How fast and in which order messages are delivered, within what Pub/Sub promises."""
+
+    backoff_scale: float = 0.1
+    """Factor of every back-off: with 0.1, ten seconds become one."""
+    reorder: random.Random | None = None
+    """Takes the due messages in the order that it draws; None delivers the longest due first."""
+    duplicate: float = 0.0
+    """Share of the deliveries that happen twice."""
+
+
 class Backlog:
     """The state of all subscriptions, by full name, and the record of their delivery attempts.
 
-    `lock` guards all of it; hold it while reading `subscriptions` or a `Subscription`. `push_ready`
-    tells of messages to push, a subscription's `ready` of its own, `changed` of anything settled.
+    `lock` guards everything; hold it while reading `subscriptions` or a `Subscription`. `push_ready`
+    signals messages to push, a subscription's `ready` its own messages, `changed` anything settled.
     """
 
     def __init__(
-        self,
-        clock: VirtualClock,
-        dead_letter: DeadLetter,
-        *,
-        backoff_scale: float,
-        reorder: random.Random | None,
-        duplicate: float,
+        self, clock: VirtualClock, dead_letter: DeadLetter, tuning: DeliveryTuning
     ) -> None:
-        """Start empty and closed; the settings are those of `PubSub`."""
         # The conditions share the lock so that each kind of waiter is woken by what concerns it.
         self.lock = threading.RLock()
         self.push_ready = threading.Condition(self.lock)
@@ -56,10 +61,8 @@ class Backlog:
         self.running = False
         self._clock = clock
         self._dead_letter = dead_letter
-        self._backoff_scale = backoff_scale
-        self._chance = reorder or random.Random(0)  # noqa: S311 - it guards nothing
-        self._shuffled = reorder is not None
-        self._duplicate = duplicate
+        self.tuning = tuning
+        self._random = random.Random(0)  # noqa: S311 - it guards nothing
         self._deliveries: deque[DeliveryAttempt] = deque(maxlen=100_000)
 
     def close(self) -> None:
@@ -90,15 +93,15 @@ class Backlog:
     def take_any(
         self, subscriptions: Iterable[Subscription]
     ) -> tuple[Subscription, Pending] | None:
-        """Lease the longest due message of those subscriptions that have room; None: none is due.
+        """Lease the longest due message of the subscriptions with room; None if none is due.
 
         With `reorder` it is a random one. Hold `lock`.
         """
         now = time.monotonic()
         ready = [s for s in subscriptions if s.is_ready(now)]
         while ready:
-            if self._shuffled:
-                subscription = self._chance.choice(ready)
+            if reorder := self.tuning.reorder:
+                subscription = reorder.choice(ready)
             else:
                 subscription = min(ready, key=lambda s: s.waiting[0])
             pending = self._take(subscription, now)
@@ -135,7 +138,7 @@ class Backlog:
                 return
             self._record(subscription, pending, outcome, status, error, seconds)
             if outcome == "retried":
-                wait = backoff(subscription.spec, pending.attempt, self._backoff_scale)
+                wait = backoff(subscription.spec, pending.attempt, self.tuning.backoff_scale)
                 pending.due = time.monotonic() + wait
                 self._wake(subscription, pending)
             self.changed.notify_all()
@@ -182,17 +185,22 @@ class Backlog:
             self._record(subscription, pending, "expired", None, text, 0.0)
             self.changed.notify_all()
             return None
-        if self._duplicate and not pending.copy and self._chance.random() < self._duplicate:
+        if not pending.copy and self._comes_twice():
             self._wake(subscription, Pending(now, pending.message, copy=True))
         pending.attempt += 1
         subscription.leased[pending.lease] = pending
         return pending
 
+    def _comes_twice(self) -> bool:
+        share, draw = self.tuning.duplicate, self.tuning.reorder or self._random
+        return bool(share) and draw.random() < share
+
     def _pop(self, subscription: Subscription, now: float) -> Pending:
-        if not self._shuffled:
+        reorder = self.tuning.reorder
+        if reorder is None:
             return heapq.heappop(subscription.waiting)
         due = [n for n, pending in enumerate(subscription.waiting) if pending.due <= now]
-        pending = subscription.waiting.pop(self._chance.choice(due))
+        pending = subscription.waiting.pop(reorder.choice(due))
         heapq.heapify(subscription.waiting)
         return pending
 

@@ -1,12 +1,13 @@
 """Pub/Sub in one process: topics, push, BigQuery and file subscriptions, behind gRPC.
 
 `PublisherClient` and fake-gcs-server reach it through `PUBSUB_EMULATOR_HOST`; subscriptions are
-made from inside the process. It keeps the promises a pipeline may lean on and no others: every message
-is delivered at least once, in no promised order, with back-off, dead letters and retention.
+made from inside the process. It gives the guarantees a pipeline may rely on and no others: every
+message is delivered at least once, in no promised order, with back-off, dead letters and retention.
 
-Who publishes is told by the endpoint: each account has its own. What it cannot show: OIDC (the
-settings of a push subscription are recorded, no token is sent or checked), quotas, ordering keys, pull, snapshots and seek, exactly-once,
-message transforms, the slow start of Google's push flow control.
+The endpoint identifies who publishes: each account has its own. The stand-in cannot show: OIDC (the
+settings of a push subscription are recorded, no token is sent or checked), quotas, ordering keys,
+pull, snapshots and seek, exactly-once, message transforms, the slow start of Google's push flow
+control.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from local_cloud.ports import free_port
-from local_cloud.pubsub.backlog import Backlog, Pending, Subscription, dead_letter
+from local_cloud.pubsub.backlog import Backlog, DeliveryTuning, Pending, Subscription, dead_letter
 from local_cloud.pubsub.bigquery_sink import Exporter, TableSchema, WriteRows
 from local_cloud.pubsub.filter import parse_filter
 from local_cloud.pubsub.gcs_sink import Gatherer, WriteFile
@@ -51,6 +52,7 @@ __all__ = [
     "ACK_STATUSES",
     "MAX_MESSAGE_BYTES",
     "DeliveryAttempt",
+    "DeliveryTuning",
     "FileSink",
     "Outcome",
     "PubSub",
@@ -67,12 +69,10 @@ __all__ = [
 class PubSub:
     """The Pub/Sub of one project, served on `127.0.0.1:port`.
 
-    `backoff_scale` shortens every back-off (0.1: ten seconds become one). `reorder` takes pending
-    deliveries in shuffled order and `duplicate` is the share of them that is delivered twice: both
-    stay within what Pub/Sub promises. BigQuery subscriptions need `write_rows` and, with
-    `use_table_schema`, `table_schema`; both are called from a thread of the subscription's own.
-    Cloud Storage subscriptions need `write_file`, called by whoever moves the clock or publishes
-    the message that fills a file.
+    `backoff_scale`, `reorder` and `duplicate` are those of `DeliveryTuning`; `tuning` changes them
+    later. BigQuery subscriptions need `write_rows` and, with `use_table_schema`, `table_schema`; both
+    are called from a thread of the subscription's own. Cloud Storage subscriptions need `write_file`,
+    called by whoever moves the clock or publishes the message that fills a file.
     """
 
     def __init__(
@@ -98,11 +98,7 @@ class PubSub:
         self._clock = clock
         self._push_threads = push_threads
         self._backlog = Backlog(
-            clock,
-            self._dead_letter,
-            backoff_scale=backoff_scale,
-            reorder=reorder,
-            duplicate=duplicate,
+            clock, self._dead_letter, DeliveryTuning(backoff_scale, reorder, duplicate)
         )
         self._lock = self._backlog.lock
         self.pusher = Pusher(self._backlog)
@@ -130,8 +126,17 @@ class PubSub:
         for subscription in exports:
             self._run_export(subscription)
 
+    @property
+    def tuning(self) -> DeliveryTuning:
+        """How deliveries are timed and ordered; for tests, it may be replaced at any time."""
+        return self._backlog.tuning
+
+    @tuning.setter
+    def tuning(self, tuning: DeliveryTuning) -> None:
+        self._backlog.tuning = tuning
+
     def endpoint_of(self, account: str) -> str:
-        """The address at which a service account publishes, made when it is first asked for."""
+        """Return the address at which an account publishes; the first call opens it."""
         with self._own_lock:
             if account not in self._own:
                 endpoint = f"127.0.0.1:{free_port()}"
@@ -152,7 +157,7 @@ class PubSub:
             stopped.wait(max(0.0, until - time.monotonic()))
 
     def create_topic(self, name: str) -> None:
-        """Create a topic. Raises Refused for an ill-formed name or one that is there already."""
+        """Create a topic; raise RefusedError for an ill-formed name or one that exists already."""
         path = self._path("topics", name)
         check_resource_id(path)
         with self._lock:
@@ -161,7 +166,7 @@ class PubSub:
             self._topics[path] = _Topic(path)
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic; its subscriptions keep what they hold. Raises Refused if it is not there."""
+        """Delete a topic; its subscriptions keep their messages. RefusedError if it is not there."""
         with self._lock:
             del self._topics[self._topic(name).path]
 
@@ -173,7 +178,7 @@ class PubSub:
     def create_subscription(self, subscription: SubscriptionSpec) -> None:
         """Create a subscription; it receives what is published from now on.
 
-        Raises Refused when a value is out of the documented range, the filter cannot be parsed, the
+        Raises RefusedError when a value is out of the documented range, the filter cannot be parsed, the
         topic, the dead-letter topic or the BigQuery table is not there, or the name is taken.
         """
         spec = replace(
@@ -208,8 +213,8 @@ class PubSub:
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """Publish one message from inside the process and give its message id.
 
-        Returns after the topic's callbacks have run; what one of them raises is passed on. Raises
-        Refused when the topic is not there or the message breaks a documented limit.
+        Returns after the topic's callbacks have run; an error of a callback is passed on. Raises
+        RefusedError when the topic is not there or the message breaks a documented limit.
         """
         return self.publish_all(topic, [(data, attributes or {})])[0]
 
@@ -253,7 +258,7 @@ class PubSub:
         """Call `callback` with each message of `topic`, one at a time, before its publish returns.
 
         The callback may publish, also to other topics; it must not wait for another publisher to
-        the same topic. Raises Refused when the topic is not there.
+        the same topic. Raises RefusedError when the topic is not there.
         """
         with self._lock:
             self._topic(topic).callbacks.append(callback)

@@ -155,14 +155,17 @@ class NotificationRouter:
             self._notifications.append(notification)
         return notification.id
 
+    def matching(self, event: Mapping[str, str]) -> list[Notification]:
+        """Find the notifications that want an event, given by its attributes."""
+        with self._lock:
+            return [each for each in self._notifications if _wants(each, event)]
+
     def route(self, message: Received) -> None:
         """Publish an event of fake-gcs-server to each topic that asked for it."""
         event = message.attributes
-        with self._lock:
-            wanted = [each for each in self._notifications if _wants(each, event)]
-        for notification in wanted:
+        for notification in self.matching(event):
             if not self._may_publish(notification.topic):
-                continue  # Cloud Storage tries for days, then drops it: nobody is told
+                continue  # Cloud Storage tries for days, then drops it without a notice
             attributes = _attributes(notification, event)
             self._pubsub.publish(notification.topic, message.data, attributes)
 

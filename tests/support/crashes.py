@@ -30,7 +30,7 @@ from local_cloud.functions_runtime import in_process
 from local_cloud.functions_runtime.in_process import AccountClients
 from local_cloud.gateway.proxy import Call, Intervention, Phase
 from local_cloud.pubsub.service import PublishRequestInfo, RefusedError
-from local_cloud.storage.server import EVENTS_TOPIC, _wants
+from local_cloud.storage.server import EVENTS_TOPIC
 from tests.support.crash_list import BATCH, NOTIFIER, QUERY, Crash, Point, read_points
 from tests.support.house import APRIL, APRIL_CHANGED, MAY, SLOTS, House, export, masked
 from tests.support.recording import Recording
@@ -157,12 +157,12 @@ class Witness:
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "made to be lost")
 
     def _wanted(self, event: Any) -> bool:
-        return any(_wants(each, event) for each in self._cloud.router._notifications)
+        return bool(self._cloud.router.matching(event))
 
     def _work_in_processes(self) -> None:
         """Give every delivery a process of its own."""
         numbers = itertools.count(1)
-        entry_point = in_process._entry_point
+        entry_point = in_process.entry_point
         shared = Clients(settings())
         working = threading.local()
 
@@ -176,7 +176,7 @@ class Witness:
 
             return work
 
-        self._patches.enter_context(patch.object(in_process, "_entry_point", start))
+        self._patches.enter_context(patch.object(in_process, "entry_point", start))
         self._patches.enter_context(patch.object(handler, "clients", lambda: working.clients))
 
 

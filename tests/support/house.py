@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,7 +89,7 @@ class House:
         self.cloud = cloud
         self._url = load_all()[USAGE].source.fetch[0].urls[0]
         self._tables = [table.name for table in load_all()[USAGE].lake_tables()]
-        cloud.pubsub._backlog._backoff_scale = BACKOFF_SCALE
+        cloud.pubsub.tuning = replace(cloud.pubsub.tuning, backoff_scale=BACKOFF_SCALE)
 
     def fresh(self) -> None:
         """Empty buckets, tables and batches; the clock goes on to the next hour."""
@@ -97,8 +98,7 @@ class House:
         cloud.dataproc.quota_hook = None
         self._empty_buckets()
         self._empty_tables()
-        with cloud.dataproc._changed:
-            cloud.dataproc._entries.clear()
+        cloud.dataproc.forget_batches()
         cloud.settle()
         self.later(hours=1)
 

@@ -1,7 +1,7 @@
 """A stand-in `gcp` provider: Pulumi's engine asks it over gRPC what changed and what to do.
 
-The protocol is `pulumirpc.ResourceProvider`. What a call does is told by the `Cloud` behind it; what
-changed is reckoned here, from inputs, as the provider that wraps Terraform's would.
+The protocol is `pulumirpc.ResourceProvider`. The `Cloud` behind it decides what a call does. This
+module calculates what changed, from inputs, as the provider that wraps Terraform's would.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from local_cloud.pulumi.engine.read_back import read_back
 from local_cloud.pulumi.mocks import Resource, UnknownResourceError, look_up
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What stands for a value that a preview cannot know."""
+"""The protocol's placeholder for a value that a preview cannot know."""
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 
@@ -39,35 +39,38 @@ type Properties = dict[str, Any]
 
 
 class ResourceRefusedError(RuntimeError):
-    """What the cloud behind the provider will not do, with its reason."""
+    """A refusal of the cloud behind the provider, with its reason."""
 
 
 class Cloud(Protocol):
-    """What stands behind the provider. Each call raises Refused where the service would refuse."""
+    """The cloud behind the provider; raises ResourceRefusedError where the service would refuse."""
 
     def create(self, resource: Resource) -> tuple[str, Mapping[str, Any]]:
-        """Make a resource; gives its id and what its outputs have beyond its inputs."""
+        """Make a resource; return its id and the outputs that it has beyond its inputs."""
 
     def planned(self, resource: Resource) -> Mapping[str, Any]:
-        """The outputs that `create` would give; nothing is made."""
+        """Return the outputs that `create` would give; nothing is made."""
 
     def update(self, resource_id: str, resource: Resource) -> None:
         """Change a resource in place, to these inputs."""
 
     def delete(self, resource_id: str, resource: Resource) -> None:
-        """Take a resource away."""
+        """Delete a resource."""
 
 
 class ProviderServer:
     """A context manager: while inside, the provider answers at `port` of this machine."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self.port = free_port()
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="gcp-provider"))
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(_Provider(cloud), self._server)
-        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._cloud = cloud
+        self.port = 0
 
     def __enter__(self) -> Self:
+        self.port = free_port()
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="gcp-provider"))
+        provider = _Provider(self._cloud)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, self._server)
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
         return self
 
@@ -76,7 +79,7 @@ class ProviderServer:
 
 
 def _refusing[Q, A](answer: Callable[[_Provider, Q], A]) -> Callable[..., A]:
-    """A call's answer; what is refused or unknown becomes the call's status, for the CLI to print."""
+    """Turn a refused or unknown resource into the call's status, for the CLI to print."""
 
     def handle(provider: _Provider, request: Q, context: grpc.ServicerContext) -> A:
         """Answer one call."""
@@ -97,51 +100,51 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Handshake(self, _: Any) -> Any:  # noqa: N802
-        """Says what it understands: secrets and resources as such."""
+        """Announce what it understands: secrets and resources as such."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True)
 
     @_refusing
     def Attach(self, _: Any) -> Empty:  # noqa: N802
-        """An engine that holds the provider's address already; nothing to do."""
+        """Do nothing: the engine has the provider's address already."""
         return Empty()
 
     @_refusing
     def GetPluginInfo(self, _: Any) -> Any:  # noqa: N802
-        """The version: that of the installed `pulumi-gcp`."""
+        """Return the version of the installed `pulumi-gcp`."""
         return plugin_pb2.PluginInfo(version=version("pulumi-gcp"))
 
     @_refusing
     def GetSchema(self, _: Any) -> Any:  # noqa: N802
-        """A schema of the name alone: programs in Python bring their types."""
+        """Return a schema of the name alone: programs in Python bring their types."""
         return provider_pb2.GetSchemaResponse(schema='{"name": "gcp"}')
 
     @_refusing
     def CheckConfig(self, request: Any) -> Any:  # noqa: N802
-        """The provider's configuration, taken as it is."""
+        """Return the provider's configuration as it is."""
         return provider_pb2.CheckResponse(inputs=request.news)
 
     @_refusing
     def DiffConfig(self, request: Any) -> Any:  # noqa: N802
-        """What changed in the configuration; another project replaces everything."""
+        """List what changed in the configuration; another project replaces everything."""
         paths = list(replacing.differences(_plain(request.old_inputs), _plain(request.news)))
         return _difference(paths, [path for path in paths if path == "project"])
 
     @_refusing
     def Configure(self, _: Any) -> Any:  # noqa: N802
-        """Ready: with secrets, resources and previews."""
+        """Announce secrets, resources and previews."""
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True
         )
 
     @_refusing
     def Check(self, request: Any) -> Any:  # noqa: N802
-        """A resource's inputs, taken as they are where its type is known."""
+        """Return a resource's inputs as they are if its type is known."""
         replacing.replacing_properties(_place(request)[0])
         return provider_pb2.CheckResponse(inputs=request.news)
 
     @_refusing
     def Diff(self, request: Any) -> Any:  # noqa: N802
-        """What changed in a resource since its service gave it back, and what of it replaces it."""
+        """List what changed since the service gave the resource back, and which changes replace it."""
         kind, _ = _place(request)
         old = _by_content(read_back(kind, _plain(request.old_inputs)))
         new = _by_content(_plain(request.news))
@@ -153,7 +156,7 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Create(self, request: Any) -> Any:  # noqa: N802
-        """Make a resource, or tell in a preview what of it is known."""
+        """Make a resource; in a preview, return only its known outputs."""
         resource = _resource(request, request.properties)
         inputs = _plain(request.properties)
         if request.preview:
@@ -166,7 +169,7 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Update(self, request: Any) -> Any:  # noqa: N802
-        """Change in place: what the provider computed stays, what was taken from the inputs goes."""
+        """Change in place: computed outputs stay, outputs copied from removed inputs go."""
         before, inputs = _plain(request.old_inputs), _plain(request.news)
         computed = _computed(before, _plain(request.olds), inputs)
         if not request.preview:
@@ -175,13 +178,13 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Delete(self, request: Any) -> Empty:  # noqa: N802
-        """Take a resource away."""
+        """Delete a resource."""
         self._cloud.delete(request.id, _resource(request, request.old_inputs))
         return Empty()
 
     @_refusing
     def Read(self, request: Any) -> Any:  # noqa: N802
-        """A resource as the state has it: the stand-in's own is not looked at."""
+        """Return a resource as the state has it: the stand-in's own is not looked at."""
         return provider_pb2.ReadResponse(
             id=request.id, properties=request.properties, inputs=request.inputs
         )
@@ -193,23 +196,23 @@ class _Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_refusing
     def Cancel(self, _: Any) -> Empty:  # noqa: N802
-        """Nothing runs on in the background."""
+        """Do nothing: no work goes on in the background."""
         return Empty()
 
 
 def _resource(request: Any, properties: Struct) -> Resource:
-    """The resource of a request, as its maker takes it."""
+    """Build the resource of a request, as its maker takes it."""
     return Resource(*_place(request), _with_files(_plain(properties)))
 
 
 def _place(request: Any) -> tuple[str, str]:
-    """Type and name of a request's resource: the last of its types is its own."""
+    """Return type and name of a request's resource: the last of its types is its own."""
     kind, name = request.urn.split("::")[2:4]
     return kind.rpartition("$")[2], name
 
 
 def _plain(properties: Struct) -> Properties:
-    """Properties as a dictionary, whole numbers as floats, secrets without their wrapping."""
+    """Convert properties to a dictionary: whole numbers as floats, secrets unwrapped."""
     found: Properties = _unwrapped(json_format.MessageToDict(properties))
     return found
 
@@ -223,7 +226,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _with_files(inputs: Properties) -> Properties:
-    """Inputs whose files are assets, as a program under mocks has them; a state keeps no paths."""
+    """Replace files in inputs by assets, as under mocks; a state has no paths."""
     return {
         key: pulumi.FileAsset(value["path"]) if _is_file(value) and "path" in value else value
         for key, value in inputs.items()
@@ -231,7 +234,7 @@ def _with_files(inputs: Properties) -> Properties:
 
 
 def _by_content(inputs: Mapping[str, Any]) -> Properties:
-    """Inputs whose files are what they hold: another place of the same bytes is no change."""
+    """Replace files in inputs by their content: the same bytes elsewhere are no change."""
     return {key: value["hash"] if _is_file(value) else value for key, value in inputs.items()}
 
 
@@ -240,7 +243,7 @@ def _is_file(value: Any) -> bool:
 
 
 def _unknown_where_new(inputs: Properties, outputs: Mapping[str, Any]) -> Properties:
-    """Outputs as a preview knows them: those of the inputs, and no others."""
+    """Reduce outputs to what a preview knows: those of the inputs, and no others."""
     return {
         key: inputs[key]
         if inputs.get(key) == value
@@ -252,7 +255,7 @@ def _unknown_where_new(inputs: Properties, outputs: Mapping[str, Any]) -> Proper
 
 
 def _computed(before: Properties, outputs: Properties, inputs: Properties) -> Properties:
-    """The outputs after an update: what was computed before, under the new inputs."""
+    """Merge the outputs after an update: the computed ones, under the new inputs."""
     computed = {key: value for key, value in outputs.items() if key not in before}
     both = {
         key: _computed(before[key], outputs[key], inputs[key])
@@ -263,7 +266,7 @@ def _computed(before: Properties, outputs: Properties, inputs: Properties) -> Pr
 
 
 def _difference(paths: list[str], replaced: list[str], *, first: bool = False) -> Any:
-    """The answer to what changed: `first` deletes a replaced resource before the new one is made."""
+    """Answer what changed: `first` deletes a replaced resource before the new one is made."""
     kinds = provider_pb2.PropertyDiff
     detail = {
         path: kinds(kind=kinds.UPDATE_REPLACE if path in replaced else kinds.UPDATE, inputDiff=True)

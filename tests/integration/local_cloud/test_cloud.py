@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -148,12 +147,8 @@ def test_steps_in_this_process_leave_its_environment_alone() -> None:
         cloud.scheduler.fire("seal-paris-wifi")
         delivered = [d for d in cloud.pubsub.deliveries() if d.subscription == "seal"]
         assert [(d.outcome, d.status) for d in delivered] == [("acked", 204)]
-        children = [Path("/proc") / str(pid) for pid in _pids(cloud)]
+        children = [Path("/proc") / str(pid) for pid in cloud.supervisor.pids()]
         assert all(child.exists() for child in children)
     assert dict(os.environ) == before
     assert not any(child.exists() for child in children)
     assert not cloud.folder.exists()
-
-
-def _pids(cloud: LocalCloud) -> list[Any]:
-    return [child.pid for child in cloud.supervisor._children.values()]

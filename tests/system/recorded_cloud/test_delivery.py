@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -63,12 +64,12 @@ class Held:
 def held(house: House) -> Iterator[None]:
     """Batches are made and do not run; after it they do."""
     dataproc = house.cloud.dataproc
-    runner = dataproc._runner
-    dataproc._runner = holding = Held(runner)
+    runner = dataproc.runner
+    dataproc.runner = holding = Held(runner)
     try:
         yield
     finally:
-        dataproc._runner = runner
+        dataproc.runner = runner
         holding.go.set()
         house.cloud.settle()
 
@@ -275,7 +276,8 @@ def test_an_hour_of_quota_refusals(house: House, rows: dict[str, Any]) -> None:
 def test_eight_hours_without_the_source(
     house: House, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house.cloud.pubsub._backlog, "_backoff_scale", BACKOFF_SCALE / 20)
+    tuning = replace(house.cloud.pubsub.tuning, backoff_scale=BACKOFF_SCALE / 20)
+    monkeypatch.setattr(house.cloud.pubsub, "tuning", tuning)
     house.fetch(A)
     spec = next(s for s in house.cloud.pubsub.subscriptions() if s.name.endswith("/download"))
     dead = "SELECT * FROM ops.dead_letters WHERE subscription_name LIKE '%dead%'"
@@ -299,9 +301,9 @@ def test_eight_hours_without_the_source(
 @contextmanager
 def disorder(house: House, seed: int, duplicate: float, again: float) -> Iterator[None]:
     """Deliver in shuffled order, a share twice, a share once more though its step has done it."""
-    backlog = house.cloud.pubsub._backlog
+    pubsub = house.cloud.pubsub
     chance = random.Random(seed)
-    entry_point = in_process._entry_point
+    entry_point = in_process.entry_point
 
     def forgetful(name: str) -> Any:
         def work(event: Any) -> None:
@@ -312,10 +314,9 @@ def disorder(house: House, seed: int, duplicate: float, again: float) -> Iterato
         return work
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(in_process, "_entry_point", forgetful)
-        patch.setattr(backlog, "_chance", chance)
-        patch.setattr(backlog, "_shuffled", True)
-        patch.setattr(backlog, "_duplicate", duplicate)
+        patch.setattr(in_process, "entry_point", forgetful)
+        tuning = replace(pubsub.tuning, reorder=chance, duplicate=duplicate)
+        patch.setattr(pubsub, "tuning", tuning)
         yield
 
 
