@@ -29,11 +29,11 @@ from local_cloud.generators.wifi.usage import Export, RowOrder, write
 from local_cloud.pubsub.service import ReceivedMessage
 
 _PATIENCE_SECONDS = 3_600.0
-"""How long `try` waits for a run to come home: a large file on a busy machine takes its time."""
+"""How long `try` waits until a run is loaded: a large file on a busy machine takes long."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit code."""
+    """Run a command and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _demo_options(commands.add_parser("demo", help="the pipeline from publisher to report"))
@@ -45,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `demo`."""
     parser.add_argument(
         "--serve", action="store_true",
         help="keep the local cloud and the pages and API of its reports up until Ctrl-C",
@@ -55,7 +54,6 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _try_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `try`."""
     parser.add_argument("dataset", help="name of a contract in catalog/datasets")
     parser.add_argument(
         "files", nargs="+", metavar="FILE",
@@ -78,7 +76,7 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _try(options: argparse.Namespace) -> int:
-    """Run `try`: one JSON document on standard output, everything else on standard error."""
+    """Run `try`: write one JSON document to standard output, all else to standard error."""
     document = sys.stdout
     with redirect_stdout(sys.stderr):
         try:
@@ -93,9 +91,9 @@ def _try(options: argparse.Namespace) -> int:
 
 
 def _tried(options: argparse.Namespace, out: TextIO) -> None:
-    """Write the document of `try`, and the pages where they are asked for.
+    """Write the document of `try`, and the pages if the user wants them.
 
-    The document comes first: nothing that goes wrong with a page takes it away.
+    The document comes first: if a page fails, the document is there already.
     """
     roots = tuple(root.resolve() for root in options.root)
     declared = read_declarations([REPOSITORY, *roots])
@@ -124,7 +122,7 @@ def _tried(options: argparse.Namespace, out: TextIO) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder before anything is run for it; raises TrialError naming what is in the way."""
+    """Make a folder before anything runs; raise TrialError naming what is in the way."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -132,14 +130,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def _refuse_broken_reports(folders: Iterable[Path]) -> None:
-    """Raise ReportError for the first report that cannot be read, before anything is started."""
+    """Raise ReportError for the first report that cannot be read, before anything starts."""
     for folder in folders:
         if (folder / "tables").is_dir():
             load_reports(folder)
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `export`."""
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--rows", type=int, help="how many sessions")
     size.add_argument("--bytes", type=int, help="about how many bytes instead")
@@ -158,12 +155,12 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _day(text: str) -> date:
-    """A day as ISO 8601 prints it."""
+    """Parse a day in ISO 8601."""
     return date.fromisoformat(text)
 
 
 def _export(options: argparse.Namespace) -> int:
-    """Run `export`: the file, and on standard error what is in it."""
+    """Run `export`: write the file, and on standard error what is in it."""
     faults = dict.fromkeys(Fault, options.faults) if options.faults else {}
     try:
         export = Export(
@@ -186,7 +183,6 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _snapshot_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `snapshots`."""
     parser.add_argument("--stations", type=int, default=1_500, help="1,500 if not said")
     parser.add_argument(
         "--days", type=float, default=1.0, help="six snapshots an hour, for so long"
@@ -199,7 +195,7 @@ def _snapshot_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _snapshots(options: argparse.Namespace) -> int:
-    """Run `snapshots`: a file or two for each tick, named by its time."""
+    """Run `snapshots`: write one or two files for each tick, named by its time."""
     first = datetime.combine(options.first, time(0, 9), UTC)
     try:
         ticks = snapshots(StationNetwork(first, options.stations, options.seed))

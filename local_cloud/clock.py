@@ -26,7 +26,7 @@ class VirtualClock:
             return self._now
 
     def advance_to(self, moment: datetime) -> None:
-        """Move to `moment` (aware), then tell the subscribers, in the caller's thread.
+        """Move to `moment` (aware), then notify the subscribers in the caller's thread.
 
         Raises ValueError when `moment` carries no time zone or lies before `now()`.
         """

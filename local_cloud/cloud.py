@@ -48,19 +48,18 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MEASURED = frozenset({"storage", "bigquery", "dataproc"})
 """Services whose calls are let through by grants alone."""
 _QUIET_SECONDS = 0.15
-"""How long nothing must move: the storage server tells of an object some 20 ms after its upload."""
+"""How long nothing must move: the storage server reports an object some 20 ms after its upload."""
 START = datetime(2025, 6, 5, tzinfo=UTC)
 
 
 class LocalCloud:
-    """A context manager: everything runs inside it, and nothing is left after it.
+    """Context manager: everything runs inside it, and nothing is left after it.
 
-    It begins at the virtual time `start`. `roots` are further folders with data sets; `origins`
-    says what stands behind the publishers' names (data set, or `*` for all); `live` fetches from
-    the real publishers instead. `in_process` runs the steps in this process, for tests of crashes.
-    `settings` are further keys of the stack's configuration. `run` runs the stack's program: under
-    mocks, unless told otherwise. `storage` and `bigquery` are clients for looking on: they go past
-    the gate.
+    The clock begins at `start`. `roots` are further folders with data sets. `origins` maps a
+    data set, or `*` for all, to the origin of its rows; `live` fetches from the real publishers
+    instead. `in_process` runs the steps in this process, for tests of crashes. `settings` are further
+    keys of the stack's configuration. `run` runs the stack's program; the default runs it under mocks.
+    `storage` and `bigquery` are clients that bypass the gate, to look at the result.
     """
 
     def __init__(
@@ -155,7 +154,7 @@ class LocalCloud:
         self._temporary.cleanup()
 
     def describe(self) -> str:
-        """Where everything is, in one line."""
+        """Describe in one line where everything is."""
         resources = len(self.stand_ins.recorded) + self.stand_ins.resource_count
         return (
             f"{resources} resources, {len(self.scheduler.names)} schedules; storage, BigQuery and "
@@ -169,29 +168,29 @@ class LocalCloud:
         return self.functions.address("serve")
 
     def bucket(self, zone: str) -> storage.Bucket:
-        """A zone's bucket, to look on."""
+        """Open a zone's bucket, to look at its objects."""
         return self.storage.bucket(f"{PROJECT}-{zone}")
 
     def read(self, zone: str, name: str) -> bytes | None:
-        """The bytes of an object of a zone; None where there is none."""
+        """Read an object of a zone; None where there is none."""
         return gcs.read(self.bucket(zone), name)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """The rows of a query, to look on."""
+        """Run a query past the gate and return its rows."""
         return [dict(row.items()) for row in self.bigquery.query_and_wait(sql)]
 
     def reports(self) -> list[str]:
-        """The tables of `reports` by name; one that shows a newest run only once it shows one."""
+        """List the tables of `reports` by name; those of a newest run only once they have rows."""
         latest_tables = {c.latest_table.table for c in load_all().values() if c.latest_table}
         found = [table.table_id for table in self.bigquery.list_tables("reports")]
         return [name for name in found if name not in latest_tables or self._rows_of(name)]
 
     def _rows_of(self, report: str) -> int:
-        """How many rows a table of `reports` has."""
+        """Count the rows of a table of `reports`."""
         return int(self.rows(f"SELECT COUNT(*) AS n FROM reports.{report}")[0]["n"])  # noqa: S608
 
     def dead_letter_reason(self, name: str) -> str | None:
-        """Why `split` would not have an object of raw: as kept in quarantine, None where none is."""
+        """Find in quarantine why `split` refused an object of raw; None if it did not."""
         bucket = self.bucket("quarantine")
         for message_name in gcs.names(bucket, "messages/split/"):
             record = json.loads(gcs.read(bucket, message_name) or b"{}")
@@ -201,7 +200,7 @@ class LocalCloud:
         return None
 
     def environment(self, account: str) -> dict[str, str]:
-        """The settings that point a function's clients at the stand-ins, as `account`."""
+        """Build the settings that point a function's clients at the stand-ins, as `account`."""
         return {
             **self.gate.environment(),
             **(_own_way_out() if self.live else self.publishers.env),
@@ -305,26 +304,26 @@ class LocalCloud:
         )
 
     def _written_clock(self) -> Path:
-        """The file that has the virtual time, for another process to read."""
+        """Write the virtual time to a file, at every move too, for other processes to read."""
         clock = self.folder / "clock"
         serve.write_time(clock, self.clock.now())
         self.clock.subscribe(lambda moment: serve.write_time(clock, moment))
         return clock
 
     def publish_refusal(self, account: str, topic: str) -> str | None:
-        """Why an account may not publish to a topic, by its full name; None where it may."""
+        """Explain why an account may not publish to a topic (full name); None if it may."""
         denial = self.authority.denial(account, [Need("pubsub.topics.publish", topic)])
         return str(denial) if denial else None
 
     def _signing_refusal(self, account: str) -> str | None:
-        """Why Pub/Sub's agent may not sign a push as an account; None where it may."""
+        """Explain why Pub/Sub's agent may not sign a push as an account; None if it may."""
         signed = f"projects/{PROJECT}/serviceAccounts/{account}"
         need = Need("iam.serviceAccounts.getOpenIdToken", signed)
         denial = self.authority.denial(PUBSUB_AGENT, [need])
         return str(denial) if denial else None
 
     def _may_notify(self, topic: str) -> bool:
-        """Whether Cloud Storage's agent may tell a topic of an object."""
+        """Check whether Cloud Storage's agent may notify a topic of an object."""
         return not self.publish_refusal(STORAGE_AGENT, f"projects/{PROJECT}/topics/{topic}")
 
     def _require(self, account: str, *needs: Need) -> None:
@@ -366,14 +365,14 @@ class LocalCloud:
 
 
 def _credentials(account: str) -> google.oauth2.credentials.Credentials:
-    """Credentials of an account without a call to anybody."""
+    """Make credentials of an account without a call to anybody."""
     credentials_class: Callable[..., Any] = google.oauth2.credentials.Credentials
     credentials: google.oauth2.credentials.Credentials = credentials_class(access_token(account))
     return credentials
 
 
 def _own_way_out() -> dict[str, str]:
-    """How this process reaches the publishers: its own proxy, in both spellings, and authorities."""
+    """Build the settings by which this process reaches the publishers: proxy and authorities."""
     own = {"HTTPS_PROXY": "", "https_proxy": ""}
     for name in ("HTTPS_PROXY", "NO_PROXY"):
         if found := os.environ.get(name.lower()) or os.environ.get(name):

@@ -1,5 +1,7 @@
-"""The publishers' real hosts on a laptop: a CONNECT proxy that ends TLS itself for every host it has
-a site for, under a throw-away authority, and replays bodies, also broken on purpose.
+"""The publishers' real hosts on a laptop, behind a CONNECT proxy.
+
+The proxy ends TLS itself for every host that it has a site for, under a throw-away authority, and
+replays bodies, also bodies that are broken on purpose.
 
 Product code fetches the publisher's own `https://` URL unchanged; `Publishers.env` is all it needs.
 """
@@ -43,42 +45,42 @@ class PublisherFault:
 
     @classmethod
     def cut(cls, after_bytes: int, *, goodbye: bool = False) -> PublisherFault:
-        """The connection ends after that many bytes of body, with or without TLS's goodbye."""
+        """End the connection after `after_bytes` of body, with or without TLS's goodbye."""
         return cls("cut", after_bytes=after_bytes, goodbye=goodbye)
 
     @classmethod
     def reset(cls, after_bytes: int) -> PublisherFault:
-        """A TCP reset after that many bytes of body."""
+        """Reset the TCP connection after that many bytes of body."""
         return cls("reset", after_bytes=after_bytes)
 
     @classmethod
     def stall(cls, after_bytes: int = 0) -> PublisherFault:
-        """Silence after that many bytes of body, until the client goes or the servers stop."""
+        """Fall silent after that many bytes of body, until the client goes or the servers stop."""
         return cls("stall", after_bytes=after_bytes)
 
     @classmethod
     def drip(cls, bytes_per_second: float) -> PublisherFault:
-        """The body, a byte at a time."""
+        """Send the body one byte at a time."""
         return cls("drip", bytes_per_second=bytes_per_second)
 
     @classmethod
     def drip_headers(cls, bytes_per_second: float) -> PublisherFault:
-        """Headers, a byte at a time, that do not end."""
+        """Send headers one byte at a time, without an end."""
         return cls("drip_headers", bytes_per_second=bytes_per_second)
 
     @classmethod
     def wrong_length(cls, extra_bytes: int) -> PublisherFault:
-        """A Content-Length that says so many bytes more than come (less, where negative)."""
+        """Announce so many bytes more than come (fewer, where negative) in Content-Length."""
         return cls("wrong_length", extra_bytes=extra_bytes)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a URL answers. `body` is sent as it is (a path is streamed); `headers` say the rest.
+    """The answer of a URL: `body` is sent as it is (a path is streamed), with `headers`.
 
     With `etag` a 200 carries the hash of its body and answers 304 to the same `If-None-Match`, and
-    to the same `If-Modified-Since` where `headers` have a `Last-Modified`. `framing` is how the
-    body's end is told: its length, chunks, or the connection's end.
+    to the same `If-Modified-Since` where `headers` have a `Last-Modified`. `framing` decides how the
+    client sees the body's end: by its length, by chunks, or by the connection's end.
     """
 
     body: bytes | Path = b""
@@ -124,7 +126,7 @@ class Publishers:
         self.stop()
 
     def start(self) -> None:
-        """Writes the bundle of authorities and listens; raises `OSError` when the port is taken."""
+        """Write the bundle of authorities and listen; raise `OSError` when the port is taken."""
         self._server = _ProxyServer(("127.0.0.1", self._port), self)
         self._folder = tempfile.TemporaryDirectory(prefix="citypulse-publishers-")
         bundle = Path(certifi.where()).read_bytes() + self._authority.cert_pem.bytes()
@@ -134,7 +136,7 @@ class Publishers:
         ).start()
 
     def stop(self) -> None:
-        """Ends every connection, stalled ones too, and removes the bundle."""
+        """End every connection, stalled ones too, and remove the bundle."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -151,12 +153,12 @@ class Publishers:
 
     @property
     def proxy_url(self) -> str:
-        """What `HTTPS_PROXY` has to be."""
+        """The value for `HTTPS_PROXY`."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def ca_file(self) -> Path:
-        """The bundle that `SSL_CERT_FILE` has to be: the usual authorities and ours."""
+        """The bundle for `SSL_CERT_FILE`: the usual authorities and ours."""
         if self._folder is None:
             raise RuntimeError("publishers: not started; call start() first")
         return Path(self._folder.name) / "authorities.pem"
@@ -174,13 +176,15 @@ class Publishers:
         }
 
     def serve(self, url: str, answer: Answer) -> None:
-        """From now on `url` answers so. A URL without a query answers for every query that has no
-        answer of its own. Raises `ValueError` for anything but an https URL with a host.
+        """Serve an answer at `url` from now on.
+
+        A URL without a query answers for every query that has no answer of its own. Raises `ValueError`
+        for anything but an https URL with a host.
         """
         self.serve_sequence(url, [answer])
 
     def serve_sequence(self, url: str, answers: Sequence[Answer]) -> None:
-        """One answer a request, the last one again and again."""
+        """Serve one answer per request; the last one repeats."""
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname or not answers:
             raise ValueError(f"publishers: {url!r} is no https URL, or has no answer")
@@ -191,12 +195,12 @@ class Publishers:
             self._answers[parts.hostname, target] = list(answers)
 
     def site(self, host: str) -> ssl.SSLContext | None:
-        """The TLS side of a host's site, None where nothing is served for the host."""
+        """Return the TLS side of a host's site, None where nothing is served for the host."""
         with self._lock:
             return self._contexts.get(host.lower())
 
     def answer(self, seen: SeenRequest) -> Answer | None:
-        """Notes the request and gives its answer, None for a path nobody serves."""
+        """Record the request and return its answer, None for a path nobody serves."""
         parts = urlsplit(seen.url)
         path = parts.path or "/"
         with self._lock:
@@ -228,7 +232,7 @@ class _ProxyServer(socketserver.ThreadingTCPServer):
 
     @contextlib.contextmanager
     def connected(self, sock: socket.socket) -> Iterator[None]:
-        """Holds a connection where `stop` finds it."""
+        """Register a connection so that `stop` can end it."""
         with self._lock:
             self._live.add(sock)
         try:
@@ -253,10 +257,10 @@ class _Quiet(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: object) -> None:
-        """Nothing: `Publishers.requests` is the log."""
+        """Log nothing: `Publishers.requests` is the log."""
 
     def refuse(self, status: HTTPStatus, sentence: str) -> None:
-        """A short text answer that ends the connection."""
+        """Send a short text answer that ends the connection."""
         body = sentence.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
@@ -405,7 +409,7 @@ def _etag(answer: Answer) -> str | None:
 
 
 def _held(answer: Answer, tag: str | None, request_headers: Mapping[str, str]) -> bool:
-    """Whether the client's copy is this one; a tag goes before a date (RFC 9110, 13.2.2)."""
+    """Check whether the client's copy is this one; a tag goes before a date (RFC 9110, 13.2.2)."""
     if tag is None:
         return False
     if "if-none-match" in request_headers:

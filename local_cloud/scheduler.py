@@ -35,7 +35,7 @@ type RunQuery = Callable[[str, datetime, str], None]
 
 @dataclass(frozen=True)
 class QueryRun:
-    """One run of a scheduled query: when it was meant, what it raised, real seconds."""
+    """One run of a scheduled query: its time, its error, its real seconds."""
 
     name: str
     run_time: datetime
@@ -108,7 +108,7 @@ class Scheduler:
         return sorted(self._due)
 
     def run_until(self, moment: datetime, *, only: Callable[[str], bool] = lambda _: True) -> int:
-        """Move the clock to `moment`, doing what is due on the way and `only` admits; gives how much."""
+        """Move the clock to `moment`, doing the due work that `only` admits; return how much."""
         done = 0
         for tick, due in self._ticks(moment, only):
             self._clock.advance_to(tick)
@@ -123,7 +123,7 @@ class Scheduler:
         self._clock.advance_to(moment)
 
     def run_queries(self, only: Callable[[str], bool] = lambda _: True) -> list[QueryRun]:
-        """Run the scheduled queries now, as manual transfer runs would; gives how they ended."""
+        """Run the scheduled queries now, as manual transfer runs would; return how they ended."""
         begin = len(self.runs)
         for name in filter(only, self._queries):
             self._due[name].act(self._clock.now())
@@ -138,7 +138,7 @@ class Scheduler:
         self._settle()
 
     def _ticks(self, end: datetime, only: Callable[[str], bool]) -> Iterator[tuple[datetime, _Due]]:
-        """What is due after now and up to `end`, in order of time, then of name."""
+        """Iterate what is due after now and up to `end`, in order of time, then of name."""
         begin = self._clock.now()
         following = {
             name: due.after(begin) for name, due in sorted(self._due.items()) if only(name)
@@ -175,8 +175,10 @@ class Recurrence:
 
 
 def parse_schedule(schedule: str) -> Recurrence:
-    """The recurrence of an App Engine schedule: of its syntax `every N minutes|hours [from HH:MM
-    to HH:MM]` and `every day HH:MM`. Raises ValueError for anything else.
+    """Parse an App Engine schedule into its recurrence.
+
+    The syntax is `every N minutes|hours [from HH:MM to HH:MM]` and `every day HH:MM`. Raises
+    ValueError for anything else.
     """
     if daily := _DAILY.fullmatch(schedule):
         at = _since_midnight(daily["at"])
@@ -194,7 +196,7 @@ def parse_schedule(schedule: str) -> Recurrence:
 
 
 def next_tick(schedule: str, moment: datetime) -> datetime:
-    """The schedule's first tick after `moment`, in UTC."""
+    """Calculate the schedule's first tick after `moment`, in UTC."""
     recurrence = parse_schedule(schedule)
     midnight = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = moment - midnight

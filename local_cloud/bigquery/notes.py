@@ -60,7 +60,7 @@ class Resources:
         _forget_policies(model, *keys)
 
     def secured(self) -> frozenset[Keys]:
-        """Identities of the tables that have a row access policy."""
+        """List the identities of the tables that have a row access policy."""
         return frozenset(keys[:3] for keys in [*self._resources[RowAccessPolicy]])
 
 
@@ -117,7 +117,7 @@ class Jobs:
             self._jobs.pop((project_id, job_id), None)
 
     def _oldest(self) -> tuple[str, str] | None:
-        """Take out the oldest finished job; its project and id."""
+        """Remove the oldest finished job and return its project and id."""
         done = (key for key, job in self._jobs.items() if job.status.state == "DONE")
         oldest = next(done, None)
         if oldest:

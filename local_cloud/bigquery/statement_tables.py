@@ -41,7 +41,7 @@ _TAKES = {
 
 @functools.lru_cache(maxsize=256)
 def touched(sql: str) -> tuple[tuple[str, str, str], ...]:
-    """Permission, data set and table, for all that a script touches, sorted."""
+    """List permission, data set and table for all that a script touches, sorted."""
     found = set()
     for match in _NAMED.finditer(_UNSEEN.sub(" ", sql)):
         words = " ".join(match["words"].upper().split())

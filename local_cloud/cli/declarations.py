@@ -1,4 +1,4 @@
-"""What `serve` answers by, read from the repository and further roots, to look on without a function."""
+"""Read what `serve` answers by from the repository and further roots, without a function."""
 
 from __future__ import annotations
 

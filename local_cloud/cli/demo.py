@@ -50,7 +50,7 @@ _PAGES = REPOSITORY / "build" / "demo"
 _BIKES = "velib_stations"
 _NETWORK = StationNetwork(START + timedelta(hours=3, minutes=9), seed=9)
 _TICKS = 2
-"""Day one's snapshots, from 03:09 on: those of one hour, which is over when its grace is."""
+"""Snapshots of day one, from 03:09 on: those of one hour, which is over after its grace."""
 _SKIPPED = (
     f"{_BIKES} is due every ten minutes: the clock passes over all later ones, so the sweep will call "
     "it overdue"
@@ -75,7 +75,7 @@ class Check:
 
 
 def run(*, serve: bool = False, live: str | None = None) -> int:
-    """Run the demo; gives 0 when every check held, else 1."""
+    """Run the demo; return 0 if every check held, else 1."""
     begin = time.monotonic()
     if live:
         return _live(live)
@@ -100,7 +100,7 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
 
 
 def _publish(cloud: LocalCloud, day: int) -> None:
-    """What the publishers serve on a day."""
+    """Serve what the publishers have on a day."""
     contracts = load_all()
     usage = contracts["paris_wifi_usage"].source.fetch[0].urls[0]
     sites = contracts["paris_wifi_sites"].source.fetch[0].urls[0]
@@ -118,7 +118,7 @@ def _publish(cloud: LocalCloud, day: int) -> None:
 
 
 def _fire(cloud: LocalCloud, day: int) -> None:
-    """Let the schedule fire around this day's fetches; the clock jumps over the rest."""
+    """Let the schedule fire around this day's fetches; the clock skips the rest."""
     midnight = START + timedelta(days=day)
     if day == 0:
         for snapshot in islice(snapshots(_NETWORK), _TICKS):
@@ -138,7 +138,7 @@ def _fetch_bikes(cloud: LocalCloud, snapshot: Snapshot) -> None:
 
 
 class _Progress:
-    """Prints one line a step, as its event says; what was said before is not said again."""
+    """Prints one line for each step from its event; prints no event twice."""
 
     def __init__(self) -> None:
         self._printed: set[str] = set()
@@ -164,7 +164,7 @@ _QUIET = ("nothing marked", "claimed", "done already")
 
 
 def _summary(cloud: LocalCloud) -> list[Check]:
-    """Print the ledger, the batches, the loads and the reports; gives the checks."""
+    """Print the ledger, the batches, the loads and the reports; return the checks."""
     ledger = cloud.rows("SELECT * FROM ops.loads ORDER BY dataset, slot")
     _say("\n== slots: rows in = out + rejected + duplicates")
     for row in ledger:
@@ -192,14 +192,14 @@ def _summary(cloud: LocalCloud) -> list[Check]:
 
 
 def _grants(authority: Authority) -> None:
-    """Print how much was asked for, and the grants by which nothing was."""
+    """Print how many permissions were checked, and the grants that no call used."""
     idle = sorted(grant.name for grant in authority.idle())
     used = len(authority.grants) - len(idle)
     _say(f"\n{used} grants used in {authority.checks:,} questions; idle: {', '.join(idle)}")
 
 
 def _without_slot(cloud: LocalCloud) -> list[str]:
-    """A line for each data set whose newest accepted run had rows without a slot."""
+    """List a line for each data set whose newest accepted run had rows without a slot."""
     newest: dict[str, SplitRecord] = {}
     for blob in cloud.bucket("landing").list_blobs(prefix="splits/"):
         record = SplitRecord.decode(blob.download_as_bytes())
@@ -215,7 +215,7 @@ def _without_slot(cloud: LocalCloud) -> list[str]:
 
 
 def _reports(cloud: LocalCloud) -> dict[str, int]:
-    """Print each report table's first rows; gives their sizes."""
+    """Print each report table's first rows; return their sizes."""
     sizes = {}
     for name in cloud.reports():
         rows = cloud.rows(f"SELECT * FROM reports.{name} ORDER BY 1, 2 LIMIT 3")  # noqa: S608
@@ -228,7 +228,7 @@ def _reports(cloud: LocalCloud) -> dict[str, int]:
 
 
 def _served(address: str, reports: dict[str, int]) -> Check:
-    """Whether `serve` gives the rows of every report that is published, and says who may use them."""
+    """Check whether `serve` returns every published report's rows and their licence."""
     api = f"{address}/api/v1/reports"
     with urllib.request.urlopen(api, timeout=60) as answer:
         listed = [each["name"] for each in json.load(answer)["reports"]]
@@ -244,13 +244,13 @@ def _served(address: str, reports: dict[str, int]) -> Check:
 
 
 def _rows(url: str) -> list[list[str]]:
-    """The rows of a CSV file without its header."""
+    """Read the rows of a CSV file without its header."""
     with urllib.request.urlopen(url, timeout=60) as answer:
         return list(csv.reader(io.StringIO(answer.read().decode(), newline="")))[1:]
 
 
 def _is_live(url: str, published: bool) -> bool:
-    """Whether a report that no script has published answers all the same."""
+    """Check whether a report that no script has published answers nevertheless."""
     if published:
         return False
     try:
@@ -277,7 +277,7 @@ def _checks(
     ledger: Sequence[dict[str, Any]], states: Sequence[str], runs: Sequence[dict[str, Any]],
     reports: dict[str, int], refused: Sequence[dict[str, Any]], denied: Sequence[str],
 ) -> list[Check]:  # fmt: skip
-    """Everything that must hold at the end."""
+    """List everything that must hold at the end."""
     off = [
         f"{row['dataset']} {row['slot']}" for row in ledger
         if row["rows_in"] != row["rows_out"] + row["rejected"] + row["duplicates"]
@@ -316,7 +316,7 @@ _DEMO_SETS = ("paris_wifi_sites", "paris_wifi_usage")
 
 
 def _live(dataset: str) -> int:
-    """One fetch from the real publisher, through to the ledger."""
+    """Run one fetch from the real publisher, through to the ledger."""
     contract = load_all()[dataset]
     now = datetime.now(UTC)
     with LocalCloud(start=now, live=True) as cloud:
@@ -331,7 +331,7 @@ def _live(dataset: str) -> int:
 
 
 def _serve(cloud: LocalCloud) -> None:
-    """Keep the local cloud up until Ctrl-C: reports can be asked for and looked at meanwhile."""
+    """Keep the local cloud running until Ctrl-C, with its pages and API."""
     _say(f"\npages: {cloud.address}/; the API, from another shell:\nexport SERVE={cloud.address}")
     _say(f"up until Ctrl-C: {cloud.describe()}; systems {', '.join(systems(load_all()))}")
     try:

@@ -1,4 +1,4 @@
-"""What failed behind the files that `try` was given: batches, and scheduled queries with their checks."""
+"""Find what failed for the files given to `try`: batches, and scheduled queries with checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StepFailure:
 
 
 def of_batches(cloud: LocalCloud, system: str) -> list[StepFailure]:
-    """The batches whose manifest has no receipt; attempts that failed alike are told once."""
+    """List the batches whose manifest has no receipt; attempts that failed alike count once."""
     by_reason: dict[str, StepFailure] = {}
     for batch in cloud.dataproc.batches():
         manifest = _manifest(batch)
@@ -38,12 +38,12 @@ def of_batches(cloud: LocalCloud, system: str) -> list[StepFailure]:
 
 
 def of_reports(runs: Iterable[QueryRun]) -> Iterator[StepFailure]:
-    """The scheduled queries that raised: a check that does not hold is one."""
+    """List the scheduled queries that raised an error, for example a check that does not hold."""
     for run in runs:
         if run.error is not None:
             yield StepFailure("report", run.name, run.error)
 
 
 def _manifest(batch: Batch) -> str:
-    """The id of the manifest that a batch works on: its own without the attempt."""
+    """Extract the manifest id from a batch's own id, without the attempt."""
     return batch.name.rpartition("/")[2].rpartition("-a")[0]

@@ -1,7 +1,7 @@
-"""Every page as a file that opens from disk, and every chart of it as a picture, without a browser.
+"""Write every page as a file that opens from disk, and every chart as a picture.
 
-A picture says in itself what the page says beside the chart: origin, sample size, how far the data
-reach, and whose they are.
+It needs no browser. A picture has in itself what the page says next to the chart: origin, sample
+size, how far the data reach, and whose they are.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _WIDTH, _SCALE = 720, 1.5
 _LINE = 130
 """Characters of a line under a picture's title."""
 _TRIED = 20
-"""Choices that are looked at for one that a chart has rows of."""
+"""Choices that are tried until one has rows for a chart."""
 
 
 def write_pages(
     client: bigquery.Client, now: datetime, declared: Declarations, folder: Path
 ) -> list[Path]:
-    """Write all pages, their files and a PNG of each chart that has rows; gives the pictures.
+    """Write all pages, their files and a PNG of each chart with rows; return the pictures.
 
-    `now` is the time that the age of the data is told by.
+    The pages calculate the age of the data from `now`.
     """
     return _written(_pages(client, now, declared), folder)
 
 
 def _written(pages: Pages, folder: Path) -> list[Path]:
-    """Write pages, their files and pictures; gives the pictures."""
+    """Write pages, their files and pictures; return the pictures."""
     (folder / "assets").mkdir(parents=True, exist_ok=True)
     for each in static_files().values():
         (folder / "assets" / each.name).write_bytes(each.body)
@@ -61,7 +61,7 @@ def _written(pages: Pages, folder: Path) -> list[Path]:
 
 
 def picture(view: PageView, chart: RowsView) -> bytes:
-    """A chart as PNG, on white, with its title and what must be known of it."""
+    """Draw a chart as PNG, on white, with its title and what a reader must know about it."""
     drawing: dict[str, Any] = dict(chart.drawing or {})
     drawing |= {
         "width": _WIDTH,
@@ -76,7 +76,7 @@ def picture(view: PageView, chart: RowsView) -> bytes:
 
 
 class _DiskLinks(Links):
-    """Links of pages that lie beside each other in a folder, with no function behind them."""
+    """Links of pages that lie next to each other in a folder, with no function behind them."""
 
     api = ""
     picture: Callable[[str, str], str] | None = staticmethod(
@@ -84,30 +84,30 @@ class _DiskLinks(Links):
     )
 
     def page(self, name: str) -> str:
-        """A page's file."""
+        """Name a page's file."""
         return f"{name or 'index'}.html"
 
     def static(self, name: str) -> str:
-        """A file's copy."""
+        """Name a file's copy."""
         return f"assets/{static_files()[name].name}"
 
 
 class _Looking(Clients):
-    """A client that is there already."""
+    """A client that exists already."""
 
     def __init__(self, client: bigquery.Client) -> None:
         self.bigquery = client
 
 
 def _pages(client: bigquery.Client, now: datetime, declared: Declarations) -> Pages:
-    """The pages over a warehouse, with links that work from disk."""
+    """Build the pages over a warehouse, with links that work from disk."""
     answers = ReportStore(_Looking(client), declared.reports, now=lambda: now)
     source = ReportFetcher(declared.reports, answers.table, lambda: now)
     return Pages(declared.pages, source, declared.contracts, _DiskLinks(declared.pages))
 
 
 def _chosen(pages: Pages, name: str) -> PageView:
-    """A page nobody can choose on: a chart that needs a choice shows the first that it has rows of."""
+    """Fill each chart that needs a choice with the first choice that has rows."""
     view = pages.view(name)
     waiting = {each.name: each.needs for each in view.page.charts if each.needs}
     found = {chart: _first(pages, view, chart, column) for chart, column in waiting.items()}
@@ -119,9 +119,9 @@ def _chosen(pages: Pages, name: str) -> PageView:
 
 
 def _first(pages: Pages, view: PageView, chart: str, column: str) -> RowsView:
-    """A chart for the first choice that it has rows of, whose name stands in its title.
+    """Build a chart for the first choice that has rows, and name the choice in its title.
 
-    Without one it says so: nothing can be chosen on a page on disk.
+    If no choice has rows, the chart says so: on a page on disk nobody can choose.
     """
     [(choices, label)] = ((f.choices, f.label) for f in view.filters if f.column == column)
     for one in choices[:_TRIED]:
@@ -137,18 +137,18 @@ def _first(pages: Pages, view: PageView, chart: str, column: str) -> RowsView:
 
 
 def _drawn(view: PageView) -> Iterator[RowsView]:
-    """The charts of a page that have rows."""
+    """List the charts of a page that have rows."""
     for section in view.sections:
         yield from (chart for chart in section.charts if chart.drawing is not None)
 
 
 def _picture(page: str, chart: str) -> str:
-    """The name of a chart's picture."""
+    """Name the file of a chart's picture."""
     return f"{page}_{chart}.png"
 
 
 def _title(view: PageView, chart: RowsView) -> dict[str, Any]:
-    """A picture's title, and under it what a page says around a chart."""
+    """Build a picture's title, and under it what a page says around a chart."""
     marked = _mark(chart.origin)
     sources = "; ".join(dict.fromkeys(contract.attribution for contract in view.sources))
     return {
@@ -163,7 +163,7 @@ def _title(view: PageView, chart: RowsView) -> dict[str, Any]:
 
 
 def _mark(origin: str) -> str:
-    """What must be said of rows that are not the publisher's, its first word in capitals."""
+    """Build the warning on rows that are not the publisher's, its first word in capitals."""
     if not origin:
         return ""
     kind, _, explanation = ORIGINS[Origin(origin)].partition(":")
@@ -171,7 +171,7 @@ def _mark(origin: str) -> str:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """A text in lines of a picture's width."""
+    """Break a text into lines of a picture's width."""
     line = ""
     for word in text.split(" "):
         if line and len(line) + len(word) > _LINE:

@@ -52,9 +52,9 @@ class Served:
 
 
 def parse(argument: str) -> Served:
-    """One argument of `try`: `FILE`, `A+B` for one run of two files, `FILE@2017-05-31[T04:17]`.
+    """Parse one argument of `try`: `FILE`, `A+B` (one run), `FILE@2017-05-31[T04:17]`.
 
-    A name that is a file as it stands is taken so. Raises TrialError naming what is missing.
+    If the whole argument is the name of a file, it is that file. Raises TrialError naming what is missing.
     """
     if Path(argument).is_file():
         return Served((Path(argument),))
@@ -69,7 +69,7 @@ def parse(argument: str) -> Served:
 
 
 def _time(text: str) -> datetime | None:
-    """The UTC instant in `text`, noon for a date alone; None when it is no time."""
+    """Parse a UTC instant, noon for a date alone; None if the text is no time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -80,7 +80,7 @@ def _time(text: str) -> datetime | None:
 
 
 def timed(runs: Sequence[Served], now: datetime) -> list[Served]:
-    """The runs with their times: those without one follow a day after the one before.
+    """Give each run its time: a run without one follows a day after the one before.
 
     Where no run names a time the last one is `now`. Raises TrialError for two of the same time,
     which would be one run.
@@ -102,7 +102,7 @@ def timed(runs: Sequence[Served], now: datetime) -> list[Served]:
 
 
 def _paths(served: Served) -> str:
-    """The files of a run as the user names them."""
+    """Join the files of a run as the user names them."""
     return "+".join(map(str, served.paths))
 
 
@@ -113,9 +113,9 @@ def try_files(
     queries: Sequence[str],
     origin: Origin = Origin.SAMPLE,
 ) -> dict[str, Any]:
-    """Serve the runs one after the other; gives the document that `try` prints.
+    """Serve the runs one after the other; return the document that `try` prints.
 
-    `origin` is what every row of them says of itself.
+    `origin` is the origin that every row declares.
     """
     offered = []
     files = []
@@ -123,7 +123,7 @@ def try_files(
         run = offer(cloud, contract, served, origin)
         _settle(cloud, contract, run)
         offered.append((served, run))
-        if contract.kind.newest_run_wins:  # told now: the next run may replace these slots
+        if contract.kind.newest_run_wins:  # reported now: the next run may replace these slots
             files.append(file_report(cloud, contract, served, run))
     if not contract.kind.newest_run_wins:
         _close(cloud, contract, [run for _, run in offered])
@@ -158,13 +158,13 @@ def offer(
 def _settle(cloud: LocalCloud, contract: Contract, run: Run) -> None:
     """Wait until a run has come as far as it can."""
     cloud.settle()
-    if not _is_home(cloud, contract, run):  # a busy storage server tells of its objects late
+    if not _is_home(cloud, contract, run):  # a busy storage server reports its objects late
         cloud.pubsub.wait_idle(_LATE_SECONDS * 10, quiet=_LATE_SECONDS)
         cloud.settle()
 
 
 def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
-    """Whether nothing more is to come of a run: it is not taken, or its slots are loaded."""
+    """Check whether a run is finished: it is not accepted, or its slots are loaded."""
     if _claim(cloud, contract, run).outcome is not Outcome.ACCEPTED:
         return True
     record = _record(cloud, contract, run)
@@ -178,18 +178,18 @@ def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
 
 
 def _run(contract: Contract, time: datetime) -> Run:
-    """The run that is served at a time."""
+    """Name the run that is served at a time."""
     return Run.of_file(time, "try") if contract.kind is Kind.STREAM else Run.at(time)
 
 
 def _object(contract: Contract, run: Run) -> str:
-    """The object of raw by which `split` learns of a run."""
+    """Name the object of raw by which `split` learns of a run."""
     name = object_names.stream_file if contract.kind is Kind.STREAM else object_names.claim
     return name(contract.dataset, run)
 
 
 def _claim(cloud: LocalCloud, contract: Contract, run: Run) -> Claim:
-    """What was claimed of a run."""
+    """Read a run's claim; for a stream, derive it from the file's name and attributes."""
     if contract.kind is Kind.STREAM:
         key = object_names.SplitKey(run)
         return stream_files.claim_of(cloud.bucket("raw"), contract, key, Origin.SAMPLE)
@@ -250,7 +250,7 @@ def _claim_files(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What the files of a run are called in raw: their names, with their place where two agree."""
+    """Name the files of a run in raw: their own names, numbered where two agree."""
     names = [path.name for path in paths]
     return [
         f"{at}-{name}" if names.count(name) > 1 else name for at, name in enumerate(names, start=1)
@@ -258,12 +258,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _digest(files: Sequence[RawFile]) -> str:
-    """What the files of a run are compared by."""
+    """Join the hashes of a run's files, to compare runs."""
     return " ".join(file.sha256 for file in files)
 
 
 def _newest_accepted(cloud: LocalCloud, contract: Contract) -> dict[str, str]:
-    """The digest of the newest run whose split was accepted, with its name; empty for none."""
+    """Map the digest of the newest run whose split was accepted to its name; empty for none."""
     for run in sorted(_runs(cloud, contract), reverse=True):
         record = _record(cloud, contract, run)
         if record and record.outcome is Outcome.ACCEPTED:
@@ -273,7 +273,7 @@ def _newest_accepted(cloud: LocalCloud, contract: Contract) -> dict[str, str]:
 
 
 def _runs(cloud: LocalCloud, contract: Contract) -> Iterator[Run]:
-    """The runs that have a claim."""
+    """List the runs that have a claim."""
     for blob in cloud.bucket("raw").list_blobs(prefix=f"runs/{contract.dataset}/"):
         yield object_names.claim_of(blob.name)[1]
 
@@ -294,7 +294,7 @@ def _close(cloud: LocalCloud, contract: Contract, runs: Sequence[Run]) -> None:
 
 
 def _record(cloud: LocalCloud, contract: Contract, run: Run) -> SplitRecord | None:
-    """What the split of a run wrote down."""
+    """Read the split record of a run."""
     body = cloud.read(
         "landing", object_names.split_record(contract.dataset, object_names.SplitKey(run))
     )
@@ -333,7 +333,7 @@ def file_report(cloud: LocalCloud, contract: Contract, served: Served, run: Run)
 
 
 def _warnings(contract: Contract, reports: Sequence[FileReport]) -> Iterator[str]:
-    """Columns that are missing, and not required, in a file that has unknown ones."""
+    """List optional columns that are missing in a file that has unknown ones."""
     for report in reports:
         unknown = list(report.unknown_columns)
         missing = [
@@ -349,7 +349,7 @@ def _warnings(contract: Contract, reports: Sequence[FileReport]) -> Iterator[str
 
 
 def _rejects(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> list[dict[str, Any]]:
-    """The first rejected rows of a run: those that split rejected, then those that Spark did."""
+    """List the first rejected rows of a run: those of split, then those of Spark."""
     body = cloud.read("quarantine", record.quarantine) if record.quarantine else None
     by_split = map(json.loads, (body or b"").decode("utf-8").splitlines())
     by_spark = cloud.rows(
@@ -362,14 +362,14 @@ def _rejects(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> list
 
 
 def _slot_of(contract: Contract, start: date) -> str:
-    """The slot with this `slot_start`: a local date, or for hours an instant."""
+    """Find the slot with this `slot_start`: a local date, or for hours an instant."""
     zone = contract.calendar.zone
     moment = start if isinstance(start, datetime) else datetime.combine(start, time.min, zone)
     return contract.calendar.slot(moment)
 
 
 def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[str, Any]:
-    """Where the rows of a run went, by slot; `none` for rows without one."""
+    """Count where the rows of a run went, by slot; `none` for rows without one."""
     if record.outcome is Outcome.REFUSED:
         return {}
     ledger = _ledger(cloud, contract)
@@ -384,13 +384,13 @@ def _slots(cloud: LocalCloud, contract: Contract, record: SplitRecord) -> dict[s
 
 
 def _ledger(cloud: LocalCloud, contract: Contract) -> dict[str, dict[str, Any]]:
-    """The ledger's rows of the data set, by slot."""
+    """Read the ledger's rows of the data set, by slot."""
     rows = cloud.rows("SELECT * FROM ops.loads")
     return {row["slot"]: row for row in rows if row["dataset"] == contract.dataset}
 
 
 def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[str, Any]:
-    """The counts of one slot: as loaded, or as held back; `run` is None where all runs count."""
+    """Count one slot's rows, as loaded or held back; `run` is None where all runs count."""
     newer = loaded is not None and run is not None and loaded["run"] > run
     if part.held or loaded is None or newer:
         reason = "slot held: too many rejected rows" if part.held else "not loaded: see failures"
@@ -409,7 +409,7 @@ def _slot(part: Part, loaded: dict[str, Any] | None, run: str | None) -> dict[st
 
 
 def _tables(cloud: LocalCloud, contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The lake tables of the data set and every report table, with rows and schema."""
+    """Describe the data set's lake tables and every report table, with rows and schema."""
     wanted = [f"lake.{table.name}" for table in contract.lake_tables()]
     wanted += [f"reports.{name}" for name in cloud.reports()]
     for name in wanted:
@@ -425,7 +425,7 @@ def _tables(cloud: LocalCloud, contract: Contract) -> Iterator[tuple[str, dict[s
 
 
 def _query(cloud: LocalCloud, sql: str) -> dict[str, Any]:
-    """A user's query with its columns and rows, or the error that BigQuery gave."""
+    """Run a user's query; return its columns and rows, or BigQuery's error."""
     try:
         found = cloud.bigquery.query(sql).result()
     except GoogleAPICallError as error:

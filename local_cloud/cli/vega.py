@@ -14,7 +14,7 @@ BUNDLE = Path(__file__).parents[2] / "functions" / "serve" / "pages" / "static" 
 
 
 def bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script that sets `vega`, `vegaLite` and `vegaEmbed`."""
+    """Build one script of Vega, Vega-Lite and Vega-Embed that sets their three globals."""
     return vl_convert.javascript_bundle()  # type: ignore[call-arg] # its stub has no default
 
 

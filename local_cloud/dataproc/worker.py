@@ -278,7 +278,7 @@ def _warm_up(session: SparkSession, folder: str) -> None:
 
 
 def _end_jvm(jvm: subprocess.Popen[bytes], archive: tuple[str, str] | None) -> None:
-    """Close the JVM's stdin, which ends it; it then writes its class archive if it was told to."""
+    """Close the JVM's stdin, which ends it; it then writes its class archive if so configured."""
     if jvm.stdin is not None:
         jvm.stdin.close()
     if archive is None:

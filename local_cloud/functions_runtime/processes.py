@@ -17,7 +17,7 @@ type Environment = Callable[[str], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """One function as its resource tells it."""
+    """One function as its resource describes it."""
 
     name: str
     entry_point: str
@@ -29,7 +29,7 @@ class FunctionSpec:
 
 
 class FunctionHost(Protocol):
-    """What runs the functions: processes, or this process in tests of crashes."""
+    """Runs the functions: as processes, or in this process in tests of crashes."""
 
     def create(self, spec: FunctionSpec) -> str:
         """Begin to start a function and give its URL."""
@@ -38,10 +38,10 @@ class FunctionHost(Protocol):
         """Wait until all answer."""
 
     def concurrency(self, url: str) -> int:
-        """How many requests the function at `url` takes at once."""
+        """Return how many requests the function at `url` takes at once."""
 
     def address(self, name: str) -> str:
-        """The URL of a function by its name; raises KeyError where there is none."""
+        """Return the URL of a function by its name; raise KeyError where there is none."""
 
     def stop(self) -> None:
         """Take no more requests."""
@@ -88,7 +88,7 @@ class FunctionProcesses:
         return url
 
     def _framework(self, entry_point: str) -> list[str]:
-        """What runs a function: `serve` alone asks for the time, the others are told it."""
+        """Choose the command of a function: only `serve` also gets the file of the virtual time."""
         if self._clock and entry_point == "serve":
             return [str(Path(__file__).with_name("serve.py")), str(self._clock)]
         return ["-m", "functions_framework"]
@@ -99,16 +99,16 @@ class FunctionProcesses:
             child.wait_ready(url, timeout)
 
     def concurrency(self, url: str) -> int:
-        """How many requests the function at `url` takes at once."""
+        """Return how many requests the function at `url` takes at once."""
         return self._concurrency[url]
 
     def address(self, name: str) -> str:
-        """The URL of a function by its name; raises KeyError where there is none."""
+        """Return the URL of a function by its name; raise KeyError where there is none."""
         return self._addresses[name]
 
     def child(self, name: str) -> Child:
-        """The process of a function, to look at its log or to kill it."""
+        """Return the process of a function, to read its log or to kill it."""
         return next(c for c in self._children.values() if c.spec.name == f"function-{name}")
 
     def stop(self) -> None:
-        """Nothing: the supervisor ends the processes."""
+        """Do nothing: the supervisor ends the processes."""

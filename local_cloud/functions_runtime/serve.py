@@ -1,7 +1,8 @@
-"""Starts `serve` on the local cloud's time: `python serve.py CLOCK OPTIONS…` of functions-framework.
+"""Start `serve` on the local cloud's time: `python serve.py CLOCK OPTIONS…`.
 
-Pages tell ages and reports without a table are asked as of now, and here now is the virtual clock's,
-which `LocalCloud` keeps in the file CLOCK. Nothing else of the function is touched.
+The options are functions-framework's. Pages show ages, and reports without a table are queried as of
+now; here now is the virtual clock's time, which `LocalCloud` writes to the file CLOCK. Nothing else of
+the function is touched.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from pathlib import Path
 
 
 def write_time(clock: Path, moment: datetime) -> None:
-    """Write the time down, whole: who reads meanwhile finds this one or the one before."""
+    """Write the time down as a whole: a reader finds this time or the one before."""
     fresh = clock.with_suffix(".new")
     fresh.write_text(moment.isoformat(), encoding="utf-8")
     fresh.replace(clock)
 
 
 def read_time(clock: Path) -> datetime:
-    """The time as it was last written down, UTC."""
+    """Read the time that was last written down, in UTC."""
     return datetime.fromisoformat(clock.read_text(encoding="utf-8"))
 
 
 def follow(clock: Path) -> None:
-    """Have every App of this process take its time from the file, unless it is told another.
+    """Make every App of this process take its time from the file, by default.
 
     Raises RuntimeError where App no longer takes its time as `now`.
     """

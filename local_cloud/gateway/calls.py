@@ -13,9 +13,9 @@ from local_cloud.gateway.http1 import Head
 from local_cloud.iam.accounts import account_of
 
 BODY_START = 4096
-"""Bytes of a request's body that a `Call` shows."""
+"""Bytes of a request's body that a `Call` has."""
 JSON_BODY = 2**20
-"""As many where the body is what BigQuery and Dataproc are told, a script for one."""
+"""As many for BigQuery and Dataproc, whose bodies are JSON, for example a script."""
 
 MUTATING = frozenset(
     {
@@ -63,7 +63,7 @@ class Call:
 
 
 def body_bytes_read(head: Head) -> int:
-    """How much of a request's body a `Call` shows."""
+    """Return how many bytes of a request's body a `Call` has."""
     path = head.start.split(" ", 2)[1]
     is_json = path.startswith(("/bigquery/v2/", "/v1/projects/"))
     return JSON_BODY if is_json else BODY_START

@@ -324,7 +324,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 class _Upstream:
-    """A connection to one server, opened anew when it may have been closed meanwhile."""
+    """A connection to one server, opened again when it may have been closed meanwhile."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
@@ -387,7 +387,7 @@ def _crashed(call: Call, verdict: Intervention, phase: Phase) -> tuple[int, str,
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    """A connection at rest that has something to read was closed by the other side."""
+    """Check a connection at rest: one with something to read was closed by the other side."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

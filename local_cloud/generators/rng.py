@@ -1,7 +1,7 @@
-"""Chance that is the same on every machine: Philox's raw bits and arithmetic that rounds one way.
+"""Chance that is the same on every machine: Philox's raw bits and exact arithmetic.
 
-NumPy promises the bits of a generator for good, not what its distributions make of them, and
-logarithms differ in their last bit from processor to processor: nothing here takes one.
+NumPy guarantees a generator's bits, but not what its distributions make of them. Logarithms differ
+in their last bit between processors, so nothing here takes one.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _FRACTION_BITS = 53
 
 
 class Draws:
-    """The chance of one block of rows, told by the seed and the block's number alone."""
+    """The chance of one block of rows, determined by the seed and the block's number alone."""
 
     def __init__(self, seed: int, block: int) -> None:
         self._bits = np.random.Philox(key=np.array([seed, block], dtype=np.uint64))
 
     def raw(self, count: int) -> NDArray[np.uint64]:
-        """64 random bits, `count` times."""
+        """Draw 64 random bits, `count` times."""
         return self._bits.random_raw(count)
 
     def fractions(self, count: int) -> Fractions:
-        """Numbers from 0 up to 1, 1 excluded."""
+        """Draw numbers from 0 up to 1, 1 excluded."""
         bits = self.raw(count) >> np.uint64(64 - _FRACTION_BITS)
         return bits.astype(np.float64) * 2.0**-_FRACTION_BITS
 
     def choices(self, count: int, ways: int) -> list[Integers]:
-        """As many arrays of `CHOICES` as `ways` says, four at most: places in a `wheel`."""
+        """Draw `ways` arrays of places in a `wheel`, four arrays at most."""
         raw = self.raw(count)
         mask = np.uint64(CHOICES - 1)
         return [
@@ -46,7 +46,7 @@ class Draws:
         ]
 
     def below(self, limit: int, count: int) -> Integers:
-        """Whole numbers from 0 up to `limit`, `limit` excluded; `limit` has 31 bits at most."""
+        """Draw whole numbers from 0 up to `limit`, excluded; `limit` has 31 bits at most."""
         return (((self.raw(count) >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)).astype(
             np.int64
         )
@@ -56,13 +56,13 @@ class Quantiles:
     """A distribution of whole numbers, straight between points of (share below, number)."""
 
     def __init__(self, points: Sequence[tuple[float, int]]) -> None:
-        """`points` begin at share 0, end at share 1 and rise in both."""
+        """Take `points` that begin at share 0, end at share 1 and rise in both."""
         self._shares = np.array([round(p * 2**_QUANTILE_BITS) for p, _ in points], dtype=np.int64)
         self._numbers = np.array([number for _, number in points], dtype=np.int64)
         self.mean = sum((q - p) * (a + b) / 2 for (p, a), (q, b) in pairwise(points))
 
     def draw(self, draws: Draws, count: int) -> Integers:
-        """Numbers of this distribution."""
+        """Draw numbers of this distribution."""
         share = (draws.raw(count) >> np.uint64(64 - _QUANTILE_BITS)).astype(np.int64)
         at = np.searchsorted(self._shares, share, side="right") - 1
         step = (self._numbers[1:] - self._numbers[:-1])[at]
@@ -72,7 +72,7 @@ class Quantiles:
 
 
 def wheel(weights: Iterable[float]) -> Integers:
-    """`CHOICES` places of which each index holds as many as its weight says."""
+    """Build `CHOICES` places, filled with each index in proportion to its weight."""
     sums = list(accumulate(weights))
     ends = [round(part / sums[-1] * CHOICES) for part in sums]
     places = [end - begin for begin, end in pairwise([0, *ends])]

@@ -21,7 +21,7 @@ class Accounts:
     """Writes service-account key files that `google.auth.default` takes unchanged.
 
     All accounts of one cloud share one RSA key: signatures are never checked here, so a caller is
-    told from another by what it says of itself. That shows a missing grant, not a forged token.
+    identified by what its token says. That shows a missing grant, not a forged token.
     """
 
     def __init__(self, folder: Path, token_url: str, project: str = "demo") -> None:
@@ -67,7 +67,7 @@ def issue_token(form: bytes) -> dict[str, Any]:
 
 
 def access_token(email: str) -> str:
-    """An access token that says it is `email`'s, for a client in this process."""
+    """Make an access token that says it is `email`'s, for a client in this process."""
     claims = {"iss": email, "sub": email, "email": email, "exp": int(time.time()) + _TOKEN_SECONDS}
     return f"{_encode({'alg': 'none'})}.{_encode(claims)}.local"
 

@@ -1,4 +1,4 @@
-"""IAM of the local cloud: says whether an account may, and keeps what each was asked for."""
+"""IAM of the local cloud: decides whether an account may, and records what each needed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ BORNE = {
     "storage.buckets.get": "google-cloud-storage asks once a process what region a bucket is in, for "
     "traces, and goes on without"
 }
-"""Permission → why nobody needs it though it is asked for."""
+"""Permission → why a call without it passes although the call needs it."""
 _READS = ("objects.get", "objects.list")
 
 
 @dataclass(frozen=True)
 class Denial:
-    """What an account asked for and was not granted."""
+    """A permission that an account needed and does not have."""
 
     account: str
     need: Need
     cure: tuple[str, ...]
-    """Roles that would give it, the narrowest first."""
+    """Roles that contain the permission, the narrowest first."""
 
     def __str__(self) -> str:
-        """Account, permission, resource, and the way out."""
+        """Name account, permission, resource, and the roles that help."""
         roles_named = " or ".join(self.cure) or "no role of local_cloud/iam/roles.toml"
         return (
             f"{self.account} does not have {self.need.permission} access. Permission "
@@ -38,9 +38,9 @@ class Denial:
 
 
 class Authority:
-    """Bindings as they are made, and every call measured by them.
+    """Grants as they are made, and the check of every call.
 
-    An account may be told with what tells its processes from each other: `fn-load+3@…` is `fn-load@…`.
+    An account may have a suffix that distinguishes its processes: `fn-load+3@…` is `fn-load@…`.
     """
 
     def __init__(self, project: str, services: frozenset[str]) -> None:
@@ -55,16 +55,16 @@ class Authority:
         self._lock = threading.Lock()
 
     def add(self, grant: Grant) -> None:
-        """Take a binding as made."""
+        """Add a grant."""
         with self._lock:
             self.grants.append(grant)
             self._decisions.clear()
 
     def refusal(self, call: Call) -> str | None:
-        """Why a call is refused; None for one that is let through.
+        """Explain why a call is refused; None for one that passes.
 
-        What local-bigquery reads from a bucket comes without an account: the load job that has it
-        read is asked for it instead.
+        What local-bigquery reads from a bucket comes without an account: the load job that needs it
+        is checked instead.
         """
         if call.service not in self.services or (not call.account and call.action in _READS):
             return None
@@ -77,7 +77,7 @@ class Authority:
         return str(denial) if denial else None
 
     def denial(self, account: str, needs: Iterable[Need]) -> Denial | None:
-        """Why an account may not do what it asks for, the first of all; None where it may."""
+        """Return the first of the needs that an account may not do; None if it may do all."""
         account = _without_process(account)
         for need in needs:
             if not self._may(account, need):
@@ -85,18 +85,18 @@ class Authority:
         return None
 
     def refused(self) -> list[str]:
-        """Everything that was refused, once each, but what clients bear."""
+        """List every refusal once, without those that clients tolerate."""
         with self._lock:
             denied = [str(d) for d in self._denied.values() if d.need.permission not in BORNE]
             return sorted((*denied, *self._unknown))
 
     def used(self) -> dict[Grant, set[str]]:
-        """Each grant, with the permissions that calls had by it."""
+        """Map each grant to the permissions that calls used it for."""
         with self._lock:
             return {grant: set(self._used.get(grant, ())) for grant in self.grants}
 
     def idle(self) -> list[Grant]:
-        """The grants by which no call was let through."""
+        """List the grants that no call used."""
         return [grant for grant, permissions in self.used().items() if not permissions]
 
     def _may(self, account: str, need: Need) -> bool:
@@ -114,7 +114,7 @@ class Authority:
 
 
 def cure(permission: str) -> tuple[str, ...]:
-    """The roles that give a permission, the narrowest first."""
+    """List the roles that contain a permission, the narrowest first."""
     giving = [role for role in roles() if permission in permissions_of(role)]
     return tuple(sorted(giving, key=lambda role: (len(roles()[role]), role)))
 

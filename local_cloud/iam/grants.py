@@ -18,14 +18,14 @@ _PREFIX = re.compile(r'resource\.name\.startsWith\("(?P<prefix>[^"\\]+)"\)')
 
 @dataclass(frozen=True)
 class Need:
-    """One permission on one resource, as a call asks for it."""
+    """One permission on one resource, as a call needs it."""
 
     permission: str
     resource: str
     """The full name, as IAM conditions see it: `projects/_/buckets/B/objects/O`."""
 
     def __str__(self) -> str:
-        """For a refusal."""
+        """Name the permission and the resource, for a refusal."""
         return f"{self.permission} on {self.resource}"
 
 
@@ -41,10 +41,10 @@ class Grant:
     on: str
     """Full name of the resource; `` for the project, which holds everything."""
     prefix: str = ""
-    """The condition: names of resources that it holds for begin so."""
+    """The condition: names of resources to which it applies begin with this."""
 
     def gives(self, account: str, need: Need) -> bool:
-        """Whether an account may do what it needs by this grant."""
+        """Check whether this grant allows an account what it needs."""
         return (
             self.account == account
             and (not self.on or f"{need.resource}/".startswith(f"{self.on}/"))
@@ -54,7 +54,7 @@ class Grant:
 
 
 def grant_of(resource: Resource, project: str) -> Grant | None:
-    """The grant that a resource makes, on what the local cloud sees calls on; None for any other.
+    """Read the grant that a resource makes; None if the local cloud sees no calls on it.
 
     Raises ValueError for a condition that is not understood: it must not widen or narrow unseen.
     """
@@ -74,20 +74,20 @@ def grant_of(resource: Resource, project: str) -> Grant | None:
 
 @cache
 def roles() -> Mapping[str, frozenset[str]]:
-    """Role → the permissions that it holds, as roles.toml keeps them."""
+    """Map each role to its permissions, as roles.toml lists them."""
     document = tomllib.loads(ROLES.read_text(encoding="utf-8"))
     return {role: frozenset(each["permissions"]) for role, each in document.items()}
 
 
 @cache
 def uncounted() -> frozenset[str]:
-    """The roles by which nothing is let through here, though it would be there."""
+    """List the roles that allow nothing here, although they would in the real cloud."""
     document = tomllib.loads(ROLES.read_text(encoding="utf-8"))
     return frozenset(role for role, each in document.items() if each.get("uncounted"))
 
 
 def permissions_of(role: str) -> frozenset[str]:
-    """What a role lets through; nothing where the local cloud sees none of its services."""
+    """Return a role's permissions; none if the local cloud sees none of its services."""
     return frozenset() if role in uncounted() else roles().get(role, frozenset())
 
 
@@ -113,7 +113,7 @@ def _bucket(inputs: Mapping[str, Any], _: str) -> str:
 
 def _named(collection: str, key: str) -> Callable[[Mapping[str, Any], str], str]:
     def place(inputs: Mapping[str, Any], project: str) -> str:
-        """The full name of what a grant is on, which may be told in short."""
+        """Build the full name of the granted resource, which the input may shorten."""
         return f"projects/{project}/{collection}/{str(inputs[key]).rpartition('/')[2]}"
 
     return place

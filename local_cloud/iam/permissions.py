@@ -1,10 +1,10 @@
-"""Which permissions a call asks for, and on what: Google's API references, as one table.
+"""Find which permissions a call needs, and on what: Google's API references, as one table.
 
-Storage: cloud.google.com/storage/docs/access-control/iam-json and …/iam-xml. What may replace an
-object asks for its deletion too; a resumable upload asks once, when it starts, as its address alone
-lets a client go on. BigQuery: cloud.google.com/bigquery/docs/access-control and, for load jobs,
-…/docs/batch-loading-data; who may start a job may ask how it ends. Dataproc:
-cloud.google.com/dataproc/docs/concepts/iam/iam.
+Storage: cloud.google.com/storage/docs/access-control/iam-json and …/iam-xml. A call that may replace
+an object needs the permission to delete it too. A resumable upload is checked once, when it starts,
+as its address alone lets a client go on. BigQuery: cloud.google.com/bigquery/docs/access-control and,
+for load jobs, …/docs/batch-loading-data; an account that may start a job may ask how it ends.
+Dataproc: cloud.google.com/dataproc/docs/concepts/iam/iam.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from local_cloud.iam.grants import Need
 
 
 class UnknownCallError(LookupError):
-    """A call that the table does not tell the permissions of."""
+    """A call whose permissions the table does not have."""
 
 
 def needs(call: Call, project: str) -> tuple[Need, ...]:
-    """What a call asks for; raises UnknownCall."""
+    """List what a call needs; raise UnknownCallError."""
     tell = _TABLE.get((call.service, call.action))
     if tell is None:
         raise UnknownCallError(
@@ -47,7 +47,7 @@ def _object(name: str) -> str:
 
 def _on_object(*permissions: str) -> _Tell:
     def tell(call: Call, _: str) -> Iterator[Need]:
-        """The same object for all."""
+        """Need the same permission on the object."""
         for permission in permissions:
             yield Need(permission, _object(call.name))
 
@@ -56,14 +56,14 @@ def _on_object(*permissions: str) -> _Tell:
 
 def _on_bucket(permission: str) -> _Tell:
     def tell(call: Call, _: str) -> Iterator[Need]:
-        """The bucket that the call names."""
+        """Need the permissions on the bucket that the call names."""
         yield Need(permission, f"projects/_/buckets/{call.name.partition('/')[0]}")
 
     return tell
 
 
 def _insert(call: Call, _: str) -> Iterator[Need]:
-    """To replace an object takes its deletion; only `ifGenerationMatch=0` never replaces one."""
+    """Need deletion too if it may replace; only `ifGenerationMatch=0` never replaces."""
     if call.upload_id:
         return
     yield Need("storage.objects.create", _object(call.name))
@@ -77,7 +77,7 @@ def _only_new(call: Call) -> bool:
 
 
 def _copy(call: Call, project: str) -> Iterator[Need]:
-    """Read the one, write the other."""
+    """Need to read the one object and to write the other."""
     if found := _SOURCE.search(call.path):
         bucket, name = (urllib.parse.unquote(part) for part in found.groups())
         yield Need("storage.objects.get", f"projects/_/buckets/{bucket}/objects/{name}")
@@ -93,7 +93,7 @@ def query_of(call: Call) -> str:
 
 
 def _job(call: Call, project: str) -> Iterator[Need]:
-    """To run it, and all that the query or the load touches."""
+    """Need to run it, and all that the query or the load touches."""
     configuration = _request_document(call).get("configuration", {})
     yield Need("bigquery.jobs.create", f"projects/{project}")
     if query := query_of(call):
@@ -108,7 +108,7 @@ def _job(call: Call, project: str) -> Iterator[Need]:
 
 
 def _load(load: Mapping[str, Any], project: str) -> Iterator[Need]:
-    """To write the table, replacing what it has, and to read the files as who starts the job."""
+    """Need to write the table, also to replace it, and to read the files as the job's account."""
     into = load["destinationTable"]
     for permission in ("create", "update", "updateData"):
         thing = _table(project, into["datasetId"], into["tableId"])
@@ -122,7 +122,7 @@ def _load(load: Mapping[str, Any], project: str) -> Iterator[Need]:
 
 def _on_table(permission: str) -> _Tell:
     def tell(call: Call, project: str) -> Iterator[Need]:
-        """The table that the call names."""
+        """Need the permissions on the table that the call names."""
         dataset, _, table = call.name.partition(".")
         yield Need(permission, _table(project, dataset, table))
 
@@ -135,7 +135,7 @@ def _table(project: str, dataset: str, table: str) -> str:
 
 def _in_region(permission: str) -> _Tell:
     def tell(call: Call, _: str) -> Iterator[Need]:
-        """The batch or operation that the call names, or all of a region."""
+        """Need the permissions on the batch or operation, or on all of a region."""
         path = call.path.partition("?")[0].removeprefix("/v1/")
         yield Need(permission, path)
 
@@ -143,14 +143,14 @@ def _in_region(permission: str) -> _Tell:
 
 
 def _batch(call: Call, project: str) -> Iterator[Need]:
-    """To create it, and to act as the account that it runs as."""
+    """Need to create it, and to act as the account that it runs as."""
     yield from _in_region("dataproc.batches.create")(call, project)
     ran_as = _request_document(call)["environmentConfig"]["executionConfig"]["serviceAccount"]
     yield Need("iam.serviceAccounts.actAs", f"projects/{project}/serviceAccounts/{ran_as}")
 
 
 def _request_document(call: Call) -> dict[str, Any]:
-    """The JSON that a call sends; raises UnknownCall where it is none, or too long to be seen."""
+    """Decode a call's JSON; raise UnknownCallError where it is none, or cut off."""
     try:
         document: dict[str, Any] = json.loads(call.body_start)
     except ValueError as error:

@@ -46,9 +46,9 @@ class Exporter:
         self._table_schema = table_schema
 
     def columns(self, spec: SubscriptionSpec) -> tuple[tuple[str, str, str], ...]:
-        """Give the columns of a subscription's table; none where it has no table.
+        """Return the columns of a subscription's table; none where it has no table.
 
-        Raises Refused when the table is not there, ValueError when a callable is missing.
+        Raises RefusedError when the table is not there, ValueError when a callable is missing.
         """
         if not spec.bigquery_table:
             return ()
@@ -141,8 +141,10 @@ _METADATA = frozenset({"subscription_name", "message_id", "publish_time", "attri
 def _row(
     spec: SubscriptionSpec, columns: Sequence[tuple[str, str, str]], message: ReceivedMessage
 ) -> dict[str, Any]:
-    """Turn a message into a row that `insertAll` takes. Raises ValueError when it does not fit
-    (not JSON, not UTF-8) and _Unfit, one of them, when it breaks the table's columns.
+    """Turn a message into a row that `insertAll` takes.
+
+    Raises ValueError when the message does not fit (not JSON, not UTF-8) and _UnfitError, a
+    ValueError, when it breaks the table's columns.
 
     With `use_table_schema` the keys of the JSON message are the columns. This cannot show what the
     real service converts beyond JSON's own types (numbers given as text), the fields inside a
@@ -213,7 +215,7 @@ def _cell(name: str, kind: str, value: object) -> object:
 
 def _exactly(*types: type) -> Callable[[object], object]:
     def read(value: object) -> object:
-        """A value as the column wants it; raises where it does not fit."""
+        """Return the value as the column wants it; raise an error where it does not fit."""
         if type(value) not in types:
             raise TypeError
         return value
@@ -223,7 +225,7 @@ def _exactly(*types: type) -> Callable[[object], object]:
 
 def _text(check: Callable[[str], object]) -> Callable[[object], object]:
     def read(value: object) -> object:
-        """A value as the column wants it; raises where it does not fit."""
+        """Return the value as the column wants it; raise an error where it does not fit."""
         if not isinstance(value, str):
             raise TypeError
         check(value)

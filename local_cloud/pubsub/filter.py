@@ -19,7 +19,7 @@ _FILTER_TOKEN = re.compile(
 def parse_filter(text: str) -> Filter:
     """Read a filter: comparisons of attributes, hasPrefix, NOT, AND, OR and parentheses.
 
-    AND and OR may be mixed with parentheses only, as Pub/Sub asks. Raises Refused.
+    AND and OR may be mixed with parentheses only, as Pub/Sub requires. Raises RefusedError.
     """
     if len(text.encode()) > 256:
         raise invalid(f"filter {text!r}: longer than 256 bytes")
@@ -43,7 +43,7 @@ class _FilterReader:
             at = token.end()
 
     def refuse(self, wanted: str) -> RefusedError:
-        """The error that says what was wanted here."""
+        """Make the error that says what was wanted here."""
         found = self.tokens[0] if self.tokens else "nothing"
         return invalid(f"filter {self.text!r}: expected {wanted}, found {found}")
 

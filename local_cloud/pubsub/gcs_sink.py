@@ -4,8 +4,8 @@ A file is written when its oldest message has waited `max_duration`, which is wh
 moved past that, or when it is full, within the publish that fills it. The name has the time at
 which Pub/Sub would have written the file, though the clock may have jumped further.
 
-What it cannot show: files of several writers at once, files written early, text files, a topic's
-own schema, the role that the agent needs on the bucket.
+The stand-in cannot show: files of several writers at once, files written early, text files, a
+topic's own schema, the role that the agent needs on the bucket.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Gatherer:
         return _Batch(min(now, closes), leased) if leased else None
 
     def _written(self, subscription: Subscription, batch: _Batch) -> bool:
-        """Write one file and settle its messages; whether it stands."""
+        """Write one file and settle its messages; return whether it was written."""
         spec, sink = subscription.spec, subscription.spec.files
         began = time.monotonic()
         error = ""
@@ -107,7 +107,7 @@ class Gatherer:
 
 
 def encode(subscription: str, messages: Iterable[ReceivedMessage]) -> bytes:
-    """Messages as an Avro file with metadata."""
+    """Encode messages as an Avro file with metadata."""
     target = io.BytesIO()
     records = (
         {
@@ -124,7 +124,7 @@ def encode(subscription: str, messages: Iterable[ReceivedMessage]) -> bytes:
 
 
 def file_name(sink: FileSink, moment: datetime, unique: str) -> str:
-    """The name of a file that is written at a moment."""
+    """Name a file that is written at a moment."""
     time = time_text(sink.datetime_format, moment)
     between = "" if re.search(r"[-_:/]$", time) else "_"
     return f"{sink.prefix}{time}{between}{unique}{sink.suffix}"
@@ -139,7 +139,7 @@ class _Batch:
 
 
 def _fitting(sink: FileSink, messages: Sequence[ReceivedMessage]) -> int:
-    """How many of the messages one file takes, at least one."""
+    """Count how many of the messages one file takes, at least one."""
     size = 0
     for count, message in enumerate(messages):
         size += len(message.data)
@@ -149,7 +149,7 @@ def _fitting(sink: FileSink, messages: Sequence[ReceivedMessage]) -> int:
 
 
 def _full(sink: FileSink, waiting: Sequence[Pending]) -> bool:
-    """Whether these messages fill a file."""
+    """Check whether these messages fill a file."""
     size = sum(len(pending.message.data) for pending in waiting)
     by_count = sink.max_messages is not None and len(waiting) >= sink.max_messages
     return by_count or (sink.max_bytes is not None and size >= sink.max_bytes)

@@ -103,7 +103,7 @@ class Pusher:
 class _BoundedSocket(socket.socket):
     """Takes over a connected socket and sends and receives until one moment, however slowly.
 
-    A socket's own timeout starts anew with each receive: an endpoint that drips would outlast it.
+    A socket's own timeout starts again with each receive: an endpoint that drips would outlast it.
     """
 
     def __init__(self, connected: socket.socket, until: float) -> None:

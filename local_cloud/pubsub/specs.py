@@ -1,4 +1,4 @@
-"""What Pub/Sub's stand-in is told and what it tells, with the documented limits on each."""
+"""The inputs and records of Pub/Sub's stand-in, with the documented limits on each."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True)
 class PublishRequestInfo:
-    """One gRPC Publish request: shown before it takes effect, and after, when its ids are known."""
+    """One gRPC Publish request: seen before it takes effect, and after, with its ids."""
 
     phase: Literal["before", "after"]
     topic: str
@@ -120,7 +120,7 @@ class RefusedError(Exception):
 
 
 def time_text(form: str, moment: datetime) -> str:
-    """A UTC time in Google's matchers; raises ValueError where the format is none of them."""
+    """Print a UTC time in Google's matchers; raise ValueError for another format."""
     matchers = _TIME_MATCHERS.findall(form)
     dates = [matcher for matcher in matchers if matcher in _DATES]
     years = {"YYYY", "YY"} & set(dates)
@@ -149,7 +149,7 @@ def invalid(text: str) -> RefusedError:
 
 
 def check_resource_id(path: str) -> None:
-    """Raise Refused unless `path` is a full topic or subscription name with a lawful id."""
+    """Raise RefusedError unless `path` is a full topic or subscription name with a lawful id."""
     if not re.fullmatch(r"projects/[^/]+/(topics|subscriptions)/[^/]+", path):
         raise invalid(f"{path}: expected projects/PROJECT/topics/ID or …/subscriptions/ID")
     if not _RESOURCE_ID.fullmatch(short_name(path)):
@@ -159,7 +159,7 @@ def check_resource_id(path: str) -> None:
 
 
 def check_spec(spec: SubscriptionSpec) -> None:
-    """Raise Refused, naming all that is wrong, unless `spec` (names in full) is in range."""
+    """Raise RefusedError, naming all that is wrong, unless `spec` (names in full) is in range."""
     check_resource_id(spec.name)
     wrong = [
         text
@@ -189,7 +189,7 @@ def check_spec(spec: SubscriptionSpec) -> None:
 
 
 def _sink_faults(sink: FileSink, ack_deadline: float) -> list[str]:
-    """What is out of range in a Cloud Storage subscription, as its page documents it."""
+    """List what is out of range in a Cloud Storage subscription, as its page documents it."""
     most = min(600, ack_deadline)
     faults = []
     if not 60 <= sink.max_duration <= most:
@@ -208,7 +208,7 @@ def _sink_faults(sink: FileSink, ack_deadline: float) -> list[str]:
 
 
 def check_messages(messages: Sequence[tuple[bytes, Mapping[str, str]]]) -> None:
-    """Raise Refused unless the messages, as (data, attributes), make one lawful publish request."""
+    """Raise RefusedError unless the (data, attributes) make one lawful publish request."""
     if not 1 <= len(messages) <= 1000:
         raise invalid(f"a publish request carries 1-1000 messages, this one {len(messages)}")
     total = 0

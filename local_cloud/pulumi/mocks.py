@@ -1,4 +1,4 @@
-"""Runs the stack's own Pulumi program under mocks: each resource is handed over as it registers."""
+"""Run the stack's own Pulumi program under mocks; pass on each resource as it registers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _THREADS = 32
 
 
 class UnknownResourceError(LookupError):
-    """The program registers a type that nothing here stands for."""
+    """The program registers a type that no stand-in makes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Bearing:
-    """How a resource or component stands to others: what no provider is told."""
+    """How a resource or component relates to others: no provider learns this."""
 
     type: str
     name: str
@@ -78,8 +78,8 @@ def run_program(
 ) -> None:
     """Run `program` (an `__main__.py`) once; `settings` are configuration keys with namespace.
 
-    `bear` is told how each resource stands to others, once it is made; `before` is what the stack
-    gave out last time, nothing for a new one. Whatever the program or `make` raises is passed on.
+    `bear` receives how each resource relates to others, once it is made; `before` has the stack's
+    last outputs, nothing for a new one. An error of the program or of `make` is passed on.
     """
 
     def run() -> None:
@@ -150,7 +150,7 @@ class _Monitor(MockMonitor):
         self._bear = bear
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
-        """Register it, then tell how it stands."""
+        """Register it, then pass on how it relates to others."""
         registration = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self._bear(
             Bearing(
@@ -168,13 +168,13 @@ class _Monitor(MockMonitor):
 
 
 def _type_and_name(urn: str) -> tuple[str, str]:
-    """What a URN says of its resource; a URN has its parents' types before its own."""
+    """Read type and name from a URN, which has the parents' types before its own."""
     *_, types, name = urn.split("::") if urn else ("", "")
     return types.rpartition("$")[2], name
 
 
 def look_up(token: str) -> dict[str, Any]:
-    """The answer to a function of the provider; raises UnknownResource."""
+    """Answer a function of the provider; raise UnknownResourceError."""
     if token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":  # noqa: S105
         agent = "service-1@gs-project-accounts.iam.gserviceaccount.com"
         return {"emailAddress": agent, "member": f"serviceAccount:{agent}", "id": agent}
@@ -184,5 +184,5 @@ def look_up(token: str) -> dict[str, Any]:
 
 
 def as_text(value: Setting) -> str:
-    """A value of the stack's configuration as Pulumi keeps it."""
+    """Print a value of the stack's configuration as Pulumi stores it."""
     return value if isinstance(value, str) else json.dumps(value)

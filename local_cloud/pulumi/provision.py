@@ -1,4 +1,4 @@
-"""Makes each resource that the Pulumi program registers in the service that stands for it."""
+"""Make each resource that the Pulumi program registers in its stand-in."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class StandIns:
     scheduler: Scheduler
     authority: Authority
     recorded: list[Resource] = field(default_factory=list)
-    """APIs, networks and grants: nothing is made for them, but calls are measured by the grants."""
+    """APIs, networks and grants: nothing is made for them, but grants decide over calls."""
     resource_count: int = 0
     """How many resources were made."""
 
@@ -54,7 +54,7 @@ class StandIns:
 class Provisioner:
     """Call it with a resource: it makes it and gives its id and outputs, as the provider would.
 
-    Raises UnknownResource for a type that nothing stands for.
+    Raises UnknownResourceError for a type that no stand-in makes.
     """
 
     def __init__(self, services: StandIns) -> None:
@@ -225,7 +225,7 @@ class Provisioner:
 
 
 def _keys(service: Mapping[str, Any]) -> dict[str, str]:
-    """What a function finds for the secrets it is given: made up, and told apart by version."""
+    """Make up a value for each secret of a function, different for each version."""
     secrets = service.get("secretEnvironmentVariables") or ()
     return {each["key"]: f"{each['secret']}/{each['version']} (made up)" for each in secrets}
 
@@ -255,11 +255,11 @@ RECORDED = frozenset(
         "gcp:storage/bucketIAMMember:BucketIAMMember",
     }
 )
-"""Types that are kept in a list: no stand-in has APIs, networks, alerts or budgets."""
+"""Types that are only listed: no stand-in has APIs, networks, alerts or budgets."""
 
 
 def provider_outputs(resource: Resource, project: str) -> CreatedResource:
-    """The id of a resource and the outputs that the provider computes, for those others read."""
+    """Return a resource's id and the outputs that the provider computes, as others read them."""
     inputs, kind = resource.inputs, resource.type
     name = str(inputs.get("name", resource.name))
     match kind:
@@ -296,7 +296,7 @@ def provider_outputs(resource: Resource, project: str) -> CreatedResource:
 
 
 def _files(config: Mapping[str, Any]) -> FileSink:
-    """What a Cloud Storage subscription is told; raises ValueError for what is not written here."""
+    """Read a Cloud Storage subscription's settings; raise ValueError for an unsupported one."""
     if not config.get("avroConfig", {}).get("writeMetadata"):
         raise ValueError(
             f"files in {config['bucket']}: only Avro with metadata is written here: set "
@@ -318,7 +318,7 @@ def _whole(number: float | None) -> int | None:
 
 
 def _asset(source: pulumi.Asset | pulumi.Archive | Mapping[str, Any]) -> bytes:
-    """What an object's source holds; raises TypeError for anything but a file."""
+    """Read the file of an object's source; raise TypeError for anything but a file."""
     if isinstance(source, pulumi.FileAsset):
         return Path(source.path).read_bytes()
     raise TypeError(f"an object's source is {source!r}: only a FileAsset is uploaded here")

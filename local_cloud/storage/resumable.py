@@ -1,6 +1,6 @@
-"""Chunks of resumable uploads, kept until the last: fake-gcs-server hashes all it has at each one.
+"""Store the chunks of resumable uploads until the last.
 
-An object of 566 MB in chunks of 16 MiB would cost it 10 GB of hashing.
+fake-gcs-server hashes all it has at each chunk: an object of 566 MB in chunks of 16 MiB would cost it 10 GB of hashing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Chunks:
         self._files: dict[str, BufferedRandom] = {}
 
     def keep(self, upload_id: str, head: Head, body: MessageBody) -> tuple[tuple[str, str], ...]:
-        """Take a chunk, or the question what is there; gives the headers of the answer, a 308.
+        """Store a chunk, or only report what is there; return the headers of the answer, a 308.
 
-        A chunk sent again takes the place of what was there from its first byte on; one that leaves a
+        A chunk sent again replaces what was there from its first byte on; one that leaves a
         gap is not taken.
         """
         file = self._files.get(upload_id)
@@ -41,7 +41,7 @@ class Chunks:
         return (("Range", f"bytes=0-{count - 1}"),) if count else ()
 
     def whole(self, upload_id: str, head: Head, body: MessageBody) -> tuple[Head, MessageBody]:
-        """The request that ends an upload, with all that was sent before it, of the size it says."""
+        """Build the request that ends an upload, with all chunks before it."""
         if upload_id not in self._files:
             return head, body
         self.keep(upload_id, head, body)

@@ -21,13 +21,13 @@ _IDS = 213_688_169
 
 
 def export(snapshot: Snapshot) -> bytes:
-    """The snapshot as `exports/json` of the API v2.1 gives it: an array of records."""
+    """Print the snapshot as `exports/json` of API v2.1 does: an array of records."""
     records = (_record(*row) for row in _each(snapshot))
     return json.dumps(list(records), ensure_ascii=False).encode()
 
 
 def gbfs(snapshot: Snapshot) -> tuple[bytes, bytes]:
-    """The snapshot as `station_information` and `station_status`, joined on `station_id`."""
+    """Print the snapshot as `station_information` and `station_status`, joined on `station_id`."""
     numbered = list(enumerate(_each(snapshot), _IDS))
     descriptions = [_information(number, row[0], row[1]) for number, row in numbered]
     states = [_status(number, *row) for number, row in numbered]
@@ -40,7 +40,7 @@ def gbfs(snapshot: Snapshot) -> tuple[bytes, bytes]:
 
 
 def rows(snapshot: Snapshot, columns: Sequence[str]) -> pa.RecordBatch:
-    """The rows that `split` cuts from the export, without going through it: all text but `line`.
+    """Build the rows that `split` cuts from the export, without parsing it: text except `line`.
 
     `columns` are the contract's; raises KeyError for one that the export does not have.
     """
@@ -70,7 +70,7 @@ def rows(snapshot: Snapshot, columns: Sequence[str]) -> pa.RecordBatch:
 
 
 def _each(snapshot: Snapshot) -> Iterator[tuple[Station, int, bool, int, int, int, int]]:
-    """Station, capacity, whether it is in service, bikes by kind, free docks, last report."""
+    """Iterate station, capacity, whether in service, bikes by kind, free docks, last report."""
     return zip(
         snapshot.stations, snapshot.capacity.tolist(), snapshot.installed.tolist(),
         snapshot.mechanical.tolist(), snapshot.ebike.tolist(), snapshot.docks.tolist(),
@@ -82,7 +82,7 @@ def _record(
     station: Station, capacity: int, installed: bool, mechanical: int, ebike: int, docks: int,
     reported: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """A record of the export, its fields in the publisher's order."""
+    """Build a record of the export, its fields in the publisher's order."""
     return {
         "stationcode": station.code,
         "name": station.name,
@@ -103,7 +103,6 @@ def _record(
 
 
 def _information(number: int, station: Station, capacity: int) -> dict[str, Any]:
-    """A station of `station_information`."""
     return {
         "station_id": number, "stationCode": station.code, "name": station.name,
         "lat": station.latitude, "lon": station.longitude, "capacity": capacity,
@@ -114,7 +113,7 @@ def _status(
     number: int, station: Station, _: int, installed: bool, mechanical: int, ebike: int,
     docks: int, reported: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """A station of `station_status`, both spellings of its counts."""
+    """Build a station of `station_status`, with both spellings of its counts."""
     bikes = mechanical + ebike
     return {
         "station_id": number, "num_bikes_available": bikes, "numBikesAvailable": bikes,
@@ -127,15 +126,15 @@ def _status(
 
 
 def _word(value: bool) -> str:
-    """A truth value as the export writes it."""
+    """Print a truth value as the export does."""
     return "OUI" if value else "NON"
 
 
 def _words(values: Flags) -> list[str]:
-    """Truth values as the export writes them."""
+    """Print truth values as the export does."""
     return [_word(value) for value in values.tolist()]
 
 
 def _texts(values: Any) -> Any:
-    """Whole numbers as text."""
+    """Print whole numbers as text."""
     return pa.array(values).cast(pa.string())

@@ -29,13 +29,13 @@ _HOURS = (4, 2, 2, 1, 1, 2, 5, 12, 22, 16, 12, 13, 16, 15, 14, 15, 18, 26, 28, 2
 """How many of a hundred tries to take a bike succeed, by the local hour: made up."""
 
 _TRIES = 2
-"""How often in a tick a bike of each kind is asked for at a station."""
+"""How many times in a tick somebody tries to take a bike of each kind at a station."""
 
 _SILENT = 0.125
 """Share of the stations that show their last report again."""
 
 _REVISED = 0.02
-"""Share of those that show other counts under its time all the same, as in June 2025."""
+"""Share of the silent stations that show other counts under the same time, as in June 2025."""
 
 _STALE_DAYS = 400
 
@@ -44,7 +44,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of the stations that have a fault from the first snapshot on, beside the real ones'."""
+    """Shares of the stations that have a fault from the first snapshot on."""
 
     no_capacity: float = 0.01
     stale: float = 0.02
@@ -88,7 +88,7 @@ class Snapshot:
 
 
 def snapshots(network: StationNetwork) -> Iterator[Snapshot]:
-    """The snapshots of a network, from its first tick on, without an end."""
+    """Generate the snapshots of a network, from its first tick on, without an end."""
     network_stations = stations(network.stations)
     moving = _Moving(network, network_stations)
     tick, number = network.first, 0
@@ -100,10 +100,10 @@ def snapshots(network: StationNetwork) -> Iterator[Snapshot]:
 
 
 class _Moving:
-    """What stands where, and what was reported of it last."""
+    """Where the bikes are, and what each station reported last."""
 
     def __init__(self, network: StationNetwork, network_stations: tuple[Station, ...]) -> None:
-        """As the real snapshot had it, with the faults of the network."""
+        """Start as the real snapshot had it, with the faults of the network."""
         self._stations = network_stations
         count, chance = len(network_stations), Draws(network.seed, 0)
         faults = network.faults
@@ -145,7 +145,7 @@ class _Moving:
         ]
 
     def snapshot(self, tick: datetime) -> Snapshot:
-        """What is shown at a tick."""
+        """Build the snapshot of a tick."""
         mechanical, ebike, docks = self._last_counts
         return Snapshot(
             tick, self._stations, self._capacity, self._installed, mechanical, ebike, docks,

@@ -1,7 +1,7 @@
-"""The stations of a made-up bike share network: those of a real snapshot, and as many more as asked.
+"""The stations of a made-up bike share network: real ones, and as many more as needed.
 
 The real ones are the publisher's of 24 June 2020, with the bikes and free docks they had then. A
-further one is a real one again under a code of its own beside it: nobody rides there.
+further station repeats a real one under its own code and close to it: nobody rides there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _APART_DEGREES = 0.0003
 
 @dataclass(frozen=True)
 class Station:
-    """A station as the publisher shows it, and what stood there when it did."""
+    """A station as the publisher shows it, with its bikes and docks at that time."""
 
     code: str
     name: str
@@ -43,7 +43,7 @@ class Station:
 
 
 def stations(count: int) -> tuple[Station, ...]:
-    """So many stations, in order of their code; raises ValueError where the codes do not reach."""
+    """Build `count` stations in order of their code; raise ValueError if codes run out."""
     real = _real()
     found = list(real[:count])
     real_codes = {station.code for station in real}
@@ -63,13 +63,13 @@ def stations(count: int) -> tuple[Station, ...]:
 
 @cache
 def _real() -> tuple[Station, ...]:
-    """The stations of the snapshot, in order of their code."""
+    """Read the stations of the snapshot, in order of their code."""
     records = json.loads(_SNAPSHOT.read_bytes())
     return tuple(sorted((_station(r["fields"]) for r in records), key=lambda s: int(s.code)))
 
 
 def _station(fields: dict[str, Any]) -> Station:
-    """A record as a station."""
+    """Convert a record to a station."""
     latitude, longitude = fields["coordonnees_geo"]
     return Station(
         code=fields["stationcode"], name=fields["name"],
@@ -81,18 +81,18 @@ def _station(fields: dict[str, Any]) -> Station:
 
 
 def _area(code: str) -> str:
-    """What a code begins with: all but its last three digits."""
+    """Cut the last three digits off a code."""
     return code[:-3]
 
 
 def _free_codes(area: str, real_codes: set[str]) -> list[str]:
-    """The codes of an area that no real station has, in order."""
+    """List the codes of an area that no real station has, in order."""
     codes = (f"{area}{number:03}" for number in range(_CODES))
     return [code for code in codes if code not in real_codes]
 
 
 def _beside(station: Station, code: str, number: int) -> Station:
-    """A station again, under another code and a little further north."""
+    """Repeat a station under another code and a little further north."""
     return replace(
         station,
         code=code,

@@ -29,7 +29,7 @@ class Fault(StrEnum):
 
     EMPTY_POSTAL_CODE = "empty postal code"
     FLOAT_POSTAL_CODE = "postal code as a float"
-    """`75001.0`, wherever the code stands (W8)."""
+    """`75001.0`, in each field with the code (W8)."""
     ZERO = "no seconds"
     NEGATIVE = "negative length"
     NULL = "no length"
@@ -44,9 +44,9 @@ class Fault(StrEnum):
 
 
 def spoilt(line: str, fault: Fault, layout: ExportLayout, number: int) -> str:
-    """A line with a fault; `number` picks among the forms that some faults have.
+    """Put a fault into a line; `number` picks among the forms that some faults have.
 
-    A duplicate is no fault of a line: it is not taken here.
+    A duplicate is no fault of a line: it is not handled here.
     """
     [fields] = csv.reader([line], delimiter=";")
     _SPOIL[fault](_Row(fields, layout), number)
@@ -61,11 +61,11 @@ class _Row:
         self._layout = layout
 
     def __getitem__(self, meaning: str) -> str:
-        """The field's text, where a name stands twice the first."""
+        """Return the field's text; the first one where a name occurs twice."""
         return self._fields[self._layout.header.index(_COLUMNS[self._layout][meaning])]
 
     def __setitem__(self, meaning: str, text: str) -> None:
-        """Change the field wherever its name stands."""
+        """Change every field of this name."""
         for at, name in enumerate(self._layout.header):
             if name == _COLUMNS[self._layout][meaning]:
                 self._fields[at] = text

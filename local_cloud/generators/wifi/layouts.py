@@ -1,9 +1,9 @@
 """The two layouts of the publisher's usage export: French labels, and the names of its API.
 
-The labels' is that of the five real rows in `tests/data/wifi`: local time with its offset, CRLF, no
-byte order mark, MiB, two names that stand twice. The API's (version 2.1) says UTC, prints a dash
-while a session is open, GiB, each name once, and begins with a byte order mark; no real export of it
-was at hand, so the order of its columns is that in which others list them.
+The layout with labels is that of the five real rows in `tests/data/wifi`: local time with its
+offset, CRLF, no byte order mark, MiB, two names that occur twice. The API's layout (version 2.1)
+says UTC, prints a dash while a session is open, GiB, each name once, and begins with a byte order
+mark. No real export in it was at hand, so its columns follow the order in which others list them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LABELS = (
     "geo_shape", "geo_point_2d", "Etat du site", "Nom du site", "Adresse", "Nombre de bornes",
     "Code postal",
 )  # fmt: skip
-"""The publisher's labels; two of them stand twice."""
+"""The publisher's labels; two of them occur twice."""
 
 API_NAMES = (
     "code_site", "datetime", "endtime_or_dash", "duration", "temps_de_sessions_en_minutes",
@@ -113,7 +113,7 @@ class Printer:
         self._devices = [";".join(device) for device in drawn_from.devices]
 
     def lines(self, sessions: Sessions) -> list[str]:
-        """The sessions, a line each, with its end."""
+        """Print the sessions, one line each, with its end."""
         elapsed = sessions.second + sessions.duration
         starts = self._times(sessions.hour, sessions.second)
         ends = self._times(sessions.hour + elapsed // 3600, elapsed % 3600)
@@ -137,21 +137,21 @@ class Printer:
         ]
 
     def _times(self, hour: Integers, second: Integers) -> list[str]:
-        """Times cut to the minute."""
+        """Print times, cut to the minute."""
         stamps, minutes = self._stamps, self._minutes
         places = (second // 60 + 60 * self._hours.summer[hour]).tolist()
         return [stamps[at] + minutes[n] for at, n in zip(hour.tolist(), places, strict=True)]
 
 
 def printed(fields: Sequence[str]) -> str:
-    """Fields as a line of the export, with its end; quoted only where they must be."""
+    """Print fields as a line of the export, with its end; quoted only where necessary."""
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=";", lineterminator=END).writerow(fields)
     return text.getvalue()
 
 
 def _stamps(hours: Hours, layout: ExportLayout) -> list[str]:
-    """The times of the hours, up to the minute: `2019-09-05T15:`."""
+    """Print the times of the hours, up to the minute: `2019-09-05T15:`."""
     first = hours.first.astimezone(UTC)
     return [
         (first + timedelta(hours=n)).astimezone(layout.zone).isoformat()[: len("2019-09-05T15:")]
@@ -160,18 +160,18 @@ def _stamps(hours: Hours, layout: ExportLayout) -> list[str]:
 
 
 def _minutes(layout: ExportLayout) -> list[str]:
-    """The rest of a time by minute, of winter and then of summer: `59:00+02:00`."""
+    """Print the rest of a time by minute, of winter and then of summer: `59:00+02:00`."""
     offsets = ("+01:00", "+02:00") if layout is ExportLayout.LABELS else ("+00:00", "+00:00")
     return [f"{minute:02}:00{offset}" for offset in offsets for minute in range(60)]
 
 
 def _label_middle(site: WifiSite) -> str:
-    """What stands between a session's length and its device."""
+    """Print what is between a session's length and its device."""
     return ";" + printed([site.name, site.postal_code]).removesuffix(END) + ";"
 
 
 def _label_tail(site: WifiSite) -> str:
-    """What stands behind the language; the real rows round coordinates to 12 digits."""
+    """Print what follows the language; the real rows round coordinates to 12 digits."""
     lon, lat = f"{site.longitude:.12g}", f"{site.latitude:.12g}"
     shape = f'{{"type": "Point", "coordinates": [{lon}, {lat}]}}'
     return ";" + printed(
@@ -181,13 +181,13 @@ def _label_tail(site: WifiSite) -> str:
 
 
 def _api_middle(site: WifiSite) -> str:
-    """What stands between a session's length and its device; zone and network are empty."""
+    """Print what is between a session's length and its device; zone and network are empty."""
     fields = [site.name, "", "", site.postal_code, site.address]
     return ";" + printed(fields).removesuffix(END) + ";"
 
 
 def _api_tail(site: WifiSite) -> str:
-    """What stands behind the language."""
+    """Print what follows the language."""
     shape = f'{{"coordinates": [{site.longitude}, {site.latitude}], "type": "Point"}}'
     point = f"{site.latitude}, {site.longitude}"
     return ";" + printed([point, shape, str(site.access_points), site.state])

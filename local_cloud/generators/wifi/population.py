@@ -151,7 +151,7 @@ class Hours:
 
 @dataclass(frozen=True)
 class Population:
-    """Tables that a draw of a session goes through; the second index is a place on a wheel."""
+    """Tables from which a session is drawn; the second index is a place on a wheel."""
 
     hours: Hours
     sites: tuple[WifiSite, ...]
@@ -170,7 +170,7 @@ class Population:
 
 @lru_cache(maxsize=4)
 def population(first: date, last: date) -> Population:
-    """What the sessions of the local days from `first` to `last`, both included, are drawn from."""
+    """Build the tables for sessions on the local days from `first` to `last`, both included."""
     places = sites()
     devices, device = _devices()
     return Population(
@@ -185,7 +185,7 @@ def population(first: date, last: date) -> Population:
 
 
 def sites() -> tuple[WifiSite, ...]:
-    """The sites of the publisher's lists that have a code and are built; the newer list counts."""
+    """List the publisher's sites that have a code and are built; the newer list counts."""
     older = json.loads((_SAMPLES / "sites_2023-05_simonejw.geojson").read_bytes())
     newer = json.loads((_SAMPLES / "sites_2024-09_sio_v21_records.json").read_bytes())
     found: dict[str, dict[str, Any]] = {}
@@ -196,7 +196,7 @@ def sites() -> tuple[WifiSite, ...]:
 
 
 def _site(each: dict[str, Any]) -> WifiSite:
-    """A record of the list as a site."""
+    """Convert a record of the list to a site."""
     point = each["geo_point_2d"]
     return WifiSite(
         each["idpw"], each["nom_site"], each["arc_adresse"], each["cp"],
@@ -205,12 +205,12 @@ def _site(each: dict[str, Any]) -> WifiSite:
 
 
 def _site_weight(at: int, site: WifiSite) -> float:
-    """Sessions a day at a site: its district's rate, more or less by half."""
+    """Draw a site's sessions a day: its district's rate, more or less by half."""
     return _SITE_RATES.get(site.postal_code, _SITE_RATE_OUTSIDE) * (50 + at * 37 % 101)
 
 
 def _hours(first: date, last: date) -> Hours:
-    """The hours of a span of local days, weighted, and six more for sessions to end in."""
+    """List the hours of a span of local days, weighted, and six more for sessions to end in."""
     begin = datetime.combine(first, time(), PARIS).astimezone(UTC)
     end = datetime.combine(last + timedelta(days=1), time(), PARIS).astimezone(UTC)
     starting = (end - begin) // timedelta(hours=1)
@@ -230,13 +230,13 @@ def _hours(first: date, last: date) -> Hours:
 
 
 def _kind(day: date) -> int:
-    """The kind of a day of the week."""
+    """Return the kind of a day of the week."""
     weekday = day.isoweekday()
     return _MONDAY_TO_THURSDAY if weekday < 5 else _FRIDAY if weekday == 5 else _WEEKEND
 
 
 def _hour_weights() -> Integers:
-    """Weights of an hour by year, kind of day and hour of the day."""
+    """Calculate the weights of an hour by year, kind of day and hour of the day."""
     return np.array(
         [
             [[_hour_weight(year, kind, hour) for hour in range(24)] for kind in range(len(_HOURS))]
@@ -247,20 +247,20 @@ def _hour_weights() -> Integers:
 
 
 def _hour_weight(year: int, kind: int, hour: int) -> int:
-    """Weight of one hour: its share of its day, its day's of the year, in the year's volume."""
+    """Calculate one hour's weight: its share of the day, the day's of the year's volume."""
     mean_day = (4 * _SESSIONS_A_DAY[0] + _SESSIONS_A_DAY[1] + 2 * _SESSIONS_A_DAY[2]) / 7
     day = VOLUMES[year] / (366 if year % 4 == 0 else 365) * _SESSIONS_A_DAY[kind] / mean_day
     return round(1_000_000 * day * _HOURS[kind][hour] / sum(_HOURS[kind]))
 
 
 def _languages(french: float) -> Integers:
-    """The wheel of languages in a year with this share of French."""
+    """Build the wheel of languages in a year with this share of French."""
     others = sum(weight for _, weight in _OTHERS)
     return wheel((french, *(weight / others * (1 - french) for _, weight in _OTHERS)))
 
 
 def _devices() -> tuple[tuple[tuple[str, str, str, str], ...], Integers]:
-    """Every device that is seen in a year, and the wheel of each year."""
+    """List every device that is seen in a year, and the wheel of each year."""
     devices: list[tuple[str, str, str, str]] = []
     weights: list[list[float]] = []
     for at, year in enumerate(_YEARS):
@@ -274,7 +274,7 @@ def _devices() -> tuple[tuple[tuple[str, str, str, str], ...], Integers]:
 
 
 def _at_limit() -> Fractions:
-    """Share of sessions at the limit so that the mean is what year and kind of day ask for."""
+    """Calculate the share of sessions at the limit that gives the year's and day's mean."""
     short, long = _SHORT_SECONDS.mean, (LIMIT_SECONDS + LONGEST_SECONDS) / 2
     means = [[60 * minutes * kind for kind in _KIND_MINUTES] for minutes in _YEAR_MINUTES]
     return (np.array(means) - short) / (long - short)

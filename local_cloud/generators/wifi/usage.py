@@ -65,7 +65,7 @@ class Export:
             raise ValueError(f"shares of faults {dict(self.faults)}: give 1 at most in all")
 
     def sized(self, size: int) -> Export:
-        """This export with as many rows as make about `size` bytes, judged by one block."""
+        """Return this export with rows for about `size` bytes, estimated from one block."""
         head, block = blocks(replace(self, rows=BLOCK_ROWS))
         body = max(0, size - len(head.data))
         return replace(self, rows=body * BLOCK_ROWS // len(block.data))
@@ -96,7 +96,7 @@ class RowBlock:
 
 
 def write(export: Export, sink: BinaryIO) -> Tally:
-    """Write an export; gives what is in it."""
+    """Write an export; return what is in it."""
     tally = Tally()
     for block in blocks(export):
         sink.write(block.data)
@@ -105,12 +105,12 @@ def write(export: Export, sink: BinaryIO) -> Tally:
 
 
 def generate_rows(export: Export) -> bytes:
-    """The bytes of a small export."""
+    """Build the bytes of a small export."""
     return b"".join(block.data for block in blocks(export))
 
 
 def blocks(export: Export) -> Iterator[RowBlock]:
-    """An export in pieces, the header first, then `BLOCK_ROWS` rows a piece."""
+    """Generate an export in pieces: the header, then `BLOCK_ROWS` rows a piece."""
     head = export.layout.head.encode()
     yield RowBlock(head, Tally(bytes=len(head)))
     drawn_from = population(export.first, export.last)
@@ -130,7 +130,7 @@ def blocks(export: Export) -> Iterator[RowBlock]:
 def _sessions(
     export: Export, drawn_from: Population, draws: Draws, begin: int, count: int
 ) -> Sessions:
-    """The sessions of `count` rows from row `begin` on."""
+    """Draw the sessions of `count` rows from row `begin` on."""
     hours = drawn_from.hours
     moment = _moments(export, hours.weight, draws, begin, count)
     hour = np.searchsorted(hours.before, moment, side="right") - 1
@@ -158,10 +158,10 @@ def _sessions(
 
 
 def _moments(export: Export, weight: int, draws: Draws, begin: int, count: int) -> Integers:
-    """Where the rows' starts lie in the weight of all hours.
+    """Draw the rows' starts as positions in the weight of all hours.
 
-    In order of time the weight is cut into as many strips as there are rows and each row lies
-    somewhere in its own: sorted without anything being kept.
+    In order of time the weight is cut into as many strips as there are rows, and each row gets a
+    random position in its own strip: the rows are sorted, and nothing has to be stored.
     """
     place = draws.fractions(count)
     if export.order is RowOrder.TIME:
@@ -170,7 +170,7 @@ def _moments(export: Export, weight: int, draws: Draws, begin: int, count: int) 
 
 
 def _faults(export: Export, draws: Draws, count: int) -> list[Fault | None]:
-    """Each row's fault."""
+    """Draw each row's fault."""
     kinds = [kind for kind in Fault if kind in export.faults]
     if not kinds:
         return [None] * count
@@ -180,7 +180,7 @@ def _faults(export: Export, draws: Draws, count: int) -> list[Fault | None]:
 
 
 def _origins(order: RowOrder, draws: Draws, faults: list[Fault | None]) -> Integers:
-    """The row of the block that each row is printed from: itself, or for a duplicate one before it.
+    """Find the row of the block to print: the row itself, or for a duplicate one before it.
 
     In order of time that is the row before. One that has a fault itself is not taken twice; where
     none is left the duplicate is struck from `faults`.
@@ -198,7 +198,7 @@ def _origins(order: RowOrder, draws: Draws, faults: list[Fault | None]) -> Integ
 def _lines(
     lines: list[str], layout: ExportLayout, faults: Sequence[Fault | None], origins: Integers
 ) -> list[str]:
-    """The lines with their faults."""
+    """Print the lines with their faults."""
     for at, fault in enumerate(faults):
         if fault is Fault.DUPLICATE:
             lines[at] = lines[int(origins[at])]
@@ -208,7 +208,7 @@ def _lines(
 
 
 def _months(months: Integers, faults: Sequence[Fault | None]) -> Counter[str]:
-    """Rows by local month, those left out that have no readable start."""
+    """Count rows by local month, without those that have no readable start."""
     readable = [fault is not Fault.UNREADABLE_START for fault in faults]
     found, counts = np.unique(months[np.array(readable, dtype=bool)], return_counts=True)
     return Counter(

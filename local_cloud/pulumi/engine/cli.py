@@ -1,7 +1,7 @@
-"""Pulumi's CLI: the one on PATH, else one built with Go from its modules and kept in a cache.
+"""Find Pulumi's CLI on PATH, or build it with Go from its modules into a cache.
 
 `python -m local_cloud.pulumi.engine.cli find|go|build CACHE` prints a path, or nothing. `build` prints
-nothing only where Go's modules cannot be reached; the command that failed stands on standard error.
+nothing only where Go's modules cannot be reached; the command that failed is on standard error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ require (
 
 
 def find(cache: Path) -> Path | None:
-    """A CLI that will do: on PATH, else in the cache; None where there is none."""
+    """Find a suitable CLI: on PATH, else in the cache; None where there is none."""
     found = shutil.which("pulumi")
     if found and _will_do(_said(found, "version")):
         return Path(found)
@@ -42,7 +42,7 @@ def find(cache: Path) -> Path | None:
 
 
 def find_go() -> Path | None:
-    """A Go on PATH that is new enough."""
+    """Find a Go on PATH that is new enough."""
     found = shutil.which("go")
     version = re.search(r"go(\d+)\.(\d+)", _said(found, "version")) if found else None
     new_enough = version and (int(version[1]), int(version[2])) >= GO
@@ -52,7 +52,7 @@ def find_go() -> Path | None:
 def build(cache: Path) -> Path | None:
     """Build the CLI into the cache: some four minutes of two cores, once.
 
-    Gives None where Go's modules cannot be reached. Raises CalledProcessError where the build fails.
+    Returns None where Go's modules cannot be reached. Raises CalledProcessError where the build fails.
     """
     binary = _place(cache)
     binary.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def build(cache: Path) -> Path | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit code."""
+    """Run a command and return the exit code."""
     command, cache = arguments or sys.argv[1:]
     ways = {"find": find, "go": lambda _: find_go(), "build": build}
     found = ways[command](Path(cache))
@@ -86,7 +86,7 @@ def _place(cache: Path) -> Path:
 
 
 def _will_do(text: str) -> bool:
-    """Whether a version as the CLI prints it is of the same kind and not older than ours."""
+    """Check whether a CLI's version is of our major version and not older than ours."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
     if not found:
         return False
@@ -97,7 +97,7 @@ def _will_do(text: str) -> bool:
 
 
 def _said(program: str, *words: str) -> str:
-    """What a program prints; nothing where it fails or cannot be run."""
+    """Run a program and return what it prints; nothing where it fails or cannot be run."""
     try:
         return subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -105,7 +105,7 @@ def _said(program: str, *words: str) -> str:
 
 
 def _fetched(command: Sequence[str], folder: Path) -> bool:
-    """Whether a command that only fetches went well; says what failed where it did not."""
+    """Run a command that only fetches; return whether it succeeded, else print what failed."""
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True,
         check=False,

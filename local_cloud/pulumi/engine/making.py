@@ -1,4 +1,4 @@
-"""The engine in the place of the mocks: what makes a resource of the program is the same."""
+"""The engine instead of the mocks: the same code makes the program's resources."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ class Making:
         return self._make(resource)
 
     def planned(self, resource: Resource) -> Mapping[str, Any]:
-        """The outputs that the provider would compute."""
+        """Return the outputs that the provider would compute."""
         return provider_outputs(resource, self._project)[1]
 
     def update(self, resource_id: str, resource: Resource) -> None:
-        """Raises Refused: what is made stays as it is."""
+        """Raise ResourceRefusedError: what is made stays as it is."""
         raise ResourceRefusedError(
             f"{resource.type} {resource_id}: the local cloud changes nothing: start it anew"
         )
 
     def delete(self, resource_id: str, resource: Resource) -> None:
-        """Raises Refused: what is made stays."""
+        """Raise ResourceRefusedError: what is made stays."""
         raise ResourceRefusedError(
             f"{resource.type} {resource_id}: the local cloud ends as a whole: leave it"
         )
 
 
 def by_engine(folder: Path) -> Run:
-    """Runs a program by `pulumi up`; the stack's state stays in `folder`."""
+    """Return a function that runs a program by `pulumi up`; the stack's state is in `folder`."""
 
     def run(program: Path, settings: Mapping[str, Setting], make: Make) -> None:
         """Bring the stack up; raises EngineError."""

@@ -1,4 +1,4 @@
-"""Whether a stack's order is sure: a race that one `up` wins is lost by another."""
+"""Check that a stack's order is certain: a race that one `up` wins is lost by another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ type Found = Mapping[str, Any]
 
 
 def races(resources: Sequence[Found], project: str) -> list[str]:
-    """A sentence for each resource that need not wait for what it names, or for its API."""
+    """List a sentence for each resource that need not wait for what it names, or for its API."""
     by_urn = {found["urn"]: found for found in resources}
     provider_resources = [found for found in resources if found["type"].startswith("gcp:")]
     names_by_urn = {found["urn"]: _names_of(found, project) for found in provider_resources}
@@ -29,7 +29,7 @@ def races(resources: Sequence[Found], project: str) -> list[str]:
 def _wanted(
     found: Found, provider_resources: Sequence[Found], names_by_urn: Mapping[str, frozenset[str]]
 ) -> list[tuple[str, frozenset[str]]]:
-    """What a resource needs first, and by which resources of the stack it is there."""
+    """List what a resource needs first, and the resources of the stack that provide it."""
     wanted = [
         (
             f"{kind.rpartition(':')[2]} {name}, which its {path} names",
@@ -54,7 +54,7 @@ def _serving(provider_resources: Sequence[Found], api: str) -> frozenset[str]:
 
 
 def _waits(urn: str, by_urn: Mapping[str, Found]) -> set[str]:
-    """Everything that is there before a resource is made, its parents' dependencies with it."""
+    """Collect all that exists before a resource is made, with its parents' dependencies."""
     found: set[str] = set()
     todo = [urn]
     while todo:
@@ -66,7 +66,7 @@ def _waits(urn: str, by_urn: Mapping[str, Found]) -> set[str]:
 
 
 def _names_of(found: Found, project: str) -> frozenset[str]:
-    """By what others may name a resource."""
+    """List the names by which others may refer to a resource."""
     return frozenset({found["id"], *names(_resource(found), found.get("outputs", {}), project)})
 
 

@@ -1,6 +1,6 @@
-"""A project in memory, behind the stand-in provider: it keeps what was made, and refuses as Google's does.
+"""A project in memory, behind the stand-in provider: it refuses what Google's does.
 
-It refuses what a wrong order runs into: an API that is off, a name that is taken, something named
+It refuses the results of a wrong order: an API that is off, a name that is taken, something named
 that is not there, a deletion of what is in use, protected or not empty.
 """
 
@@ -45,7 +45,7 @@ _APIS: Mapping[str, str] = MappingProxyType(
         "projects/iAMMember": "cloudresourcemanager",
     }
 )
-"""Module or type → the API without which nothing of it can be made."""
+"""Module or type → the API that its resources need."""
 
 _NAMES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
     {
@@ -87,11 +87,11 @@ _HOLDS: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         BUCKET: ((OBJECT,), "forceDestroy"),
     }
 )
-"""Type → what it must be free of before it goes, unless an input of its own says otherwise."""
+"""Type → the types that must not be in it before it is deleted, unless an input allows it."""
 
 
 class Project:
-    """A project in which nothing runs. `living` is what is there, by type and id."""
+    """A project in which nothing runs. `living` has its resources, by type and id."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -101,7 +101,7 @@ class Project:
         self._lock = threading.Lock()
 
     def create(self, resource: Resource) -> tuple[str, Mapping[str, Any]]:
-        """Make a resource; raises Refused."""
+        """Make a resource; raise ResourceRefusedError."""
         resource_id, outputs = provider_outputs(resource, self.name)
         with self._lock:
             if (resource.type, resource_id) in self.living and not _may_come_twice(resource.type):
@@ -114,11 +114,11 @@ class Project:
         return resource_id, outputs
 
     def planned(self, resource: Resource) -> Mapping[str, Any]:
-        """The outputs that a resource would have."""
+        """Return the outputs that a resource would have."""
         return provider_outputs(resource, self.name)[1]
 
     def update(self, resource_id: str, resource: Resource) -> None:
-        """Change a resource in place; raises Refused."""
+        """Change a resource in place; raise ResourceRefusedError."""
         with self._lock:
             if (resource.type, resource_id) not in self.living:
                 raise ResourceRefusedError(
@@ -128,7 +128,7 @@ class Project:
             self._keep(resource_id, resource)
 
     def delete(self, resource_id: str, resource: Resource) -> None:
-        """Take a resource away, and what a bucket or data set holds with it; raises Refused."""
+        """Delete a resource and the content of a bucket or data set; raise ResourceRefusedError."""
         with self._lock:
             if resource.inputs.get("deletionProtection"):
                 raise ResourceRefusedError(
@@ -172,7 +172,7 @@ class Project:
                 )
 
     def _naming(self, kind: str, resource_id: str) -> list[tuple[str, str]]:
-        """Everything that names the resource of a type and id."""
+        """List everything that names the resource of a type and id."""
         own_names = self._names.get((kind, resource_id), frozenset())
         return [
             key
@@ -182,18 +182,18 @@ class Project:
 
 
 def _may_come_twice(kind: str) -> bool:
-    """An object is written over; a grant, an API and an agent stay as they were."""
+    """Check if a type may be made again: an object is written over, a grant or API stays."""
     return kind in (OBJECT, SERVICE, AGENT) or kind.lower().endswith("iammember")
 
 
 def api_of(kind: str) -> str | None:
-    """The API without which nothing of a type can be made, by its short name."""
+    """Look up the API without which nothing of a type can be made, by its short name."""
     group = kind.removeprefix("gcp:").partition(":")[0]
     return _APIS.get(group) or _APIS.get(group.partition("/")[0])
 
 
 def named(resource: Resource) -> Iterator[tuple[str, str, str]]:
-    """The input, type and name of every resource that one names."""
+    """Iterate the input, type and name of every resource that one names."""
     for path, kind in _NAMES.get(resource.type, ()):
         value: Any = resource.inputs
         for key in path.split("."):
@@ -206,7 +206,7 @@ def named(resource: Resource) -> Iterator[tuple[str, str, str]]:
 
 
 def names(resource: Resource, outputs: Mapping[str, Any], project: str) -> Iterator[str]:
-    """By what others may name a resource, beside its id."""
+    """Iterate the names by which others may refer to a resource, except its id."""
     properties = {**resource.inputs, **outputs}
     yield from (
         properties[key]

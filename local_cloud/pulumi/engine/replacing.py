@@ -1,9 +1,10 @@
-"""Which changed inputs replace a resource instead of updating it, and in which order.
+"""Decide which changed inputs replace a resource instead of updating it, and in which order.
 
 Read for this: hashicorp/terraform-provider-google, which pulumi-gcp wraps (resource_bigquery_table.go
 at 00b984c6, resource_storage_bucket_object.go at 0540ffed), and GoogleCloudPlatform/magic-modules,
 from which that is made (pubsub/Subscription.yaml at 031052e0, cloudscheduler/Job.yaml at 059355fc).
-The other types follow their pattern: name, place and parent of a thing stay, a grant is made anew.
+The other types follow their pattern: a changed name, place or parent replaces; so does any change
+of a grant.
 """
 
 from __future__ import annotations
@@ -72,11 +73,11 @@ _INDEX = re.compile(r"\[\d+\]")
 
 
 class UnknownTypeError(LookupError):
-    """A type of which nothing here says what replaces it."""
+    """A type for which this table does not say what replaces it."""
 
 
 def differences(old: object, new: object, path: str = "") -> Iterator[str]:
-    """The paths of all leaves that differ, as `serviceConfig.uri` or `lifecycleRules[0].action`."""
+    """Iterate the paths of all leaves that differ, such as `lifecycleRules[0].action`."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
@@ -88,7 +89,7 @@ def differences(old: object, new: object, path: str = "") -> Iterator[str]:
 
 
 def replacing(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Those of the differing paths that replace a resource of a type; raises UnknownType."""
+    """List the differing paths that replace a resource of a type; raise UnknownTypeError."""
     properties = replacing_properties(kind)
     special = _SPECIAL.get(kind, {})
     return [
@@ -102,7 +103,7 @@ def replacing(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
 
 
 def replacing_properties(kind: str) -> tuple[str, ...]:
-    """The inputs whose change replaces a resource of a type; raises UnknownType."""
+    """List the inputs whose change replaces a resource of a type; raise UnknownTypeError."""
     try:
         return _PROPERTIES[kind.removeprefix("gcp:")]
     except KeyError:
@@ -112,9 +113,9 @@ def replacing_properties(kind: str) -> tuple[str, ...]:
 
 
 def deleted_first(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a replaced resource goes before the new one comes: both would bear one name.
+    """Check whether a replaced resource goes before the new one comes: both have one name.
 
-    So does the bridge that makes a Pulumi provider of a Terraform one, by the input `name` alone.
+    The bridge that makes a Pulumi provider of a Terraform one decides it the same way, by `name`.
     """
     return "name" in old and old["name"] == new.get("name")
 
@@ -124,9 +125,9 @@ def _within(path: str, parent: str) -> bool:
 
 
 def _schema_cannot_follow(old: Any, new: Any) -> bool:
-    """Whether a table must be made anew, as Terraform's provider decides it.
+    """Check whether a table must be created again, as Terraform's provider decides it.
 
-    More columns that may be null are no matter, nor are fewer; both at once could be a new name.
+    More nullable columns do not matter, nor do fewer; both at once could be a new name.
     """
     try:
         before, after = ({f["name"]: f for f in json.loads(text or "[]")} for text in (old, new))
@@ -141,7 +142,7 @@ def _schema_cannot_follow(old: Any, new: Any) -> bool:
 
 
 def _changed_column(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
-    """Whether a column has another type, or a mode that its rows may not keep to."""
+    """Check whether a column has another type, or a mode that its rows may break."""
     relaxed = (_mode(old), _mode(new)) == ("REQUIRED", "NULLABLE")
     return old["type"] != new["type"] or (_mode(old) != _mode(new) and not relaxed)
 
@@ -151,7 +152,7 @@ def _mode(column: Mapping[str, str]) -> str:
 
 
 def _range_shrinks(old: Any, new: Any) -> bool:
-    """Whether a subnetwork's range does not hold the one before."""
+    """Check whether a subnetwork's range does not hold the one before."""
     try:
         before, after = (ipaddress.IPv4Network(text) for text in (old, new))
     except ValueError:

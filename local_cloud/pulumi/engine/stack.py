@@ -16,18 +16,19 @@ from local_cloud.pulumi.engine.provider import Cloud, ProviderServer
 from local_cloud.pulumi.mocks import Setting, as_text
 
 _PARALLEL = 16
-"""Operations at once; without a number the SDK reckons one that its own protocol cannot carry."""
+"""Operations at once; without a number the SDK calculates one that its own protocol cannot carry."""
 
 _NO_METADATA = "?metadata=skip"
-"""Else the backend writes a second file beside the state, and a program that reads its own stack's
-outputs may find that one empty: "failed to load checkpoint: EOF"."""
+"""Without it the backend writes a second file next to the state. A program that reads its own stack's
+outputs may then find an empty one: "failed to load checkpoint: EOF".
+"""
 
 _SAME = ("same", "read", "refresh", "discard")
 """Operations that touch nothing outside the state."""
 
 
 class EngineError(RuntimeError):
-    """What the engine refused, in its own words."""
+    """A refusal of the engine, with its own text."""
 
 
 @dataclass(frozen=True, order=True)
@@ -43,11 +44,11 @@ class EngineStep:
 
 
 class EngineStack:
-    """A context manager: a stack of `program` (an `__main__.py`) whose resources `cloud` makes.
+    """Context manager of a stack: `program` (an `__main__.py`), whose resources `cloud` makes.
 
-    `name` says which `Pulumi.<name>.yaml` beside the program holds its configuration, where there
-    is one; `settings` come on top. State, secrets and plug-ins stay in `folder`. The CLI is the
-    `pulumi` on PATH.
+    `name` selects the configuration `Pulumi.<name>.yaml` in the program's folder, if there is one;
+    `settings` are added to it. State, secrets and plug-ins stay in `folder`. The CLI is the `pulumi`
+    on PATH.
     """
 
     def __init__(
@@ -85,29 +86,29 @@ class EngineStack:
         self._open.close()
 
     def configure(self, settings: Mapping[str, Setting]) -> None:
-        """Set keys of the stack's configuration, for what comes after."""
+        """Set keys of the stack's configuration for later operations."""
         self._stack.set_all_config(
             {key: automation.ConfigValue(as_text(value)) for key, value in settings.items()}
         )
 
     def preview(self) -> list[EngineStep]:
-        """What an `up` would do; raises EngineError."""
+        """List what an `up` would do; raise EngineError."""
         return self._steps(self._stack.preview)
 
     def up(self) -> list[EngineStep]:
-        """Bring what is there to what the program says; raises EngineError."""
+        """Make the resources match the program; raise EngineError."""
         return self._steps(self._stack.up)
 
     def destroy(self) -> list[EngineStep]:
-        """Take all away, after a preview as the CLI makes it; raises EngineError, of either.
+        """Delete everything, after a preview as the CLI makes it; raise EngineError, of either.
 
-        Without the preview the engine takes away what it can before it comes to what is protected.
+        Without the preview the engine deletes what it can before it comes to what is protected.
         """
         self._steps(self._stack.preview_destroy)
         return self._steps(self._stack.destroy)
 
     def resources(self) -> list[dict[str, Any]]:
-        """The resources of the state: urn, type, id, inputs, outputs, dependencies …"""
+        """List the resources of the state: urn, type, id, inputs, outputs, dependencies …"""
         deployment = self._stack.export_stack().deployment or {}
         found: list[dict[str, Any]] = deployment.get("resources", [])
         return found
@@ -116,7 +117,7 @@ class EngineStack:
         runpy.run_path(str(self.program), run_name="__main__")
 
     def _work(self) -> Path:
-        """A folder with the project's and the stack's settings: the CLI writes into it."""
+        """Make a folder with the settings of project and stack: the CLI writes into it."""
         work = self._folder / "work"
         work.mkdir(parents=True, exist_ok=True)
         for file in ("Pulumi.yaml", f"Pulumi.{self._name}.yaml"):
@@ -134,7 +135,7 @@ class EngineStack:
         }
 
     def _steps(self, operation: Callable[..., object]) -> list[EngineStep]:
-        """Run an operation; gives its steps in the order begun, those that change nothing left out."""
+        """Run an operation; return its steps in the order begun, without those that change nothing."""
         steps: list[EngineStep] = []
         faults: list[str] = []
 
