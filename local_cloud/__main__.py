@@ -66,11 +66,11 @@ def _try_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--origin", type=Origin, choices=list(Origin), default=Origin.SAMPLE,
-        help="what the rows say of themselves: of a made-up file, synthetic",
+        help="origin that the rows declare; for a made-up file, synthetic",
     )  # fmt: skip
     parser.add_argument(
         "--pages", type=Path, metavar="FOLDER",
-        help="write the pages and a picture of each chart with rows, as they stand at the end",
+        help="write the pages and a picture of each chart with rows, as they are at the end",
     )  # fmt: skip
     parser.set_defaults(run=_try)
 
@@ -80,17 +80,20 @@ def _try(options: argparse.Namespace) -> int:
     document = sys.stdout
     with redirect_stdout(sys.stderr):
         try:
-            _tried(options, document)
+            _write_results(options, document)
         except (trial.TrialError, ContractError, ReportError, PageError) as error:
             print(f"try: {error}", file=sys.stderr)
             return 2
         except TimeoutError as error:
-            print(f"try: gave up waiting: {error}; what was done stands above", file=sys.stderr)
+            print(
+                f"try: gave up waiting: {error}; the output above has what was done",
+                file=sys.stderr,
+            )
             return 1
     return 0
 
 
-def _tried(options: argparse.Namespace, out: TextIO) -> None:
+def _write_results(options: argparse.Namespace, out: TextIO) -> None:
     """Write the document of `try`, and the pages if the user wants them.
 
     The document comes first: if a page fails, the document is there already.
@@ -183,9 +186,11 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _snapshot_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stations", type=int, default=1_500, help="1,500 if not said")
     parser.add_argument(
-        "--days", type=float, default=1.0, help="six snapshots an hour, for so long"
+        "--stations", type=int, default=1_500, help="how many stations, 1,500 by default"
+    )
+    parser.add_argument(
+        "--days", type=float, default=1.0, help="for how many days, six snapshots an hour"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="made if need be")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other movement")

@@ -92,7 +92,7 @@ def run(*, serve: bool = False, live: str | None = None) -> int:
         checks = _summary(cloud)
         declared = read_declarations([REPOSITORY])
         drawn = write_pages(cloud.bigquery, cloud.clock.now(), declared, _PAGES)
-        _say(f"\n{len(drawn)} charts and the pages they stand on: {_PAGES / 'index.html'}")
+        _say(f"\n{len(drawn)} charts and their pages: {_PAGES / 'index.html'}")
         _say(f"\n{time.monotonic() - begin:.0f} s in all")
         if serve:
             _serve(cloud)
@@ -195,7 +195,7 @@ def _grants(authority: Authority) -> None:
     """Print how many permissions were checked, and the grants that no call used."""
     idle = sorted(grant.name for grant in authority.idle())
     used = len(authority.grants) - len(idle)
-    _say(f"\n{used} grants used in {authority.checks:,} questions; idle: {', '.join(idle)}")
+    _say(f"\n{used} grants used in {authority.checks:,} permission checks; idle: {', '.join(idle)}")
 
 
 def _without_slot(cloud: LocalCloud) -> list[str]:

@@ -27,8 +27,10 @@ from functions.serve.warehouse.report_store import ReportStore
 from local_cloud.cli.declarations import Declarations
 
 _WIDTH, _SCALE = 720, 1.5
+
 _LINE = 130
 """Characters of a line under a picture's title."""
+
 _TRIED = 20
 """Choices that are tried until one has rows for a chart."""
 
@@ -92,7 +94,7 @@ class _DiskLinks(Links):
         return f"assets/{static_files()[name].name}"
 
 
-class _Looking(Clients):
+class _ExistingClients(Clients):
     """A client that exists already."""
 
     def __init__(self, client: bigquery.Client) -> None:
@@ -101,7 +103,7 @@ class _Looking(Clients):
 
 def _pages(client: bigquery.Client, now: datetime, declared: Declarations) -> Pages:
     """Build the pages over a warehouse, with links that work from disk."""
-    answers = ReportStore(_Looking(client), declared.reports, now=lambda: now)
+    answers = ReportStore(_ExistingClients(client), declared.reports, now=lambda: now)
     source = ReportFetcher(declared.reports, answers.table, lambda: now)
     return Pages(declared.pages, source, declared.contracts, _DiskLinks(declared.pages))
 

@@ -31,11 +31,16 @@ from local_cloud.pubsub.gcs_sink import encode
 from local_cloud.pubsub.service import ReceivedMessage
 
 _AVRO = b"Obj\x01"
+
 _LATE_SECONDS = 2.0
+
 _AHEAD = timedelta(days=32)
 """How far ahead of the last run a slot may end for its rows to be counted."""
+
 _MOST_REJECTS = 20
+
 _REJECT = ("file", "line", "slot", "reason", "row")
+
 _UNTOLD = "split failed on every try, which is a fault of ours: see the log, and report it"
 
 
@@ -158,12 +163,12 @@ def offer(
 def _settle(cloud: LocalCloud, contract: Contract, run: Run) -> None:
     """Wait until a run has come as far as it can."""
     cloud.settle()
-    if not _is_home(cloud, contract, run):  # a busy storage server reports its objects late
+    if not _is_finished(cloud, contract, run):  # a busy storage server reports its objects late
         cloud.pubsub.wait_idle(_LATE_SECONDS * 10, quiet=_LATE_SECONDS)
         cloud.settle()
 
 
-def _is_home(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
+def _is_finished(cloud: LocalCloud, contract: Contract, run: Run) -> bool:
     """Check whether a run is finished: it is not accepted, or its slots are loaded."""
     if _claim(cloud, contract, run).outcome is not Outcome.ACCEPTED:
         return True

@@ -33,7 +33,9 @@ from local_cloud.dataproc.worker import BatchRequest, BatchResult, WorkerSetting
 from local_cloud.processes import dying_with_parent
 
 CONNECTOR = ("com.google.cloud.bigdataoss", "gcs-connector", "hadoop3-2.2.26")
+
 DRIVER_MEMORY = "1g"
+
 # What Spark's launcher would add: Spark 3.5 reaches into these packages of Java 17.
 OPENED_PACKAGES = (
     "java.base/java.lang",
@@ -52,6 +54,7 @@ OPENED_PACKAGES = (
     "java.base/sun.util.calendar",
     "java.security.jgss/sun.security.krb5",
 )
+
 SESSION = {
     "spark.master": "local[2]",
     "spark.app.name": "citypulse",
@@ -65,7 +68,8 @@ SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.compression.codec": "zstd",
 }
-ASKING_LESS = {
+
+FEWER_REQUESTS = {
     "fs.gs.create.items.conflict.check.enable": "false",
     "fs.gs.implicit.dir.repair.enable": "false",
     "fs.gs.inputstream.fast.fail.on.not.found.enable": "false",
@@ -412,7 +416,7 @@ def _storage_conf(url: str, keyfile: Path | None, project: str) -> dict[str, str
         "fs.AbstractFileSystem.gs.impl": "com.google.cloud.hadoop.fs.gcs.GoogleHadoopFS",
         "fs.gs.storage.root.url": f"{url}/",
         "fs.gs.project.id": project,
-        **ASKING_LESS,
+        **FEWER_REQUESTS,
         # One-shot uploads: create-only-if-absent holds on no others in the stand-in.
         "fs.gs.outputstream.direct.upload.enable": "true",
     }

@@ -158,7 +158,7 @@ def _fault(error: SqlError, line: int) -> tuple[str, int]:
 
 
 class _Analysis:
-    """One script: its names as they stand after the statements so far."""
+    """One script: its names after the statements so far."""
 
     def __init__(
         self,

@@ -10,11 +10,12 @@ from local_cloud.gateway.calls import Call
 from local_cloud.iam.grants import Grant, Need, permissions_of, roles
 from local_cloud.iam.permissions import UnknownCallError, needs
 
-BORNE = {
+TOLERATED = {
     "storage.buckets.get": "google-cloud-storage asks once a process what region a bucket is in, for "
     "traces, and goes on without"
 }
 """Permission → why a call without it passes although the call needs it."""
+
 _READS = ("objects.get", "objects.list")
 
 
@@ -24,12 +25,12 @@ class Denial:
 
     account: str
     need: Need
-    cure: tuple[str, ...]
+    roles: tuple[str, ...]
     """Roles that contain the permission, the narrowest first."""
 
     def __str__(self) -> str:
         """Name account, permission, resource, and the roles that help."""
-        roles_named = " or ".join(self.cure) or "no role of local_cloud/iam/roles.toml"
+        roles_named = " or ".join(self.roles) or "no role of local_cloud/iam/roles.toml"
         return (
             f"{self.account} does not have {self.need.permission} access. Permission "
             f"'{self.need.permission}' denied on resource '{self.need.resource}' (or it may not "
@@ -87,7 +88,7 @@ class Authority:
     def refused(self) -> list[str]:
         """List every refusal once, without those that clients tolerate."""
         with self._lock:
-            denied = [str(d) for d in self._denied.values() if d.need.permission not in BORNE]
+            denied = [str(d) for d in self._denied.values() if d.need.permission not in TOLERATED]
             return sorted((*denied, *self._unknown))
 
     def used(self) -> dict[Grant, set[str]]:
@@ -108,12 +109,14 @@ class Authority:
             for grant in givers:
                 self._used.setdefault(grant, set()).add(need.permission)
             if not givers:
-                self._denied[account, need] = Denial(account, need, cure(need.permission))
+                self._denied[account, need] = Denial(
+                    account, need, sufficient_roles(need.permission)
+                )
             self._decisions[account, need] = bool(givers)
             return bool(givers)
 
 
-def cure(permission: str) -> tuple[str, ...]:
+def sufficient_roles(permission: str) -> tuple[str, ...]:
     """List the roles that contain a permission, the narrowest first."""
     giving = [role for role in roles() if permission in permissions_of(role)]
     return tuple(sorted(giving, key=lambda role: (len(roles()[role]), role)))

@@ -26,13 +26,13 @@ class UnknownCallError(LookupError):
 
 def needs(call: Call, project: str) -> tuple[Need, ...]:
     """List what a call needs; raise UnknownCallError."""
-    tell = _TABLE.get((call.service, call.action))
-    if tell is None:
+    needs_of = _TABLE.get((call.service, call.action))
+    if needs_of is None:
         raise UnknownCallError(
             f"{call.service} {call.action} ({call.method} {call.path}): no permission is known for "
             f"it; add it to {__name__}"
         )
-    return tuple(tell(call, project))
+    return tuple(needs_of(call, project))
 
 
 type _Tell = Callable[[Call, str], Iterator[Need]]
@@ -46,20 +46,20 @@ def _object(name: str) -> str:
 
 
 def _on_object(*permissions: str) -> _Tell:
-    def tell(call: Call, _: str) -> Iterator[Need]:
+    def needs_of(call: Call, _: str) -> Iterator[Need]:
         """Need the same permission on the object."""
         for permission in permissions:
             yield Need(permission, _object(call.name))
 
-    return tell
+    return needs_of
 
 
 def _on_bucket(permission: str) -> _Tell:
-    def tell(call: Call, _: str) -> Iterator[Need]:
+    def needs_of(call: Call, _: str) -> Iterator[Need]:
         """Need the permissions on the bucket that the call names."""
         yield Need(permission, f"projects/_/buckets/{call.name.partition('/')[0]}")
 
-    return tell
+    return needs_of
 
 
 def _insert(call: Call, _: str) -> Iterator[Need]:
@@ -121,12 +121,12 @@ def _load(load: Mapping[str, Any], project: str) -> Iterator[Need]:
 
 
 def _on_table(permission: str) -> _Tell:
-    def tell(call: Call, project: str) -> Iterator[Need]:
+    def needs_of(call: Call, project: str) -> Iterator[Need]:
         """Need the permissions on the table that the call names."""
         dataset, _, table = call.name.partition(".")
         yield Need(permission, _table(project, dataset, table))
 
-    return tell
+    return needs_of
 
 
 def _table(project: str, dataset: str, table: str) -> str:
@@ -134,12 +134,12 @@ def _table(project: str, dataset: str, table: str) -> str:
 
 
 def _in_region(permission: str) -> _Tell:
-    def tell(call: Call, _: str) -> Iterator[Need]:
+    def needs_of(call: Call, _: str) -> Iterator[Need]:
         """Need the permissions on the batch or operation, or on all of a region."""
         path = call.path.partition("?")[0].removeprefix("/v1/")
         yield Need(permission, path)
 
-    return tell
+    return needs_of
 
 
 def _batch(call: Call, project: str) -> Iterator[Need]:

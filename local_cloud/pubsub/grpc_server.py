@@ -56,8 +56,8 @@ def serve(pubsub: Topics, endpoint: str, account: str = "") -> grpc.Server:
     )
     try:
         bound = server.add_insecure_port(endpoint)
-    except RuntimeError as taken:
-        raise RuntimeError(f"Pub/Sub cannot listen on {endpoint}: is the port taken?") from taken
+    except RuntimeError as error:
+        raise RuntimeError(f"Pub/Sub cannot listen on {endpoint}: is the port taken?") from error
     if not bound:
         raise RuntimeError(f"Pub/Sub cannot listen on {endpoint}: is the port taken?")
     server.start()

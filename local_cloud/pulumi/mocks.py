@@ -37,7 +37,7 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class Bearing:
+class Relations:
     """How a resource or component relates to others: no provider learns this."""
 
     type: str
@@ -73,12 +73,12 @@ def run_program(
     make: Make,
     *,
     stack: str = "local",
-    bear: Callable[[Bearing], None] | None = None,
+    on_relations: Callable[[Relations], None] | None = None,
     before: Mapping[str, Any] | None = None,
 ) -> None:
     """Run `program` (an `__main__.py`) once; `settings` are configuration keys with namespace.
 
-    `bear` receives how each resource relates to others, once it is made; `before` has the stack's
+    `on_relations` receives how each resource relates to others, once it is made; `before` has the stack's
     last outputs, nothing for a new one. An error of the program or of `make` is passed on.
     """
 
@@ -92,7 +92,7 @@ def run_program(
     asyncio.set_event_loop(loop)
     try:
         mocks = _Mocks(make, before or {})
-        monitor = _Monitor(mocks, bear) if bear else None
+        monitor = _Monitor(mocks, on_relations) if on_relations else None
         pulumi.runtime.set_mocks(
             mocks, project="citypulse", stack=stack, preview=False, monitor=monitor
         )
@@ -145,15 +145,15 @@ class _Mocks(Mocks):
 class _Monitor(MockMonitor):
     """Passes on what the mocks leave out of a registration."""
 
-    def __init__(self, mocks: Mocks, bear: Callable[[Bearing], None]) -> None:
+    def __init__(self, mocks: Mocks, on_relations: Callable[[Relations], None]) -> None:
         super().__init__(mocks)
-        self._bear = bear
+        self._on_relations = on_relations
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
         """Register it, then pass on how it relates to others."""
         registration = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        self._bear(
-            Bearing(
+        self._on_relations(
+            Relations(
                 type=request.type,
                 name=request.name,
                 parent=_type_and_name(request.parent),

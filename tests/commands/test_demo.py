@@ -44,7 +44,9 @@ def test_each_day_and_each_step_is_told(printed: str) -> None:
 
 
 def test_every_grant_is_used_or_named_with_its_reason(printed: str) -> None:
-    found = re.search(r"^\d+ grants used in [\d,]+ questions; idle: (.+)$", printed, re.MULTILINE)
+    found = re.search(
+        r"^\d+ grants used in [\d,]+ permission checks; idle: (.+)$", printed, re.MULTILINE
+    )
     assert found is not None
     idle = found[1].split(", ")
     assert unexplained(idle) == set()

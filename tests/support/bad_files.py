@@ -49,7 +49,7 @@ class AcceptedFile:
     encoding: str = "utf-8"
     unknown: tuple[str, ...] = ()
     same: bool = False
-    """Whether its rows are those of the first run, so that nothing is loaded anew."""
+    """Whether its rows are those of the first run, so that nothing is loaded again."""
     file: str = "data.csv"
 
 
@@ -76,7 +76,7 @@ def with_header(change: Callable[[list[str]], list[str]]) -> bytes:
 
 
 def by_column(change: Callable[[list[str]], list[str]]) -> bytes:
-    """The good file, every line of it changed alike."""
+    """The good file, with every line changed alike."""
     return table([change(list(line)) for line in (HEADER, *rows(APRIL, MAY))])
 
 
@@ -253,7 +253,7 @@ ACCEPTED = [
 ]  # fmt: skip
 
 TOGETHER = [
-    # Months of their own, so that one run of all these files says of each what became of it.
+    # Months of their own, so that one run of all these files reports the outcome of each.
     AcceptedFile("clock changes", started(
         "2024-03-31T01:59:00+01:00", "2024-03-31T03:00:00+02:00", "2024-03-31T03:30:00",
         "2024-03-31T02:30:00", "2023-10-29T02:30:00+02:00", "2023-10-29T02:31:00+01:00",

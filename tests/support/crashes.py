@@ -1,6 +1,6 @@
 """Processes that can die: every delivery of a message is worked on under an account of its own.
 
-A process that was made to crash is dead: whatever it, or a thread of it, asks for afterwards is
+A process that was made to crash is dead: whatever it, or one of its threads, asks for afterwards is
 refused, so that no clean-up of an error's way out is mistaken for what a killed process does.
 """
 
@@ -125,7 +125,7 @@ class Witness:
             return point
 
     def _judge(self, call: Call, phase: Phase) -> Intervention:
-        """What the gate is told about a call."""
+        """Decide what the gate does with a call."""
         if _reads(call):
             return Intervention.PASS
         account = _email(call.account)
@@ -181,7 +181,7 @@ class Witness:
 
 
 class ProcessClients(AccountClients):
-    """The clients of one process: of its step's account, told from the step's other processes."""
+    """The clients of one process: of its step's account, with a number of its own."""
 
     def __init__(self, shared: Clients, account: str, witness: Witness, url: str) -> None:
         step, _, number = account.rpartition("-")

@@ -65,7 +65,7 @@ def event(at: datetime, step: str, outcome: str, **facts: Any) -> Event:
 
 
 def loaded(dataset: str, slot: str, at: datetime, **counts: Any) -> Row:
-    """A row of the ledger: a hundred good rows unless told otherwise."""
+    """A row of the ledger: a hundred good rows by default."""
     start = slot if len(slot) == 10 else f"{slot}-01" if len(slot) == 7 else f"{slot}:00:00Z"
     row: Row = {
         "dataset": dataset, "slot": slot, "slot_start": start, "system": "town",

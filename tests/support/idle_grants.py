@@ -21,7 +21,7 @@ WHEN_PUBLISHED = {
 """What shows a snapshot's newest run: the demo and test_now see it used."""
 
 WHEN_REFUSED = {f"fn-{step}-{does}quarantine" for step in REFUSING for does in ("creates-in-", "")}
-"""What keeps a message that a step refuses for good; test_permissions sends one to each."""
+"""What keeps a message that a step refuses permanently; test_permissions sends one to each."""
 
 UNSEEN = {
     "agent-acknowledges-": "Pub/Sub's own account dead-letters: the stand-in asks nobody",
@@ -46,7 +46,7 @@ def unexplained(idle: Iterable[str]) -> set[str]:
 
 
 def outdated(idle: Iterable[str]) -> set[str]:
-    """The entries of the lists that no idle grant bears out."""
+    """The entries of the lists that no idle grant confirms."""
     found = set(idle)
     unseen = {begin for begin in UNSEEN if not any(name.startswith(begin) for name in found)}
     return unseen | ((WHEN_LOST | WHEN_REFUSED) - found)

@@ -145,7 +145,7 @@ def unpublished(report: str) -> NotPublishedError:
 
 
 def saying(dashboard: Dashboard, text: str) -> Dashboard:
-    """A page of which everything that readers read is one text."""
+    """Replace every text that readers see on a page by one text."""
     page = _saying(msgspec.to_builtins(dashboard.page), text)
     return replace(dashboard, page=msgspec.convert(page, type(dashboard.page)))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from catalog import object_names
 from catalog.contract import Contract, Kind, load_all
-from local_cloud.pulumi.mocks import Bearing, Resource
+from local_cloud.pulumi.mocks import Relations, Resource
 from tests.support.stacks import REPOSITORY, Stack, UnknownValueError, value_at
 
 type Policy = Callable[[Stack], Iterator[str]]
@@ -281,7 +281,7 @@ def images_are_ours_and_cleaned_up(stack: Stack) -> Iterator[str]:
         ]
         if not owners:
             yield f"{function.name}: its image goes to {place}, which the stack does not make"
-        near = stack.bearing(function).after
+        near = stack.relations(function).after
         yield from (
             f"{function.name} does not wait for {r.name}"
             for r in owners
@@ -451,24 +451,24 @@ def names_fit(stack: Stack) -> Iterator[str]:
 
 
 def what_a_file_says_it_keeps(stack: Stack) -> Iterator[str]:
-    """Jobs and archive are named by content; a pending batch finds the job it was told."""
+    """Jobs and archive are named by content; a pending batch finds its own job."""
     for stored in stack.of(OBJECT):
         if not re.search(r"/[0-9a-f]{16}[./]", value_at(stored, "name")):
             yield f"{value_at(stored, 'name')} is not named by content"
-        if value_at(stored, "name").startswith("jobs/") and not stack.bearing(stored).retained:
+        if value_at(stored, "name").startswith("jobs/") and not stack.relations(stored).retained:
             yield f"{value_at(stored, 'name')} goes while a batch may still ask for it"
 
 
 def only_a_disposable_stack_loses_data(stack: Stack) -> Iterator[str]:
     """Elsewhere buckets and tables are protected, by Pulumi and by the service.
 
-    But for a table of newest rows: the next fetch fills it, whatever became of it.
+    But for a table of newest rows: the next fetch fills it in any case.
     """
     disposable = stack.setting("citypulse:disposable") == "true"
     for bucket in stack.of(BUCKET):
         if value_at(bucket, "forceDestroy") is not disposable:
             yield f"{bucket.name}: a bucket that is full would go, or one to dispose of would not"
-        if stack.bearing(bucket).protect is disposable:
+        if stack.relations(bucket).protect is disposable:
             yield f"{bucket.name} is protected where it should not be, or not where it should"
         if (
             value_at(bucket, "softDeletePolicy.retentionDurationSeconds") >= 7 * 86_400
@@ -477,7 +477,7 @@ def only_a_disposable_stack_loses_data(stack: Stack) -> Iterator[str]:
     for table in stack.of(TABLE):
         if value_at(table, "datasetId") == "reports":
             continue
-        if stack.bearing(table).protect is disposable:
+        if stack.relations(table).protect is disposable:
             yield f"{table.name}: a replacement would not be refused, or not allowed"
         if value_at(table, "deletionProtection") is disposable:
             yield f"{table.name}: deletion protection is the wrong way round"
@@ -502,7 +502,7 @@ NEEDED = {
 
 def first_deployments_wait(stack: Stack) -> Iterator[str]:
     """All come after the APIs; what is checked when it is made, after grants that had time."""
-    standing = {(b.type, b.name): b for b in stack.bearings}
+    standing = {(b.type, b.name): b for b in stack.all_relations}
     apis = {(r.type, r.name) for r in stack.of("projects/service:Service")}
     if not any(standing[api].hooks for api in apis):
         yield "nothing waits until the APIs are known"
@@ -524,7 +524,7 @@ def _grants_needed(resource: Resource) -> tuple[str, ...]:
     return next((NEEDED[way] for way in NEEDED if way in resource.inputs), ())
 
 
-def _before(standing: Mapping[Any, Bearing], start: tuple[str, str]) -> set[tuple[str, str]]:
+def _before(standing: Mapping[Any, Relations], start: tuple[str, str]) -> set[tuple[str, str]]:
     """All that must be there before a resource, however far; a child comes after its parent."""
     found: set[tuple[str, str]] = set()
     ahead = [start]

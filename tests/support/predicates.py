@@ -48,14 +48,14 @@ def tables(scope: exp.Expression) -> list[exp.Table]:
 
 
 def _owner(node: exp.Expression) -> exp.Expression | None:
-    """The innermost scope that a node stands in."""
+    """The innermost scope that holds a node."""
     return node.find_ancestor(exp.Select, exp.Delete, exp.Update, exp.Merge)
 
 
 def bounding(
     scope: exp.Expression, table: exp.Table, column: str = "slot_start"
 ) -> list[exp.Expression]:
-    """The conditions on a table that bound its slots, or another column of it."""
+    """The conditions on a table that bound its slots, or another of its columns."""
     own = {table.alias_or_name} | ({""} if len(tables(scope)) == 1 else set())
     return [each for each in _conditions(scope, table) if _bounds(each, own, column)]
 

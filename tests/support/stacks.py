@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pulumi
 import yaml
 
-from local_cloud.pulumi.mocks import Bearing, Resource, Setting, run_program
+from local_cloud.pulumi.mocks import Relations, Resource, Setting, run_program
 from local_cloud.pulumi.provision import provider_outputs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,11 +28,11 @@ class UnknownValueError(LookupError):
 
 @dataclass(frozen=True)
 class Stack:
-    """The resources of a stack in the order they were made, and how they stand to each other."""
+    """The resources of a stack in the order they were made, and how they relate to each other."""
 
     settings: Mapping[str, Setting]
     resources: tuple[Resource, ...]
-    bearings: tuple[Bearing, ...] = field(default=())
+    all_relations: tuple[Relations, ...] = field(default=())
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """The stack's outputs: plain values, or a `pulumi.Output` each."""
 
@@ -42,10 +42,10 @@ class Stack:
             if resource.type.removeprefix("gcp:") in kinds:
                 yield resource
 
-    def bearing(self, resource: Resource) -> Bearing:
-        """How a resource stands to others."""
+    def relations(self, resource: Resource) -> Relations:
+        """How a resource relates to others."""
         wanted = (resource.type, resource.name)
-        return next(b for b in self.bearings if (b.type, b.name) == wanted)
+        return next(b for b in self.all_relations if (b.type, b.name) == wanted)
 
     def setting(self, key: str) -> str:
         """A text of the stack file; empty where it says nothing."""
@@ -89,7 +89,7 @@ def register(
 ) -> Stack:
     """Register a configuration, once a process; whatever the program raises is passed on.
 
-    A registration takes a second, most of it Pulumi's own bookkeeping of 250 resources. Tests share
+    A registration takes a second, mostly Pulumi's own bookkeeping of 250 resources. Tests share
     the result, so they must not change it.
 
     Args:
@@ -104,7 +104,7 @@ def register(
 def _register(configuration: str) -> Stack:
     settings, stack, before = json.loads(configuration)
     seen: list[Resource] = []
-    bearings: list[Bearing] = []
+    relations: list[Relations] = []
     outputs: dict[str, Any] = {}
     export = pulumi.export
 
@@ -118,5 +118,7 @@ def _register(configuration: str) -> Stack:
 
     with tempfile.TemporaryDirectory() as build, patch("pulumi.export", record):
         configured = {**settings, "citypulse:build": build}
-        run_program(PROGRAM, configured, make, stack=stack, bear=bearings.append, before=before)
-    return Stack(settings, tuple(seen), tuple(bearings), outputs)
+        run_program(
+            PROGRAM, configured, make, stack=stack, on_relations=relations.append, before=before
+        )
+    return Stack(settings, tuple(seen), tuple(relations), outputs)

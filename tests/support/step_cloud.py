@@ -306,7 +306,7 @@ def event_of(name: str, at: datetime = NOW) -> Message:
 
 
 def outcomes(events: list[Event]) -> list[tuple[str | None, str]]:
-    """(slot, outcome) of events that tell of a slot."""
+    """(slot, outcome) of events that name a slot."""
     return [(each.slot, each.outcome) for each in events if each.slot]
 
 

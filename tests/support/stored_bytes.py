@@ -1,6 +1,6 @@
 """What a statement would process: the stored bytes of the partitions that its predicates admit.
 
-The stand-in for BigQuery bills nothing, so this reckons as the service prunes: a condition on
+The stand-in for BigQuery bills nothing, so this calculates as the service prunes: a condition on
 `slot_start` counts where it is joined by AND, has the column bare on its left, and on its right
 neither a column nor a query; a partition is read whole if one slot that it may hold fits.
 """

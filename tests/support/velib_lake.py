@@ -1,7 +1,7 @@
 """A small lake of Vélib': five stations and five hours, in the tables the job makes of them.
 
 Areas are summed here from the stations, so that every layer says the same; what the reports must
-make of them is reckoned by hand in the tests.
+make of them is calculated by hand in the tests.
 """
 
 from __future__ import annotations

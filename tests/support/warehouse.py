@@ -67,7 +67,7 @@ class Warehouse:
         self._empty({f"ops.{table.name}": table.fields() for table in OPS})
 
     def _empty(self, tables: dict[str, list[dict[str, Any]]]) -> None:
-        """Create the tables that are missing, and take the rows out of those that changed."""
+        """Create the tables that are missing, and delete the rows of every table that changed."""
         datasets = {name.partition(".")[0] for name in tables}
         there = {
             f"{dataset}.{table.table_id}"

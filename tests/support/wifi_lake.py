@@ -1,7 +1,7 @@
 """A small lake of Paris Wi-Fi: a dozen sessions and three lists, in the tables the job makes of them.
 
 The additive parts are summed here from the sessions, so that every layer says the same; what the
-reports must make of them is reckoned by hand in the tests.
+reports must make of them is calculated by hand in the tests.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Session:
         return {"sessions": 1, "sessions_counted": int(counts), "milliseconds": self.counted}
 
     def wide_parts(self) -> dict[str, int]:
-        """What it adds to a sum of `wifi_site_days` beside that."""
+        """What else it adds to a sum of `wifi_site_days`."""
         lengths = {name: int(self.length_class == c) for name, c in _LENGTHS.items()}
         received, sent = self.volumes or (0, 0)
         return lengths | {

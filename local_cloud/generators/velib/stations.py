@@ -17,8 +17,10 @@ from typing import Any
 _SNAPSHOT = (
     Path(__file__).parents[3] / "tests" / "data" / "velib" / "2020-06-24_hosuaby_v1_records.json"
 )
+
 _CODES = 1_000
 """Codes of an area: its number and three digits."""
+
 _APART_DEGREES = 0.0003
 """How far a further station lies from the one it repeats: 33 m."""
 
@@ -54,7 +56,7 @@ def stations(count: int) -> tuple[Station, ...]:
             break
         codes, at = free[_area(station.code)], used[_area(station.code)]
         if at < len(codes):
-            found.append(_beside(station, codes[at], at + 1))
+            found.append(_neighbour(station, codes[at], at + 1))
             used[_area(station.code)] += 1
     if len(found) < count:
         raise ValueError(f"{count} stations: {len(found)} is all that codes of three digits give")
@@ -91,7 +93,7 @@ def _free_codes(area: str, real_codes: set[str]) -> list[str]:
     return [code for code in codes if code not in real_codes]
 
 
-def _beside(station: Station, code: str, number: int) -> Station:
+def _neighbour(station: Station, code: str, number: int) -> Station:
     """Repeat a station under another code and a little further north."""
     return replace(
         station,

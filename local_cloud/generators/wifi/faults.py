@@ -10,7 +10,9 @@ from enum import StrEnum
 from local_cloud.generators.wifi.layouts import ExportLayout, printed
 
 _UNREADABLE = ("n'importe quoi", "2021-02-30T25:61:00+01:00", "0000-00-00T00:00:00+00:00", "-", "")
+
 _WEEK_SECONDS = 7 * 86_400
+
 _COLUMNS = {
     ExportLayout.LABELS: {
         "start": "Date heure début", "end": "Date heure fin",
@@ -43,7 +45,7 @@ class Fault(StrEnum):
     """A row that stands before it in the export, again, byte for byte."""
 
 
-def spoilt(line: str, fault: Fault, layout: ExportLayout, number: int) -> str:
+def with_fault(line: str, fault: Fault, layout: ExportLayout, number: int) -> str:
     """Put a fault into a line; `number` picks among the forms that some faults have.
 
     A duplicate is no fault of a line: it is not handled here.

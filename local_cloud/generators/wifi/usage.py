@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from local_cloud.generators.rng import Draws, Integers
-from local_cloud.generators.wifi.faults import Fault, spoilt
+from local_cloud.generators.wifi.faults import Fault, with_fault
 from local_cloud.generators.wifi.layouts import ExportLayout, Printer, Sessions
 from local_cloud.generators.wifi.population import (
     BYTES_IN,
@@ -203,7 +203,7 @@ def _lines(
         if fault is Fault.DUPLICATE:
             lines[at] = lines[int(origins[at])]
         elif fault:
-            lines[at] = spoilt(lines[at], fault, layout, at)
+            lines[at] = with_fault(lines[at], fault, layout, at)
     return lines
 
 

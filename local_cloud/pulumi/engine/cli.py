@@ -21,6 +21,7 @@ GO = (1, 25)
 """The oldest Go that this version's modules take."""
 
 _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+
 _MODULE = f"""module citypulse.invalid/pulumi
 
 go {GO[0]}.{GO[1]}
@@ -35,7 +36,7 @@ require (
 def find(cache: Path) -> Path | None:
     """Find a suitable CLI: on PATH, else in the cache; None where there is none."""
     found = shutil.which("pulumi")
-    if found and _will_do(_said(found, "version")):
+    if found and _is_compatible(_output_of(found, "version")):
         return Path(found)
     built = _place(cache)
     return built if built.is_file() else None
@@ -44,7 +45,7 @@ def find(cache: Path) -> Path | None:
 def find_go() -> Path | None:
     """Find a Go on PATH that is new enough."""
     found = shutil.which("go")
-    version = re.search(r"go(\d+)\.(\d+)", _said(found, "version")) if found else None
+    version = re.search(r"go(\d+)\.(\d+)", _output_of(found, "version")) if found else None
     new_enough = version and (int(version[1]), int(version[2])) >= GO
     return Path(found) if found and new_enough else None
 
@@ -59,7 +60,7 @@ def build(cache: Path) -> Path | None:
     with tempfile.TemporaryDirectory(dir=binary.parent) as folder:
         (Path(folder) / "go.mod").write_text(_MODULE, encoding="utf-8")
         # All modules first: what fails after that is the build, and no want of a network.
-        if not _fetched(["go", "list", "-mod=mod", "-deps", _PACKAGE], Path(folder)):
+        if not _fetch(["go", "list", "-mod=mod", "-deps", _PACKAGE], Path(folder)):
             return None
         stamp = f"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
         subprocess.run(
@@ -85,7 +86,7 @@ def _place(cache: Path) -> Path:
     return cache / VERSION / "pulumi"
 
 
-def _will_do(text: str) -> bool:
+def _is_compatible(text: str) -> bool:
     """Check whether a CLI's version is of our major version and not older than ours."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
     if not found:
@@ -96,7 +97,7 @@ def _will_do(text: str) -> bool:
     return version[0] == oldest[0] and version >= oldest
 
 
-def _said(program: str, *words: str) -> str:
+def _output_of(program: str, *words: str) -> str:
     """Run a program and return what it prints; nothing where it fails or cannot be run."""
     try:
         return subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
@@ -104,7 +105,7 @@ def _said(program: str, *words: str) -> str:
         return ""
 
 
-def _fetched(command: Sequence[str], folder: Path) -> bool:
+def _fetch(command: Sequence[str], folder: Path) -> bool:
     """Run a command that only fetches; return whether it succeeded, else print what failed."""
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True,

@@ -33,7 +33,7 @@ class Making:
     def update(self, resource_id: str, resource: Resource) -> None:
         """Raise ResourceRefusedError: what is made stays as it is."""
         raise ResourceRefusedError(
-            f"{resource.type} {resource_id}: the local cloud changes nothing: start it anew"
+            f"{resource.type} {resource_id}: the local cloud changes nothing: start it again"
         )
 
     def delete(self, resource_id: str, resource: Resource) -> None:

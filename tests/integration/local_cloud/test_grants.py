@@ -15,7 +15,7 @@ from local_cloud.clock import VirtualClock
 from local_cloud.gateway.calls import Call
 from local_cloud.gateway.proxy import Gate
 from local_cloud.iam.accounts import access_token
-from local_cloud.iam.authority import Authority, cure
+from local_cloud.iam.authority import Authority, sufficient_roles
 from local_cloud.iam.grants import Grant, Need, grant_of, roles
 from local_cloud.iam.permissions import UnknownCallError, needs
 from local_cloud.ports import free_port
@@ -160,9 +160,9 @@ def test_the_processes_of_an_account_have_its_grants() -> None:
 
 
 def test_the_cure_is_the_narrowest_role_first() -> None:
-    assert cure("storage.objects.create")[0] == "roles/storage.objectCreator"
-    assert cure("pubsub.topics.publish") == ("roles/pubsub.publisher",)
-    assert cure("storage.hmacKeys.create") == ()
+    assert sufficient_roles("storage.objects.create")[0] == "roles/storage.objectCreator"
+    assert sufficient_roles("pubsub.topics.publish") == ("roles/pubsub.publisher",)
+    assert sufficient_roles("storage.hmacKeys.create") == ()
 
 
 def test_a_wider_role_holds_all_of_the_narrower() -> None:

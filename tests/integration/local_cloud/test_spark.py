@@ -18,7 +18,7 @@ from google.cloud.storage import Bucket, Client
 from infra_pulumi.spark import PROPERTIES
 from local_cloud.clock import VirtualClock
 from local_cloud.dataproc.service import Dataproc
-from local_cloud.dataproc.session import ASKING_LESS, ClassArchive, SparkFailedError, SparkServer
+from local_cloud.dataproc.session import FEWER_REQUESTS, ClassArchive, SparkFailedError, SparkServer
 from local_cloud.dataproc.worker import BatchRequest, BatchResult
 from local_cloud.ports import free_port
 from local_cloud.processes import Supervisor, cache_dir
@@ -232,4 +232,4 @@ def archive_in(cache: Path) -> ClassArchive:
 def test_the_session_asks_storage_as_a_deployed_batch_does() -> None:
     prefix = "spark.hadoop."
     told = {n.removeprefix(prefix): v for n, v in PROPERTIES.items() if n.startswith(prefix)}
-    assert told == ASKING_LESS
+    assert told == FEWER_REQUESTS

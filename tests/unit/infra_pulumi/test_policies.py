@@ -106,10 +106,12 @@ def standing(kind: str, name: str, **changed: Any) -> Mutant:
 
     def change(stack: Stack) -> Stack:
         victim = next(r for r in stack.of(kind) if name in ("", r.name))
-        told = stack.bearing(victim)
+        told = stack.relations(victim)
         return replace(
             stack,
-            bearings=tuple(replace(b, **changed) if b is told else b for b in stack.bearings),
+            all_relations=tuple(
+                replace(b, **changed) if b is told else b for b in stack.all_relations
+            ),
         )
 
     return change

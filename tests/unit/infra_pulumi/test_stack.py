@@ -383,12 +383,12 @@ def test_the_project_answers_for_calls_on_its_budget() -> None:
     """The provider's page on Budget: a person's own login is refused with 403 otherwise."""
     made = registered("prod")
     [budget] = made.of("billing/budget:Budget")
-    assert made.bearing(budget).provider == "billing"
+    assert made.relations(budget).provider == "billing"
     [provider] = made.of("pulumi:providers:gcp")
     assert provider.inputs == {
         "project": "citypulse-prod", "billingProject": "citypulse-prod", "userProjectOverride": "true"
     }  # fmt: skip
-    assert [b.name for b in made.bearings if b.provider == "billing"] == ["month"]
+    assert [b.name for b in made.all_relations if b.provider == "billing"] == ["month"]
 
 
 def test_a_stack_that_keeps_its_data_rebuilds_no_table(register: Register) -> None:
