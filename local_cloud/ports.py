@@ -1,4 +1,4 @@
-"""Free TCP ports for the stand-ins: fixed ones, below the range the kernel gives to outgoing calls."""
+"""Find free TCP ports for the stand-ins, below the range of outgoing connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The child processes of the local cloud: started alike, watched, and gone when their parent is."""
+"""The child processes of the local cloud: started alike, watched, ended with their parent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ChildSpec:
 
 
 def cache_dir() -> Path:
-    """Give the folder for what is made once per user, `citypulse` in the XDG cache; made if absent."""
+    """Give the folder for what is made once per user: `citypulse` in the XDG cache."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(base) / "citypulse"
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def dying_with_parent(signal_name: str, parent: int | None = None) -> list[str]:
 
 
 class Supervisor:
-    """Starts children with their own HOME, environment and log under `folder`, and stops them all.
+    """Starts children with their own HOME, environment and log in `folder`; stops them all.
 
     The kernel sends a child its death signal when the *thread* that started it ends, so one thread
     starts them all and lives as long as the supervisor (prctl(2), PR_SET_PDEATHSIG).
@@ -199,7 +199,7 @@ class Child:
 
 
 def _fresh_env(home: Path) -> dict[str, str]:
-    """Environment of a child; bytecode goes to the cache, for recompiling costs each start seconds."""
+    """Build a child's environment; the cache has its bytecode, which costs seconds to compile."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",

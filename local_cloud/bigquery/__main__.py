@@ -1,4 +1,4 @@
-"""Start local-bigquery with faster look-ups: `python -m local_cloud.bigquery OPTIONS… serve`."""
+"""Start local-bigquery with faster look-ups: `python -m local_cloud.bigquery … serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables, columns and data sets by DuckLake's own catalogue, read once per version of the schema.
+"""Look up tables, columns and data sets in DuckLake's catalogue, once per schema version.
 
 DuckLake counts a new version at each change of a table, a column, a view or a data set, so nothing
 has to be invalidated: every look-up reads the version first (0.3 ms of CPU).

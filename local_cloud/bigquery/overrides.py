@@ -1,4 +1,4 @@
-"""Replace functions of local-bigquery 0.3.2 with cheaper ones, wherever it has imported them.
+"""Replace functions of local-bigquery 0.3.2 with cheaper ones, wherever it imported them.
 
 | what local-bigquery does | what happens here | module |
 | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Run scripts: statements and expressions are parsed once, variables keep the script's names."""
+"""Run scripts: parse each statement and expression once; variables have the script's names."""
 
 from __future__ import annotations
 

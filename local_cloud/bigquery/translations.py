@@ -1,4 +1,4 @@
-"""Parsed statements by text, and their translations by text, context and the schemas they read.
+"""Cache parsed statements by text, and translations by text, context and schemas.
 
 A translation is used again only while every table that the statement names has the columns and the
 resource that it had. Statements whose translation depends on more are translated each time: system
@@ -102,7 +102,7 @@ class Translations:
         return tree
 
     def variables(self, text: str) -> list[tuple[str, exp.Expression]]:
-        """List the names of a DECLARE or SET, each with the SELECT of its value; [] for a system variable."""
+        """List a DECLARE's or SET's names, each with its value's SELECT; [] for a system variable."""
         pairs = _assignments(text)
         trees = self._get_or_make(("variables", text), lambda: [tree for _, tree in pairs])
         return [(name, tree) for (name, _), tree in zip(pairs, trees, strict=True)]
@@ -250,7 +250,7 @@ def _select(value: exp.Expression) -> exp.Expression:
 
 @functools.lru_cache(maxsize=1024)
 def _assignments(text: str) -> tuple[tuple[str, exp.Expression], ...]:
-    """Pair the variables of a DECLARE or SET with the SELECT of their values; () for a system variable."""
+    """Pair a DECLARE's or SET's variables with their values' SELECT; () for a system variable."""
     tree = sqlglot.parse_one(text, dialect=BigQueryDialect)
     pairs = _pairs_of_declare(tree) if isinstance(tree, exp.Declare) else _pairs_of_set(tree)
     return tuple((name.lower(), _select(value)) for name, value in pairs)

@@ -1,4 +1,4 @@
-"""`demo`: four days of the schedule on the local cloud, from publishers to reports, and its summary.
+"""`demo`: four days of the schedule on the local cloud, from publishers to reports.
 
 Day one fetches everything, the month's list of holidays too; on day two the files are the same, of
 which the list of sites is a new day's list all the same; on day three one month of the sessions has

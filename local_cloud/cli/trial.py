@@ -284,7 +284,7 @@ def _runs(cloud: LocalCloud, contract: Contract) -> Iterator[Run]:
 
 
 def _close(cloud: LocalCloud, contract: Contract, runs: Sequence[Run]) -> None:
-    """Let the slots of the runs that close by the clock end, those of the next month too, and seal them.
+    """Move the clock past the end of the runs' slots, the next month's too, and seal them.
 
     No later than that: reports of what is now, made of a file of today, would have no rows.
     """

@@ -1,4 +1,4 @@
-"""One warm Spark session in a child process, with the real Cloud Storage connector on `gs://`.
+"""One warm Spark session in a child process, with the real Cloud Storage connector.
 
 The session's Java classes are kept in an archive of the JVM (class-data sharing) in the cache
 folder: the first start writes it when it stops, later starts are about three times as fast.

@@ -1,4 +1,4 @@
-"""The Cloud Functions on a laptop: functions-framework on the unpacked archive, a process each."""
+"""The Cloud Functions on a laptop: functions-framework on the archive, a process each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an HTTP request asks of Google Cloud: who calls, which service, which method, on what."""
+"""Read from an HTTP request what it asks of Google Cloud: account, service, method, name."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _name(rule: _Rule, match: re.Match[str], query: Mapping[str, str], body: byt
 
 
 def _json_text(key: str, body: bytes) -> str:
-    """Find a key's text in the beginning of a JSON document or of a multipart body that holds one."""
+    """Find a key's text at the beginning of a JSON document, also in a multipart body."""
     found = re.search(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*")' % key.encode(), body)
     return str(json.loads(found[1])) if found else ""
 

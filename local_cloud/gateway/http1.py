@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes on a socket: heads, bodies and their framing, for a proxy that keeps both whole."""
+"""HTTP/1.1 as bytes on a socket: heads, bodies and framing, for a proxy that alters neither."""
 
 from __future__ import annotations
 

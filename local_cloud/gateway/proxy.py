@@ -1,4 +1,4 @@
-"""The one HTTP port that the local cloud's clients know: storage, BigQuery, Dataproc and tokens.
+"""The one HTTP port that clients know: storage, BigQuery, Dataproc and tokens.
 
 It sees who calls, refuses what was not granted, and can let a call crash before or after its effect.
 """

@@ -1,4 +1,4 @@
-"""BigQuery's dialect of GoogleSQL: language options, types, system variables, catalogs of tables."""
+"""BigQuery's dialect of GoogleSQL: language options, types, system variables, catalogs."""
 
 from __future__ import annotations
 

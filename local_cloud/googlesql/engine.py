@@ -1,4 +1,4 @@
-"""ZetaSQL's local service, a WebAssembly module of the package `zetasql`, run in this process.
+"""Run ZetaSQL's local service, a WebAssembly module of the package `zetasql`, in process.
 
 The package's own client compiles 28 MB of WebAssembly in each process and copies messages byte by byte.
 Here that takes about half a minute of processor time, once: the compiled module is cached, and messages
@@ -138,7 +138,7 @@ def compiled_module(engine: Engine) -> Module:
 
 
 def cached_module() -> Path:
-    """Name the compiled module's file: it belongs to one module, one wasmtime and one machine type."""
+    """Name the compiled module's file, for one module, one wasmtime and one machine type."""
     digest = hashlib.sha256(get_wasm_path().read_bytes())
     digest.update(f"{version('zetasql')} {version('wasmtime')} {platform.machine()}".encode())
     return cache_dir() / "googlesql" / f"zetasql-{digest.hexdigest()[:16]}.cwasm"

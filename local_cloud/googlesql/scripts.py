@@ -1,4 +1,4 @@
-"""A script parsed as a whole, each of its statements analysed with the names that it may use.
+"""Parse a script as a whole, and analyse each statement with the names that it may use.
 
 Variables and temporary tables are defined from their statement on. An expression of IF, SET, DECLARE
 and RAISE is analysed as a SELECT.

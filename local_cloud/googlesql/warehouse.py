@@ -1,4 +1,4 @@
-"""Scripts on ZetaSQL's reference engine: tables, temporary tables, DML, transactions, handlers.
+"""Run scripts on ZetaSQL's reference engine: tables, DML, transactions, handlers.
 
 The engine evaluates one SELECT, INSERT, UPDATE or DELETE over tables that are sent with it. What it does
 not do is emulated here: control flow, handlers, transactions (one at a time), CREATE TABLE AS, DROP

@@ -1,4 +1,4 @@
-"""Who is calling: throw-away service accounts whose keys and tokens only the local cloud accepts."""
+"""Throw-away service accounts, whose keys and tokens only the local cloud accepts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Accounts:
         self._private_key = _new_private_key()
 
     def key_file(self, email: str) -> Path:
-        """Give the key file of an account (made at the first call), for GOOGLE_APPLICATION_CREDENTIALS."""
+        """Give an account's key file, made at the first call, for GOOGLE_APPLICATION_CREDENTIALS."""
         path = self._folder / f"{email}.json"
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)

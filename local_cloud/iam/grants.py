@@ -1,4 +1,4 @@
-"""Who was granted what: the bindings that the Pulumi program registers, read as IAM reads them."""
+"""The grants that the Pulumi program registers, read as IAM reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the subscriptions of one Pub/Sub still owe: due, leased, backing off or dead-lettered.
+"""The messages that subscriptions have yet to deliver: due, leased or backing off.
 
 The kinds of consumer (push, BigQuery, files) lease messages here and settle each lease.
 """

@@ -1,4 +1,4 @@
-"""Push subscriptions: each message POSTed to its endpoint, the HTTP status its acknowledgement."""
+"""Push subscriptions: POST each message; the HTTP status is its acknowledgement."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks that a failed run leaves and let them end: each would log that it is lost."""
+    """Cancel the tasks that a failed run leaves and wait for them: else each would log a loss."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Cloud Storage on a laptop: fake-gcs-server with its events, and the routing of bucket notifications."""
+"""Cloud Storage on a laptop: fake-gcs-server with its events, and bucket notifications."""
 
 from __future__ import annotations
 

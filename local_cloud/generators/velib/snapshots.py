@@ -1,4 +1,4 @@
-"""Snapshots of a made-up bike share network: real stations, seeded movement, any number of ticks.
+"""Snapshots of a made-up bike share network: real stations, seeded movement, any length.
 
 Whoever serves them declares the origin `synthetic`. The same `Network` gives the same snapshots on
 every machine; one is in memory at a time. Bikes are neither made nor lost: what has left a station

@@ -1,4 +1,4 @@
-"""What made-up sessions are drawn from: when, where, how long, on what device, in which language.
+"""The distributions of made-up sessions: when, where, how long, device, language.
 
 The shares follow what the dashboard of an earlier pipeline on this export showed (its yearly
 volumes, its ranking of districts, its pie of languages), so that reports meet the shape they were

@@ -40,7 +40,7 @@ class RowOrder(StrEnum):
 
 @dataclass(frozen=True)
 class Export:
-    """An export to be made. `rows` counts every row but the header, faulty ones and duplicates too.
+    """A made-up export. `rows` counts every row but the header, faulty ones and duplicates too.
 
     Sessions start on the local days from `first` to `last`, both included, the years as in
     `population.VOLUMES` to each other. `faults` gives the share of rows that have each. Raises
@@ -73,7 +73,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Tally:
-    """What was put into an export: rows and bytes, rows by local month of a readable start, faults."""
+    """The content of an export: rows, bytes, rows by local month of a readable start, faults."""
 
     rows: int = 0
     bytes: int = 0

@@ -16,7 +16,7 @@ AT_ONCE = {"citypulse:settle_seconds": "0"}
 
 
 class Making:
-    """A cloud whose resources `make` makes, once: it ends as a whole, so nothing changes or goes."""
+    """A cloud whose resources `make` makes once: it ends as a whole, so nothing is changed."""
 
     def __init__(self, make: Make, project: str) -> None:
         self._make = make

@@ -63,15 +63,15 @@ def test_serve_answers_readers_by_its_own_grants(cloud: LocalCloud) -> None:
     question = "columns=year,day_type,sample_size&sort=year"
     rows = f"{cloud.address}/api/v1/reports/wifi_day_types/rows?{question}"
     with urllib.request.urlopen(rows, timeout=60) as answer:
-        told, tag = json.load(answer), answer.headers["ETag"]
-    assert told["rows"] == [{"year": 2024, "day_type": "=cmd", "sample_size": 5}]
-    assert (told["origin"], told["data_as_of"]) == ("synthetic", "2024-05-02T00:00:00Z")
+        document, tag = json.load(answer), answer.headers["ETag"]
+    assert document["rows"] == [{"year": 2024, "day_type": "=cmd", "sample_size": 5}]
+    assert (document["origin"], document["data_as_of"]) == ("synthetic", "2024-05-02T00:00:00Z")
     with urllib.request.urlopen(f"{rows}&format=csv", timeout=60) as answer:
         assert answer.read() == b'"year","day_type","sample_size"\r\n2024,"\'=cmd",5\r\n'
     with pytest.raises(urllib.error.HTTPError) as unchanged:
         urllib.request.urlopen(urllib.request.Request(rows, headers={"If-None-Match": tag}))
     assert unchanged.value.code == 304
-    used = {grant.name for grant, asked in cloud.authority.used().items() if asked}
+    used = {grant.name for grant, permissions in cloud.authority.used().items() if permissions}
     assert {"fn-serve-reports", "fn-serve-jobUser"} <= used
     assert cloud.authority.refused() == []
 
@@ -110,8 +110,8 @@ def test_a_scheduled_message_reaches_its_function_and_its_event_bigquery(cloud: 
 def test_a_message_that_no_step_can_take_is_kept_with_its_reason(cloud: LocalCloud) -> None:
     cloud.pubsub.publish("ingest", json.dumps({"dataset": "nowhere"}).encode(), {"kind": "x"})
     cloud.settle()
-    kept = list(cloud.bucket("quarantine").list_blobs(prefix="messages/download/"))
-    reason = json.loads(kept[-1].download_as_bytes())["reason"]
+    messages = list(cloud.bucket("quarantine").list_blobs(prefix="messages/download/"))
+    reason = json.loads(messages[-1].download_as_bytes())["reason"]
     assert "nowhere" in reason
     assert "paris_wifi_sites" in reason
 

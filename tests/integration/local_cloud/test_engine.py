@@ -53,7 +53,7 @@ JSON = st.recursive(
 
 def schema(*columns: tuple[str, ...]) -> dict[str, Any]:
     keys = ("name", "type", "mode")
-    return {"schema": json.dumps([dict(zip(keys, told, strict=False)) for told in columns])}
+    return {"schema": json.dumps([dict(zip(keys, values, strict=False)) for values in columns])}
 
 
 REPLACING = {
@@ -138,12 +138,12 @@ def test_an_update_keeps_what_was_computed() -> None:
     }  # fmt: skip
 
 
-def made(*resources: tuple[str, str, dict[str, Any]]) -> Project:
+def project_with(*resources: tuple[str, str, dict[str, Any]]) -> Project:
     """A project with these in it; its APIs are on."""
     project = Project("demo")
     for api in ("storage", "pubsub", "bigquery", "compute", "iam"):
-        told = {"service": f"{api}.googleapis.com"}
-        project.create(Resource(SERVICE, api, {**told, "name": api}))
+        inputs = {"service": f"{api}.googleapis.com"}
+        project.create(Resource(SERVICE, api, {**inputs, "name": api}))
     for resource in resources:
         project.create(Resource(*resource))
     return project
@@ -186,7 +186,7 @@ REFUSED = {
 def test_a_project_refuses_to_make(case: str) -> None:
     before, resource, said = REFUSED[case]
     with pytest.raises(ResourceRefusedError, match=said):
-        made(*before, resource)
+        project_with(*before, resource)
 
 
 def test_a_project_makes_what_is_in_order() -> None:
@@ -195,18 +195,18 @@ def test_a_project_makes_what_is_in_order() -> None:
         "bigqueryConfig": {"table": "demo.ops.loads"},
     }  # fmt: skip
     grants = [(GRANT, m, {"bucket": "demo-raw", "member": m}) for m in (MEMBER, AGENT)]
-    made(RAW, FILE, PUSH, INGEST, OPS, LOADS, (SUBSCRIPTION, "s", subscription), *grants)
+    project_with(RAW, FILE, PUSH, INGEST, OPS, LOADS, (SUBSCRIPTION, "s", subscription), *grants)
 
 
 def test_a_file_is_written_over() -> None:
-    made(RAW, FILE, FILE)
+    project_with(RAW, FILE, FILE)
 
 
 NETS = (
     (NETWORK, "spark", {"name": "spark"}),
     (SUBNETWORK, "inner", {"name": "spark", "network": "projects/demo/spark", "region": "r"}),
 )
-KEPT = {
+UNDELETABLE = {
     "a bucket that is not empty": ((RAW, FILE), {}, "in use by file"),
     "a data set that is not empty": ((OPS, LOADS), {}, "in use by ops.loads"),
     "a network in use": (NETS, {}, "in use by inner"),
@@ -218,17 +218,17 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("case", KEPT)
+@pytest.mark.parametrize("case", UNDELETABLE)
 def test_a_project_refuses_to_delete(case: str) -> None:
-    (first, *rest), more, said = KEPT[case]
-    project = made(*((OPS,) if first is LOADS else ()), first, *rest)
+    (first, *rest), more, said = UNDELETABLE[case]
+    project = project_with(*((OPS,) if first is LOADS else ()), first, *rest)
     resource = Resource(first[0], first[1], {**first[2], **more})
     with pytest.raises(ResourceRefusedError, match=said):
         project.delete(provider_outputs(resource, "demo")[0], resource)
 
 
 def test_what_may_be_emptied_goes_with_what_it_holds() -> None:
-    project = made(RAW, FILE)
+    project = project_with(RAW, FILE)
     project.delete("demo-raw", Resource(BUCKET, "raw", {**RAW[2], "forceDestroy": True}))
     assert {kind for kind, _ in project.living} == {SERVICE}
 
@@ -275,15 +275,15 @@ VERSIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("told", VERSIONS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_cli_on_the_path_is_taken_if_it_is_new_enough(
-    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_path = program(tmp_path / "bin" / "pulumi", f"echo '{told}'")
+    on_path = program(tmp_path / "bin" / "pulumi", f"echo '{version}'")
     monkeypatch.setenv("PATH", f"{on_path.parent}{os.pathsep}{os.environ['PATH']}")
-    assert (cli.find(tmp_path / "cache") == on_path) == VERSIONS[told]
+    assert (cli.find(tmp_path / "cache") == on_path) == VERSIONS[version]
     built = program(tmp_path / "cache" / cli.VERSION / "pulumi", "")
-    assert cli.find(tmp_path / "cache") == (on_path if VERSIONS[told] else built)
+    assert cli.find(tmp_path / "cache") == (on_path if VERSIONS[version] else built)
 
 
 def test_modules_out_of_reach_give_no_cli_and_say_what_failed(

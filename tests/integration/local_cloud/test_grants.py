@@ -29,25 +29,25 @@ BUCKET = "gcp:storage/bucketIAMMember:BucketIAMMember"
 RAW = "projects/_/buckets/demo-raw"
 
 
-def asked(service: str, action: str, name: str, path: str = "/", body: bytes = b"") -> Call:
+def call_to(service: str, action: str, name: str, path: str = "/", body: bytes = b"") -> Call:
     """A call of `fn-load`."""
     return Call(LOAD, service, "POST", path, name, body, action)
 
 
-def given(type_: str, role: str, account: str = LOAD, **told: Any) -> Grant:
+def grant_on(type_: str, role: str, account: str = LOAD, **target: Any) -> Grant:
     """The grant that the program's resource makes."""
-    inputs = {"role": role, "member": f"serviceAccount:{account}", **told}
-    made = grant_of(Resource(type_, "a-grant", inputs), PROJECT)
-    assert made is not None
-    return made
+    inputs = {"role": role, "member": f"serviceAccount:{account}", **target}
+    grant = grant_of(Resource(type_, "a-grant", inputs), PROJECT)
+    assert grant is not None
+    return grant
 
 
 def authority(*grants: Grant) -> Authority:
     """One that knows these grants."""
-    made = Authority(PROJECT, frozenset({"storage", "bigquery", "dataproc"}))
+    checker = Authority(PROJECT, frozenset({"storage", "bigquery", "dataproc"}))
     for grant in grants:
-        made.add(grant)
-    return made
+        checker.add(grant)
+    return checker
 
 
 @pytest.mark.parametrize(
@@ -67,26 +67,26 @@ def authority(*grants: Grant) -> Authority:
 def test_each_call_on_an_object_asks_for_it(
     action: str, path: str, wanted: tuple[str, ...]
 ) -> None:
-    found = needs(asked("storage", action, "demo-raw/a/b", path), PROJECT)
+    found = needs(call_to("storage", action, "demo-raw/a/b", path), PROJECT)
     thing = f"{RAW}/objects/a/b"
     assert found == tuple(Need(f"storage.objects.{each}", thing) for each in wanted)
 
 
 def test_a_copy_reads_the_one_and_writes_the_other() -> None:
     path = "/storage/v1/b/demo-raw/o/a%2Fb/rewriteTo/b/demo-lake/o/c?ifGenerationMatch=0"
-    assert needs(asked("storage", "objects.rewrite", "demo-lake/c", path), PROJECT) == (
+    assert needs(call_to("storage", "objects.rewrite", "demo-lake/c", path), PROJECT) == (
         Need("storage.objects.get", f"{RAW}/objects/a/b"),
         Need("storage.objects.create", "projects/_/buckets/demo-lake/objects/c"),
     )
 
 
 def test_listing_asks_for_the_bucket() -> None:
-    found = needs(asked("storage", "objects.list", "demo-raw"), PROJECT)
+    found = needs(call_to("storage", "objects.list", "demo-raw"), PROJECT)
     assert found == (Need("storage.objects.list", RAW),)
 
 
 def test_a_call_that_the_table_lacks_is_refused_and_told() -> None:
-    call = asked("storage", "buckets.other", "demo-raw", "/b/demo-raw/acl")
+    call = call_to("storage", "buckets.other", "demo-raw", "/b/demo-raw/acl")
     with pytest.raises(
         UnknownCallError, match=r"buckets.other .*add it to local_cloud.iam.permissions"
     ):
@@ -96,8 +96,8 @@ def test_a_call_that_the_table_lacks_is_refused_and_told() -> None:
 
 
 def test_a_removed_grant_refuses_and_names_account_permission_resource_and_cure() -> None:
-    call = asked("storage", "objects.get", "demo-raw/a")
-    grant = given(BUCKET, "roles/storage.objectViewer", bucket="demo-raw")
+    call = call_to("storage", "objects.get", "demo-raw/a")
+    grant = grant_on(BUCKET, "roles/storage.objectViewer", bucket="demo-raw")
     assert authority(grant).refusal(call) is None
     refused = authority()
     text = refused.refusal(call)
@@ -107,10 +107,10 @@ def test_a_removed_grant_refuses_and_names_account_permission_resource_and_cure(
 
 
 def test_a_grant_too_many_is_idle() -> None:
-    used = given(BUCKET, "roles/storage.objectViewer", bucket="demo-raw")
-    extra = given(BUCKET, "roles/storage.objectViewer", bucket="demo-lake")
+    used = grant_on(BUCKET, "roles/storage.objectViewer", bucket="demo-raw")
+    extra = grant_on(BUCKET, "roles/storage.objectViewer", bucket="demo-lake")
     judge = authority(used, extra)
-    assert judge.refusal(asked("storage", "objects.get", "demo-raw/a")) is None
+    assert judge.refusal(call_to("storage", "objects.get", "demo-raw/a")) is None
     assert judge.idle() == [extra]
     assert judge.used()[used] == {"storage.objects.get"}
 
@@ -118,12 +118,12 @@ def test_a_grant_too_many_is_idle() -> None:
 @pytest.mark.parametrize(
     ("grant", "need", "may"),
     [
-        (given(BUCKET, "roles/storage.objectViewer", bucket="demo"), ("get", "demo-raw/a"), False),
-        (given(BUCKET, "roles/storage.objectViewer", bucket="demo-raw"), ("create", "demo-raw/a"), False),
-        (given(BUCKET, "roles/storage.objectUser", bucket="demo-raw"), ("create", "demo-raw/a"), True),
-        (given(BUCKET, "roles/storage.objectUser", AGENT, bucket="demo-raw"), ("create", "demo-raw/a"), False),
-        (given("gcp:projects/iAMMember:IAMMember", "roles/storage.objectViewer"), ("get", "demo-raw/a"), True),
-        (given("gcp:projects/iAMMember:IAMMember", "roles/dataproc.worker"), ("get", "demo-raw/a"), False),
+        (grant_on(BUCKET, "roles/storage.objectViewer", bucket="demo"), ("get", "demo-raw/a"), False),
+        (grant_on(BUCKET, "roles/storage.objectViewer", bucket="demo-raw"), ("create", "demo-raw/a"), False),
+        (grant_on(BUCKET, "roles/storage.objectUser", bucket="demo-raw"), ("create", "demo-raw/a"), True),
+        (grant_on(BUCKET, "roles/storage.objectUser", AGENT, bucket="demo-raw"), ("create", "demo-raw/a"), False),
+        (grant_on("gcp:projects/iAMMember:IAMMember", "roles/storage.objectViewer"), ("get", "demo-raw/a"), True),
+        (grant_on("gcp:projects/iAMMember:IAMMember", "roles/dataproc.worker"), ("get", "demo-raw/a"), False),
     ],
 )  # fmt: skip
 def test_a_role_holds_on_its_resource_alone(grant: Grant, need: tuple[str, str], may: bool) -> None:
@@ -135,7 +135,7 @@ def test_a_role_holds_on_its_resource_alone(grant: Grant, need: tuple[str, str],
 
 def test_a_condition_holds_for_names_below_it_and_no_others() -> None:
     condition = {"title": "t", "expression": f'resource.name.startsWith("{RAW}/objects/streams/")'}
-    grant = given(
+    grant = grant_on(
         BUCKET, "roles/storage.objectCreator", AGENT, bucket="demo-raw", condition=condition
     )
     below, beside = (
@@ -148,11 +148,11 @@ def test_a_condition_holds_for_names_below_it_and_no_others() -> None:
 def test_a_condition_that_is_not_understood_is_an_error() -> None:
     condition = {"title": "t", "expression": 'resource.type != "storage.googleapis.com/Object"'}
     with pytest.raises(ValueError, match=r"a-grant: condition .* is not understood"):
-        given(BUCKET, "roles/storage.objectCreator", bucket="demo-raw", condition=condition)
+        grant_on(BUCKET, "roles/storage.objectCreator", bucket="demo-raw", condition=condition)
 
 
 def test_the_processes_of_an_account_have_its_grants() -> None:
-    grant = given(BUCKET, "roles/storage.objectViewer", bucket="demo-raw")
+    grant = grant_on(BUCKET, "roles/storage.objectViewer", bucket="demo-raw")
     judge = authority(grant)
     need = Need("storage.objects.get", f"{RAW}/objects/a")
     assert judge.denial("fn-load+7@demo.iam.gserviceaccount.com", [need]) is None
@@ -187,8 +187,8 @@ def job(**configuration: Any) -> bytes:
 def test_a_query_asks_to_run_and_for_its_tables() -> None:
     sql = "SELECT 1 FROM lake.wifi_sites"
     read = Need("bigquery.tables.getData", TABLE)
-    inserted = asked("bigquery", "jobs.insert", "j", body=job(query={"query": sql}))
-    queried = asked("bigquery", "jobs.query", "j", body=json.dumps({"query": sql}).encode())
+    inserted = call_to("bigquery", "jobs.insert", "j", body=job(query={"query": sql}))
+    queried = call_to("bigquery", "jobs.query", "j", body=json.dumps({"query": sql}).encode())
     assert needs(inserted, PROJECT) == needs(queried, PROJECT) == (JOBS, read)
 
 
@@ -196,7 +196,7 @@ def test_a_load_asks_for_its_table_and_for_each_file_as_who_starts_it() -> None:
     into = {"projectId": "demo", "datasetId": "lake", "tableId": "wifi_sites"}
     uris = ["gs://demo-lake/a/1.parquet", "gs://demo-lake/b/*.parquet"]
     body = job(load={"destinationTable": into, "sourceUris": uris})
-    found = needs(asked("bigquery", "jobs.insert", "j", body=body), PROJECT)
+    found = needs(call_to("bigquery", "jobs.insert", "j", body=body), PROJECT)
     lake = "projects/_/buckets/demo-lake"
     assert found == (
         JOBS,
@@ -210,21 +210,21 @@ def test_a_load_asks_for_its_table_and_for_each_file_as_who_starts_it() -> None:
 @pytest.mark.parametrize("body", [job(extract={}), b"{", b""])
 def test_a_job_that_cannot_be_read_is_refused(body: bytes) -> None:
     with pytest.raises(UnknownCallError):
-        needs(asked("bigquery", "jobs.insert", "j", body=body), PROJECT)
+        needs(call_to("bigquery", "jobs.insert", "j", body=body), PROJECT)
 
 
 def test_a_batch_asks_to_act_as_its_account() -> None:
     path = "projects/demo/locations/europe-west1/batches"
     ran_as = "spark-batch@demo.iam.gserviceaccount.com"
     body = {"environmentConfig": {"executionConfig": {"serviceAccount": ran_as}}}
-    call = asked(
+    call = call_to(
         "dataproc", "batches.create", "b", f"/v1/{path}?batchId=b", json.dumps(body).encode()
     )
     assert needs(call, PROJECT) == (
         Need("dataproc.batches.create", path),
         Need("iam.serviceAccounts.actAs", f"projects/demo/serviceAccounts/{ran_as}"),
     )
-    listed = asked("dataproc", "batches.list", "", f"/v1/{path}?filter=x")
+    listed = call_to("dataproc", "batches.list", "", f"/v1/{path}?filter=x")
     assert needs(listed, PROJECT) == (Need("dataproc.batches.list", path),)
 
 
@@ -252,7 +252,7 @@ def test_pubsub_knows_an_account_by_its_endpoint(monkeypatch: pytest.MonkeyPatch
     pubsub = PubSub(free_port(), VirtualClock(datetime(2025, 6, 5, tzinfo=UTC)))
     pubsub.create_topic("seal")
     judge = authority(
-        given("gcp:pubsub/topicIAMMember:TopicIAMMember", "roles/pubsub.publisher", topic="seal")
+        grant_on("gcp:pubsub/topicIAMMember:TopicIAMMember", "roles/pubsub.publisher", topic="seal")
     )
 
     def refusal(account: str, topic: str) -> str | None:

@@ -28,9 +28,9 @@ DEAF = [
 
 @pytest.fixture
 def supervisor(tmp_path: Path):  # type: ignore[no-untyped-def]
-    made = Supervisor(tmp_path)
-    yield made
-    made.stop(0.1)
+    started = Supervisor(tmp_path)
+    yield started
+    started.stop(0.1)
 
 
 def ended(pid: int, seconds: float = 5.0) -> bool:
@@ -150,19 +150,19 @@ class _Parent:
 
 
 def test_ports_are_free_and_given_once() -> None:
-    taken: list[int] = []
+    ports: list[int] = []
     threads = [
-        threading.Thread(target=lambda: taken.extend(free_port() for _ in range(20)))
+        threading.Thread(target=lambda: ports.extend(free_port() for _ in range(20)))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(taken)) == 80
-    assert all(1024 < port < 32768 for port in taken)
+    assert len(set(ports)) == 80
+    assert all(1024 < port < 32768 for port in ports)
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", taken[0]))
+        listener.bind(("127.0.0.1", ports[0]))
 
 
 def test_a_port_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,12 +34,12 @@ def dial(publishers: Publishers) -> Iterator[Dial]:
     with contextlib.ExitStack() as stack:
 
         def connection(host: str = HOST) -> http.client.HTTPSConnection:
-            made = http.client.HTTPSConnection(
+            connection = http.client.HTTPSConnection(
                 "127.0.0.1", publishers.port, context=context, timeout=5
             )
-            made.set_tunnel(host, 443)
-            stack.callback(made.close)
-            return made
+            connection.set_tunnel(host, 443)
+            stack.callback(connection.close)
+            return connection
 
         yield connection
 

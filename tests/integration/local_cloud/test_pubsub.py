@@ -200,9 +200,9 @@ def test_messages_over_a_documented_limit_are_refused(
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize(("phase", "taken"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize(("phase", "accepted"), [("before", 0), ("after", 1)])
 def test_an_intercepted_publish_fails_before_or_after_it_took_effect(
-    pubsub: PubSub, monkeypatch: pytest.MonkeyPatch, phase: str, taken: int
+    pubsub: PubSub, monkeypatch: pytest.MonkeyPatch, phase: str, accepted: int
 ) -> None:
     got: list[ReceivedMessage] = []
     seen: list[PublishRequestInfo] = []
@@ -218,8 +218,8 @@ def test_an_intercepted_publish_fails_before_or_after_it_took_effect(
     with pytest.raises(exceptions.InvalidArgument, match=f"cut {phase}"):
         client.publish("projects/demo/topics/raw-events", b"x", k="v").result(timeout=PATIENCE)
 
-    assert len(got) == taken
-    assert [info.phase for info in seen] == ["before", "after"][: taken + 1]
+    assert len(got) == accepted
+    assert [info.phase for info in seen] == ["before", "after"][: accepted + 1]
     assert (seen[0].topic, seen[0].messages) == ("raw-events", ((b"x", {"k": "v"}),))
     assert seen[-1].message_ids == tuple(message.message_id for message in got)
 
@@ -823,12 +823,12 @@ def test_reordering_shuffles_what_is_pending() -> None:
 
 def test_the_clock_moves_forward_only_and_tells_its_subscribers() -> None:
     clock = VirtualClock(datetime.fromisoformat("2025-06-05T04:10:00+02:00"))
-    told: list[datetime] = []
-    clock.subscribe(told.append)
+    moments: list[datetime] = []
+    clock.subscribe(moments.append)
     assert clock.now() == START
     assert clock.now().tzinfo is UTC
     clock.advance_to(START + timedelta(hours=1))
-    assert told == [clock.now()] == [START + timedelta(hours=1)]
+    assert moments == [clock.now()] == [START + timedelta(hours=1)]
     with pytest.raises(ValueError, match="only moves forward"):
         clock.advance_to(START)
     with pytest.raises(ValueError, match="no time zone"):

@@ -141,8 +141,8 @@ def test_every_message_is_in_one_file_that_keeps_its_bounds(
             pubsub.publish("taps", json.dumps(number).encode().ljust(size))
         later(clock, 300)
         files = bucket.records()
-    told = sorted(int(record["data"]) for file in files for record in file)
-    assert told == list(range(len(published)))
+    numbers = sorted(int(record["data"]) for file in files for record in file)
+    assert numbers == list(range(len(published)))
     for file in files:
         times = [record["publish_time"] for record in file]
         assert max(times) - min(times) <= timedelta(seconds=SINK.max_duration)

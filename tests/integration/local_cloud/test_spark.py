@@ -231,5 +231,5 @@ def archive_in(cache: Path) -> ClassArchive:
 
 def test_the_session_asks_storage_as_a_deployed_batch_does() -> None:
     prefix = "spark.hadoop."
-    told = {n.removeprefix(prefix): v for n, v in PROPERTIES.items() if n.startswith(prefix)}
-    assert told == FEWER_REQUESTS
+    settings = {n.removeprefix(prefix): v for n, v in PROPERTIES.items() if n.startswith(prefix)}
+    assert settings == FEWER_REQUESTS

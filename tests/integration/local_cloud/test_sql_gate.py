@@ -44,13 +44,13 @@ class Batches:
     """Dataproc in four lines."""
 
     def __init__(self) -> None:
-        self.made: list[str] = []
+        self.created: list[str] = []
 
     def handle(
         self, method: str, path: str, query: dict[str, str], body: bytes, account: str
     ) -> tuple[int, dict[str, Any]]:
         if method == "POST":
-            self.made.append(query["batchId"])
+            self.created.append(query["batchId"])
         return 200, {"method": method, "path": path, "account": account, "size": len(body)}
 
 
@@ -333,17 +333,21 @@ def test_a_crash_around_a_job(cloud: Cloud, warehouse: bigquery.Client) -> None:
 
 def test_batches_are_answered_here(cloud: Cloud) -> None:
     path = "/v1/projects/demo/locations/europe-west9/batches?batchId=wifi-a1"
-    for phase, made in ((Phase.BEFORE, []), (Phase.AFTER, ["wifi-a1"])):
+    for phase, batches in ((Phase.BEFORE, []), (Phase.AFTER, ["wifi-a1"])):
         cloud.gate.intercept = once(phase, Intervention.REFUSE)
-        with closing(http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)) as asked:
-            asked.request("POST", path, b"{}")
-            reply = asked.getresponse()
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)
+        ) as connection:
+            connection.request("POST", path, b"{}")
+            reply = connection.getresponse()
             assert reply.status == 400
             assert json.loads(reply.read())["error"]["errors"][0]["reason"] == "crashed"
-        assert cloud.batches.made == made
-    with closing(http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)) as asked:
-        asked.request("GET", path.replace("?batchId=", "/"))
-        assert json.loads(asked.getresponse().read())["path"].endswith("/batches/wifi-a1")
+        assert cloud.batches.created == batches
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)
+    ) as connection:
+        connection.request("GET", path.replace("?batchId=", "/"))
+        assert json.loads(connection.getresponse().read())["path"].endswith("/batches/wifi-a1")
     assert ("batches.create", "wifi-a1") in actions(cloud)
 
 
@@ -454,10 +458,10 @@ def test_a_connection_to_the_gate_is_one_to_the_server(
     opened: list[tuple[int, socket.socket]] = []
 
     def open_one(*arguments: Any) -> socket.socket:
-        made = created(*arguments)
+        opened_socket = created(*arguments)
         if tuple(arguments[0]) == cloud.gate.upstream("storage"):  # others connect elsewhere
-            opened.append((threading.get_ident(), made))
-        return made
+            opened.append((threading.get_ident(), opened_socket))
+        return opened_socket
 
     created = socket.create_connection
     wire = http.client.HTTPConnection("127.0.0.1", cloud.gate.port, timeout=10)
@@ -520,5 +524,5 @@ def test_quantiles_are_values_of_their_rank(
 
 
 def test_quantiles_of_nothing_are_null(warehouse: bigquery.Client) -> None:
-    told = "SELECT APPROX_QUANTILES(x, 2)[SAFE_OFFSET(1)] AS q FROM UNNEST([1]) AS x WHERE x > 1"
-    assert [row["q"] for row in warehouse.query_and_wait(told)] == [None]
+    sql = "SELECT APPROX_QUANTILES(x, 2)[SAFE_OFFSET(1)] AS q FROM UNNEST([1]) AS x WHERE x > 1"
+    assert [row["q"] for row in warehouse.query_and_wait(sql)] == [None]

@@ -32,14 +32,14 @@ FIRST = datetime(2025, 6, 5, 4, 9, tzinfo=UTC)
 EXAMPLE = Path(__file__).parents[2] / "data" / "velib" / "v21_records_example_2026.json"
 
 
-def taken(network: StationNetwork, count: int) -> list[Snapshot]:
+def first_snapshots(network: StationNetwork, count: int) -> list[Snapshot]:
     """So many snapshots of a network."""
     return list(islice(snapshots(network), count))
 
 
 def test_a_seed_gives_the_same_bytes_everywhere() -> None:
     def digest(seed: int) -> str:
-        bodies = (export(each) for each in taken(StationNetwork(FIRST, 60, seed), 20))
+        bodies = (export(each) for each in first_snapshots(StationNetwork(FIRST, 60, seed), 20))
         return hashlib.sha256(b"".join(bodies)).hexdigest()[:16]
 
     assert digest(7) == "feaa120eec2a831f"
@@ -48,8 +48,8 @@ def test_a_seed_gives_the_same_bytes_everywhere() -> None:
 
 def test_a_record_is_printed_as_the_publisher_s() -> None:
     real = json.loads(EXAMPLE.read_bytes())["results"][0]
-    (made,) = taken(StationNetwork(FIRST, 20), 1)
-    records = json.loads(export(made))
+    (snapshot,) = first_snapshots(StationNetwork(FIRST, 20), 1)
+    records = json.loads(export(snapshot))
     assert [list(each) for each in records] == [list(real)] * 20
     for name, value in real.items():
         kinds = {type(each[name]) for each in records}
@@ -69,7 +69,7 @@ def test_stations_beyond_the_real_ones_have_codes_of_their_own() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_bikes_are_neither_made_nor_lost(seed: int) -> None:
-    found = taken(StationNetwork(FIRST, 200, seed), 144)
+    found = first_snapshots(StationNetwork(FIRST, 200, seed), 144)
     usable = [each.mechanical + each.ebike + each.docks for each in stations(200)]
     for each in found:
         assert (each.mechanical + each.ebike + each.docks).tolist() == usable
@@ -80,7 +80,7 @@ def test_bikes_are_neither_made_nor_lost(seed: int) -> None:
 
 
 def test_reports_grow_and_some_are_shown_again() -> None:
-    found = taken(StationNetwork(FIRST, faults=Faults(0, 0, 0)), 12)
+    found = first_snapshots(StationNetwork(FIRST, faults=Faults(0, 0, 0)), 12)
     again, revised = 0, 0
     for before, each in pairwise(found):
         assert (each.reported >= before.reported).all()
@@ -102,33 +102,33 @@ def test_reports_grow_and_some_are_shown_again() -> None:
     ],
 )
 def test_as_many_stations_are_faulty_as_asked(faults: Faults, least: dict[str, int]) -> None:
-    (made,) = taken(StationNetwork(FIRST, faults=faults), 1)
+    (snapshot,) = first_snapshots(StationNetwork(FIRST, faults=faults), 1)
     found = {
-        "capacity": int((made.capacity == 0).sum()),
-        "stale": int((made.reported < FIRST.timestamp() - 86_400).sum()),
-        "closed": int((~made.installed).sum()),
+        "capacity": int((snapshot.capacity == 0).sum()),
+        "stale": int((snapshot.reported < FIRST.timestamp() - 86_400).sum()),
+        "closed": int((~snapshot.installed).sum()),
     }
     assert all(found[name] > count for name, count in least.items())
     assert all(count < 60 for name, count in found.items() if name not in least)
 
 
 def test_split_takes_every_row_of_both_layouts(desk: Desk) -> None:  # noqa: F811
-    (made,) = taken(StationNetwork(FIRST), 1)
-    record = desk.run_split(CONTRACT, export(made), at=FIRST)
+    (snapshot,) = first_snapshots(StationNetwork(FIRST), 1)
+    record = desk.run_split(CONTRACT, export(snapshot), at=FIRST)
     assert (record.outcome, record.rows_in, record.quarantine) == (Outcome.ACCEPTED, 1_500, None)
-    pair = desk.run_split(CONTRACT, *gbfs(made), at=FIRST + timedelta(minutes=10))
+    pair = desk.run_split(CONTRACT, *gbfs(snapshot), at=FIRST + timedelta(minutes=10))
     assert (pair.outcome, pair.rows_in, pair.quarantine) == (Outcome.ACCEPTED, 1_500, None)
     assert not [file for each in (record, pair) for file in each.files if file.unknown_columns]
     counts = [desk.rows(each.parts[0]) for each in (record, pair)]
     named = ("stationcode", "numdocksavailable", "mechanical", "ebike", "capacity")
-    told = [[[row[name] for name in named] for row in each] for each in counts]
-    assert told[0] == told[1]
+    rows_by_snapshot = [[[row[name] for name in named] for row in each] for each in counts]
+    assert rows_by_snapshot[0] == rows_by_snapshot[1]
 
 
 def test_the_short_way_makes_the_part_that_split_makes(desk: Desk) -> None:  # noqa: F811
-    (made,) = taken(StationNetwork(FIRST), 1)
-    [wanted] = desk.run_split(CONTRACT, export(made), at=FIRST).parts
-    batch = rows(made, [column.name for column in CONTRACT.columns])
+    (snapshot,) = first_snapshots(StationNetwork(FIRST), 1)
+    [wanted] = desk.run_split(CONTRACT, export(snapshot), at=FIRST).parts
+    batch = rows(snapshot, [column.name for column in CONTRACT.columns])
     key = SplitKey(Run.at(FIRST), 0)
     with ThreadPoolExecutor(1) as pool:
         parts = Parts(desk.zones.landing, CONTRACT.dataset, key, "x", CONTRACT.columns, pool)
@@ -139,11 +139,11 @@ def test_the_short_way_makes_the_part_that_split_makes(desk: Desk) -> None:  # n
 
 
 def test_one_snapshot_is_in_memory_at_a_time() -> None:
-    made = snapshots(StationNetwork(FIRST))
-    next(made)
+    snapshot = snapshots(StationNetwork(FIRST))
+    next(snapshot)
     tracemalloc.start()
     for _ in range(50):
-        next(made)
+        next(snapshot)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2_000_000
@@ -159,5 +159,5 @@ def test_snapshots_are_written_by_command(tmp_path: Path) -> None:
 
 
 def test_movement_is_there() -> None:
-    first, *_, last = taken(StationNetwork(FIRST), 30)
+    first, *_, last = first_snapshots(StationNetwork(FIRST), 30)
     assert np.count_nonzero(first.mechanical != last.mechanical) > 700

@@ -63,9 +63,9 @@ def test_a_page_that_names_no_report_is_told_before_anything_runs(
     _copied(PAGE, tmp_path / "dashboards" / "harbour.toml")
     monkeypatch.setattr(command, "LocalCloud", None)
     assert command.main(["try", "velib_stations", __file__, "--root", str(tmp_path)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "harbour.toml: filter 'Gauge': 'tide_by_hour' is no report: " in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "harbour.toml: filter 'Gauge': 'tide_by_hour' is no report: " in output.err
 
 
 def test_pages_that_cannot_lie_where_they_are_wanted_are_told_before_anything_runs(

@@ -36,11 +36,11 @@ class Seen:
 
     def failed(self) -> list[str]:
         """The checks that do not hold."""
-        made = demo._checks(
+        checks = demo._checks(
             self.ledger, self.states, self.runs, self.reports, self.refused, self.denied
         )
-        assert tuple(check.says for check in made) == CHECKS
-        return [check.says for check in made if not check.held]
+        assert tuple(check.says for check in checks) == CHECKS
+        return [check.says for check in checks if not check.held]
 
 
 def month(slot: str, day: str, **counts: int) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_every_chart_is_a_picture(folder: Path, name: str) -> None:
-    made = {path.name for path in folder.glob("*.png") if path.read_bytes().startswith(PNG)}
-    assert {f"{name}_{chart.name}.png" for chart in DASHBOARDS[name].page.charts} <= made
+    pictures = {path.name for path in folder.glob("*.png") if path.read_bytes().startswith(PNG)}
+    assert {f"{name}_{chart.name}.png" for chart in DASHBOARDS[name].page.charts} <= pictures
 
 
 @pytest.mark.parametrize("name", ["index", *DASHBOARDS])

@@ -47,7 +47,7 @@ def test_the_ledger_s_and_the_swap_s_own_words() -> None:
 
 
 def test_a_scheduled_query_reads_the_lake_and_writes_ops_and_reports() -> None:
-    made = script("paris_wifi", REPOSITORY / "bq_sql" / "paris_wifi")
-    changed = {(dataset, what) for what, dataset, _ in touched(made.text)}
+    sql = script("paris_wifi", REPOSITORY / "bq_sql" / "paris_wifi")
+    changed = {(dataset, what) for what, dataset, _ in touched(sql.text)}
     assert {dataset for dataset, _ in changed} == {"lake", "ops", "reports"}
     assert {what for dataset, what in changed if dataset == "lake"} == {GET}

@@ -122,15 +122,19 @@ def test_the_api_layout_says_the_same_sessions_in_its_own_way() -> None:
     _, *labels = table(generate_rows(export))
     assert tuple(header) == API_NAMES
     for row, label in zip(rows, labels, strict=True):
-        told = dict(zip(header, row, strict=True))
-        assert told["datetime"].endswith("+00:00")
-        assert datetime.fromisoformat(told["datetime"]) == datetime.fromisoformat(label[1])
+        fields = dict(zip(header, row, strict=True))
+        assert fields["datetime"].endswith("+00:00")
+        assert datetime.fromisoformat(fields["datetime"]) == datetime.fromisoformat(label[1])
         end = datetime.fromisoformat(label[2])
         still_open = end >= datetime(2024, 10, 28, tzinfo=PARIS)
-        assert told["endtime_or_dash"] == ("-" if still_open else end.astimezone(UTC).isoformat())
-        assert (told["code_site"], told["duration"], told["cp"]) == (label[0], label[3], label[6])
-        assert float(told["donnee_entrante_go"]) == round(int(label[11]) / 2**30, 6)
-        assert float(told["nombre_de_borne_wifi"]) == float(label[23])
+        assert fields["endtime_or_dash"] == ("-" if still_open else end.astimezone(UTC).isoformat())
+        assert (fields["code_site"], fields["duration"], fields["cp"]) == (
+            label[0],
+            label[3],
+            label[6],
+        )
+        assert float(fields["donnee_entrante_go"]) == round(int(label[11]) / 2**30, 6)
+        assert float(fields["nombre_de_borne_wifi"]) == float(label[23])
     assert any(row[2] == "-" for row in rows)
 
 

@@ -80,12 +80,12 @@ def test_a_slot_that_a_newer_run_has_is_said_so() -> None:
     )  # fmt: skip
     loaded = {"run": "20240601T000000Z", "rows_in": 7, "rows_out": 7, "rejects": "{}",
               "duplicates": 3, "revised": 2}  # fmt: skip
-    told = trial._slot(part, loaded, "20240501T000000Z")
-    assert (told["rows_in"], told["rows_out"]) == (6, 0)
-    assert told["rejected"] == {"empty": 1, "a newer run counts: 20240601T000000Z": 5}
-    assert (told["duplicates"], told["revised"]) == (0, 0)
-    told = trial._slot(part, loaded, "20240601T000000Z")
-    assert (told["rows_out"], told["duplicates"], told["revised"]) == (7, 3, 2)
+    counts = trial._slot(part, loaded, "20240501T000000Z")
+    assert (counts["rows_in"], counts["rows_out"]) == (6, 0)
+    assert counts["rejected"] == {"empty": 1, "a newer run counts: 20240601T000000Z": 5}
+    assert (counts["duplicates"], counts["revised"]) == (0, 0)
+    counts = trial._slot(part, loaded, "20240601T000000Z")
+    assert (counts["rows_out"], counts["duplicates"], counts["revised"]) == (7, 3, 2)
 
 
 @pytest.mark.parametrize(
