@@ -135,6 +135,25 @@ def test_a_batch_goes_from_pending_to_succeeded(cloud: Cloud) -> None:
     assert not cloud.dataproc.busy()
 
 
+def test_a_test_may_forget_batches_and_replace_the_runner(cloud: Cloud) -> None:
+    cloud.create("wifi-1-a1")
+    cloud.finish()
+    cloud.dataproc.forget_batches()
+    assert cloud.dataproc.batches() == []
+
+    cloud.dataproc.runner = later = PretendRunner()
+    later.go.set()
+    cloud.create("wifi-1-a1")
+    assert cloud.dataproc.wait_idle(10)
+    assert [batch.batch_id for batch, _ in later.ran] == ["wifi-1-a1"]
+
+
+def test_no_thread_runs_before_the_first_batch() -> None:
+    before = set(threading.enumerate())
+    Dataproc(PretendRunner(), VirtualClock(START))
+    assert not set(threading.enumerate()) - before
+
+
 def test_the_runner_gets_what_the_batch_says_in_order(cloud: Cloud) -> None:
     job = {
         "main_python_file_uri": "gs://code/a/wifi.py",

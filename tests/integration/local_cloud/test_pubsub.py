@@ -9,6 +9,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,7 @@ from local_cloud.ports import free_port
 from local_cloud.pubsub.backlog import backoff
 from local_cloud.pubsub.service import (
     DeliveryAttempt,
+    DeliveryTuning,
     PublishRequestInfo,
     PubSub,
     ReceivedMessage,
@@ -775,6 +777,19 @@ def test_every_message_is_delivered_and_none_is_lost(
         pubsub.wait_idle(PATIENCE, quiet=0.01)
         record = pubsub.deliveries()
     _check_promise(failures, ids, record, dead, delivered, dead_letters, duplicate)
+
+
+def test_deliveries_follow_the_tuning_that_a_test_sets(pubsub: PubSub) -> None:
+    pubsub.tuning = DeliveryTuning(0.001, random.Random(1), duplicate=1.0)
+    with receiver(lambda _: 200) as (url, seen):
+        pubsub.create_subscription(SubscriptionSpec("raw-push", "raw-events", url))
+        pubsub.publish("raw-events", b"x")
+        pubsub.wait_idle(PATIENCE)
+        assert len(seen) == 2
+        pubsub.tuning = replace(pubsub.tuning, duplicate=0.0)
+        pubsub.publish("raw-events", b"y")
+        pubsub.wait_idle(PATIENCE)
+        assert len(seen) == 3
 
 
 def _check_promise(
