@@ -28,7 +28,9 @@ READS = 60
 
 def accepted_split(landing: Bucket, dataset: str, run: Run) -> SplitRecord | None:
     """Find the newest accepted split before `run` with the same request: all slots or one."""
-    like = (key for key in _keys(landing, dataset, run) if key.run.requested_slot == run.requested_slot)
+    like = (
+        key for key in _keys(landing, dataset, run) if key.run.requested_slot == run.requested_slot
+    )
     for key in islice(like, READS):
         record = read_split(landing, dataset, key)
         if record is not None and record.outcome is Outcome.ACCEPTED:

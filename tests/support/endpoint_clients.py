@@ -29,21 +29,21 @@ class EndpointClients(Clients):
         from google.cloud import storage
 
         options = {"api_endpoint": self.url}
-        return storage.Client("demo", AnonymousCredentials(), client_options=options)
+        return storage.Client("demo", _anonymous(), client_options=options)
 
     @cached_property
     def bigquery(self) -> bigquery.Client:
         from google.cloud import bigquery
 
         options = {"api_endpoint": self.url}
-        return bigquery.Client("demo", AnonymousCredentials(), client_options=options)
+        return bigquery.Client("demo", _anonymous(), client_options=options)
 
     @cached_property
     def batches(self) -> BatchControllerClient:
         from google.cloud.dataproc_v1 import BatchControllerClient
 
         return BatchControllerClient(
-            credentials=AnonymousCredentials(),
+            credentials=_anonymous(),
             transport="rest",
             client_options={"api_endpoint": self.url},
         )
@@ -54,3 +54,7 @@ class EndpointClients(Clients):
     def publish_events(self, events: Sequence[tuple[bytes, dict[str, str]]]) -> list[BaseException]:
         self.published += [("events", data, about) for data, about in events]
         return []
+
+
+def _anonymous() -> AnonymousCredentials:
+    return AnonymousCredentials()  # type: ignore[no-untyped-call]

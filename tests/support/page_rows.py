@@ -161,7 +161,7 @@ def _saying(node: Any, text: str) -> Any:
         return [_saying(each, text) for each in node]
     if not isinstance(node, dict):
         return node
-    words = dict.fromkeys(set(_WORDS) & set(node), text)
+    words: dict[str, Any] = dict.fromkeys(set(_WORDS) & set(node), text)
     words |= {key: dict.fromkeys(node[key], text) for key in _LISTED_TEXTS & set(node)}
     return {key: words.get(key, _saying(each, text)) for key, each in node.items()}
 

@@ -27,7 +27,7 @@ def unbounded(sql: str, *zones: str) -> list[str]:
     ]
 
 
-def parsed(sql: str) -> list[exp.Expression]:
+def parsed(sql: str) -> list[exp.Expr]:
     """The statements of a script; an ASSERT is the SELECT of its condition."""
     read = re.sub(r"\bASSERT\b(.*?)\bAS '[^']*'", r"SELECT\1AS held", sql, flags=re.DOTALL)
     found = [statement for statement in sqlglot.parse(read, read="bigquery") if statement]
@@ -37,30 +37,28 @@ def parsed(sql: str) -> list[exp.Expression]:
     return found
 
 
-def scopes(statement: exp.Expression) -> Iterator[exp.Expression]:
+def scopes(statement: exp.Expr) -> Iterator[exp.Expr]:
     """What has a WHERE of its own: every SELECT, a DELETE, an UPDATE, a MERGE (which has none)."""
     yield from statement.find_all(exp.Select, exp.Delete, exp.Update, exp.Merge)
 
 
-def tables(scope: exp.Expression) -> list[exp.Table]:
+def tables(scope: exp.Expr) -> list[exp.Table]:
     """The tables that a scope itself reads or changes."""
     return [table for table in scope.find_all(exp.Table) if _owner(table) is scope]
 
 
-def _owner(node: exp.Expression) -> exp.Expression | None:
+def _owner(node: exp.Expr) -> exp.Expr | None:
     """The innermost scope that holds a node."""
     return node.find_ancestor(exp.Select, exp.Delete, exp.Update, exp.Merge)
 
 
-def bounding(
-    scope: exp.Expression, table: exp.Table, column: str = "slot_start"
-) -> list[exp.Expression]:
+def bounding(scope: exp.Expr, table: exp.Table, column: str = "slot_start") -> list[exp.Expr]:
     """The conditions on a table that bound its slots, or another of its columns."""
     own = {table.alias_or_name} | ({""} if len(tables(scope)) == 1 else set())
     return [each for each in _conditions(scope, table) if _bounds(each, own, column)]
 
 
-def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Expression]:
+def _conditions(scope: exp.Expr, table: exp.Table) -> Iterator[exp.Expr]:
     """The conditions that each row of a table meets."""
     where = scope.args.get("where")
     joins = [join for join in scope.args.get("joins") or [] if join.this is table]
@@ -69,19 +67,21 @@ def _conditions(scope: exp.Expression, table: exp.Table) -> Iterator[exp.Express
             yield from condition.flatten() if isinstance(condition, exp.And) else [condition]
 
 
-def _bounds(condition: exp.Expression, own: set[str], name: str) -> bool:
+def _bounds(condition: exp.Expr, own: set[str], name: str) -> bool:
     """Whether a condition bounds a column by something that is no column of the row."""
-    column = condition.this
-    if not isinstance(condition, BOUNDS) or not isinstance(column, exp.Column):
+    if not isinstance(condition, BOUNDS):
+        return False
+    column: exp.Expr = condition.this
+    if not isinstance(column, exp.Column):
         return False
     if column.name != name or column.table not in own:
         return False
     if isinstance(condition, exp.In):
         return bool(condition.expressions)
-    others = [part for part in condition.iter_expressions() if part is not column]
+    others: list[exp.Expr] = [p for p in condition.iter_expressions() if id(p) != id(column)]
     return not any(_of_row(part) for part in others)
 
 
-def _of_row(part: exp.Expression) -> bool:
+def _of_row(part: exp.Expr) -> bool:
     """Whether an expression depends on the row; a query in brackets is not looked into."""
     return any(not column.find_ancestor(exp.Subquery) for column in part.find_all(exp.Column))

@@ -41,10 +41,15 @@ class Desk:
 
     def __init__(self, server: StorageServer) -> None:
         number = next(_NUMBERS)
-        zones = {zone: f"{zone}-{number}" for zone in ("raw", "landing", "lake", "quarantine")}
-        for name in zones.values():
+        raw, landing, lake, quarantine = (
+            f"{zone}-{number}" for zone in ("raw", "landing", "lake", "quarantine")
+        )
+        for name in (raw, landing, lake, quarantine):
             server.create_bucket(name)
-        self.settings = Settings(project="demo", region="europe-west1", **zones)
+        self.settings = Settings(
+            project="demo", region="europe-west1",
+            raw=raw, landing=landing, lake=lake, quarantine=quarantine,
+        )  # fmt: skip
         self.clients = EndpointClients(self.settings, server.url)
         self.zones = Buckets.of(self.clients, self.settings)
 
@@ -99,7 +104,7 @@ class Desk:
 
     def rows(self, part: Part) -> list[dict[str, Any]]:
         body = self.zones.landing.blob(part.object).download_as_bytes()
-        return pq.read_table(io.BytesIO(body)).to_pylist()  # type: ignore[no-any-return]
+        return pq.read_table(io.BytesIO(body)).to_pylist()
 
     def rejects(self, record: SplitRecord) -> list[dict[str, Any]]:
         if record.quarantine is None:

@@ -236,7 +236,8 @@ def smoke_checks() -> Iterator[Text]:
     piece = Piece("smoke/chain.py", _line_of(path, "_REPORTS = ") + 1, 1, sql.count("\n"))
     yield Text("smoke_reports", sql, "smoke/chain.py", {"system": "STRING"}, pieces=(piece,))
     path = ROOT / "smoke" / "services.py"
-    for function in ast.parse(path.read_text(encoding="utf-8")).body:
+    functions = ast.parse(path.read_text(encoding="utf-8")).body
+    for function in (each for each in functions if isinstance(each, ast.FunctionDef)):
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "sql":
                 sql = ast.literal_eval(node.value)
@@ -320,7 +321,7 @@ def _filled(node: ast.Constant | ast.JoinedStr, values: Mapping[str, str]) -> It
         if isinstance(part, ast.FormattedValue):
             yield values[ast.unparse(part.value)]
         else:
-            yield str(part.value)
+            yield str(ast.literal_eval(part))
 
 
 @cache
@@ -340,7 +341,7 @@ def _columns(columns: Sequence[reports.ReportColumn]) -> Columns:
 def _kinds(parameters: Sequence[ScalarQueryParameter | ArrayQueryParameter]) -> dict[str, str]:
     """Name and type of each parameter."""
     return {
-        p.name: f"ARRAY<{p.array_type}>" if isinstance(p, ArrayQueryParameter) else p.type_
+        str(p.name): f"ARRAY<{p.array_type}>" if isinstance(p, ArrayQueryParameter) else p.type_
         for p in parameters
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pulumi
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from local_cloud.pulumi.mocks import Relations, Resource, Setting, run_program
 from local_cloud.pulumi.provision import provider_outputs

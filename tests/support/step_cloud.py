@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from google.cloud import bigquery
+from google.cloud.bigquery import Client
 
 from catalog import object_names
 from catalog.contract import Bounds, Column, Contract, FetchSpec, Kind, SourceSpec, TableSpec
@@ -88,7 +88,7 @@ class Servers:
     storage: StorageServer
     bigquery: BigQueryServer
     gate: Gate
-    warehouse: bigquery.Client
+    warehouse: Client
 
 
 class Toy:
@@ -312,7 +312,7 @@ def outcomes(events: list[Event]) -> list[tuple[str | None, str]]:
 
 def parquet(run: str, rows: Rows) -> bytes:
     """A part as `split` writes it."""
-    columns = {
+    columns: dict[str, Any] = {
         "k": pa.array([k for k, _ in rows], pa.string()),
         "v": pa.array([str(v) for _, v in rows], pa.string()),
         "run": pa.array([run] * len(rows), pa.string()),

@@ -11,6 +11,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import duckdb
 from sqlglot import exp
@@ -21,7 +22,7 @@ from tests.support.predicates import bounding, parsed, scopes, tables
 
 Start = date | datetime
 """A value of `slot_start`."""
-Values = Mapping[str, Start | str]
+Values = Mapping[str, Any]
 """The parameters of a script."""
 
 
@@ -90,15 +91,13 @@ def scans(sql: str, stored: Mapping[str, Stored], values: Values) -> list[Scan]:
     ]
 
 
-def _scan(
-    stored: Stored, table: exp.Table, conditions: Iterable[exp.Expression], values: Values
-) -> Scan:
+def _scan(stored: Stored, table: exp.Table, conditions: Iterable[exp.Expr], values: Values) -> Scan:
     pruning = [_filled(each, values) for each in conditions if not each.find(exp.Query)]
     admitted = frozenset(p for p in stored.bytes if _admits(pruning, stored.starts(p)))
     return Scan(table.name, admitted, sum(stored.bytes[p] for p in admitted))
 
 
-def _filled(condition: exp.Expression, values: Values) -> str:
+def _filled(condition: exp.Expr, values: Values) -> str:
     """A condition as DuckDB evaluates it: parameters in place, the column without its table."""
     filled = condition.copy()
     for parameter in list(filled.find_all(exp.Parameter)):
