@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
-from google.cloud.storage import Bucket
 
 from catalog.contract import Contract
 from catalog.object_names import Marker, SplitKey
@@ -15,14 +13,13 @@ from catalog.records import SlotParts
 from catalog.runs import Run
 from catalog.versions import Version
 from functions.core import ledger
-from functions.core.ledger import Ledger, Loaded
+from functions.core.ledger import Loaded
 from functions.core.message import Message
-from functions.seal import slot_contents
 from functions.seal.slot_contents import Content
 
 
 class Verdict(StrEnum):
-    """What a marked slot comes to, against what is loaded of it."""
+    """How the content of a marked slot compares with the loaded one."""
 
     CHANGED = "sealed"
     UNCHANGED = "unchanged"
@@ -33,12 +30,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class DirtySlot:
-    """A slot and the markers of it that can be taken."""
+    """A slot with those of its markers whose record is written."""
 
     contract: Contract
     slot: str
     markers: tuple[str, ...]
     replay: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Data set and slot."""
+        return self.contract.dataset, self.slot
 
     @property
     def order(self) -> tuple[str, str]:
@@ -53,16 +55,21 @@ class Candidate:
     marked: DirtySlot
     content: Content | None
     verdict: Verdict
-    known: Loaded | None
+    loaded: Loaded | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Data set and slot."""
+        return self.marked.key
 
     @property
     def parts(self) -> SlotParts:
-        """What a manifest would tell of the slot; raises ValueError where nothing counts."""
+        """The slot's entry in a manifest; raises ValueError if no part of it counts."""
         return self.counted.parts
 
     @property
     def counted(self) -> Content:
-        """What counts in the slot; raises ValueError where nothing does."""
+        """What counts in the slot; raises ValueError if nothing does."""
         if self.content is None:
             raise ValueError(f"{self.marked.contract.dataset} {self.marked.slot} has no parts")
         return self.content
@@ -71,11 +78,11 @@ class Candidate:
 def verdict(
     content: SlotParts | None, loaded: Loaded | None, replay: int, *, replaced: bool = True
 ) -> Verdict:
-    """What to do about a slot whose parts are `content` when the ledger says `loaded`.
+    """Compare the parts of a slot with what the ledger says of it.
 
-    `replay` is the number of the newest request to work on it whatever its revision, or 0: it is
-    heeded until the ledger holds one as new. `replaced` says whether the newest run counts alone;
-    where runs add up, a newer run must have brought more parts than are loaded.
+    `replay` is the number of the newest request to load the slot whatever its revision, or 0. It
+    counts until the ledger holds a replay at least as new. `replaced` says whether the newest run
+    counts alone; if runs add up, a newer run must have brought more parts than are loaded.
     """
     if content is None:
         return Verdict.REFUSED if loaded else Verdict.EMPTY
@@ -84,54 +91,42 @@ def verdict(
     version = Version.parse(content.version)
     if (version.run, version.parts) < (loaded.version.run, loaded.version.parts):
         return Verdict.REFUSED
-    least = loaded.version.parts + (version.run > loaded.version.run)
-    if not replaced and version.parts < least:
+    min_parts = loaded.version.parts + (version.run > loaded.version.run)
+    if not replaced and version.parts < min_parts:
         return Verdict.REFUSED
     same = (content.revision, content.origin) == (loaded.revision, loaded.origin)
     if same and version <= loaded.version:
         return Verdict.CURRENT
-    asked = replay > loaded.version.replay
-    return Verdict.UNCHANGED if same and not asked else Verdict.CHANGED
+    replays = replay > loaded.version.replay
+    return Verdict.UNCHANGED if same and not replays else Verdict.CHANGED
 
 
-def find_candidates(
-    landing: Bucket, ready: Sequence[DirtySlot], loaded: Ledger, message: Message
-) -> list[Candidate]:
-    """What counts in each marked slot and what to do about it, in the order given."""
-    contracts = {one.contract.dataset: one.contract for one in ready}
-    found: dict[tuple[str, str], Content | None] = {}
-    for dataset, contract in contracts.items():
-        replays = {one.slot: one.replay for one in ready if one.contract is contract}
-        for slot, content in slot_contents.contents(landing, contract, replays).items():
-            found[dataset, slot] = content
-    return [
-        _candidate(one, found[one.contract.dataset, one.slot], loaded, message) for one in ready
-    ]
-
-
-def _candidate(
-    marked: DirtySlot, content: Content | None, loaded: Ledger, message: Message
+def decide(
+    marked: DirtySlot, content: Content | None, loaded: Loaded | None, message: Message
 ) -> Candidate:
-    """A marked slot judged; other rows under a version that may be taken get this message's replay."""
-    known = loaded.get((marked.contract.dataset, marked.slot))
-    judged = verdict(
+    """Decide about a marked slot.
+
+    If a manifest may have the version of a changed slot for other rows, the slot gets a newer one,
+    whose replay is the number of this message.
+    """
+    decision = verdict(
         content.parts if content else None,
-        known,
+        loaded,
         marked.replay,
         replaced=marked.contract.kind.newest_run_wins,
     )
-    version = content.parts.version if content else ""
-    taken = ledger.current(known, version) if content else False
-    if content and judged is Verdict.CHANGED and (taken or _changed_before(marked, version)):
-        content = Content(with_newer_version(content.parts, message), content.bytes)
-    return Candidate(marked, content, judged, known)
+    if content and decision is Verdict.CHANGED:
+        version = content.parts.version
+        if ledger.current(loaded, version) or _changed_before(marked, version):
+            content = Content(with_newer_version(content.parts, message), content.bytes)
+    return Candidate(marked, content, decision, loaded)
 
 
 def _changed_before(marked: DirtySlot, text: str) -> bool:
-    """Whether a slot changed by a run that its version does not name, which comes with lookback.
+    """Return whether a run that the version does not name changed a slot that has lookback.
 
-    An older run in a slot before it leaves the newest run and the number of parts as they were; a
-    manifest of other slots, in flight, may bear that version with what was there before.
+    An older run in an earlier slot leaves the newest run and the number of parts as they were. A
+    manifest of other slots, in flight, may have that version for the content before.
     """
     if not marked.contract.lookback:
         return False
@@ -144,7 +139,7 @@ def _changed_before(marked: DirtySlot, text: str) -> bool:
 
 
 def with_newer_version(parts: SlotParts, message: Message) -> SlotParts:
-    """The parts under a version that no other content bears: this message's replay."""
+    """Return the parts under a version of their own: its replay is the number of this message."""
     version = Version.parse(parts.version)
     number = max(message.milliseconds, version.replay + 1)
     newer = Version(version.run, version.parts, number)

@@ -17,18 +17,6 @@ from functions.core.settings import Settings
 from functions.seal.decision import Candidate, with_newer_version
 
 
-def within_bytes(bound: int, work: list[Candidate]) -> list[Candidate]:
-    """The first slots whose bytes stay within the bound, at least one."""
-    taken: list[Candidate] = []
-    total = 0
-    for one in work:
-        total += one.counted.bytes
-        if taken and total > bound:
-            break
-        taken.append(one)
-    return taken
-
-
 def write_manifest(
     landing: Bucket,
     system: str,

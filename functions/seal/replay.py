@@ -117,7 +117,7 @@ def write_pending_replays(landing: Bucket, taken: Iterable[Candidate]) -> None:
     """Note the replays that a manifest takes, so that a newer run does not make it needless."""
     for one in taken:
         dataset, slot, replay = one.marked.contract.dataset, one.marked.slot, one.marked.replay
-        if replay > (one.known.version.replay if one.known else 0):
+        if replay > (one.loaded.version.replay if one.loaded else 0):
             gcs.create(
                 landing, object_names.pending_replay(dataset, slot, replay), b"", "text/plain"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from google.cloud.storage import Bucket
@@ -18,16 +18,18 @@ from functions.core.errors import PermanentError
 from functions.core.message import Message
 from functions.core.settings import Settings
 from functions.core.telemetry import event
-from functions.seal.decision import Candidate, DirtySlot, Verdict, find_candidates
-from functions.seal.manifest import within_bytes, write_manifest
+from functions.seal import slot_contents
+from functions.seal.decision import Candidate, DirtySlot, Verdict
+from functions.seal.manifest import write_manifest
+from functions.seal.plan import Action, SealPlan, plan_seal
 from functions.seal.replay import (
     Request,
-    is_fulfilled,
     list_pending_replays,
     with_pending_replays,
     write_pending_replays,
     write_replay_markers,
 )
+from functions.seal.slot_contents import Content
 
 MOST_SLOTS = 1000
 """Most slots that one call looks at; a further message takes the rest."""
@@ -38,38 +40,69 @@ _THREADS = 8
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
     """Write a manifest of the system's closed slots that changed, up to the bound of bytes.
 
-    Reads markers, then the ledger, then parts and records: what comes later than a marker's listing
-    keeps its own marker. Raises Permanent for a system or a replay that cannot be.
+    Reads first, plans then, and applies the plan last. Raises PermanentError for an unknown system
+    or a replay request with a fault.
     """
     request = message.body(Request)
     contracts = _contracts(request.system)
     landing = clients.storage.bucket(settings.landing)
     if request.dataset or request.manifest:
-        asked = write_replay_markers(request, message, landing, contracts)
-        yield event("seal", message, "replay asked", system=request.system, rows=asked)
+        slots = write_replay_markers(request, message, landing, contracts)
+        yield event("seal", message, "replay asked", system=request.system, rows=slots)
     ready = _ready(landing, contracts, message)
     if not ready:
         yield event("seal", message, "nothing marked", system=request.system)
         return
-    marked = {one.contract.dataset for one in ready}
-    pending = list_pending_replays(landing, [contracts[dataset] for dataset in marked])
-    loaded = ledger.read(clients, request.system)
-    candidates = find_candidates(
-        landing, with_pending_replays(ready[:MOST_SLOTS], pending), loaded, message
+    plan = _plan(request.system, ready, contracts, message, clients, settings)
+    yield from _apply(plan, request.system, contracts, message, clients, settings)
+
+
+def _plan(
+    system: str,
+    ready: list[DirtySlot],
+    contracts: dict[str, Contract],
+    message: Message,
+    clients: Clients,
+    settings: Settings,
+) -> SealPlan:
+    """Read pending replays, then the ledger, then parts and records; plan with what they say.
+
+    The markers were listed before: a part that is written later has a marker that stays.
+    """
+    landing = clients.storage.bucket(settings.landing)
+    datasets = {each.contract.dataset for each in ready}
+    pending = list_pending_replays(landing, [contracts[dataset] for dataset in datasets])
+    loaded = ledger.read(clients, system)
+    marked = with_pending_replays(ready[:MOST_SLOTS], pending)
+    contents = _contents(landing, marked)
+    overflow = len(ready) > MOST_SLOTS
+    return plan_seal(
+        marked, contents, pending, loaded, message, settings.manifest_bytes, overflow=overflow
     )
-    unchanged = [one for one in candidates if one.verdict is Verdict.UNCHANGED]
-    raised = _raise_versions(request.system, unchanged, message, clients)
-    work = [one for one in candidates if one.verdict is Verdict.CHANGED or one in unchanged]
-    taken = within_bytes(settings.manifest_bytes, [one for one in work if one not in raised])
-    write_pending_replays(landing, taken)
-    manifest = write_manifest(landing, request.system, contracts, taken, message, settings)
-    waiting = [one for one in work if one not in raised and one not in taken]
-    done = [one for one in candidates if one not in waiting]
-    _drop(landing, [name for one in done for name in one.marked.markers])
-    _drop(landing, [marker.name for marker in pending if is_fulfilled(marker, loaded)])
-    if waiting or len(ready) > MOST_SLOTS:
-        clients.publish("seal", json.dumps({"system": request.system}).encode(), {})
-    yield from _slot_events(done, manifest, message)
+
+
+def _apply(
+    plan: SealPlan,
+    system: str,
+    contracts: dict[str, Contract],
+    message: Message,
+    clients: Clients,
+    settings: Settings,
+) -> Iterator[Event]:
+    """Apply a plan, in an order in which a crash after any effect loses nothing.
+
+    Replays are noted before the manifest takes them, and markers are deleted after it.
+    """
+    landing = clients.storage.bucket(settings.landing)
+    plan = _raise_versions(plan, system, message, clients)
+    sealed = plan.candidates(Action.SEAL)
+    write_pending_replays(landing, sealed)
+    manifest = write_manifest(landing, system, contracts, sealed, message, settings)
+    _drop(landing, plan.markers)
+    _drop(landing, plan.fulfilled)
+    if plan.calls_again:
+        clients.publish("seal", json.dumps({"system": system}).encode(), {})
+    yield from _slot_events(plan.finished, manifest, message)
 
 
 def _contracts(system: str) -> dict[str, Contract]:
@@ -100,20 +133,30 @@ def _ready(landing: Bucket, contracts: dict[str, Contract], message: Message) ->
     return sorted(found, key=lambda marked: marked.order)
 
 
-def _raise_versions(
-    system: str, unchanged: list[Candidate], message: Message, clients: Clients
-) -> list[Candidate]:
-    """Raise the versions of unchanged slots; those that the ledger now holds."""
-    if not unchanged:
-        return []
-    slots = [one.parts for one in unchanged]
+def _contents(
+    landing: Bucket, marked: Sequence[DirtySlot]
+) -> dict[tuple[str, str], Content | None]:
+    """Read what counts in each marked slot."""
+    replays: dict[str, dict[str, int]] = {}
+    contracts = {each.contract.dataset: each.contract for each in marked}
+    for each in marked:
+        replays.setdefault(each.contract.dataset, {})[each.slot] = each.replay
+    return {
+        (dataset, slot): content
+        for dataset, contract in contracts.items()
+        for slot, content in slot_contents.contents(landing, contract, replays[dataset]).items()
+    }
+
+
+def _raise_versions(plan: SealPlan, system: str, message: Message, clients: Clients) -> SealPlan:
+    """Raise the versions of unchanged slots in the ledger; return the plan for what it then holds."""
+    slots = [each.parts for each in plan.candidates(Action.RAISE)]
+    if not slots:
+        return plan
     holder = f"seal {message.id}"
-    after = ledger.raise_versions(clients, system, slots, holder, message.published)
-    return [
-        one
-        for one in unchanged
-        if ledger.current(after.get((one.parts.dataset, one.parts.slot)), one.parts.version)
-    ]
+    return plan.after_raising(
+        ledger.raise_versions(clients, system, slots, holder, message.published)
+    )
 
 
 def _drop(landing: Bucket, markers: Iterable[str]) -> None:

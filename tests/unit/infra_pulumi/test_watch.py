@@ -72,7 +72,7 @@ FAILED = Batch(
 )  # fmt: skip
 FEWER = decision.Candidate(
     marked=decision.DirtySlot(contract=CONTRACT, slot="2025-06-05", markers=(), replay=0),
-    content=None, verdict=decision.Verdict.REFUSED, known=None,
+    content=None, verdict=decision.Verdict.REFUSED, loaded=None,
 )  # fmt: skip
 LAST_RESEND = resend.Decision(
     resend.StalledWork("split", "split", f"runs/{CONTRACT.dataset}/{RUN}.json", {}),
