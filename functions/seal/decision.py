@@ -118,7 +118,8 @@ def decide(
     if content and decision is Verdict.CHANGED:
         version = content.parts.version
         if ledger.current(loaded, version) or _changed_before(marked, version):
-            content = Content(with_newer_version(content.parts, message), content.bytes)
+            replay = loaded.version.replay if loaded else 0
+            content = Content(with_newer_version(content.parts, message, replay), content.bytes)
     return Candidate(marked, content, decision, loaded)
 
 
@@ -138,9 +139,12 @@ def _changed_before(marked: DirtySlot, text: str) -> bool:
     return True
 
 
-def with_newer_version(parts: SlotParts, message: Message) -> SlotParts:
-    """Return the parts under a version of their own: its replay is the number of this message."""
+def with_newer_version(parts: SlotParts, message: Message, loaded_replay: int = 0) -> SlotParts:
+    """Return the parts under a version of their own: its replay is the number of this message.
+
+    A message may be older than the replay that is loaded: the number is then the next one after it.
+    """
     version = Version.parse(parts.version)
-    number = max(message.milliseconds, version.replay + 1)
+    number = max(message.milliseconds, version.replay + 1, loaded_replay + 1)
     newer = Version(version.run, version.parts, number)
     return msgspec.structs.replace(parts, version=str(newer))

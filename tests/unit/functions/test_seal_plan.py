@@ -36,7 +36,8 @@ CONTRACTS = {
 }
 SLOTS = [f"2025-06-0{day}" for day in range(1, 5)]
 RUNS = [f"2025060{day}T021000Z" for day in range(1, 4)]
-REPLAYS = [0, 5, MESSAGE.milliseconds - 1]
+REPLAYS = [0, 5, MESSAGE.milliseconds, MESSAGE.milliseconds + 1]
+"""A replay may be newer than the message: Pub/Sub keeps no order."""
 
 Key = tuple[str, str]
 
@@ -143,6 +144,18 @@ def _unmarked(state: State, names: Iterable[str]) -> State:
     return replace(state, marked=tuple(each for each in marked if each.markers))
 
 
+def _one_slot(run: str, revision: str, loaded: Ledger) -> State:
+    """One marked slot of one part, where a ledger holds it."""
+    dataset, slot = "s_full", SLOTS[0]
+    marker = object_names.marker(dataset, slot, SplitKey(Run(run), 0))
+    parts = SlotParts(
+        dataset=dataset, slot=slot, slot_start=slot, version=str(Version(run, 1)),
+        revision=revision, origin=Origin.PUBLISHER, parts=(), run=run,
+    )  # fmt: skip
+    marked = DirtySlot(CONTRACTS[dataset], slot, (marker,), 0)
+    return State((marked,), {(dataset, slot): Content(parts, 1)}, (), loaded, 10)
+
+
 def _order(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
     return [each.marked.order for each in candidates]
 
@@ -211,6 +224,14 @@ def test_nothing_older_than_the_ledger_is_sealed(drawn: tuple[State, SealPlan, S
             assert not ledger.current(state.loaded.get(each.key), each.parts.version)
 
 
+def test_an_old_message_seals_other_rows_above_the_loaded_replay() -> None:
+    """Load would leave them out as stale, and their markers are gone."""
+    replay = MESSAGE.milliseconds + 1
+    loaded = {("s_full", SLOTS[0]): Loaded(Version(RUNS[0], 1, replay), "r", "publisher", "m")}
+    (each,) = _one_slot(RUNS[0], "s", loaded).plan().candidates(Action.SEAL)
+    assert each.parts.version == str(Version(RUNS[0], 1, replay + 1))
+
+
 @given(raised_plans())
 def test_markers_of_waiting_slots_stay_and_all_others_go(
     drawn: tuple[State, SealPlan, SealPlan],
@@ -263,13 +284,7 @@ def test_slots_beyond_those_of_one_call_need_another() -> None:
 
 
 def test_a_swap_between_reading_and_raising_seals_the_slot() -> None:
-    key = ("s_full", SLOTS[0])
-    marked = DirtySlot(CONTRACTS["s_full"], SLOTS[0], ("dirty/s_full/2025-06-01/x",), 0)
-    parts = SlotParts(
-        dataset="s_full", slot=SLOTS[0], slot_start=SLOTS[0], version=str(Version(RUNS[1], 1)),
-        revision="r", origin=Origin.PUBLISHER, parts=(), run=RUNS[1],
-    )  # fmt: skip
-    loaded = {key: Loaded(Version(RUNS[0], 1), "r", Origin.PUBLISHER, "m")}
-    plan = State((marked,), {key: Content(parts, 1)}, (), loaded, 10).plan()
+    loaded = {("s_full", SLOTS[0]): Loaded(Version(RUNS[0], 1), "r", "publisher", "m")}
+    plan = _one_slot(RUNS[1], "r", loaded).plan()
     assert [action for _, action in plan.slots] == [Action.RAISE]
     assert [action for _, action in plan.after_raising(loaded).slots] == [Action.SEAL]
