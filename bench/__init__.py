@@ -1,4 +1,4 @@
-"""Measures the shipped steps beside what a user would pick instead: `nox -s bench -- split`.
+"""Measures the shipped steps against common alternatives: `nox -s bench -- split`.
 
-Nothing here ships. What is timed runs as a process of its own; nothing may import from here.
+Nothing here ships. Each timed piece runs as a process of its own; no other package may import from here.
 """

@@ -1,6 +1,6 @@
-"""`python -m bench split`: the shipped split beside other ways, a table and `build/bench/*.json`.
+"""`python -m bench split`: the shipped split compared with other ways, as a table and as JSON.
 
-`python -m bench chain` is the whole way beside the original's: see `bench.chain`; `python -m bench
+The JSON goes to `build/bench/`. `python -m bench chain` compares the whole chain with the original's: see `bench.chain`; `python -m bench
 velib` an hour and a day of snapshots, and what grows with history: see `bench.velib`; `python -m bench
 gate` a call through the local cloud's gate and past it; `python -m bench poison` simulates a file that
 kills `split`: see `bench.poison`; `python -m bench warehouse` calls of the local cloud's BigQuery
@@ -48,7 +48,7 @@ class Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; gives the exit code."""
+    """Measure; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     split = commands.add_parser("split", help="an export cut by month")
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--layout", type=ExportLayout, default=ExportLayout.LABELS, choices=list(ExportLayout)
     )
     split.add_argument("--ways", default=",".join(WAYS), help="names, separated by commas")
-    whole = commands.add_parser("chain", help="publisher to report, beside the original's chain")
+    whole = commands.add_parser(
+        "chain", help="publisher to report, compared with the original's chain"
+    )
     whole.add_argument("--rows", type=int, default=chain.ROWS)
     bikes = commands.add_parser(
         "velib", help="an hour and a day of snapshots, after days of others"
@@ -69,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bikes.add_argument("--stations", type=int, default=velib.STATIONS)
     bikes.add_argument("--days", type=int, nargs="+", default=(1, 60), help="days of history")
     bikes.add_argument("--repeat", type=int, default=3, help="runs of each hour, one comes before")
-    asked = commands.add_parser("serve", help="the API, asked by many at once")
-    asked.add_argument("--readers", type=int, default=50)
-    asked.add_argument("--each", type=int, default=10, help="questions of each reader")
-    asked.add_argument("--repeat", type=int, default=9, help="pages that are measured alone")
-    passed = commands.add_parser("gate", help="a call through the gate, beside one past it")
+    served = commands.add_parser("serve", help="the API, with many readers at once")
+    served.add_argument("--readers", type=int, default=50)
+    served.add_argument("--each", type=int, default=10, help="requests of each reader")
+    served.add_argument("--repeat", type=int, default=9, help="pages that are measured alone")
+    passed = commands.add_parser("gate", help="a call through the gate, compared with one past it")
     passed.add_argument("--calls", type=int, default=1000)
     commands.add_parser("poison", help="a file that kills split, next to healthy ones (simulated)")
     called = commands.add_parser("warehouse", help="calls of the local cloud's BigQuery")
@@ -99,12 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve.run(options.readers, options.each, options.repeat)
     export = _export(Export(rows=options.rows, order=options.order, layout=options.layout))
     results = [_result(way, export, options.repeat) for way in options.ways.split(",")]
-    _tell(export, results)
+    _report(export, results)
     return 0
 
 
 def _export(export: Export) -> Path:
-    """The export as a file, made once."""
+    """Return the export as a file; write it if it is not there."""
     path = BUILD / f"usage-{export.layout}-{export.order}-{export.rows}.csv"
     if not path.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -116,7 +118,7 @@ def _export(export: Export) -> Path:
 
 
 def _result(way: str, export: Path, repeat: int) -> Result:
-    """Run one way once for nothing, then as often as it counts."""
+    """Run one way once as a warm-up, then as often as it counts."""
     runs = [_run(way, export) for _ in range(repeat + 1)][1:]
     return Result(
         way=way,
@@ -129,7 +131,7 @@ def _result(way: str, export: Path, repeat: int) -> Result:
 
 
 def _run(way: str, export: Path) -> dict[str, float]:
-    """One run in a process of its own."""
+    """Run one way in a process of its own; return its figures."""
     folder = BUILD / "out"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -145,15 +147,15 @@ def _run(way: str, export: Path) -> dict[str, float]:
             break
         except psutil.TimeoutExpired:
             peak = max(peak, _memory(process) + _bytes(folder / "scratch"))
-    told: dict[str, float] = json.loads(process.stdout.read())
-    told["peak"] = told["own_peak_bytes"] if way == "function" else peak
-    told["output"] = _bytes(folder) - _bytes(folder / "raw")
+    figures: dict[str, float] = json.loads(process.stdout.read())
+    figures["peak"] = figures["own_peak_bytes"] if way == "function" else peak
+    figures["output"] = _bytes(folder) - _bytes(folder / "raw")
     shutil.rmtree(folder)
-    return told
+    return figures
 
 
 def _memory(process: psutil.Process) -> int:
-    """Resident bytes of a process and all below it."""
+    """Return the resident bytes of a process and all below it."""
     total = 0
     try:
         for each in [process, *process.children(recursive=True)]:
@@ -167,8 +169,8 @@ def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _tell(export: Path, results: list[Result]) -> None:
-    """Print a table and keep it as JSON."""
+def _report(export: Path, results: list[Result]) -> None:
+    """Print a table and write it as JSON."""
     size = export.stat().st_size
     print(f"{export.name}: {size / _MEGA:,.0f} MB; {os.cpu_count()} cores, {platform.machine()}")
     print("| way | wall s | CPU s | peak MB | output MB | leaves out |\n|---|---|---|---|---|---|")
@@ -177,9 +179,9 @@ def _tell(export: Path, results: list[Result]) -> None:
             f"| {r.way} | {r.wall_seconds:.2f} | {r.cpu_seconds:.2f} | {r.peak_megabytes:.0f} "
             f"| {r.output_megabytes:.0f} | {r.leaves_out} |"
         )
-    told = {"export": export.name, "bytes": size, "results": [asdict(r) for r in results]}
+    document = {"export": export.name, "bytes": size, "results": [asdict(r) for r in results]}
     path = BUILD / f"{export.stem}.json"
-    path.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

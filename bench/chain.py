@@ -1,4 +1,4 @@
-"""Publisher to report on the local cloud beside the original's chain: `nox -s bench -- chain`.
+"""Publisher to report on the local cloud, compared with the original's chain: `nox -s bench -- chain`.
 
 A made-up export of 66 months is loaded; then the publisher serves it with some more sessions in its
 last month, which is the refresh. Both chains see the same two files; sessions of Spark are warm.
@@ -34,7 +34,7 @@ DATASET, SYSTEM = "paris_wifi_usage", "paris_wifi"
 FIRST, LAST = date(2019, 7, 1), date(2024, 12, 31)
 """66 months, in Paris."""
 ROWS = 300_000
-"""Sessions of the first load if not said: some minutes on two cores."""
+"""Default number of sessions of the first load: some minutes on two cores."""
 _SHARE = 500
 """One session of so many is added for the refresh."""
 _START = datetime(2025, 1, 6, tzinfo=UTC)
@@ -53,7 +53,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Moved:
-    """What one way through our chain moved, by zone, and what Spark and load jobs read of it."""
+    """Bytes of one run of our chain by zone, and the rows and bytes that jobs read of them."""
 
     raw: int
     landing: int
@@ -64,7 +64,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Costs:
-    """What one way through our chain cost: to the lake's tables, and from there to the reports."""
+    """Cost of one run of our chain: to the lake's tables, and from there to the reports."""
 
     chain: Spent
     reports: Spent
@@ -73,12 +73,12 @@ class Costs:
 
 
 def run(rows: int) -> int:
-    """Run both chains twice and print what was seen; gives the exit code."""
+    """Run both chains twice and print the results; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="citypulse-bench-") as name:
         folder = Path(name)
-        exports = made_exports(folder, rows)
+        exports = generate_exports(folder, rows)
         _say(machine())
-        _say(f"synthetic exports: {', '.join(_told(export) for export in exports)}\n")
+        _say(f"synthetic exports: {', '.join(_size(export) for export in exports)}\n")
         started, theirs = _original(folder / "original", exports)
         with cloud() as ours:
             here = [once(ours, day, export) for day, export in enumerate(exports)]
@@ -89,17 +89,17 @@ def run(rows: int) -> int:
 
 
 def _agree(ours: LocalCloud, theirs: Counter[str]) -> None:
-    """Raise ChainFailedError unless both chains end with the same sessions in every month of UTC.
+    """Raise ChainFailedError unless both chains have the same sessions in every month of UTC.
 
-    That is what the original takes a month for (W7).
+    The original's months are months of UTC (W7).
     """
     found = Counter({row["month"]: row["sessions"] for row in ours.rows(_BY_MONTH)})
     if found != theirs:
         raise ChainFailedError(f"sessions by month differ: ours {found}, the original's {theirs}")
 
 
-def made_exports(folder: Path, rows: int) -> tuple[Path, Path]:
-    """An export of 66 months, and the same with more sessions in its last month."""
+def generate_exports(folder: Path, rows: int) -> tuple[Path, Path]:
+    """Write an export of 66 months, and the same with more sessions in its last month."""
     first, second = folder / "first.csv", folder / "refresh.csv"
     with first.open("wb") as sink:
         write(Export(rows, 1, FIRST, LAST), sink)
@@ -111,16 +111,16 @@ def made_exports(folder: Path, rows: int) -> tuple[Path, Path]:
 
 
 def cloud() -> LocalCloud:
-    """The local cloud as the bench wants it, not yet entered."""
+    """Return the local cloud with the settings of the bench, not yet entered."""
     return LocalCloud(
         start=_START, origins={"*": "synthetic"}, settle_seconds=_SECONDS, long_batches=True
     )
 
 
 def once(ours: LocalCloud, day: int, export: Path) -> Costs:
-    """Our whole way of an export: the schedule fires, the chain runs out, the reports are built.
+    """Run our whole chain on an export: the schedule fires, the steps run, reports are built.
 
-    Raises ChainFailedError where a step leaves the chain or a report is not published.
+    Raises ChainFailedError if a step leaves the chain or a report is not published.
     """
     ours.publishers.serve(load_all()[DATASET].source.fetch[0].urls[0], Answer(export))
     ours.scheduler.jump_to(_START + timedelta(days=day, hours=3, minutes=26))
@@ -154,7 +154,7 @@ def _count(steps: dict[str, float], message: ReceivedMessage) -> None:
 
 
 def _moved(ours: LocalCloud) -> Moved:
-    """What is there now."""
+    """Return the present sizes and counts of all zones."""
     sizes = {zone: dict(_sizes(ours, zone)) for zone in ("raw", "landing", "lake")}
     manifests = [
         Manifest.decode(ours.read("landing", name) or b"")
@@ -178,17 +178,17 @@ def _moved(ours: LocalCloud) -> Moved:
 
 
 def _sizes(ours: LocalCloud, zone: str) -> Iterator[tuple[str, int]]:
-    """The objects of a zone with their bytes."""
+    """Yield the objects of a zone with their bytes."""
     return ((blob.name, int(blob.size or 0)) for blob in ours.bucket(zone).list_blobs())
 
 
 def _more(before: Moved, after: Moved) -> Moved:
-    """What came between; seal takes its markers away again, which are empty."""
+    """Return the difference; seal deletes its markers, which are empty."""
     return Moved(**{n: getattr(after, n) - getattr(before, n) for n in Moved.__annotations__})
 
 
 def _original(folder: Path, exports: Sequence[Path]) -> tuple[Spent, list[original.Costs]]:
-    """The original's way of both exports."""
+    """Run the original's chain on both exports."""
     folder.mkdir()
     server, started = original.session(folder, cache_dir())
     try:
@@ -200,7 +200,7 @@ def _original(folder: Path, exports: Sequence[Path]) -> tuple[Spent, list[origin
 def _lines(
     theirs: Sequence[original.Costs], ours: Sequence[Costs], started: Spent
 ) -> Iterator[str]:
-    """What was seen, as the tables of docs/benchmarks.md."""
+    """Yield the results as the tables of docs/benchmarks.md."""
     yield "| way | | first load, wall s | CPU s | refresh, wall s | CPU s |"
     yield "|---|---|---|---|---|---|"
     yield _row("original", "pandas split", [each.split for each in theirs])
@@ -211,7 +211,7 @@ def _lines(
     yield _row("citypulse", "**all**", [_sum(each.chain, each.reports) for each in ours])
     yield f"\nSession start, in neither: {started.wall:.1f} s wall, {started.cpu:.1f} s CPU"
     for name, costs in zip(("first load", "refresh"), ours, strict=True):
-        yield f"{name}: seconds told by steps {_seconds(costs.steps)}"
+        yield f"{name}: seconds reported by steps {_seconds(costs.steps)}"
         yield f"{name}: CPU by process {_seconds(costs.chain.cpu_by)}"
     yield "\n| citypulse | first load | refresh | share |"
     yield "|---|---|---|---|"
@@ -222,30 +222,27 @@ def _lines(
 
 
 def _row(way: str, what: str, spent: Sequence[Spent]) -> str:
-    """A line of the first table."""
     return f"| {way} | {what} | " + " | ".join(f"{s.wall:.1f} | {s.cpu:.1f}" for s in spent) + " |"
 
 
 def _sum(one: Spent, other: Spent) -> Spent:
-    """Both stretches together."""
     return Spent(one.wall + other.wall, Counter(one.cpu_by) + Counter(other.cpu_by))
 
 
 def _seconds(by: Mapping[str, float]) -> str:
-    """Seconds by name, the most first."""
+    """Return seconds by name, the most first."""
     most = sorted(by.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {seconds:.1f}" for name, seconds in most if seconds >= 0.05)
 
 
-def _told(export: Path) -> str:
-    """An export's size."""
+def _size(export: Path) -> str:
     with export.open("rb") as file:
         lines = sum(1 for _ in file)
     return f"{lines - 1:,} rows, {export.stat().st_size:,} bytes"
 
 
 def machine() -> str:
-    """Where and when, and how busy it is."""
+    """Return the time, the machine and its load."""
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     now = datetime.now(UTC)
     return f"{now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores {platform.machine()}, load {load}"

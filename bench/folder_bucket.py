@@ -1,4 +1,4 @@
-"""A bucket that is a folder: what `split` asks of Cloud Storage, on local files."""
+"""A bucket that is a folder: the calls of `split` to Cloud Storage, on local files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class FolderBucket:
     """A bucket of one folder. Generations are all 1, and one writer at a time is assumed."""
 
     def __init__(self, folder: Path) -> None:
-        """The folder need not exist."""
+        """Use a folder, which need not exist."""
         self.name = folder.name
         self._folder = folder
 
     def blob(self, name: str, generation: int | None = None) -> FolderBlob:
-        """An object by its name, whether it exists or not."""
+        """Return an object by its name, whether it exists or not."""
         del generation
         return FolderBlob(self._folder / name, name)
 
     def list_blobs(
         self, *, prefix: str, start_offset: str = "", end_offset: str = "", fields: str = ""
     ) -> Iterator[FolderBlob]:
-        """The objects whose names begin with a prefix, in order, from one name to before another."""
+        """Return the objects with a prefix in order, from one name to before another."""
         del fields
         below = self._folder / prefix.rpartition("/")[0]
         files = (path for path in below.rglob("*") if path.is_file())
@@ -43,13 +43,13 @@ class FolderBlob:
     """An object that is a file."""
 
     def __init__(self, path: Path, name: str) -> None:
-        """The file need not exist."""
+        """Use a file, which need not exist."""
         self.name = name
         self.generation = 1
         self._path = path
 
     def open(self, mode: str, **options: object) -> IO[bytes]:
-        """The file, to read or to write; the options of an upload mean nothing here."""
+        """Open the file to read or to write; the options of an upload have no effect."""
         del options
         if "w" in mode:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ class FolderBlob:
     def upload_from_string(
         self, body: bytes, *, if_generation_match: int | None = None, **options: object
     ) -> None:
-        """Write the whole file; raises PreconditionFailed where it must be absent and is not."""
+        """Write the whole file; raise PreconditionFailed if it must be absent and is not."""
         del options
         if if_generation_match == 0 and self._path.exists():
             raise _error("PreconditionFailed", self.name)
@@ -66,21 +66,21 @@ class FolderBlob:
         self._path.write_bytes(body)
 
     def download_as_bytes(self) -> bytes:
-        """The whole file; raises NotFound where there is none."""
+        """Read the whole file; raise NotFound if there is none."""
         try:
             return self._path.read_bytes()
         except FileNotFoundError as error:
             raise _error("NotFound", self.name) from error
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Return whether the file is there."""
         return self._path.exists()
 
     def reload(self) -> None:
-        """Nothing to learn: generations are all 1."""
+        """Do nothing: generations are all 1."""
 
     def delete(self) -> None:
-        """Remove the file; raises NotFound where there is none."""
+        """Remove the file; raise NotFound if there is none."""
         try:
             self._path.unlink()
         except FileNotFoundError as error:
@@ -88,6 +88,6 @@ class FolderBlob:
 
 
 def _error(kind: str, name: str) -> Exception:
-    """An error as the client of Cloud Storage raises it."""
-    made: Exception = getattr(exceptions, kind)(name)
-    return made
+    """Return an error of the client of Cloud Storage."""
+    error: Exception = getattr(exceptions, kind)(name)
+    return error

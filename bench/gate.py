@@ -1,4 +1,4 @@
-"""What a call through the gate costs beside the same call past it."""
+"""The cost of a call through the gate, compared with the same call past it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATH = "/storage/v1/b/raw/o/small?alt=media"
 
 
 def run(calls: int) -> int:
-    """Read a small object `calls` times each way, one connection each; prints medians in ms."""
+    """Read a small object `calls` times each way, one connection each; print medians in ms."""
     with tempfile.TemporaryDirectory() as name:
         supervisor = Supervisor(Path(name))
         port, past = free_port(), free_port()
@@ -48,14 +48,14 @@ def _fill(server: StorageServer) -> None:
 
 
 def _milliseconds(port: int, calls: int) -> float:
-    """The median of the calls on one connection."""
+    """Return the median of the calls on one connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    taken = []
+    durations = []
     for _ in range(calls):
         begin = time.perf_counter()
         connection.request("GET", _PATH)
         if connection.getresponse().read() != _BODY:
-            raise RuntimeError(f"port {port} gave something else")
-        taken.append(1000 * (time.perf_counter() - begin))
+            raise RuntimeError(f"port {port} returned another body")
+        durations.append(1000 * (time.perf_counter() - begin))
     connection.close()
-    return statistics.median(taken)
+    return statistics.median(durations)

@@ -1,6 +1,6 @@
-"""A system's Spark job, and what Spark says it read: `metered_job.py JOB TOLD ARGUMENT…`.
+"""Run a system's Spark job and measure its input: `metered_job.py JOB OUTPUT ARGUMENT…`.
 
-JOB is the job's module, lying beside; TOLD takes bytes and rows of input, as JSON.
+JOB is the job's module in the same folder; OUTPUT is the file for bytes and rows of input, as JSON.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 
-def run(job: str, told: str, arguments: list[str]) -> None:
-    """Run the job and write what its tasks read, of the whole session's sums the difference."""
+def run(job: str, output: str, arguments: list[str]) -> None:
+    """Run the job; write its tasks' input, the difference of the session's sums."""
     spark = SparkSession.builder.getOrCreate()
     before = read_so_far(spark)
     module = importlib.import_module(job)
     batch = importlib.import_module("batch")
     batch.run(module.transform, arguments)
     after = read_so_far(spark)
-    Path(told).write_text(json.dumps({name: after[name] - before[name] for name in after}))
+    Path(output).write_text(json.dumps({name: after[name] - before[name] for name in after}))
 
 
 def read_so_far(spark: SparkSession) -> dict[str, int]:
-    """Bytes and rows that tasks read from files, by Spark's own input metrics."""
+    """Return bytes and rows that tasks read from files, by Spark's own input metrics."""
     context: Any = spark._jsc.sc()
     context.listenerBus().waitUntilEmpty(30_000)
     store = context.statusStore()
@@ -39,12 +39,12 @@ def read_so_far(spark: SparkSession) -> dict[str, int]:
 
 
 def _no_quantiles(store: Any) -> Any:
-    """What Scala puts in where the quantiles are not said."""
+    """Return Scala's default for the quantiles."""
     return getattr(store, "stageList$default$4")()
 
 
 def _nothing(spark: SparkSession) -> Any:
-    """An empty list of Java's."""
+    """Return an empty Java list."""
     java: Any = spark._jvm
     return java.java.util.ArrayList()
 

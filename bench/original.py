@@ -1,6 +1,6 @@
-"""The chain of the dashboard that was there before, anew: pandas split by month, Spark job, CSV.
+"""The chain of the earlier dashboard, rebuilt: pandas split by month, Spark job, CSV.
 
-Spared are its download, its upload to the bucket and its views over external tables.
+Its download, its upload to the bucket and its views over external tables are left out.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _NOWHERE = "http://127.0.0.1:9"
 
 
 class ChainFailedError(RuntimeError):
-    """A chain did not come to its end: says at which step and why."""
+    """A chain did not finish: the text names the step and the cause."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one way through the original's chain cost, and what it wrote for its report."""
+    """Cost of one run of the original's chain, and the bytes it wrote for its report."""
 
     split: Spent
     spark: Spent
@@ -35,7 +35,7 @@ class Costs:
 
 
 def session(folder: Path, cache: Path) -> tuple[SparkServer, Spent]:
-    """A warm session of the local cloud's own kind, and what its start cost."""
+    """Start a warm session of the local cloud; return it with the cost of its start."""
     server = SparkServer(_NOWHERE, folder / "spark", cache, long_batches=True)
     with measured() as spent:
         server.start()
@@ -47,7 +47,7 @@ def session(folder: Path, cache: Path) -> tuple[SparkServer, Spent]:
 
 
 def run(export: Path, folder: Path, server: SparkServer) -> Costs:
-    """The whole way of an export: everything anew, whatever was there; raises ChainFailedError."""
+    """Run the whole chain on an export from the beginning, or raise ChainFailedError."""
     monthly, output = folder / "monthly", folder / "output"
     monthly.mkdir(parents=True, exist_ok=True)
     with measured() as split:
@@ -65,7 +65,7 @@ def run(export: Path, folder: Path, server: SparkServer) -> Costs:
 
 
 def rows_by_month(folder: Path) -> Counter[str]:
-    """Sessions by month (UTC) as the table `cleaned` has them."""
+    """Count the sessions of the table `cleaned` by month (UTC)."""
     months: Counter[str] = Counter()
     for path in (folder / "output" / "cleaned").glob("part-*.csv"):
         with path.open(encoding="utf-8", newline="") as file:

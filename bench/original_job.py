@@ -1,4 +1,4 @@
-"""The Spark job of the dashboard that was there before, as its description tells it: CSV in and out.
+"""The Spark job of the earlier dashboard, rebuilt from its description: CSV in and out.
 
 `original_job.py MONTHLY OUTPUT` reads every monthly file as text and writes `cleaned` and `agg`
 below OUTPUT, one CSV file each. Its column names were cleaned before; here they are the export's.
@@ -18,13 +18,13 @@ def run(monthly: str, output: str) -> None:
     """Read all months, write both tables; times are UTC, as in the container it ran in (W7)."""
     spark = SparkSession.builder.getOrCreate()
     rows = spark.read.option("header", "true").option("sep", ";").csv(f"{monthly}/*.csv")
-    known = cleaned(rows)
-    _write(known, f"{output}/cleaned")
-    _write(by_day(known), f"{output}/agg")
+    sessions = cleaned(rows)
+    _write(sessions, f"{output}/cleaned")
+    _write(by_day(sessions), f"{output}/agg")
 
 
 def cleaned(rows: DataFrame) -> DataFrame:
-    """All columns of the files, and six derived ones."""
+    """Return all columns of the files, and six derived ones."""
     return (
         rows.withColumn("start_time", F.to_timestamp("Date heure début"))
         .withColumn("day", F.date_format("start_time", "yyyy-MM-dd"))
@@ -35,11 +35,11 @@ def cleaned(rows: DataFrame) -> DataFrame:
     )
 
 
-def by_day(known: DataFrame) -> DataFrame:
-    """Sums by day and postal code, of the rows whose postal code has five digits."""
+def by_day(sessions: DataFrame) -> DataFrame:
+    """Sum by day and postal code over the rows whose postal code has five digits."""
     minutes = F.col("session_minutes")
     return (
-        known.where(F.col("district").rlike("^[0-9]{5}$"))
+        sessions.where(F.col("district").rlike("^[0-9]{5}$"))
         .groupBy("day", "is_weekend", "weekday_name", "district")
         .agg(
             F.count("*").alias("total_sessions"),
@@ -51,7 +51,7 @@ def by_day(known: DataFrame) -> DataFrame:
 
 
 def _write(table: DataFrame, folder: str) -> None:
-    """One CSV file, over whatever was there."""
+    """Write one CSV file and overwrite an earlier one."""
     one = table.coalesce(1).write.mode("overwrite")
     one.option("header", "true").option("sep", ";").csv(folder)
 

@@ -193,12 +193,12 @@ def days(new: Policy = resend.decide) -> dict[str, Day]:
 
 
 def verdict(found: dict[str, Day]) -> str:
-    """Return what is wrong with the three days; nothing where the poison harms no other file."""
+    """Return the fault of the three days; nothing if the poison harms no other file."""
     without, before, after = found.values()
     if after.latencies != without.latencies:
         return "the poison delays healthy files: see MAX_RESENDS and decide in functions/sweep/resend.py"
     if before.latency(0.95) <= without.latency(0.95):
-        return "the old policy delays nothing: this day can tell no policy from another"
+        return "the old policy delays nothing: this day cannot distinguish one policy from another"
     return ""
 
 

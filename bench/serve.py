@@ -1,7 +1,7 @@
-"""`python -m bench serve`: `serve` as it ships, over the warehouse stand-in, asked by many at once.
+"""`python -m bench serve`: `serve` as it ships, over the local warehouse, with many readers.
 
-The stand-in takes its time for each query, which BigQuery does otherwise: so a page is measured beside
-its query alone, and once more when the instance has it.
+The local warehouse is slower than BigQuery. So a page is compared with its query alone, and measured
+once more when the instance has it in its cache.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _QUESTIONS = (
     "stationcode=stationcode+7",
     "format=csv&stationcode=stationcode+7",
 )
-"""What the readers ask in turn."""
+"""The queries that each reader sends in turn."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Running:
     warehouse: bigquery.Client
 
     def get(self, question: str) -> tuple[int, bytes]:
-        """Status and body of an answer."""
+        """Return status and body of an answer."""
         wire = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=120)
         try:
             wire.request("GET", f"/api/v1/reports/{REPORT}/rows?{question}")
@@ -83,7 +83,7 @@ class Running:
 
 
 def run(readers: int, each: int, repeat: int) -> int:
-    """Measure and print; gives 1 where an answer was an error."""
+    """Measure and print; return 1 if an answer was an error."""
     print(
         f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, {platform.machine()}"
     )
@@ -93,20 +93,20 @@ def run(readers: int, each: int, repeat: int) -> int:
 
 
 def _page(running: Running, repeat: int) -> None:
-    """A page of a thousand rows: its query alone, asked for the first time, and kept."""
-    alone, first, kept = [], [], []
+    """Measure a page of a thousand rows: its query alone, the first answer, the cached one."""
+    alone, first, cached = [], [], []
     for number in range(repeat):
         question = f"limit={PAGE - number}"
         alone.append(_seconds(partial(_queried, running, question)))
         first.append(_seconds(partial(running.get, question)))
-        kept.append(_seconds(partial(running.get, question)))
-    told = {"query alone": alone, "page, first": first, "page, kept": kept}
-    for name, seconds in told.items():
+        cached.append(_seconds(partial(running.get, question)))
+    measured = {"query alone": alone, "page, first": first, "page, cached": cached}
+    for name, seconds in measured.items():
         print(f"{name:<12} {1000 * statistics.median(seconds):8.0f} ms, median of {repeat}")
 
 
 def _queried(running: Running, question: str) -> list[object]:
-    """The rows of the very query of a question, past the function."""
+    """Run the same query as the function does, without the function."""
     query = rows_query(
         parse_query_params(load_report_definitions()[REPORT], parse_qsl(question)),
         None,
@@ -120,12 +120,11 @@ def _queried(running: Running, question: str) -> list[object]:
 
 
 def _readers(running: Running, readers: int, each: int) -> int:
-    """Many readers at once, each asking one question after the other."""
+    """Run many readers at once, each with one request after the other."""
     seconds: list[float] = []
     statuses: list[int] = []
 
     def read(reader: int) -> None:
-        """One reader's questions."""
         for number in range(each):
             question = _QUESTIONS[(reader + number) % len(_QUESTIONS)]
             begin = time.perf_counter()
@@ -154,7 +153,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _running() -> Iterator[Running]:
-    """The function from its archive, the warehouse with one report."""
+    """Start the function from its archive, and the warehouse with one report."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         supervisor = Supervisor(folder)
@@ -192,12 +191,16 @@ def _unpacked(folder: Path) -> Path:
 
 
 def _spec(folder: Path) -> FunctionSpec:
-    told = {"PROJECT": "demo", "REGION": "europe-west1", **{f"{z}_BUCKET": "none" for z in _ZONES}}
-    return FunctionSpec("serve", "serve", folder, told, _ACCOUNT, CONCURRENCY)
+    variables = {
+        "PROJECT": "demo",
+        "REGION": "europe-west1",
+        **{f"{z}_BUCKET": "none" for z in _ZONES},
+    }
+    return FunctionSpec("serve", "serve", folder, variables, _ACCOUNT, CONCURRENCY)
 
 
 def _fill(client: bigquery.Client) -> None:
-    """A report of made-up rows in the declared columns."""
+    """Create a report of made-up rows in the declared columns."""
     columns = load_report_definitions()[REPORT].columns
     values = (
         f"{'"synthetic"' if c.name == 'origin' else _VALUES[c.type].format(name=c.name)} AS {c.name}"

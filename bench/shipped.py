@@ -19,7 +19,7 @@ from functions.split.attempt import split_run
 _USAGE = load(DATASETS / "paris_wifi_usage.toml")
 _UNBOUND = replace(_USAGE.bounds, bytes_max=1 << 40, rows_max=1 << 40)
 CONTRACT = replace(_USAGE, bounds=_UNBOUND)
-"""With room for exports of several times the publisher's size."""
+"""The contract with room for exports of several times the publisher's size."""
 RUN = Run.at(datetime(2025, 6, 5, 4, 17, tzinfo=UTC))
 OBJECT = object_names.raw_data(CONTRACT.dataset, RUN, "try", "usage.csv")
 
@@ -27,7 +27,7 @@ _PIECE = 1 << 20
 
 
 def claim_of(export: Path, generation: int) -> Claim:
-    """The claim that `download` would have made of an export."""
+    """Return the claim that `download` would have written for an export."""
     digest = hashlib.sha256()
     with export.open("rb") as file:
         while piece := file.read(_PIECE):
@@ -43,7 +43,7 @@ def claim_of(export: Path, generation: int) -> Claim:
 
 
 def split(claim: Claim, zones: Buckets) -> SplitRecord:
-    """Split the claimed run; raises ValueError where it is refused."""
+    """Split the claimed run; raise ValueError if it is refused."""
     record = split_run(CONTRACT, claim, SplitKey(RUN), zones)
     if record.outcome is not Outcome.ACCEPTED:
         raise ValueError(record.reason)

@@ -1,4 +1,4 @@
-"""What a stretch of work cost: wall seconds, and CPU seconds of this process and all below it."""
+"""Cost of a piece of work: wall seconds, and CPU seconds of this process and its children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 @dataclass
 class Spent:
-    """Seconds of a stretch, known once it is over; `cpu_by` tells the CPU's by kind of process."""
+    """Seconds of a piece of work, set at its end; `cpu_by` has CPU seconds by kind of process."""
 
     wall: float = 0.0
     cpu_by: Mapping[str, float] = field(default_factory=dict)
@@ -26,10 +26,10 @@ class Spent:
 
 @contextmanager
 def measured(kinds: Mapping[str, str] | None = None) -> Iterator[Spent]:
-    """Measure the body: `kinds` maps a piece of a child's command line to what to call it.
+    """Measure the body: `kinds` maps a piece of a child's command line to a name.
 
-    A child of no kind counts as this process, as do children that ended and were waited for. What
-    a process of this tree did before is left out; one that ends unwaited for would be lost.
+    A child of no kind counts as this process, as do children that ended and were waited for. Work
+    from before the body is left out; a child that ends without a wait would be lost.
     """
     spent = Spent()
     began, before = time.monotonic(), _cpu(kinds or {})
@@ -40,7 +40,7 @@ def measured(kinds: Mapping[str, str] | None = None) -> Iterator[Spent]:
 
 
 def _cpu(kinds: Mapping[str, str]) -> Counter[str]:
-    """CPU seconds so far, by kind."""
+    """Return CPU seconds so far, by kind."""
     seconds: Counter[str] = Counter()
     own = psutil.Process()
     for process in (own, *own.children(recursive=True)):

@@ -1,9 +1,9 @@
-"""An hour and a day of Vélib' at a network's full rate, and what grows with the history behind them.
+"""An hour and a day of Vélib' at a network's full rate, and what grows with their history.
 
-Made-up snapshots (`local_cloud/synthetic`), six an hour, are put into landing by the short way: the
+Made-up snapshots (`local_cloud/generators`), six an hour, are put into landing directly: the
 rows that `split` would cut, written as parts by the shipped code, with their split records. The
-manifest is told by the shipped `slot_parts`, the job is the shipped one on a warm session; what it
-reads is what Spark says. Landing and lake are folders, so the store's own time is left out.
+shipped `slot_contents` gives the manifest, the job is the shipped one on a warm session, and Spark
+reports its input. Landing and lake are folders, so the store's own time is left out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _JOBS = REPOSITORY / "dataproc_jobs"
 
 @dataclass
 class Cost:
-    """What a batch cost, and what it read."""
+    """Cost and input of a batch."""
 
     spent: Spent
     peak_bytes: int
@@ -71,7 +71,7 @@ class Cost:
 
 
 def run(stations: int, days: Sequence[int], repeat: int) -> int:
-    """Measure an hour after each number of days of history, and one day whole; print; give 0."""
+    """Measure an hour after each number of days of history, and one whole day; print; return 0."""
     contract = load_all()[DATASET]
     with tempfile.TemporaryDirectory(prefix="citypulse-bench-") as name:
         folder = Path(name)
@@ -90,17 +90,19 @@ def _measured(
     folder: Path, server: SparkServer, contract: Contract, stations: int, days: Sequence[int],
     repeat: int,
 ) -> Iterator[str]:  # fmt: skip
-    """The lines to be printed, each when it is known."""
-    made = snapshots(StationNetwork(FIRST, stations))
+    """Yield the lines to print, each as soon as it is measured."""
+    history = snapshots(StationNetwork(FIRST, stations))
     landing = Landing(folder / "landing", contract)
     yield "| batch | days of history | objects in landing | wall s | CPU s | peak MB | parts read | rows in | rows Spark read | bytes Spark read | bytes written |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
-    _once(folder, server, landing, [landing.add(next(made)) for _ in range(6)][:1])  # not counted
+    _once(
+        folder, server, landing, [landing.add(next(history)) for _ in range(6)][:1]
+    )  # not counted
     for wanted in days:
         count = wanted * TICKS_A_DAY - landing.snapshots
-        for each in islice(made, count):
+        for each in islice(history, count):
             landing.add(each)
-        slots = [landing.add(each) for each in islice(made, 6)][:1]
+        slots = [landing.add(each) for each in islice(history, 6)][:1]
         costs = [_once(folder, server, landing, slots) for _ in range(repeat)]
         yield _row("an hour", wanted, landing.objects, costs)
     last = FIRST + timedelta(days=days[-1])
@@ -114,7 +116,7 @@ class Landing:
     """The bucket `landing` as a folder, with parts and records of made-up snapshots."""
 
     def __init__(self, folder: Path, contract: Contract) -> None:
-        """Nothing is there yet."""
+        """Use an empty folder."""
         self.folder = folder
         self.contract = contract
         self.snapshots = 0
@@ -123,11 +125,11 @@ class Landing:
 
     @property
     def objects(self) -> int:
-        """How many there are: a part and a record for each snapshot."""
+        """The number of objects: a part and a record for each snapshot."""
         return 2 * self.snapshots
 
     def add(self, snapshot: Snapshot) -> str:
-        """Put a snapshot there as `split` would; gives its slot."""
+        """Write a snapshot as `split` would; return its slot."""
         contract, run = self.contract, Run.at(snapshot.tick)
         slot, key = contract.calendar.slot(snapshot.tick), SplitKey(run, 0)
         batch = rows(snapshot, self._columns)
@@ -137,10 +139,10 @@ class Landing:
             parts.add(SlottedBatch({slot: batch}, newest=newest, bytes=batch.nbytes))
             written = parts.finish(contract.bounds)
         # A folder's objects all have the generation 1.
-        told = tuple(msgspec.structs.replace(part, generation=1) for part in written)
+        parts_written = tuple(msgspec.structs.replace(part, generation=1) for part in written)
         record = SplitRecord(
             dataset=contract.dataset, run=run.name, replay=0, outcome=Outcome.ACCEPTED,
-            origin=Origin.SYNTHETIC, contract=contract.hash, rows_in=batch.num_rows, parts=told,
+            origin=Origin.SYNTHETIC, contract=contract.hash, rows_in=batch.num_rows, parts=parts_written,
         )  # fmt: skip
         name = object_names.split_record(contract.dataset, key)
         self.bucket.blob(name).upload_from_string(record.encode())
@@ -148,7 +150,7 @@ class Landing:
         return slot
 
     def manifest(self, slots: Sequence[str], lake: Path) -> Manifest:
-        """The manifest of some slots, as `seal` tells it, with files for objects."""
+        """Return the manifest that `seal` would write for slots, with files for objects."""
         found = slot_contents.contents(self.bucket, self.contract, dict.fromkeys(slots, 0))
         contents = [each for each in found.values() if each is not None]
         return Manifest(
@@ -167,14 +169,14 @@ class Landing:
         )  # fmt: skip
 
     def _files(self, objects: Sequence[str]) -> tuple[str, ...]:
-        """The files of objects by their gs:// URIs."""
+        """Return the files of objects by their gs:// URIs."""
         prefix = f"gs://{self.bucket.name}/"
         return tuple(f"file://{self.folder}/{uri.removeprefix(prefix)}" for uri in objects)
 
 
 def _once(folder: Path, server: SparkServer, landing: Landing, slots: Sequence[str]) -> Cost:
-    """One batch of some slots; raises ChainFailedError where it fails."""
-    lake, told = folder / "lake", folder / "told.json"
+    """Run one batch of some slots; raise ChainFailedError if it fails."""
+    lake, metrics = folder / "lake", folder / "metrics.json"
     shutil.rmtree(lake, ignore_errors=True)
     manifest = landing.manifest(slots, lake)
     file = folder / "manifest.json"
@@ -183,13 +185,13 @@ def _once(folder: Path, server: SparkServer, landing: Landing, slots: Sequence[s
         "bench",
         (Path(__file__).parent / "metered_job.py").as_uri(),
         tuple(path.as_uri() for path in (*sorted(_JOBS.glob("batch*.py")), _JOBS / f"{SYSTEM}.py")),
-        (SYSTEM, str(told), "--manifest", file.as_uri(), "--attempt", "1", "--batch", "bench"),
+        (SYSTEM, str(metrics), "--manifest", file.as_uri(), "--attempt", "1", "--batch", "bench"),
     )
     with _peak() as peak, measured() as spent:
         ended = server.run(request)
     if ended.state != "SUCCEEDED":
         raise ChainFailedError(f"the job: {ended.message}")
-    read = json.loads(told.read_bytes())
+    read = json.loads(metrics.read_bytes())
     receipt = Receipt.decode((lake / object_names.receipt(SYSTEM, "bench")).read_bytes())
     parts = {uri for slot in manifest.slots for uri in (*slot.parts, *slot.context)}
     sizes = {table.name: _bytes(lake / table.name) for table in manifest.tables}
@@ -199,11 +201,10 @@ def _once(folder: Path, server: SparkServer, landing: Landing, slots: Sequence[s
 
 @contextmanager
 def _peak() -> Iterator[list[int]]:
-    """The most resident memory of this process's children while the body runs."""
+    """Measure the peak resident memory of this process's children while the body runs."""
     most, ended = [0], threading.Event()
 
     def look() -> None:
-        """Look until the body has ended."""
         while not ended.wait(_EVERY_SECONDS):
             most[0] = max(most[0], _resident())
 
@@ -217,7 +218,7 @@ def _peak() -> Iterator[list[int]]:
 
 
 def _resident() -> int:
-    """Resident bytes of all processes below this one."""
+    """Return the resident bytes of all processes below this one."""
     total = 0
     for child in psutil.Process(os.getpid()).children(recursive=True):
         try:
@@ -228,12 +229,11 @@ def _resident() -> int:
 
 
 def _bytes(folder: Path) -> int:
-    """Bytes of the Parquet files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
 
 
 def _row(what: str, history: int, objects: int, costs: Sequence[Cost]) -> str:
-    """A line of the first table: medians of seconds, the highest peak, the last one's figures."""
+    """Return a line of the first table: median seconds, highest peak, figures of the last run."""
     last = costs[-1]
     wall = statistics.median(each.spent.wall for each in costs)
     cpu = statistics.median(each.spent.cpu for each in costs)
@@ -246,9 +246,9 @@ def _row(what: str, history: int, objects: int, costs: Sequence[Cost]) -> str:
 
 
 def _stored(day: Cost, days: Sequence[int]) -> Iterator[str]:
-    """What the reports read after so many days, each of the measured size, at the last midnight.
+    """Yield the bytes that reports read after so many days of the measured size.
 
-    That their predicates admit no more than they declare is held by a test
+    A test checks that their predicates admit no more than they declare
     (`tests/integration/functions/test_stored_bytes.py`).
     """
     columns = " | ".join(f"after {count} d, bytes" for count in days)

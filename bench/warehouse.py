@@ -1,4 +1,4 @@
-"""What a call of the local cloud's BigQuery costs, compared with local-bigquery as released.
+"""The cost of a call of the local cloud's BigQuery, compared with local-bigquery as released.
 
 Both servers run at the same time and take turns call by call, so a busy machine slows both alike.
 """
@@ -74,7 +74,7 @@ class _Subject:
 
 
 def run(repeat: int) -> int:
-    """Measure each call `repeat` times after one that does not count; prints a table."""
+    """Measure each call `repeat` times after one that does not count; print a table."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         subjects = [
@@ -136,7 +136,7 @@ def _run_reports(client: bigquery.Client, text: str) -> None:
 
 
 def _processor(process: psutil.Process) -> float:
-    """Seconds of processor that a server has taken."""
+    """Return the processor seconds of a server."""
     times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
     return float(sum(each.user + each.system for each in times))
 
@@ -150,6 +150,6 @@ def _print(subjects: Sequence[_Subject]) -> None:
 
 
 def _cell(subject: _Subject, name: str) -> str:
-    """The first call, and the mean of the others: the processor's clock ticks every 10 ms."""
+    """Return the first call and the mean of the others: the clock ticks every 10 ms."""
     first, *others = (1000 * each for each in subject.seconds[name])
     return f"{first:.0f}, {statistics.mean(others):.0f}" if others else f"{first:.0f}"

@@ -1,4 +1,4 @@
-"""The shipped split and what a user would pick instead, each run as a process of its own.
+"""The shipped split and its common alternatives, each run as a process of its own.
 
 `python -m bench.ways NAME EXPORT FOLDER` reads an export in either layout, writes a part for each
 month into the folder, and prints its seconds as JSON. Modules are imported before the clock starts.
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, cast
 
 LABEL, API = "Date heure début", "datetime"
-"""The names of the column that tells when, in the two layouts."""
+"""The names of the time column in the two layouts."""
 
 
 def shipped(export: Path, folder: Path, start: str) -> Callable[[], None]:
-    """The shipped split, local file to local files."""
+    """Prepare the shipped split, from a local file to local files."""
     from bench.folder_bucket import FolderBucket
     from bench.shipped import OBJECT, claim_of, split
     from functions.core.clients import Buckets
@@ -40,7 +40,7 @@ def shipped(export: Path, folder: Path, start: str) -> Callable[[], None]:
 
 
 def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
-    """The shipped split over the object store's stand-in, which runs beside it."""
+    """Prepare the shipped split over the local object store, which runs at the same time."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 
@@ -73,7 +73,7 @@ def function(export: Path, folder: Path, start: str) -> Callable[[], None]:
 
 
 def pandas(export: Path, folder: Path, start: str) -> Callable[[], None]:
-    """As the original does: the whole file in memory, a CSV file for each month of the start."""
+    """Prepare the original's way: the whole file in memory, a CSV file for each month."""
     pd = importlib.import_module("pandas")
 
     def _timed() -> None:
@@ -87,7 +87,7 @@ def pandas(export: Path, folder: Path, start: str) -> Callable[[], None]:
 
 
 def duckdb(export: Path, folder: Path, start: str) -> Callable[[], None]:
-    """`COPY … PARTITION_BY` to Parquet at a limit of 1 GB."""
+    """Prepare a `COPY … PARTITION_BY` to Parquet at a limit of 1 GB."""
     db = importlib.import_module("duckdb")
     month = f'substr("{start}", 1, 7)'
     if start == API:
@@ -108,7 +108,7 @@ def duckdb(export: Path, folder: Path, start: str) -> Callable[[], None]:
 
 
 def polars(export: Path, folder: Path, start: str) -> Callable[[], None]:
-    """A partitioned `sink_parquet` of a scan."""
+    """Prepare a partitioned `sink_parquet` of a scan."""
     pl = importlib.import_module("polars")
     moment = pl.col(start)
     month = moment.str.slice(0, 7)
@@ -129,9 +129,9 @@ class Way:
     """One way to split an export by month."""
 
     prepared: Callable[[Path, Path, str], Callable[[], None]]
-    """Imports what it needs; what it gives is timed."""
+    """Imports what it needs; returns the callable to time."""
     leaves_out: str
-    """What it does not do that the shipped split does."""
+    """Work of the shipped split that this way does not do."""
 
 
 _UNCHECKED = (
@@ -146,7 +146,7 @@ WAYS = {
     "polars": Way(polars, _UNCHECKED),
     "function": Way(function, "nothing; over the object store's stand-in"),
 }
-"""By name, all that can be measured."""
+"""All ways by name."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ def main(name: str, export: Path, folder: Path) -> None:
     timed = WAYS[name].prepared(export, folder, start)
     wall, cpu = time.perf_counter(), time.process_time()
     timed()
-    told = {
+    figures = {
         "wall": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
         "own_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
     }
-    print(json.dumps(told))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def test_a_loss_is_refused_and_only_a_first_up_waits(
     with pytest.raises(EngineError, match=rf"column {column[1]} was STRING"):
         stack.preview()
     contract.write_text(text.replace(column[0], ""), encoding="utf-8")
-    with pytest.raises(EngineError, match="declare a new one beside it"):
+    with pytest.raises(EngineError, match="declare a new one next to it"):
         stack.up()
     assert tables(stack.resources()) == tables(before)
     contract.write_text(text, encoding="utf-8")

@@ -49,7 +49,7 @@ def test_a_loss_is_refused_with_the_way_out(case: str) -> None:
     with pytest.raises(ConfigError) as raised:
         refuse_loss(BEFORE, now)
     assert said in str(raised.value)
-    assert "declare a new one beside it" in str(raised.value)
+    assert "declare a new one next to it" in str(raised.value)
     refuse_loss(BEFORE, now, rebuilt=["lake.rides"])
 
 

@@ -366,7 +366,7 @@ def test_a_bad_setting_is_named(register: Register, key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "known"),
     [
-        ("templates", '{"velibs": "x"}', "it takes paris_wifi, velib"),
+        ("templates", '{"velibs": "x"}', "it accepts paris_wifi, velib"),
         ("origins", '{"*": "sample", "velibs": "synthetic"}', "velib_stations"),
     ],
 )
