@@ -61,7 +61,7 @@ class DownloadAttempt:
     def claim(self) -> tuple[Claim, bool]:
         """The claim that now stands, and whether it is this try's.
 
-        Raises Later where a source failed in a way that may pass, and none could be read.
+        Raises RetryLaterError where a source failed in a way that may pass, and none could be read.
         """
         with ExitStack() as undo:
             made = self._made(undo)
@@ -137,7 +137,7 @@ class DownloadAttempt:
         return source_selection.regression(found.newest, self._last) if self._last else None
 
     def _fetch(self, source: FetchSpec, found: FetchedSource, *, judged: bool) -> None:
-        """Fetch every file of a source; raises FetchRefused, FetchFailed and NotTheDataError."""
+        """Fetch every file of a source; raise FetchRefusedError, FetchFailedError and NotTheDataError."""
         look = self._look() if self._compares else None
         for at, address in enumerate(source.urls or self._indexed(source)):
             url = self._contract.address(address, self._run.requested_slot)

@@ -1,7 +1,7 @@
 """The one place that talks HTTP to a publisher: streamed, bounded in bytes and time, and unable to
 reach anything but the hosts a contract names.
 
-Two ways out of a failure: `FetchRefused` will be the same on the next try, `FetchFailed` may not be.
+Two ways out of a failure: `FetchRefusedError` will be the same on the next try, `FetchFailedError` may not be.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Response:
     def chunks(self) -> Iterator[bytes]:
         """The decoded body, once, in pieces of at most `CHUNK_BYTES`; nothing for a 304.
 
-        Raises `FetchRefused` or `FetchFailed` while streaming: what was yielded before it is not
+        Raises `FetchRefusedError` or `FetchFailedError` while streaming: what was yielded before it is not
         a file.
         """
         return self._body
@@ -186,7 +186,7 @@ def fetch(
 
     Only `hosts` are asked, at every hop of a redirect. `headers` of the caller's are not carried to
     another host, except the ones that say who asks and in what language. TLS trusts what
-    `SSL_CERT_FILE` or the system says. Raises `FetchRefused` and `FetchFailed`.
+    `SSL_CERT_FILE` or the system says. Raises `FetchRefusedError` and `FetchFailedError`.
     """
     with _Deadline(limits.seconds, now) as deadline:
         journey = _Journey(hosts, limits, deadline, network or Network())
@@ -306,7 +306,7 @@ class _Deadline:
         return max(self._end - self._now(), 0.001)
 
     def check(self, target: _Target) -> None:
-        """Raise FetchFailed once the time is over."""
+        """Raise FetchFailedError once the time is over."""
         if self.passed:
             raise FetchFailedError(
                 "too slow",

@@ -51,7 +51,7 @@ class SourceProbe:
     def at(self, name: str, copy: BoundedBuffer) -> None:
         """Read one file, or keep it until all that it is joined with are there.
 
-        Raises RunRefused where `split` would refuse its form or header.
+        Raises RunRefusedError where `split` would refuse its form or header.
         """
         if self._contract.source.lookup_keys:
             self._kept.append((name, copy))
@@ -102,7 +102,7 @@ class SourceProbe:
     def end(self) -> datetime | None:
         """The newest report of all files, None where not every one could be read.
 
-        Raises RunRefused where they break the contract's bounds on rows and rejects.
+        Raises RunRefusedError where they break the contract's bounds on rows and rejects.
         """
         self._read_joined()
         if not self._whole:

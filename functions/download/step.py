@@ -42,7 +42,7 @@ class Ingest(msgspec.Struct, frozen=True):
 def run(message: Message, clients: Clients, settings: Settings) -> Iterable[Event]:
     """Fetch the run that the message asks for, unless it is claimed; then ask for its next slice.
 
-    Raises Permanent for a run that may not be asked for, and Later where no source could be read
+    Raises PermanentError for a run that may not be asked for, and RetryLaterError where no source could be read
     this time. A run that is refused is no error: its claim says why, and an event at ERROR.
     """
     begin = time.monotonic()
@@ -128,7 +128,7 @@ def _run(request: Ingest, contract: Contract, message: Message) -> Run:
 
 
 def _require_present(named: str | None, contract: Contract, message: Message) -> None:
-    """Raise Permanent where a request would have a publisher's present count as its past."""
+    """Raise PermanentError where a request would have a publisher's present count as its past."""
     if named and not contract.refetchable:
         raise PermanentError(
             f"{contract.dataset} {named}: a {contract.kind} cannot be fetched again, its publisher "

@@ -32,7 +32,7 @@ class StagedTable:
 
 
 def staged_tables(manifest: Manifest, receipt: Receipt) -> list[StagedTable]:
-    """Every table of the manifest with the receipt's files; raises Permanent when they are too many."""
+    """Every table of the manifest with the receipt's files; raises PermanentError when they are too many."""
     made = []
     for table in manifest.tables:
         written = [each for each in receipt.written if each.table == table.name]

@@ -28,8 +28,8 @@ SECONDS = 400.0
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
     """Load a receipt's files and swap in the slots that are newer than what is loaded.
 
-    Raises Permanent, with nothing swapped, when the receipt does not reconcile with its manifest;
-    Later when BigQuery takes too long; and what BigQuery raises, a lost race among it.
+    Raises PermanentError, with nothing swapped, when the receipt does not reconcile with its manifest;
+    RetryLaterError when BigQuery takes too long; and what BigQuery raises, a lost race among it.
     """
     deadline = time.monotonic() + SECONDS
     receipt = _receipt(message, clients, settings)
@@ -57,7 +57,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 
 
 def _receipt(message: Message, clients: Clients, settings: Settings) -> Receipt:
-    """The receipt that an object event names; raises Permanent when there is none."""
+    """The receipt that an object event names; raises PermanentError when there is none."""
     name = message.object or ""
     body = gcs.read(clients.storage.bucket(settings.lake), name) if name else None
     if not name.startswith("receipts/") or body is None:

@@ -43,7 +43,7 @@ def build_latest_snapshot(
 ) -> LatestSnapshot:
     """What is shown of an accepted run; parts that are held do not count.
 
-    Raises Permanent where a part is gone, or holds what is no value of the contract's types.
+    Raises PermanentError where a part is gone, or holds what is no value of the contract's types.
     """
     key = SplitKey(Run(record.run), record.replay)
     parts = [part for part in record.parts if not part.held]

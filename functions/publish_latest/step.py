@@ -34,7 +34,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
     """Show the run whose split record the message tells of, where nothing newer is shown.
 
     A data set without `newest` in its contract, a run that was refused and one without a row that
-    counts leave the table as it is. Raises Permanent for what is no split record and for rows that
+    counts leave the table as it is. Raises PermanentError for what is no split record and for rows that
     cannot be shown; a race that is lost raises what BigQuery raises, to be tried again.
     """
     begin = time.monotonic()
@@ -59,7 +59,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 
 
 def show_script(found: LatestSnapshot, now: datetime) -> QueryScript:
-    """The script that puts rows in the place of older ones; raises Permanent where they are too many.
+    """The script that puts rows in the place of older ones; raises PermanentError where they are too many.
 
     Nothing of the rows stands in its text: they are a parameter, a list of lists as JSON.
     """

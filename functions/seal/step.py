@@ -106,7 +106,7 @@ def _apply(
 
 
 def _contracts(system: str) -> dict[str, Contract]:
-    """The system's data sets that are not retired; raises Permanent where there is no such system."""
+    """The system's data sets that are not retired; raises PermanentError where there is no such system."""
     every = load_all()
     if system not in {contract.system for contract in every.values()}:
         known = ", ".join(sorted({contract.system for contract in every.values()}))

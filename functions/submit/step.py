@@ -32,7 +32,7 @@ _REQUESTS = uuid.UUID("6f1d3c0e-52cf-4b1e-9a63-1f0d5a1f7c42")
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
     """Submit the manifest's next attempt, unless one runs or the receipt is there.
 
-    Raises Later while the system's batches or the project's quota are all in use, and Permanent
+    Raises RetryLaterError while the system's batches or the project's quota are all in use, and PermanentError
     when the attempts are used up or the manifest is gone.
     """
     system, identity = _manifest(message)
@@ -74,7 +74,7 @@ def _manifest(message: Message) -> tuple[str, str]:
 
 
 def _spark(settings: Settings, system: str) -> SparkSettings:
-    """How batches are submitted; raises Permanent when the system has no job."""
+    """How batches are submitted; raises PermanentError when the system has no job."""
     if settings.spark is None:
         raise PermanentError("submit: environment variable SPARK is not set: see infra_pulumi")
     if system not in settings.spark.jobs:
@@ -111,7 +111,7 @@ def _next(
 
 
 def _create(clients: Clients, request: CreateBatchRequest) -> str:
-    """Create the batch; what became of it. Raises Later when the quota is used up."""
+    """Create the batch; what became of it. Raises RetryLaterError when the quota is used up."""
     try:
         clients.batches.create_batch(request)
     except Conflict:  # another delivery of the message made it a moment ago
