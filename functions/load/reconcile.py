@@ -27,7 +27,7 @@ def reconcile(manifest: Manifest, receipt: Receipt) -> None:
 
 
 def _fault(slot: SlotParts, counts: Counts, base_rows: int | None) -> str | None:
-    """What does not add up in one slot, or None."""
+    """Describe what does not add up in one slot; None if all does."""
     out = counts.rows_out + sum(counts.rejected.values()) + counts.duplicates
     if counts.rows_in != slot.rows_in:
         return f"the batch read {counts.rows_in} rows where the parts hold {slot.rows_in}"

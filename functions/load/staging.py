@@ -32,8 +32,8 @@ class StagedTable:
 
 
 def staged_tables(manifest: Manifest, receipt: Receipt) -> list[StagedTable]:
-    """Every table of the manifest with the receipt's files; raises PermanentError when they are too many."""
-    made = []
+    """List the manifest's tables with the receipt's files; raise PermanentError for too many files."""
+    staged = []
     for table in manifest.tables:
         written = [each for each in receipt.written if each.table == table.name]
         files = tuple(file for each in written for file in each.files)
@@ -42,8 +42,8 @@ def staged_tables(manifest: Manifest, receipt: Receipt) -> list[StagedTable]:
                 f"load: batch {receipt.batch} wrote {len(files)} files of {table.name}, over the "
                 f"{MOST_FILES} of a load job: write fewer files a slot, or lower MANIFEST_BYTES"
             )
-        made.append(StagedTable(table, files, sum(each.rows for each in written)))
-    return made
+        staged.append(StagedTable(table, files, sum(each.rows for each in written)))
+    return staged
 
 
 def load_into_staging(
@@ -69,7 +69,7 @@ def load_into_staging(
 def _load_job(
     clients: Clients, settings: Settings, receipt: Receipt, table: StagedTable
 ) -> LoadJob:
-    """The load job of one table: the one that is there, or the next where it failed."""
+    """Return the load job of a table: the existing one, or the next if that failed."""
     name = object_names.staging_table(table.lake.name, receipt.id)
     destination = f"{settings.project}.staging.{name}"
     config = LoadJobConfig(

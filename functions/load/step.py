@@ -57,7 +57,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 
 
 def _receipt(message: Message, clients: Clients, settings: Settings) -> Receipt:
-    """The receipt that an object event names; raises PermanentError when there is none."""
+    """Read the receipt that an object event names; raise PermanentError if there is none."""
     name = message.object or ""
     body = gcs.read(clients.storage.bucket(settings.lake), name) if name else None
     if not name.startswith("receipts/") or body is None:
@@ -71,7 +71,7 @@ def _receipt(message: Message, clients: Clients, settings: Settings) -> Receipt:
 
 
 def _event(slot: SlotParts, receipt: Receipt, stands: bool, message: Message) -> Event:
-    """The event of one slot; `stands` says whether what is loaded is this receipt's."""
+    """Build the event of one slot; `stands` says whether the loaded rows are this receipt's."""
     counts = next(c for c in receipt.counts if (c.dataset, c.slot) == (slot.dataset, slot.slot))
     return event(
         "load",

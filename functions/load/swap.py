@@ -40,7 +40,7 @@ def swap(
 def swap_script(
     manifest: Manifest, counts: Sequence[Counts], staged: frozenset[str], now: datetime
 ) -> QueryScript:
-    """The script of a manifest's swap: lock, what is fresh, each table, the ledger."""
+    """Build the script of a manifest's swap: lock, fresh slots, each table, ledger."""
     by_slot = {(each.dataset, each.slot): each for each in counts}
     rows = [_ledger_row(each, by_slot[each.dataset, each.slot]) for each in manifest.slots]
     parameters = [
@@ -57,7 +57,7 @@ def swap_script(
 
 
 def _ledger_row(slot: SlotParts, counts: Counts) -> dict[str, object]:
-    """What the ledger is told of a slot, as JSON."""
+    """Build the ledger's row of a slot, as JSON."""
     return {
         "dataset": slot.dataset,
         "slot": slot.slot,
@@ -80,7 +80,7 @@ def _ledger_row(slot: SlotParts, counts: Counts) -> dict[str, object]:
 def _bounds(
     table: LakeTable, number: int, slots: Sequence[SlotParts]
 ) -> list[ScalarQueryParameter]:
-    """A table's parameters: its data set and the first and last `slot_start` that it may touch."""
+    """Build a table's parameters: its data set, and the first and last `slot_start` to touch."""
     starts = sorted(slot.slot_start for slot in slots if slot.dataset == table.dataset)
     kind = _start_type(table)
     read = date.fromisoformat if kind == "DATE" else datetime.fromisoformat
@@ -97,7 +97,7 @@ def _start_type(table: LakeTable) -> str:
 
 
 def _table_sql(table: LakeTable, number: int, manifest_id: str, staged: bool) -> str:
-    """The statements that swap the fresh slots of one table."""
+    """Build the statements that swap the fresh slots of one table."""
     words = {
         "table": identifier(table.name),
         "staging": identifier(object_names.staging_table(table.name, manifest_id)),

@@ -41,15 +41,15 @@ class LatestSnapshot:
 def build_latest_snapshot(
     landing: Bucket, contract: Contract, facet: LatestTable, record: SplitRecord
 ) -> LatestSnapshot:
-    """What is shown of an accepted run; parts that are held do not count.
+    """Build the snapshot to publish of an accepted run; parts that are held do not count.
 
     Raises PermanentError where a part is gone, or holds what is no value of the contract's types.
     """
     key = SplitKey(Run(record.run), record.replay)
     parts = [part for part in record.parts if not part.held]
-    told = [datetime.fromisoformat(part.newest) for part in parts if part.newest]
+    report_times = [datetime.fromisoformat(part.newest) for part in parts if part.newest]
     # A report of a wrong clock lies ahead of its fetch: no data reach further than that.
-    reaches = min(max(told, default=key.run.time), key.run.time)
+    reaches = min(max(report_times, default=key.run.time), key.run.time)
     rows = [row for part in parts for row in _read(landing, contract, part)]
     said = (str(key), reaches.isoformat(), str(record.origin))
     return LatestSnapshot(
@@ -73,7 +73,7 @@ class _Row:
 
 
 def _read(landing: Bucket, contract: Contract, part: Part) -> Iterator[_Row]:
-    """The rows of a part; a column that the contract has got since is empty."""
+    """Read the rows of a part; a column that the contract got later is empty."""
     table = _table(landing, part)
     columns = [
         table.column(c.name).to_pylist() if c.name in table.column_names else [None] * len(table)
@@ -96,7 +96,7 @@ def _read(landing: Bucket, contract: Contract, part: Part) -> Iterator[_Row]:
 
 
 def _table(landing: Bucket, part: Part) -> pa.Table:
-    """A part as it was written."""
+    """Read a part as it was written."""
     try:
         body = landing.blob(part.object, generation=part.generation).download_as_bytes()
     except NotFound as error:
@@ -127,7 +127,7 @@ def _newest_by_key(
 
 
 def _rank(row: _Row, tick: datetime) -> tuple[bool, datetime, int]:
-    """What orders the rows of a key: a report of a wrong clock is not the newest."""
+    """Return what orders the rows of a key: a report of a wrong clock is not the newest."""
     reported = row.reported or _NEVER
     return reported <= tick + _AHEAD, reported, -row.line
 

@@ -59,7 +59,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 
 
 def show_script(found: LatestSnapshot, now: datetime) -> QueryScript:
-    """The script that puts rows in the place of older ones; raises PermanentError where they are too many.
+    """Build the script that replaces older rows; raise PermanentError for too many rows.
 
     Nothing of the rows stands in its text: they are a parameter, a list of lists as JSON.
     """
@@ -98,7 +98,7 @@ def _put(clients: Clients, found: LatestSnapshot, now: datetime) -> str:
 
 
 def _split_key(message: Message) -> tuple[str, SplitKey]:
-    """The data set and the split that an object event tells of."""
+    """Return the data set and the split that an object event names."""
     name = message.object or ""
     try:
         folder, _ = name.split("/", 1)

@@ -21,25 +21,25 @@ def write_manifest(
     landing: Bucket,
     system: str,
     contracts: dict[str, Contract],
-    taken: list[Candidate],
+    candidates: list[Candidate],
     message: Message,
     settings: Settings,
 ) -> Manifest | None:
-    """Create the manifest of the slots taken, only if absent.
+    """Create the manifest of the candidates, only if absent.
 
     Where a manifest of the same id tells of other content, these slots get newer versions, and
     with them an id of their own.
     """
-    if not taken:
+    if not candidates:
         return None
-    slots = [one.parts for one in sorted(taken, key=lambda one: one.marked.order)]
+    slots = [one.parts for one in sorted(candidates, key=lambda one: one.marked.order)]
     used = {s.dataset: contracts[s.dataset] for s in slots}
     manifest = Manifest(
         id=_identity(system, slots),
         system=system,
         sealed_at=message.published.isoformat(),
         lake=f"gs://{settings.lake}",
-        bytes=sum(one.counted.bytes for one in taken),
+        bytes=sum(one.counted.bytes for one in candidates),
         slots=tuple(slots),
         tables=tuple(table for contract in used.values() for table in contract.lake_tables()),
         contracts={dataset: contract.for_job() for dataset, contract in used.items()},
@@ -66,10 +66,10 @@ def _create(landing: Bucket, manifest: Manifest) -> bytes:
 
 
 def _identity(system: str, slots: Iterable[SlotParts]) -> str:
-    """The id of the manifest of these slots."""
+    """Return the id of the manifest of these slots."""
     return manifest_id(system, ((s.dataset, s.slot, s.version) for s in slots))
 
 
 def _content(parts: SlotParts) -> tuple[str, str, str, Origin]:
-    """A slot and what names its content, whatever its version."""
+    """Return a slot and the names of its content, whatever its version."""
     return parts.dataset, parts.slot, parts.revision, parts.origin

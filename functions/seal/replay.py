@@ -53,7 +53,7 @@ def write_replay_markers(
 def _requested_slots(
     request: Request, landing: Bucket, contracts: dict[str, Contract]
 ) -> list[tuple[str, str]]:
-    """The (data set, slot) pairs that a replay request names."""
+    """List the (data set, slot) pairs that a replay request names."""
     if request.manifest:
         manifest = read_manifest(landing, request.system, request.manifest)
         return [
@@ -63,9 +63,9 @@ def _requested_slots(
         ]
     contract = contracts.get(request.dataset or "")
     if contract is None:
-        known = ", ".join(contracts) or "none"
+        datasets = ", ".join(contracts) or "none"
         raise PermanentError(
-            f"seal: {request.dataset!r} is not a data set of {request.system}; known are {known}"
+            f"seal: {request.dataset!r} is not a data set of {request.system}; known are {datasets}"
         )
     try:
         for slot in (*request.slots, *(request.range or ())):
@@ -97,7 +97,7 @@ def _slot_of(contract: Contract, folder: str) -> str:
 
 
 def list_pending_replays(landing: Bucket, contracts: Iterable[Contract]) -> list[Marker]:
-    """The replays of these data sets that manifests have taken.
+    """List the replays of these data sets that manifests hold.
 
     Listed after the markers: a replay's marker goes only once this has been written.
     """
@@ -105,7 +105,7 @@ def list_pending_replays(landing: Bucket, contracts: Iterable[Contract]) -> list
 
 
 def with_pending_replays(ready: Sequence[DirtySlot], pending: Sequence[Marker]) -> list[DirtySlot]:
-    """The marked slots, each with its newest replay, that of a manifest in flight among them."""
+    """Give each marked slot its newest replay, one of a manifest in flight included."""
     newest = {(each.dataset, each.slot): each.replay for each in pending}  # in order of number
     return [
         replace(one, replay=max(one.replay, newest.get((one.contract.dataset, one.slot), 0)))
@@ -113,9 +113,9 @@ def with_pending_replays(ready: Sequence[DirtySlot], pending: Sequence[Marker]) 
     ]
 
 
-def write_pending_replays(landing: Bucket, taken: Iterable[Candidate]) -> None:
+def write_pending_replays(landing: Bucket, candidates: Iterable[Candidate]) -> None:
     """Note the replays that a manifest takes, so that a newer run does not make it needless."""
-    for one in taken:
+    for one in candidates:
         dataset, slot, replay = one.marked.contract.dataset, one.marked.slot, one.marked.replay
         if replay > (one.loaded.version.replay if one.loaded else 0):
             gcs.create(
@@ -125,5 +125,5 @@ def write_pending_replays(landing: Bucket, taken: Iterable[Candidate]) -> None:
 
 def is_fulfilled(marker: Marker, loaded: Ledger) -> bool:
     """Whether the ledger holds a replay at least as new as this one."""
-    known = loaded.get((marker.dataset, marker.slot))
-    return known is not None and known.version.replay >= marker.replay
+    entry = loaded.get((marker.dataset, marker.slot))
+    return entry is not None and entry.version.replay >= marker.replay

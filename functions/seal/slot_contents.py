@@ -32,7 +32,7 @@ class Content:
 def contents(
     bucket: Bucket, contract: Contract, replays: dict[str, int]
 ) -> dict[str, Content | None]:
-    """What counts in each slot of `replays` (slot → number of its newest replay request, or 0).
+    """Read what counts in each slot of `replays` (slot → number of its newest replay request, or 0).
 
     None for a slot in which no part counts. Reads the landing bucket's list of parts, then the
     records that name them.
@@ -76,7 +76,7 @@ class _Splits:
             self._keys.setdefault(key.run, []).append(key)
 
     def accepted(self, run: Run) -> SplitRecord | None:
-        """The accepted record of a run's newest replay, or None."""
+        """Return the accepted record of a run's newest replay, or None."""
         if run not in self._found:
             self._found[run] = self._read(run)
         return self._found[run]
@@ -97,15 +97,15 @@ class _Splits:
 
 
 def _before(contract: Contract, slot: str) -> list[str]:
-    """The slots that are read as the context of `slot`, oldest first."""
+    """List the slots that are read as the context of `slot`, oldest first."""
     return [contract.calendar.shift(slot, -back) for back in range(contract.lookback, 0, -1)]
 
 
 def _objects(bucket: Bucket, dataset: str, slots: Sequence[str]) -> dict[str, _Objects]:
-    """The parts that stand in each slot, by run."""
+    """List the objects of parts in each slot, by run."""
 
     def listed(slot: str) -> dict[str, int]:
-        """The generations of one slot's objects, by name."""
+        """List the generations of one slot's objects, by name."""
         found = bucket.list_blobs(
             prefix=f"parts/{dataset}/slot={slot}/", fields="items(name,generation),nextPageToken"
         )
@@ -117,7 +117,7 @@ def _objects(bucket: Bucket, dataset: str, slots: Sequence[str]) -> dict[str, _O
 
 
 def _by_run(bucket: Bucket, generations: dict[str, int]) -> _Objects:
-    """The parts' objects of one slot, by run."""
+    """Group the objects of one slot by run."""
     found: _Objects = {}
     for name, (_, _, key) in parse_names(bucket, generations, object_names.part_of):
         found.setdefault(key.run, {})[name] = generations[name]
@@ -125,18 +125,18 @@ def _by_run(bucket: Bucket, generations: dict[str, int]) -> _Objects:
 
 
 def _counting(contract: Contract, splits: _Splits, slot: str, objects: _Objects) -> list[_Counting]:
-    """The parts of a slot that count, in run order: the newest run's alone where it replaces."""
+    """Select the parts of a slot that count, in run order: the newest run's if it replaces."""
     found: list[_Counting] = []
     for run in sorted(objects, reverse=True):
-        made = list(_of_run(splits.accepted(run), slot, objects[run]))
-        found = made + found
-        if made and contract.kind.newest_run_wins:
+        parts = list(_of_run(splits.accepted(run), slot, objects[run]))
+        found = parts + found
+        if parts and contract.kind.newest_run_wins:
             break
     return found
 
 
 def _of_run(record: SplitRecord | None, slot: str, objects: dict[str, int]) -> Iterator[_Counting]:
-    """The parts of one run in one slot that count."""
+    """Select the parts of one run in one slot that count."""
     if record is None:
         return
     for part in record.parts:
@@ -152,7 +152,7 @@ def _content(
     counting: dict[str, list[_Counting]],
     before: list[str],
 ) -> Content | None:
-    """A slot's parts with their version, revision and sums; None when it has none of its own."""
+    """Build a slot's parts with version, revision and sums; None if it has no parts."""
     own = counting[slot]
     if not own:
         return None
@@ -178,7 +178,7 @@ def _content(
 
 
 def _hashes(slot: str, before: list[str], counting: dict[str, list[_Counting]]) -> Iterator[str]:
-    """The hashes that a revision is made of; a context's are kept apart by their slot's name."""
+    """List the hashes that a revision is made of; a context's carry the name of their slot."""
     for earlier in before:
         yield earlier
         yield from (each.part.hash for each in counting[earlier])
@@ -188,7 +188,7 @@ def _hashes(slot: str, before: list[str], counting: dict[str, list[_Counting]]) 
 
 
 def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    """Counts by reason, added up, in order of reason."""
+    """Add up counts by reason, in order of reason."""
     total: dict[str, int] = {}
     for each in counts:
         for reason, count in each.items():

@@ -106,16 +106,16 @@ def _apply(
 
 
 def _contracts(system: str) -> dict[str, Contract]:
-    """The system's data sets that are not retired; raises PermanentError where there is no such system."""
+    """Load the system's data sets in use; raise PermanentError if there is no such system."""
     every = load_all()
     if system not in {contract.system for contract in every.values()}:
-        known = ", ".join(sorted({contract.system for contract in every.values()}))
-        raise PermanentError(f"seal: no contract names the system {system!r}; known are {known}")
+        systems = ", ".join(sorted({contract.system for contract in every.values()}))
+        raise PermanentError(f"seal: no contract names the system {system!r}; known are {systems}")
     return {d: c for d, c in every.items() if c.system == system and not c.retired}
 
 
 def _ready(landing: Bucket, contracts: dict[str, Contract], message: Message) -> list[DirtySlot]:
-    """The marked slots that are closed, oldest first, with the markers whose record is there."""
+    """List the marked slots that are closed, oldest first, with the markers that have a record."""
     found: list[DirtySlot] = []
     for contract in contracts.values():
         listed = markers.dirty(landing, contract)
@@ -171,7 +171,7 @@ _SEVERITY = {Verdict.REFUSED: "ERROR", Verdict.EMPTY: "WARNING"}
 def _slot_events(
     done: Iterable[Candidate], manifest: Manifest | None, message: Message
 ) -> Iterator[Event]:
-    """An event for each slot."""
+    """Build an event for each slot."""
     sealed = {(s.dataset, s.slot): s.version for s in manifest.slots} if manifest else {}
     name = object_names.manifest(manifest.system, manifest.id) if manifest else ""
     for one in done:
@@ -180,7 +180,7 @@ def _slot_events(
 
 
 def _slot_event(one: Candidate, sealed: str | None, manifest: str, message: Message) -> Event:
-    """The event of one slot; `sealed` is the version that the manifest has of it."""
+    """Build the event of one slot; `sealed` is the version that the manifest holds."""
     dataset, slot = one.marked.contract.dataset, one.marked.slot
     texts = {
         Verdict.REFUSED: "fewer parts count than are loaded, or no more with a newer run: the loaded "

@@ -64,7 +64,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 
 
 def _manifest(message: Message) -> tuple[str, str]:
-    """The system and manifest id that an object event names."""
+    """Return the system and manifest id that an object event names."""
     try:
         return object_names.system_and_id(message.object or "")
     except ValueError as error:
@@ -78,9 +78,9 @@ def _spark(settings: Settings, system: str) -> SparkSettings:
     if settings.spark is None:
         raise PermanentError("submit: environment variable SPARK is not set: see infra_pulumi")
     if system not in settings.spark.jobs:
-        known = ", ".join(settings.spark.jobs) or "none"
+        systems = ", ".join(settings.spark.jobs) or "none"
         raise PermanentError(
-            f"submit: no Spark job for the system {system!r}; deployed are {known}"
+            f"submit: no Spark job for the system {system!r}; deployed are {systems}"
         )
     return settings.spark
 
@@ -88,18 +88,18 @@ def _spark(settings: Settings, system: str) -> SparkSettings:
 def _next(
     clients: Clients, settings: Settings, spark: SparkSettings, system: str, identity: str
 ) -> int | None:
-    """The number of the attempt to make, None when one is at work or its receipt is there.
+    """Return the number of the next attempt; None if one is at work or has a receipt.
 
     A batch that succeeded and left no receipt is a fault of the job, and counts as failed.
     """
-    made = dataproc.attempts(clients, settings, identity)
-    if made and not made[-1].failed:
-        if not made[-1].succeeded:
+    attempts = dataproc.attempts(clients, settings, identity)
+    if attempts and not attempts[-1].failed:
+        if not attempts[-1].succeeded:
             return None
         lake = clients.storage.bucket(settings.lake)
         if gcs.exists(lake, object_names.receipt(system, identity)):
             return None
-    used = [attempt for attempt in made if attempt.counts]
+    used = [attempt for attempt in attempts if attempt.counts]
     if len(used) >= spark.max_attempts:
         last = used[-1].batch
         raise PermanentError(
@@ -107,7 +107,7 @@ def _next(
             f"({last.state_message[:500] or 'no receipt written'}): mend the job, then replay with "
             f'{{"system": "{system}", "manifest": "{identity}"}} to topic seal'
         )
-    return made[-1].number + 1 if made else 1
+    return attempts[-1].number + 1 if attempts else 1
 
 
 def _create(clients: Clients, request: CreateBatchRequest) -> str:
@@ -126,7 +126,7 @@ def _create(clients: Clients, request: CreateBatchRequest) -> str:
 def _request(
     settings: Settings, spark: SparkSettings, system: str, identity: str, number: int
 ) -> CreateBatchRequest:
-    """The request that creates one attempt's batch."""
+    """Build the request that creates one attempt's batch."""
     batch_id = object_names.batch_id(identity, number)
     uri = f"gs://{settings.landing}/{object_names.manifest(system, identity)}"
     job = spark.jobs[system]

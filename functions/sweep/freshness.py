@@ -41,7 +41,7 @@ def overdue(contracts: Iterable[Contract], raw: Bucket, message: Message) -> Ite
 
 
 def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
-    """Tell whether a run since then was accepted, or brought nothing new; newest first."""
+    """Return whether a run since then was accepted, or brought nothing new; newest first."""
     if contract.kind is Kind.STREAM:
         begin = object_names.stream_file(contract.dataset, Run.at(since))
         folder = object_names.stream_folder(contract.dataset)
@@ -62,9 +62,9 @@ def _arrived(contract: Contract, raw: Bucket, since: datetime) -> bool:
 
 
 def _good(raw: Bucket, claim: Blob) -> bool:
-    """Tell whether a claim took its run or saw nothing new; read it only if the list does not say."""
-    told = (claim.metadata or {}).get(OUTCOME)
-    if told is not None:
-        return Outcome(told) is not Outcome.REFUSED
+    """Return whether a claim took its run or saw nothing new; read it only if the list does not say."""
+    outcome = (claim.metadata or {}).get(OUTCOME)
+    if outcome is not None:
+        return Outcome(outcome) is not Outcome.REFUSED
     body = gcs.read(raw, claim.name)
     return body is not None and Claim.decode(body).outcome is not Outcome.REFUSED

@@ -90,7 +90,7 @@ def _requests(contract: Contract, gaps: Mapping[str, MissingSlice]) -> Iterator[
 
 
 def _to_follow(raw: Bucket, contract: Contract, gap: MissingSlice, now: datetime) -> bool:
-    """Tell whether a slice should have been requested by now."""
+    """Return whether a slice should have been requested by now."""
     if gap.claim is None:
         return gap.has_failed_predecessor
     body = gcs.read(raw, object_names.claim(contract.dataset, gap.claim))
@@ -121,7 +121,7 @@ def _unsplit(
 
 
 def _late(claim: Claim, now: datetime) -> bool:
-    """Tell whether an accepted claim should have been split by now."""
+    """Return whether an accepted claim should have been split by now."""
     late = now - datetime.fromisoformat(claim.fetched_at) >= PATIENCE
     return late and claim.outcome is Outcome.ACCEPTED
 
@@ -162,7 +162,7 @@ def _bodies(bucket: Bucket, objects: Iterable[str]) -> list[bytes | None]:
 
 
 def has_dirty_slot(landing: Bucket, contract: Contract, now: datetime) -> bool:
-    """Tell whether a closed slot of a data set has a marker."""
+    """Return whether a closed slot of a data set has a marker."""
     return any(contract.closed(marker.slot, now) for marker in markers.dirty(landing, contract))
 
 
@@ -275,11 +275,11 @@ def _next_attempt(
     clients: Clients, settings: Settings, spark: SparkSettings, manifest: Manifest
 ) -> int | None:
     """Return the attempt that a manifest lacks; None while one is at work or all are used up."""
-    made = dataproc.attempts(clients, settings, manifest.id)
-    if made and not made[-1].failed and not made[-1].succeeded:
+    attempts = dataproc.attempts(clients, settings, manifest.id)
+    if attempts and not attempts[-1].failed and not attempts[-1].succeeded:
         return None
-    left = spark.max_attempts - sum(attempt.counts for attempt in made)
-    return len(made) + 1 if left > 0 else None
+    left = spark.max_attempts - sum(attempt.counts for attempt in attempts)
+    return len(attempts) + 1 if left > 0 else None
 
 
 def _finalized(step: str, bucket: str, name: str, generation: int, attempt: int = 0) -> StalledWork:
