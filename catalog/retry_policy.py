@@ -11,7 +11,8 @@ MAX_BACKOFF = timedelta(seconds=600)
 (cloud.google.com/pubsub/docs/handling-failures)."""
 
 MAX_TRIES = 50
-"""After how many tries a message is a dead letter."""
+"""After how many tries a message is a dead letter. Messages with a shorter retention
+(`infra_pulumi.routing`) expire first."""
 
 ACK_DEADLINE = timedelta(seconds=600)
 """How long one try may take; then Pub/Sub counts it as failed."""

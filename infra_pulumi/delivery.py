@@ -1,4 +1,8 @@
-"""Delivery of events: from buckets to topics, from topics to functions."""
+"""Delivery of events: from buckets to topics, from topics to functions.
+
+`infra_pulumi.routing` declares which event goes where, its filter and retention;
+`catalog.retry_policy` has the waits and the number of tries.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Grants: roles on buckets, topics and data sets; on the project only if nothing is narrower."""
+"""Grant roles on buckets, topics and data sets; on the project only if nothing is narrower.
+
+A step's roles are declared in `infra_pulumi.steps`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The steps that are functions: their topics, sizes and grants."""
+"""The steps that are functions: their topics, sizes and grants.
+
+`serve` is in `infra_pulumi.serving`, the secrets of `download` in `infra_pulumi.keys`.
+"""
 
 from __future__ import annotations
 

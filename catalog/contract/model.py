@@ -130,7 +130,7 @@ class SourceSpec(_Strict, frozen=True, kw_only=True):
     """Whether the URL names the slot, so that a past slot can be fetched again."""
     stale_after_hours: float | None = None
     """Age of the newest report above which the next source is tried, in hours. If not set,
-    `freshness_hours` applies."""
+    `freshness_hours` applies. A page's warning of stale data always uses `freshness_hours`."""
     key: Key | None = None
     """The key that the publisher requires, if it requires one."""
     slices: Slices | None = None
@@ -485,7 +485,7 @@ class Contract(_Strict, frozen=True, kw_only=True, dict=True):
         )
 
     def closed(self, slot: str, now: datetime) -> bool:
-        """Return whether a slot may be processed.
+        """Return whether a slot is closed: complete enough to be processed.
 
         Args:
             slot: A slot of the data set.

@@ -1,4 +1,4 @@
-"""Create, read, list and delete objects; an object is created only if it is absent."""
+"""Create, read, list and delete objects; `create` never replaces one, an `Upload` may."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.storage import Bucket
-
-from functions.core import gcs
 
 
 def create(
@@ -140,6 +138,6 @@ class Upload(io.RawIOBase):
         self._small.clear()
         self._abandoned = True
         if self.generation:
-            gcs.delete(self._bucket, self.name)
+            delete(self._bucket, self.name)
         elif self._large is not None:
             self._large.terminate()

@@ -1,1 +1,1 @@
-"""Publish the newest snapshot of a data set as a table."""
+"""The step `show`: publish the newest snapshot of a data set as a table."""

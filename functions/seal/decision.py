@@ -1,4 +1,7 @@
-"""Decide what to do about each marked slot, from its contents and the ledger."""
+"""Decide what to do about each marked slot that is closed, from its contents and the ledger.
+
+`Contract.closed` says when a slot is closed; `seal.step` picks the closed ones.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Parse the usual forms of timestamps all at once; `values.instant` parses the others.
+"""Parse the usual forms of timestamps with an offset all at once.
+
+`values.instant` parses the others: local times by the contract's zone.
 
 The usual forms are `2019-09-05T15:59:00+02:00` and `2019-09-05T13:59:00Z`, also with a blank instead
 of `T`, from 1973 to 2199, with every part within its range.

@@ -1,4 +1,6 @@
-"""Repair values before they are checked, if the contract requests it, and count the repairs.
+"""Read decimal commas and `time_format` times, and repair values, before they are checked.
+
+The contract requests each of these, and they are counted.
 
 A repair never guesses. Text is decoded again only if the whole text becomes UTF-8, and coordinates
 are exchanged only if that puts them into the contract's box. A value that is not in its column's
