@@ -42,7 +42,7 @@ def _fault(slot: SlotParts, counts: Counts, base_rows: int | None) -> str | None
 
 
 def _refuse_unlisted_files(manifest: Manifest, receipt: Receipt) -> None:
-    """Refuse a receipt that tells of a table or slot which its manifest did not ask for."""
+    """Refuse a receipt with a table or slot that its manifest does not have."""
     slots = {(slot.dataset, slot.slot) for slot in manifest.slots}
     tables = {(table.dataset, table.name) for table in manifest.tables}
     for each in receipt.written:

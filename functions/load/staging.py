@@ -24,7 +24,7 @@ _TRIES = 50
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A table with what the batch wrote of it."""
+    """A table with the files and rows that the batch wrote for it."""
 
     lake: LakeTable
     files: tuple[str, ...]

@@ -114,7 +114,10 @@ def _newest_by_key(
     rows: Sequence[_Row],
     said: Sequence[str],
 ) -> Iterator[Values]:
-    """Of each key the row reported last, of one time the first of the file, with what is said of it."""
+    """Yield the row of each key that was reported last, with its added columns.
+
+    Of rows with the same time, the first in the file counts.
+    """
     names = [column.name for column in contract.columns]
     groups: dict[Values, list[_Row]] = {}
     for row in rows:

@@ -31,7 +31,7 @@ SHOW_BYTES = 1_000_000_000
 
 
 def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Event]:
-    """Show the run whose split record the message tells of, where nothing newer is shown.
+    """Publish the run whose split record the message names, unless a newer one is published.
 
     A data set without `newest` in its contract, a run that was refused and one without a row that
     counts leave the table as it is. Raises PermanentError for what is no split record and for rows that
@@ -61,7 +61,7 @@ def run(message: Message, clients: Clients, settings: Settings) -> Iterator[Even
 def show_script(found: LatestSnapshot, now: datetime) -> QueryScript:
     """Build the script that replaces older rows; raise PermanentError for too many rows.
 
-    Nothing of the rows stands in its text: they are a parameter, a list of lists as JSON.
+    The text holds no rows: they are a parameter, a list of lists as JSON.
     """
     body = json.dumps(found.rows, ensure_ascii=False, separators=(",", ":"))
     size = len(json.dumps(body).encode())

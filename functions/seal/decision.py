@@ -67,7 +67,7 @@ class Candidate:
 
     @property
     def parts(self) -> SlotParts:
-        """The slot's entry in a manifest; raises ValueError if no part of it counts."""
+        """The slot's entry in a manifest; raises ValueError if none of its parts counts."""
         return self.counted.parts
 
     @property
@@ -81,7 +81,7 @@ class Candidate:
 def verdict(
     content: SlotParts | None, loaded: Loaded | None, replay: int, *, replaced: bool = True
 ) -> Verdict:
-    """Compare the parts of a slot with what the ledger says of it.
+    """Compare the parts of a slot with its entry in the ledger.
 
     `replay` is the number of the newest request to load the slot whatever its revision, or 0. It
     counts until the ledger holds a replay at least as new. `replaced` says whether the newest run

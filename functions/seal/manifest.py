@@ -27,7 +27,7 @@ def write_manifest(
 ) -> Manifest | None:
     """Create the manifest of the candidates, only if absent.
 
-    Where a manifest of the same id tells of other content, these slots get newer versions, and
+    If a manifest of the same id has other content, these slots get newer versions, and
     with them an id of their own.
     """
     if not candidates:

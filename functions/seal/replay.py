@@ -22,7 +22,7 @@ from functions.seal.decision import Candidate, DirtySlot
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message to `seal`: the system alone, or which slots of it to work on again.
+    """A message to `seal`: the system alone, or which of its slots to process again.
 
     A replay names `slots` or a `range` (first and last slot) of a data set, or a `manifest`.
     """

@@ -23,7 +23,7 @@ _THREADS = 8
 
 @dataclass(frozen=True)
 class Content:
-    """A slot as a manifest tells it, and the bytes that a batch reads for it."""
+    """A slot's entry in a manifest, and the bytes that a batch reads for the slot."""
 
     parts: SlotParts
     bytes: int

@@ -111,7 +111,7 @@ def _next(
 
 
 def _create(clients: Clients, request: CreateBatchRequest) -> str:
-    """Create the batch; what became of it. Raises RetryLaterError when the quota is used up."""
+    """Create the batch and return its outcome; raise RetryLaterError if the quota is used up."""
     try:
         clients.batches.create_batch(request)
     except Conflict:  # another delivery of the message made it a moment ago

@@ -17,7 +17,7 @@ from functions.core.settings import Settings
 from functions.sweep.stalled_work import HORIZON
 
 STATE_EVENT_WINDOW = timedelta(hours=1)
-"""How long a batch's state is told; each state has one event id."""
+"""How long a batch's state is reported; each state has one event id."""
 
 
 def batch_state_events(

@@ -110,7 +110,7 @@ class Past:
 
 
 def past(quarantine: Bucket, step: str, objects: Collection[str]) -> Past:
-    """List what quarantine says of a step's objects, which lie in one folder.
+    """List what quarantine says of a step's objects, which are all in one folder.
 
     Two lists for all of them, each from the first object to the last.
     """
@@ -200,7 +200,7 @@ def _record(quarantine: Bucket, work: StalledWork, last: Resend | None, message:
 
 
 def _refuse(quarantine: Bucket, work: StalledWork, reason: str) -> None:
-    """Refuse an object for good, in the form in which its own step would."""
+    """Refuse an object permanently, in the form in which its own step would."""
     body = {
         "step": work.step,
         "reason": reason,
