@@ -53,13 +53,13 @@ def demo(session: nox.Session) -> None:
 def try_files(session: nox.Session) -> None:
     """Run your own files through the real steps: `nox -s try -- DATASET FILE…`."""
     _install(session, "local")
-    # nox puts standard error into standard output unless told otherwise; the document stands alone.
+    # By default nox adds standard error to standard output, which must be the document only.
     session.run("python", "-m", "local_cloud", "try", *session.posargs, env=BYTECODE, stderr=None)
 
 
 @nox.session(python=PYTHON)
 def pictures(session: nox.Session) -> None:
-    """The README's pictures anew, in docs/pictures/: a real morning of bikes, and the demo's Wi-Fi."""
+    """Renew the README's pictures: a real morning of bikes, and the demo's Wi-Fi."""
     _install(session, "local")
     session.run("python", "-m", "local_cloud", "demo", env=BYTECODE)
     session.run(
@@ -72,7 +72,7 @@ def pictures(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def export(session: nox.Session) -> None:
-    """A made-up Paris Wi-Fi usage export: `nox -s export -- --rows 5000 --out usage.csv`."""
+    """Write a made-up Wi-Fi usage export: `nox -s export -- --rows 5000 --out usage.csv`."""
     _install(session, "local")
     session.run("python", "-m", "local_cloud", "export", *session.posargs, env=BYTECODE)
 
@@ -96,7 +96,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def sql(session: nox.Session) -> None:
-    """Every SQL text under Google's analyser; `-- --execute` also the tests of SQL on its engine."""
+    """Analyse every SQL text with Google's analyser; `-- --execute` also tests it on its engine."""
     _install(session, "sql")
     options = [each for each in session.posargs if each != "--execute"]
     pytest = ("python", "-m", "pytest", "-n", "2")
@@ -109,7 +109,7 @@ def sql(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def crashes(session: nox.Session) -> None:
-    """The crash list, each death alone; `-- --tenth` the next tenth, `-- "<test id>"` one death."""
+    """Run the crash list; `-- --tenth` runs the next tenth, `-- "<test id>"` one crash."""
     _install(session, "tests")
     if "--renew" in session.posargs:
         session.run("python", "-m", "tests.support.record_crashes", env=BYTECODE)
@@ -121,21 +121,21 @@ def crashes(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def preview(session: nox.Session) -> None:
-    """The stack under Pulumi's real engine with a stand-in provider, then in the local cloud."""
+    """Test the stack under Pulumi's real engine, then in the local cloud."""
     _install(session, "tests")
     found = _pulumi(session)
     if not found:
-        session.skip("Go's modules cannot be reached; the command that failed stands above")
+        session.skip("Go's modules cannot be reached; the command that failed is above")
     path = os.pathsep.join([str(Path(found).parent), session.bin, os.environ["PATH"]])
     engine = ("tests/preview", "-n", "2", "--dist", "loadfile", *session.posargs)
     session.run("python", "-m", "pytest", *engine, env={**BYTECODE, "PATH": path})
 
 
 def _pulumi(session: nox.Session) -> str:
-    """Pulumi's CLI: on PATH or in the cache, else built there; nothing where it cannot be had."""
+    """Find Pulumi's CLI on PATH or in the cache, else build it; return nothing if that fails."""
 
     def ask(command: str) -> str:
-        """The answer to a question about the CLI; what goes on meanwhile is told as it happens."""
+        """Return the output of a command about the CLI; show its progress meanwhile."""
         words = ("-m", "local_cloud.pulumi.engine.cli", command, str(CACHE / "pulumi"))
         return str(session.run("python", *words, silent=True, stderr=None)).strip()
 
@@ -157,17 +157,17 @@ def commands(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def browser(session: nox.Session) -> None:
-    """The pages in chromium, as a reader has them; what they look like goes to build/browser/."""
+    """Test the pages in chromium; their pictures go to build/browser/."""
     _install(session, "browser")
     found = _chromium(session)
     if not found:
-        session.skip("chromium cannot be installed; the command that failed stands above")
+        session.skip("chromium cannot be installed; the command that failed is above")
     seen = ("tests/browser", *session.posargs)
     session.run("python", "-m", "pytest", *seen, env={**BYTECODE, "CHROMIUM": found})
 
 
 def _chromium(session: nox.Session) -> str:
-    """Chromium on PATH, else Debian's, which root installs; nothing where it cannot be had."""
+    """Find chromium on PATH, else install Debian's as root; return nothing if that fails."""
     words = ("-m", "tests.browser.chromium")
     for command in ("find", "install"):
         found = session.run("python", *words, command, silent=True, stderr=None)
@@ -178,20 +178,20 @@ def _chromium(session: nox.Session) -> str:
 
 @nox.session(python=PYTHON)
 def renew(session: nox.Session) -> None:
-    """What is made and kept: docs/contract.md, docs/data-studio.md, the golden inventory, the bundle that draws charts."""
+    """Renew the generated files: docs/contract.md, docs/data-studio.md, inventories, Vega."""
     _install(session, "local")
-    for made in (
+    for module in (
         "docs.generate.contract_page",
         "docs.generate.data_studio",
         "tests.support.inventory",
         "local_cloud.cli.vega",
     ):
-        session.run("python", "-m", made, env=BYTECODE)
+        session.run("python", "-m", module, env=BYTECODE)
 
 
 @nox.session(python=PYTHON)
 def cost(session: nox.Session) -> None:
-    """What a stack costs in a month, idle and running, by system: `nox -s cost -- --share 0.1`."""
+    """Print the cost of a stack in a month, by system: `nox -s cost -- --share 0.1`."""
     _install(session, "local")
     session.run("python", "-m", "cost", *session.posargs, env=BYTECODE)
 

@@ -16,30 +16,30 @@ BEGIN, END = "<!-- cost: renewed by nox -s cost -- --write -->", "<!-- cost: end
 
 
 def main() -> None:
-    """Print what a month costs, or write it into the page."""
+    """Print the cost of a month, or write it into the page."""
     parser = argparse.ArgumentParser(prog="nox -s cost --", description=__doc__)
     parser.add_argument(
         "--share",
         type=float,
         default=1.0,
-        help="of the bytes that contracts admit at most, how much comes (1)",
+        help="share of the most bytes that contracts admit (1)",
     )
     parser.add_argument("--write", action="store_true", help="renew the table in docs/deploy.md")
-    asked = parser.parse_args()
-    told = table(read_stack(ROOT), load(), asked.share)
-    if asked.write:
-        PAGE.write_text(quoted(PAGE.read_text(encoding="utf-8"), told), encoding="utf-8")
+    options = parser.parse_args()
+    text = table(read_stack(ROOT), load(), options.share)
+    if options.write:
+        PAGE.write_text(quoted(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
     else:
-        sys.stdout.write(told + "\n")
+        sys.stdout.write(text + "\n")
 
 
-def quoted(page: str, told: str) -> str:
-    """The page with the table between its marks; raises ValueError where they are missing."""
+def quoted(page: str, text: str) -> str:
+    """Return the page with the table between its marks; raise ValueError without them."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN!r} … {END!r}: put them where the table belongs")
-    return f"{before}{BEGIN}\n{told}\n{END}{after}"
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
 if __name__ == "__main__":

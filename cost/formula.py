@@ -1,8 +1,8 @@
-"""The formula: what a stack uses in a month of 30 days, by price, idle and running.
+"""The formula: the use of a stack in a month of 30 days, by price, idle and running.
 
-Idle: everything ticks, no publisher has anything new; what is kept is not counted.
-Running: each fetch brings `share` of the most that its contract admits, all of it changed. Where a
-figure is not known it is taken high: all columns are read, nothing is pruned but by `window_days`.
+Idle: everything ticks, no publisher has anything new; storage is not counted.
+Running: each fetch brings `share` of the most that its contract admits, and all of that changed. An
+unknown figure is set high: all columns are read, and only `window_days` prunes anything.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from infra_pulumi.steps import STEPS
 
 
 class Quantities(dict[str, float]):
-    """Price → units of a month; what is not named is none."""
+    """Price → units of a month; 0 for a price that is missing."""
 
     def __missing__(self, name: str) -> float:
-        """Nothing of it."""
+        """Return 0 for a missing price."""
         return 0.0
 
     def __add__(self, other: dict[str, float]) -> Quantities:
-        """Both together."""
+        """Return the sum by price."""
         return Quantities({name: self[name] + other.get(name, 0.0) for name in self | other})
 
 
@@ -42,7 +42,7 @@ _MEMORY_CPUS = {"512Mi": 0.333, "1Gi": 0.583}
 
 
 def month(stack: Stack, prices: Prices, share: float | None) -> dict[str, Quantities]:
-    """What each system uses, and what all share; idle where `share` is None."""
+    """Return the use of each system and of the shared parts; idle if `share` is None."""
     found = {each.name: of_system(each, prices.assumed, share) for each in stack.systems}
     shared = Quantities({"jobs": stack.jobs, "alerts": stack.alerts})
     shared += _calls("sweep", ticks(SWEEP), prices.assumed.call_seconds, prices.assumed)
@@ -50,7 +50,7 @@ def month(stack: Stack, prices: Prices, share: float | None) -> dict[str, Quanti
 
 
 def of_system(system: System, assumed: Assumed, share: float | None) -> Quantities:
-    """What one system uses; idle where `share` is None."""
+    """Return the use of one system; idle if `share` is None."""
     used = Quantities({"jobs": float(system.jobs)})
     used += _watching(system, assumed)
     for feed in system.feeds:
@@ -60,12 +60,12 @@ def of_system(system: System, assumed: Assumed, share: float | None) -> Quantiti
     if share is not None:
         for feed in system.feeds:
             used += _working(system, feed, assumed, share)
-        used += _reporting(system, assumed, share) + _kept(system, assumed, share)
+        used += _reporting(system, assumed, share) + _storing(system, assumed, share)
     return used
 
 
 def batch(seconds: float, assumed: Assumed) -> Quantities:
-    """What a batch of so many seconds uses: the smallest size, a minute at least."""
+    """Return the use of a batch: the smallest size, at least a minute."""
     lasting = max(seconds, LEAST_BATCH_SECONDS)
     executors = int(PROPERTIES["spark.executor.instances"])
     cores = int(PROPERTIES["spark.driver.cores"])
@@ -81,7 +81,7 @@ def _gigabytes(key: str) -> float:
 
 
 def _calls(step: str, count: float, seconds: float, assumed: Assumed) -> Quantities:
-    """What calls of a function use, with their message, their event and their line."""
+    """Return the use of calls of a function, with their messages, events and log lines."""
     size = next(each for each in STEPS if each.name == step)
     cpus = float(size.cpu) if size.cpu else _MEMORY_CPUS[size.memory]
     return Quantities(
@@ -96,7 +96,7 @@ def _calls(step: str, count: float, seconds: float, assumed: Assumed) -> Quantit
 
 
 def _watching(system: System, assumed: Assumed) -> Quantities:
-    """What runs though nothing is new: seal, the sweep's share, the gate of the reports."""
+    """Return the idle use: seal, the sweep's share, the gate of the reports."""
     feeds, sweeps, seals = len(system.feeds), ticks(SWEEP), ticks(SEAL)
     lists = sweeps * (assumed.sweep_lists_per_dataset * feeds + assumed.sweep_lists_per_system)
     used = _calls("seal", seals, assumed.call_seconds, assumed)
@@ -107,7 +107,7 @@ def _watching(system: System, assumed: Assumed) -> Quantities:
 
 
 def _working(system: System, feed: Feed, assumed: Assumed, share: float) -> Quantities:
-    """What the fetches of a data set cause, from the bytes to the swap."""
+    """Return the use of a data set's fetches, from the download to the swap."""
     brought = feed.bytes * share
     reading = brought / assumed.download_bytes_per_second
     cutting = brought / assumed.split_bytes_per_second
@@ -120,10 +120,10 @@ def _working(system: System, feed: Feed, assumed: Assumed, share: float) -> Quan
     used += _calls("submit", feed.batches, assumed.call_seconds, assumed)
     used += _calls("load", feed.batches, assumed.load_seconds, assumed)
     used += Quantities({name: each * feed.batches for name, each in per_batch.items()})
-    if feed.shown:
+    if feed.latest:
         used += _calls("show", feed.fetches, assumed.show_seconds, assumed)
         used["class_b"] += 2 * feed.fetches
-        used["query"] += feed.fetches * _billed(feed.shown, {})
+        used["query"] += feed.fetches * _billed(feed.latest, {})
     writes = feed.fetches * (4 + 2 * feed.slots)  # of each slot a part and a marker
     files = feed.batches * feed.slots * (1 + len(feed.derived))
     used["class_a"] += writes + files * assumed.batch_writes_per_file
@@ -136,7 +136,7 @@ def _working(system: System, feed: Feed, assumed: Assumed, share: float) -> Quan
 
 
 def _reporting(system: System, assumed: Assumed, share: float) -> Quantities:
-    """What the reports use beyond their gate: whenever a load came since."""
+    """Return the use of the reports after their gate, once for each load."""
     loads = sum(feed.batches for feed in system.feeds)
     sizes = _sizes(system, assumed, share)
     windows = {name: days / assumed.history_days for name, days in system.windows.items()}
@@ -154,7 +154,7 @@ def _billed(
 
 
 def _sizes(system: System, assumed: Assumed, share: float) -> dict[str, float]:
-    """Bytes of the lake's tables once the stack has run for `history_days`."""
+    """Return the bytes of the lake's tables after `history_days`."""
     sizes: dict[str, float] = {}
     for feed in system.feeds:
         months = 1.0 if feed.whole else feed.fetches * assumed.history_days / DAYS
@@ -163,8 +163,8 @@ def _sizes(system: System, assumed: Assumed, share: float) -> dict[str, float]:
     return sizes
 
 
-def _kept(system: System, assumed: Assumed, share: float) -> Quantities:
-    """Bytes that are kept once the stack has run for `history_days`."""
+def _storing(system: System, assumed: Assumed, share: float) -> Quantities:
+    """Return the bytes in storage after `history_days`."""
     used = Quantities()
     for feed in system.feeds:
         fetched = feed.bytes * share * feed.fetches

@@ -1,4 +1,4 @@
-"""Prices with their source, and what is assumed: `prices.toml`."""
+"""Prices with their source, and assumed figures: `prices.toml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILE = Path(__file__).parent / "prices.toml"
 
 
 class PriceError(ValueError):
-    """Prices that cannot be: names the file and the fault."""
+    """The prices have a fault: the text names the file and the fault."""
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,7 +19,7 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Price(_Strict, frozen=True, kw_only=True):
-    """What `per` units cost, in US dollars."""
+    """The price of `per` units, in US dollars."""
 
     title: str
     usd: float
@@ -29,12 +29,12 @@ class Price(_Strict, frozen=True, kw_only=True):
     read: date
     """When the source was read."""
     confirmed: bool
-    """Whether the figure stood on Google's own page or in a transcription of it."""
+    """Whether the figure comes from Google's own page or its transcription."""
     free: float = 0.0
-    """Units a month that a billing account (of logs a project) has for nothing."""
+    """Free units per month of a billing account (for logs, of a project)."""
 
     def of(self, quantity: float) -> float:
-        """What so many units cost, in US dollars, whatever is free."""
+        """Return the price of so many units in US dollars, without free units."""
         return quantity * self.usd / self.per
 
 
@@ -69,7 +69,7 @@ class Prices(_Strict, frozen=True, kw_only=True):
 
 
 def load(path: Path = FILE) -> Prices:
-    """The prices of a file; raises PriceError naming the fault."""
+    """Read the prices of a file, or raise PriceError naming the fault."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Prices)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:

@@ -1,4 +1,4 @@
-"""The table that people read: what a month costs, by system and by service."""
+"""The table that people read: the cost of a month, by system and by service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNCONFIRMED = " (?)"
 
 
 def table(stack: Stack, prices: Prices, share: float = 1.0) -> str:
-    """Markdown: a row for each system and price, the sums, the prices with their sources."""
+    """Return Markdown: a row per system and price, the sums, the prices with their sources."""
     idle, running = month(stack, prices, None), month(stack, prices, share)
     lines = ["| system | what | idle | running |", "|---|---|---:|---:|"]
     for name in running:

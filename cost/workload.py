@@ -1,4 +1,4 @@
-"""What a stack has to do in a month of 30 days, told by its contracts, reports and schedules."""
+"""The work of a stack in a month of 30 days, from its contracts, reports and schedules."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ _SLOTS = {Unit.HOUR: DAYS * 24.0, Unit.DAY: float(DAYS), Unit.MONTH: DAYS * 12 /
 
 @dataclass(frozen=True)
 class Feed:
-    """A data set: how often it is fetched, how much comes at most."""
+    """A data set: how often it is fetched, and its most bytes."""
 
     dataset: str
     base: str
     """Its base table in the lake."""
     derived: tuple[str, ...]
-    """Its other tables, that of the rejects among them."""
+    """Its other tables, the table of rejects included."""
     fetches: float
-    """Fetches a month; of a stream, files."""
+    """Fetches a month; for a stream, files."""
     bytes: float
     """Bytes of one fetch, the most that the contract admits."""
     slots: float
     """Slots that one fetch may touch."""
     batches: float
-    """Batches a month where each fetch brings something."""
+    """Batches a month if each fetch brings something."""
     whole: bool = False
-    """Whether a fetch brings everything anew, so that nothing adds up in the lake."""
-    shown: tuple[statements.CostedStatement, ...] = ()
-    """What shows each run at once, where the data set asks for it."""
+    """Whether a fetch replaces everything, so that nothing accumulates in the lake."""
+    latest: tuple[statements.CostedStatement, ...] = ()
+    """Statements that publish each run at once, if the data set has a latest table."""
 
 
 @dataclass(frozen=True)
 class System:
-    """A system's feeds, its script, and what its swap reads."""
+    """A system's feeds, its script, and its swap."""
 
     name: str
     feeds: tuple[Feed, ...]
@@ -70,12 +70,12 @@ class System:
     jobs: int
     """Scheduler jobs: its fetches and its seal."""
     windows: dict[str, int] = field(default_factory=dict)
-    """Report → days of slots that it reads, where it does not read all."""
+    """Report → days of slots that it reads, if it does not read all."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """All systems, and what they share: the sweep's job and the alerts."""
+    """All systems, and their shared parts: the sweep's job and the alerts."""
 
     systems: tuple[System, ...]
     alerts: int
@@ -97,33 +97,33 @@ def _fires(cron: str, span: timedelta) -> int:
 
 
 def read_stack(root: Path) -> Stack:
-    """The stack of the contracts and SQL below `root`."""
+    """Return the stack of the contracts and SQL below `root`."""
     contracts = load_all(root / "catalog" / "datasets")
-    made = tuple(
+    found = tuple(
         system(name, some, root / "bq_sql" / name) for name, some in systems(contracts).items()
     )
-    return Stack(made, len(alerts(contracts.values(), 1)))
+    return Stack(found, len(alerts(contracts.values(), 1)))
 
 
 def system(name: str, contracts: Sequence[Contract], folder: Path) -> System:
-    """A system by its contracts and its folder of SQL, which it need not have."""
-    made = reports.script(name, folder) if folder.is_dir() else None
+    """Return a system from its contracts and its folder of SQL, which may be missing."""
+    generated = reports.script(name, folder) if folder.is_dir() else None
     every = re.match(r"every (\d+) minutes", SCHEDULE)
     minutes = int(every[1]) if every else DAYS * 24 * 60
-    windows = {r.name: r.declared.window_days for r in (made.reports if made else ())}
+    windows = {r.name: r.declared.window_days for r in (generated.reports if generated else ())}
     return System(
         name=name,
         feeds=tuple(map(feed, contracts)),
-        script=statements.script(made.text if made else ""),
+        script=statements.script(generated.text if generated else ""),
         swap=statements.script(_swap(contracts)),
-        report_ticks=DAYS * 24 * 60 / minutes if made else 0.0,
+        report_ticks=DAYS * 24 * 60 / minutes if generated else 0.0,
         jobs=1 + sum(contract.kind is not Kind.STREAM for contract in contracts),
         windows={report: days for report, days in windows.items() if days is not None},
     )
 
 
 def feed(contract: Contract) -> Feed:
-    """A data set as its contract admits it at most."""
+    """Return the feed of a data set at the limits of its contract."""
     stream = contract.kind is Kind.STREAM
     fetches = _SECONDS / STREAM_SECONDS if stream else ticks(contract.schedule)
     closing = fetches if contract.kind.newest_run_wins else min(fetches, _SLOTS[contract.slot_unit])
@@ -137,24 +137,24 @@ def feed(contract: Contract) -> Feed:
         slots=float(MOST_SLOTS) if whole and contract.source.slices is None else 1.0,
         batches=closing,
         whole=whole,
-        shown=statements.script(_show(contract, contract.latest_table)).rest
+        latest=statements.script(_publish_latest(contract, contract.latest_table)).rest
         if contract.latest_table
         else (),
     )
 
 
-def _show(contract: Contract, newest: LatestTable) -> str:
-    """The text of what shows a run, as `show` sends it."""
+def _publish_latest(contract: Contract, newest: LatestTable) -> str:
+    """Return the script that publishes a run, as `show` sends it."""
     key = SplitKey(Run.at(_YEAR))
-    made = LatestSnapshot(
+    snapshot = LatestSnapshot(
         dataset=contract.dataset, table=newest.table, columns=columns(contract, newest), key=key,
         origin=str(Origin.PUBLISHER), reaches=_YEAR, rows=(),
     )  # fmt: skip
-    return show_script(made, _YEAR).sql
+    return show_script(snapshot, _YEAR).sql
 
 
 def _swap(contracts: Sequence[Contract]) -> str:
-    """The text of a swap of one slot of the widest data set, as `load` sends it."""
+    """Return the swap of one slot of the widest data set, as `load` sends it."""
     widest = max(contracts, key=lambda contract: len(contract.lake_tables()))
     tables, slot = widest.lake_tables(), widest.calendar.slot(_YEAR)
     parts = SlotParts(

@@ -1,5 +1,5 @@
-"""A look at a real project after `pulumi up`: `nox -s smoke -- STACK`.
+"""A check of a real project after `pulumi up`: `nox -s smoke -- STACK`.
 
-One fetch is followed from its message to the reports, then what the steps rely on is asked of the
-services themselves. Uses the steps' own clients; ships with nothing.
+It checks the services for what the steps rely on, then follows one fetch from its message to the
+reports. Uses the steps' own clients; ships with nothing.
 """

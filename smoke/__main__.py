@@ -1,4 +1,4 @@
-"""`python -m smoke STACK`: follow one fetch of a deployed stack, then ask its services."""
+"""`python -m smoke STACK`: check the services of a deployed stack and follow one fetch."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from smoke.services import BrokenServiceError
 
 
 def main() -> None:
-    """Print a line for each thing seen; end with 1 where one is not as it should be."""
+    """Print a line for each result; exit with 1 if one is not as expected."""
     parser = argparse.ArgumentParser(prog="nox -s smoke --", description=__doc__)
-    parser.add_argument("stack", help="the stack, as `pulumi stack select` takes it")
-    known = followed(load_all())
+    parser.add_argument("stack", help="the stack, as in `pulumi stack select`")
+    contracts = followed(load_all())
     parser.add_argument(
-        "--dataset", choices=sorted(known), help="what to fetch; the smallest unless told otherwise"
+        "--dataset", choices=sorted(contracts), help="data set to fetch; by default the smallest"
     )
-    asked = parser.parse_args()
-    contract = known[asked.dataset] if asked.dataset else smallest(known)
-    clients = Clients(outputs.read(asked.stack).settings())
+    options = parser.parse_args()
+    contract = contracts[options.dataset] if options.dataset else smallest(contracts)
+    clients = Clients(outputs.read(options.stack).settings())
     try:
         for line in look(clients, contract, Waiting()):
             sys.stdout.write(line + "\n")
     except (SmokeError, BrokenServiceError) as error:
-        sys.exit(f"not well: {error}")
+        sys.exit(f"failed: {error}")
 
 
 def look(
     clients: Clients, contract: Contract, waiting: Waiting, now: datetime | None = None
 ) -> Iterator[str]:
-    """The services first, since they take seconds, then the chain; raises what is not well."""
+    """Check the services first, which takes seconds, then the chain; raise the first failure."""
     for check in services.CHECKS:
         try:
             check(clients)
@@ -46,7 +46,7 @@ def look(
 
 
 def followed(contracts: Mapping[str, Contract]) -> dict[str, Contract]:
-    """The data sets that one message fetches whole: no stream, none that comes in slices."""
+    """Return the data sets that one message fetches whole: no streams, no slices."""
     return {
         name: contract
         for name, contract in contracts.items()
@@ -57,7 +57,7 @@ def followed(contracts: Mapping[str, Contract]) -> dict[str, Contract]:
 
 
 def smallest(contracts: Mapping[str, Contract]) -> Contract:
-    """The data set whose contract admits the fewest bytes."""
+    """Return the data set whose contract admits the fewest bytes."""
     return min(contracts.values(), key=lambda each: (each.bounds.bytes_max, each.dataset))
 
 

@@ -23,19 +23,19 @@ _PAUSE = 10.0
 
 
 class SmokeError(RuntimeError):
-    """What did not come, or came wrong: names the thing and where to look."""
+    """A result is missing or wrong: the text names it and where to look."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """How to wait: what is done between two looks, and for how many seconds at most."""
+    """How to wait: the pause between two checks, and the longest wait in seconds."""
 
     pause: Callable[[float], object] = time.sleep
     seconds: float = SECONDS
     clock: Callable[[], float] = time.monotonic
 
     def until[T](self, what: str, look: Callable[[], T | None]) -> T:
-        """What `look` finds in the end; raises SmokeError naming `what` did not come."""
+        """Wait until `look` finds something and return it; raise SmokeError naming `what`."""
         begin = self.clock()
         while (found := look()) is None:
             if self.clock() - begin >= self.seconds:
@@ -47,10 +47,10 @@ class Waiting:
 def follow(
     clients: Clients, contract: Contract, waiting: Waiting, now: datetime | None = None
 ) -> Iterator[str]:
-    """Fetch a data set and follow it; a line for each thing that came. Raises SmokeError.
+    """Fetch a data set and follow it; yield a line for each result. Raises SmokeError.
 
-    The run is that of the schedule's last tick, since few data sets can be asked for another; where it
-    was fetched already, what became of it is followed.
+    The run is that of the schedule's last tick, because few data sets can fetch another one. If it was
+    fetched already, its existing results are followed.
     """
     run = Run.at(tick(contract.schedule, now or datetime.now(UTC)))
     ask(clients, contract)
@@ -71,13 +71,13 @@ def follow(
     )
     yield f"ledger   {loaded} slots of {contract.dataset}"
     published = waiting.until(
-        f"reports of {contract.system} as the ledger stands", lambda: _reports(clients, contract)
+        f"reports of {contract.system} on the present ledger", lambda: _reports(clients, contract)
     )
     yield f"reports  {published}"
 
 
 def ask(clients: Clients, contract: Contract) -> None:
-    """Publish what the schedule of a data set publishes."""
+    """Publish the message that the schedule of a data set publishes."""
     attributes = {
         "dataset": contract.dataset,
         "system": contract.system,
@@ -100,7 +100,7 @@ def _record(clients: Clients, contract: Contract, run: Run) -> SplitRecord | Non
 
 
 def _loaded(clients: Clients, contract: Contract, run: Run, slots: set[str]) -> int | None:
-    """How many slots the ledger has, once it has these as new as the run; None before."""
+    """Return the number of slots in the ledger once these are as new as the run; else None."""
     found = {
         slot: loaded.version.run
         for (dataset, slot), loaded in ledger.read(clients, contract.system).items()
@@ -127,11 +127,11 @@ WHERE r.system = @system
 ORDER BY r.run_time DESC
 LIMIT 1;
 """
-"""The newest run of a system's scheduled query that read the ledger as it now stands."""
+"""The newest run of a system's scheduled query that read the present ledger."""
 
 
 def _reports(clients: Clients, contract: Contract) -> str | None:
-    """What the scheduled query made of the ledger as it stands; None while it has not run."""
+    """Return the result of the scheduled query on the present ledger; None before it ran."""
     rows = list(bigquery.query(clients, _REPORTS, [parameter("system", "STRING", contract.system)]))
     if not rows:
         return None

@@ -1,4 +1,4 @@
-"""What a stack gave out: `pulumi stack output --json`."""
+"""Outputs of a stack: `pulumi stack output --json`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ PROGRAM = Path(__file__).resolve().parents[1] / "infra_pulumi"
 
 
 class OutputsError(RuntimeError):
-    """Outputs that cannot be used: names the stack and the way out."""
+    """The outputs have a fault: the text names the stack and the fix."""
 
 
 class Outputs(msgspec.Struct, frozen=True):
-    """The outputs that are needed here; others are passed by."""
+    """The outputs that are needed here; others are ignored."""
 
     project: str
     region: str
 
     def settings(self) -> Settings:
-        """The settings of a step of this stack."""
+        """Return the settings of a step of this stack."""
         return Settings(
             project=self.project,
             region=self.region,
@@ -35,7 +35,7 @@ class Outputs(msgspec.Struct, frozen=True):
 
 
 def read(stack: str) -> Outputs:
-    """The outputs of a stack by Pulumi's CLI; raises OutputsError where there are none."""
+    """Read the outputs of a stack by Pulumi's CLI, or raise OutputsError."""
     command = ["pulumi", "stack", "output", "--json", "--stack", stack]
     try:
         done = subprocess.run(command, cwd=PROGRAM, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def read(stack: str) -> Outputs:
 
 
 def decoded(stack: str, text: str) -> Outputs:
-    """The outputs in their JSON; raises OutputsError where one is missing."""
+    """Decode the outputs from JSON; raise OutputsError if one is missing."""
     try:
         return msgspec.json.decode(text, type=Outputs)
     except msgspec.MsgspecError as error:

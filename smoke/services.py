@@ -1,4 +1,4 @@
-"""What the steps rely on, asked of the services: the same holds of the stand-ins (tests/smoke)."""
+"""Checks of the services for what the steps rely on; the local cloud passes them, too."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from functions.core import bigquery, dataproc, gcs
 from functions.core.clients import Clients
 
 FOLDER = "smoke/"
-"""Where objects are made, in the quarantine zone; they are deleted again."""
+"""Folder of the test objects in the quarantine zone; they are deleted again."""
 
 
 class BrokenServiceError(AssertionError):
-    """A service does otherwise than the steps rely on."""
+    """A service does not behave as the steps rely on."""
 
 
 def created_only_if_absent(clients: Clients) -> None:
-    """Of two who create one object the first one's bytes stand, and the second is told them."""
+    """Check that the first of two writers wins, and that the second gets the first one's bytes."""
     with _Folder(clients) as folder:
         first = gcs.create(folder.bucket, folder.name("claim"), b"one")
         second = gcs.create(folder.bucket, folder.name("claim"), b"two")
-        _hold((first, second) == (b"one", b"one"), f"both are told {first!r} and {second!r}")
+        _hold((first, second) == (b"one", b"one"), f"the writers got {first!r} and {second!r}")
 
 
 def absent_is_none(clients: Clients) -> None:
-    """An object that is not there is read as none, and deleting it is no error."""
+    """Check that a missing object is read as None, and that deleting it is no error."""
     with _Folder(clients) as folder:
         gcs.delete(folder.bucket, folder.name("gone"))
         _hold(gcs.read(folder.bucket, folder.name("gone")) is None, "it is there")
 
 
 def listed_in_order(clients: Clients) -> None:
-    """A listing is whole at once, in order of names, and begins where it is told to."""
+    """Check that a listing is complete at once, in order, and begins at its offset."""
     with _Folder(clients) as folder:
-        made = [folder.name(each) for each in ("b", "a", "c")]
-        for name in made:
+        created = [folder.name(each) for each in ("b", "a", "c")]
+        for name in created:
             gcs.create(folder.bucket, name, b"")
         listed = list(gcs.names(folder.bucket, folder.prefix))
         offset = folder.bucket.list_blobs(prefix=folder.prefix, start_offset=folder.name("b"))
-        _hold(listed == sorted(made), f"listed are {listed}")
-        _hold([blob.name for blob in offset] == sorted(made)[1:], "the offset is not heeded")
+        _hold(listed == sorted(created), f"listed are {listed}")
+        _hold([blob.name for blob in offset] == sorted(created)[1:], "the offset is ignored")
 
 
 def metadata_is_listed(clients: Clients) -> None:
-    """An object's own metadata comes with a listing."""
+    """Check that a listing includes the metadata of an object."""
     with _Folder(clients) as folder:
         gcs.create(folder.bucket, folder.name("claim"), b"", metadata={"outcome": "accepted"})
         (blob,) = folder.bucket.list_blobs(
@@ -57,7 +57,7 @@ def metadata_is_listed(clients: Clients) -> None:
 
 
 def failed_check_stops_a_script(clients: Clients) -> None:
-    """An ASSERT that does not hold fails the script with its own words, through a handler too."""
+    """Check that a failed ASSERT fails the script with its own text, also through a handler."""
     sql = """
     DECLARE failure STRING;
     BEGIN
@@ -76,7 +76,7 @@ def failed_check_stops_a_script(clients: Clients) -> None:
 
 
 def rows_changed_are_counted(clients: Clients) -> None:
-    """`@@row_count` is that of the last statement: no row changed is seen."""
+    """Check that `@@row_count` is that of the last statement, 0 included."""
     sql = """
     CREATE TEMP TABLE locks AS SELECT 'a' AS system, 1 AS holder;
     UPDATE locks SET holder = 2 WHERE system = 'b';
@@ -93,7 +93,7 @@ def rows_changed_are_counted(clients: Clients) -> None:
 
 
 def absent_batch_is_not_found(clients: Clients) -> None:
-    """A batch that was never made is not found, which is how attempts are counted."""
+    """Check that a batch that was never created is not found: `submit` counts attempts by it."""
     name = f"{dataproc.parent(clients.settings)}/batches/smoke-{uuid.uuid4().hex[:20]}"
     try:
         clients.batches.get_batch(GetBatchRequest(name=name))
@@ -103,7 +103,7 @@ def absent_batch_is_not_found(clients: Clients) -> None:
 
 
 def batches_are_listed(clients: Clients) -> None:
-    """Batches are listed by label and state: of a system that nobody has, there are none."""
+    """Check that batches are listed by label and state: an unknown system has none."""
     found = dataproc.unfinished(clients, clients.settings, "nobody")
     _hold(found == 0, f"{found} are unfinished")
 
@@ -140,5 +140,5 @@ class _Folder:
             gcs.delete(self.bucket, name)
 
     def name(self, last: str) -> str:
-        """The name of an object in it."""
+        """Return the name of an object in the folder."""
         return self.prefix + last

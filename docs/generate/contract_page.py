@@ -221,7 +221,7 @@ def example(section: Section) -> tuple[str, Path]:
     """Return a piece of TOML that shows a section, and the file that it is cut from.
 
     The shipped contracts come first; a section that none of them has is shown in the guide. Of several
-    pieces the one that sets the most fields is taken, and of those the shortest.
+    pieces the one that sets the most fields is used; of several such pieces, the shortest.
     """
     shipped = [
         (text, path) for path in sorted(DATASETS.glob("*.toml")) for text in _pieces(path, section)

@@ -1,8 +1,8 @@
-"""`nox -s renew`: docs/data-studio.md anew, our pages field by field for Data Studio.
+"""Write docs/data-studio.md: our pages field by field for Data Studio (`nox -s renew`).
 
-No API makes a Data Studio report, so a person builds it from this page: which table a source is,
-what each chart is called there, and for each field its type and how it may be aggregated. A row of a
-report is a figure already: what is not additive must never be summed or averaged once more.
+No API creates a Data Studio report, so a person builds it from this page: the table of each source,
+the name of each chart there, and the type and aggregation of each field. A row of a report is a
+figure already: a figure that is not additive must never be summed or averaged again.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ Written by `.venv/bin/nox -s renew` from `dashboards/` and the declarations; do 
 
 1. `pulumi -C infra_pulumi stack output reports` has a link for each data source: it opens a new report on that table or
    custom query, with your own credentials. Add the page's others by *Resource → Manage added data sources*.
-2. Set each field's type and default aggregation as told below (*Resource → Manage → Edit*). *Sum* is for
-   additive columns alone. *Max* stands where one row is one figure: with all of a chart's dimensions in
-   place and its single-select controls set there is one row behind each mark, so Max shows it as it is;
-   never choose Sum or Average there.
-3. Make charts and controls. A control acts on the charts whose source has its field: group it with those
-   that are told to follow it. One that is told as *single select* must never stand at *all*: it would add up
-   rows of several of its values, or show the greatest of them.
+2. Set each field's type and default aggregation as listed below (*Resource → Manage → Edit*). *Sum* is for
+   additive columns only. *Max* is for columns with one row per figure: with all of a chart's dimensions in
+   place and its single-select controls set, there is one row behind each mark, so Max shows its value.
+   Never choose Sum or Average there.
+3. Add charts and controls. A control acts on the charts whose source has its field: group it with the charts
+   that follow it below. Never set a *single select* control to *all*: the chart would add up rows of several
+   values, or show the largest of them.
 4. Each field has its place in our drawing. Of `x` and `y` the text or date is the chart's dimension, the number
    its metric; `colour` is the breakdown dimension, or the colour of bubbles and cells; `size` and `location` are a
    map's; `table` is in the table under our chart alone. Data Studio has no `opacity` and `shape`: leave them out.
-5. A key figure is that of the newest year or day. A calculated field sees one row and cannot find it, so its source
-   is a custom query, told with it, which numbers them back in a field `newest`: 1 is the newest, 2 the one
-   before. Data Studio compares date ranges alone: the one before is a second scorecard with `newest` 2. Keep
-   both out of the group of a control on the same field, which would leave them empty; a scorecard on the table
-   itself, without `newest`, shows the one that a single select has.
-6. Say on the page what the tables say: `data_as_of` and `origin` are columns of every table.
+5. A key figure is that of the newest year or day. A calculated field sees one row and cannot find the newest, so
+   the source is a custom query, listed with the figure. Its field `newest` counts back: 1 is the newest, 2 the
+   one before. Data Studio compares date ranges only: for the value before, add a second scorecard with `newest`
+   2. Keep both out of the group of a control on the same field, which would leave them empty. A scorecard on the
+   table itself, without `newest`, shows the value of a single select.
+6. Show `data_as_of` and `origin` on the page: they are columns of every table.
 
 A stack's `templates` setting and `pulumi -C infra_pulumi stack output` `pages` copy a report once it is built
-([deploy.md](deploy.md)). Nothing of this was tried in Data Studio where it was written.
+([deploy.md](deploy.md)). This page was written without access to Data Studio: its steps are untried.
 """
 
 _TYPES = {
@@ -66,7 +66,7 @@ _CHARTS = {
     "tick": "bar chart",
 }
 _CHANNELS = {"color": "colour", "longitude": "location", "latitude": "location"}
-"""Vega-Lite's channel → what it is called here, where it is not the same."""
+"""Vega-Lite's channel → its name here, if it differs."""
 _MAP = (
     'Google Maps bubble map; its location is a calculated field `CONCAT(lat, ",", lon)` of type '
     "Latitude, Longitude"
@@ -76,7 +76,7 @@ _MAP = (
 def document(
     pages: Mapping[str, Dashboard], reports: Mapping[str, Declaration], queries: Mapping[str, str]
 ) -> str:
-    """The whole document; `queries` are the reports that are no table, by the path of their SELECT."""
+    """Return the whole page; `queries` are the reports without a table: name → path."""
     parts = [_HEAD, *_worked(queries)]
     for name, dashboard in pages.items():
         parts += ["\n".join(_page(name, dashboard, reports, queries)) + "\n"]
@@ -84,33 +84,33 @@ def document(
 
 
 def _worked(queries: Mapping[str, str]) -> Iterator[str]:
-    """The shortest custom query, as a person pastes it."""
+    """Yield the shortest custom query, as a person pastes it."""
     texts = {path: (_ROOT / path).read_text(encoding="utf-8") for path in queries.values()}
     if not texts:
         return
     path = min(sorted(texts), key=lambda each: len(texts[each]))
     text = texts[path].replace("@now", "CURRENT_TIMESTAMP()").strip()
     yield (
-        "## A custom query\n\nWhat is no table is a SELECT over `ops`: *Add data*, *BigQuery*, *Custom query*, the "
-        "stack's project to\nbill, and the text of the file with `CURRENT_TIMESTAMP()` for each `@now`, no "
-        f"parameter ticked. So `{path}` is\n\n```sql\n{text}\n```\n"
+        "## A custom query\n\nReports without a table are queries on the `ops` data set. Choose *Add data*, *BigQuery*, "
+        "*Custom query* and the\nstack's project to bill. Paste the text of the file with `CURRENT_TIMESTAMP()` for each "
+        f"`@now`, and tick no\nparameter. For `{path}`, paste:\n\n```sql\n{text}\n```\n"
     )
 
 
 def declarations(folder: Path = _ROOT / "bq_sql") -> dict[str, Declaration]:
-    """Every declared report by its name."""
+    """Read every declared report by its name."""
     paths = (*folder.glob("*/tables/*.toml"), *folder.glob("*/live/*.toml"))
     return {path.stem: declaration(path) for path in sorted(paths)}
 
 
 def live_queries(folder: Path = _ROOT / "bq_sql") -> dict[str, str]:
-    """The reports that are a SELECT and no table: name → path of the SELECT."""
+    """Return the reports without a table: name → path of the SELECT."""
     paths = sorted(folder.glob("*/live/*.sql"))
     return {path.stem: f"bq_sql/{path.relative_to(folder).as_posix()}" for path in paths}
 
 
 def aggregation(declared: Declaration, column: ReportColumn) -> str:
-    """How Data Studio may add up a column: Sum of what is additive, else the one value there is."""
+    """Return how Data Studio may aggregate a column: Sum if it is additive, else Max."""
     if column.type not in ("INT64", "FLOAT64", "NUMERIC") or column.name in declared.key:
         return "None (dimension)"
     if not column.unit or column.unit == "degrees":
@@ -122,7 +122,7 @@ def aggregation(declared: Declaration, column: ReportColumn) -> str:
 def _page(
     name: str, dashboard: Dashboard, reports: Mapping[str, Declaration], queries: Mapping[str, str]
 ) -> Iterator[str]:
-    """A page: its sources, its controls, its parts."""
+    """Yield a page: its sources, its controls, its parts."""
     page = dashboard.page
     yield f"## {page.title}\n"
     yield f"`/{name}`. {page.intro}\n"
@@ -150,7 +150,7 @@ def _page(
 
 
 def _newest(figures: Iterable[Figure], queries: Mapping[str, str]) -> Iterator[str]:
-    """The custom query behind each report's key figures; within what they are filtered by."""
+    """Yield the custom query behind each report's key figures, partitioned by their filters."""
     for report, at, parts in dict.fromkeys((f.report, f.at, tuple(f.where)) for f in figures):
         within = f"PARTITION BY {', '.join(parts)} " if parts else ""
         table = f"(text of {queries[report]})" if report in queries else f"reports.{report}"
@@ -162,21 +162,21 @@ def _newest(figures: Iterable[Figure], queries: Mapping[str, str]) -> Iterator[s
 def _sources(
     page: Page, reports: Mapping[str, Declaration], queries: Mapping[str, str]
 ) -> Iterator[str]:
-    """What a page needs as data sources: tables, or custom queries."""
+    """Yield the data sources of a page: tables, or custom queries."""
     yield "| data source | title | default date | rows are |"
     yield "|---|---|---|---|"
     for name in page.reports:
         declared = reports[name]
         date = f"`{declared.default_date}`" if declared.default_date else "none"
-        told = f"`reports.{name}`"
+        source = f"`reports.{name}`"
         if name in queries:
-            told = f"custom query: `{queries[name]}` with `CURRENT_TIMESTAMP()` for `@now`"
-        yield f"| {told} | {declared.title} | {date} | {declared.grain} |"
+            source = f"custom query: `{queries[name]}` with `CURRENT_TIMESTAMP()` for `@now`"
+        yield f"| {source} | {declared.title} | {date} | {declared.grain} |"
     yield ""
 
 
 def _control(each: Filter) -> str:
-    """A filter as Data Studio's control."""
+    """Return a filter as a control of Data Studio."""
     kind = "date range control" if each.kind == "dates" else "drop-down list"
     if each.first:
         kind += ", single select, default: the newest value,"
@@ -186,18 +186,17 @@ def _control(each: Filter) -> str:
 def _chart(
     chart: Chart, drawing: Mapping[str, Any], reports: Mapping[str, Declaration]
 ) -> Iterator[str]:
-    """A chart with its fields."""
     marks = [mark for mark in _marks(drawing) if mark in _CHARTS]
-    told = _CHARTS[marks[0]] if marks else "table"
+    kind = _CHARTS[marks[0]] if marks else "table"
     if {"lat", "lon"} <= set(chart.columns):
-        told = _MAP
-    yield from _fields(chart, told, reports, dict(_places(drawing)))
+        kind = _MAP
+    yield from _fields(chart, kind, reports, dict(_places(drawing)))
 
 
 def _places(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Field → the place that a specification and its layers give it."""
-    for channel, told in node.get("encoding", {}).items():
-        for each in told if isinstance(told, list) else [told]:
+    """Yield each field with its place in a specification and its layers."""
+    for channel, encoding in node.get("encoding", {}).items():
+        for each in encoding if isinstance(encoding, list) else [encoding]:
             if "field" in each:
                 yield each["field"], _CHANNELS.get(channel, channel)
     for layer in node.get("layer", ()):
@@ -210,9 +209,9 @@ def _fields(
     reports: Mapping[str, Declaration],
     places: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """A part's fields as a table; `places` are those in a drawing, a table alone has columns."""
+    """Yield a part's fields as a table; `places` are those in a drawing, None for a table."""
     declared = reports[part.report]
-    yield f"- **{part.title}**: {kind}, on `{part.report}`{_where(part.where)}{_told(part, declared)}.\n"
+    yield f"- **{part.title}**: {kind}, on `{part.report}`{_where(part.where)}{_controls(part, declared)}.\n"
     yield "  | field | place | shown as | type | aggregation |"
     yield "  |---|---|---|---|---|"
     for name, label in part.columns.items():
@@ -225,16 +224,16 @@ def _fields(
     yield ""
 
 
-def _told(part: Chart | Listing, declared: Declaration) -> str:
-    """What controls a part follows, how its rows are sorted and how many there are at most."""
+def _controls(part: Chart | Listing, declared: Declaration) -> str:
+    """Return the controls that a part follows, its sort order and its most rows."""
     follows = ", ".join(f"`{name}`" for name in part.filters)
     sort = ", ".join(f"`{name}`" for name in declared.order)
-    told = f"; follows {follows}" if follows else "; follows no control"
-    return told + (f"; sort: {sort}" if sort else "") + f"; at most {part.rows} rows"
+    text = f"; follows {follows}" if follows else "; follows no control"
+    return text + (f"; sort: {sort}" if sort else "") + f"; at most {part.rows} rows"
 
 
 def _marks(node: object) -> Iterator[str]:
-    """The kinds of mark in a specification, in their order."""
+    """Yield the kinds of mark in a specification, in their order."""
     if isinstance(node, dict):
         mark = node.get("mark")
         if mark:
@@ -244,24 +243,22 @@ def _marks(node: object) -> Iterator[str]:
 
 
 def _unit(column: ReportColumn) -> str:
-    """A column's unit in brackets."""
     return f" [{column.unit}]" if column.unit else ""
 
 
 def _where(where: Mapping[str, tuple[str, ...]]) -> str:
-    """A part's fixed conditions as a filter of the chart."""
-    told = _and(where).removeprefix(" and ")
-    return f", filter: include {told}" if told else ""
+    """Return a part's fixed conditions as a filter of the chart."""
+    conditions = _and(where).removeprefix(" and ")
+    return f", filter: include {conditions}" if conditions else ""
 
 
 def _and(where: Mapping[str, tuple[str, ...]]) -> str:
-    """Fixed conditions after another."""
-    told = (f" and `{column}` is {' or '.join(texts)}" for column, texts in where.items())
-    return "".join(told)
+    conditions = (f" and `{column}` is {' or '.join(texts)}" for column, texts in where.items())
+    return "".join(conditions)
 
 
 if __name__ == "__main__":
-    made = declarations()
-    pages = load_pages(_ROOT / "dashboards", made)
-    DOCUMENT.write_text(document(pages, made, live_queries()), encoding="utf-8")
+    reports = declarations()
+    pages = load_pages(_ROOT / "dashboards", reports)
+    DOCUMENT.write_text(document(pages, reports, live_queries()), encoding="utf-8")
     print(DOCUMENT)

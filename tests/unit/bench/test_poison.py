@@ -25,7 +25,7 @@ def test_the_old_policy_is_found_out() -> None:
 
 def test_a_day_that_shows_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poison, "INSTANCES", 10_000)
-    assert "this day can tell no policy" in poison.verdict(poison.days())
+    assert "this day cannot distinguish one policy" in poison.verdict(poison.days())
 
 
 def test_a_message_is_tried_and_given_up_as_pub_sub_does(monkeypatch: pytest.MonkeyPatch) -> None:

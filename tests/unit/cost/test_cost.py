@@ -158,12 +158,12 @@ def test_nothing_that_comes_still_pays_what_is_billed_at_least() -> None:
 def test_what_is_shown_at_once_is_paid_for_by_the_fetch() -> None:
     """The lock's row twice and read once, the table's rows deleted: 40 MiB a fetch."""
     stations = workload.feed(load_all()["velib_stations"])
-    assert [sorted(each.tables) for each in stations.shown] == [
+    assert [sorted(each.tables) for each in stations.latest] == [
         ["ops.shown"], ["ops.shown"], ["reports.velib_now"], ["ops.shown"],
     ]  # fmt: skip
     with_it, without = (
         formula.of_system(replace(toy(), feeds=(feed,)), ASSUMED, 1.0)
-        for feed in (stations, replace(stations, shown=()))
+        for feed in (stations, replace(stations, latest=()))
     )
     assert with_it["query"] - without["query"] == stations.fetches * 4 * LEAST
     assert with_it["calls"] - without["calls"] == stations.fetches
