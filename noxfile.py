@@ -1,4 +1,4 @@
-"""What people and CI run: `nox -s demo`, `tests`, `crashes`, `preview`, `try -- DATASET FILE…`, lint, types."""
+"""Sessions of people and CI: `demo`, `tests`, `crashes`, `preview`, `try`, lint, types."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MORNING = f"{_FEED}_information.json+{_FEED}_status.json@2024-11-19T07:40"
 
 
 def _install(session: nox.Session, group: str, *options: str) -> None:
-    """Install exactly what `uv.lock` holds for a dependency group; `--inexact` leaves what is there."""
+    """Install what `uv.lock` has for a dependency group; `--inexact` leaves other packages."""
     session.run_install(
         "uv",
         "sync",

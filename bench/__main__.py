@@ -1,4 +1,4 @@
-"""`python -m bench split`: the shipped split compared with other ways, as a table and as JSON.
+"""`python -m bench split`: the shipped split compared with other ways, as table and JSON.
 
 The JSON goes to `build/bench/`. `python -m bench chain` compares the whole chain with the original's: see `bench.chain`; `python -m bench
 velib` an hour and a day of snapshots, and what grows with history: see `bench.velib`; `python -m bench

@@ -1,7 +1,7 @@
-"""Publisher to report on the local cloud, compared with the original's chain: `nox -s bench -- chain`.
+"""Publisher to report, compared with the original's chain: `nox -s bench -- chain`.
 
-A made-up export of 66 months is loaded; then the publisher serves it with some more sessions in its
-last month, which is the refresh. Both chains see the same two files; sessions of Spark are warm.
+On the local cloud, a made-up export of 66 months is loaded. Then the publisher serves it with some
+more sessions in its last month, which is the refresh. Both chains see the same two files; sessions of Spark are warm.
 """
 
 from __future__ import annotations

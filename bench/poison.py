@@ -1,6 +1,6 @@
-"""A file that kills `split`, next to healthy data sets, on a virtual day: `nox -s bench -- poison`.
+"""A file that kills `split`, next to healthy data sets: `nox -s bench -- poison`.
 
-The day is simulated event by event, without a wait. Pub/Sub pushes with the back-off and the tries of
+A virtual day is simulated event by event, without a wait. Pub/Sub pushes with the back-off and the tries of
 `catalog.retry_policy`; `split` has the instances of `infra_pulumi`; a busy function answers 429, which
 counts as a try. The sweep comes by its schedule and decides with `functions.sweep.resend.decide`, or as it
 did before: again at every sweep. Cold starts, the limits of Pub/Sub and the sweep's own time are not

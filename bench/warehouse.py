@@ -1,4 +1,4 @@
-"""The cost of a call of the local cloud's BigQuery, compared with local-bigquery as released.
+"""The cost of a call of the local BigQuery, compared with local-bigquery as released.
 
 Both servers run at the same time and take turns call by call, so a busy machine slows both alike.
 """

@@ -1,4 +1,4 @@
-"""Columns of the table in `reports` with a snapshot's newest run; they follow from the contract."""
+"""Columns of the table with a snapshot's newest run; they follow from the contract."""
 
 from __future__ import annotations
 

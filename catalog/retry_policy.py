@@ -1,4 +1,4 @@
-"""How Pub/Sub delivers the message of a step: infra_pulumi configures it, the sweep relies on it."""
+"""Pub/Sub's retries of a step's message: infra_pulumi configures them, the sweep uses them."""
 
 from __future__ import annotations
 

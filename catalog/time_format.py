@@ -37,7 +37,7 @@ class TimeFormat:
         self._pattern = re.compile("".join(_patterns(pieces)))
 
     def instant(self, text: str) -> str | None:
-        """Return a text as ISO, with its offset if the format has one; None if it is not such a time.
+        """Return a text as ISO, with its offset if the format has one; None if it does not fit.
 
         A format without a time of day gives the day alone.
         """

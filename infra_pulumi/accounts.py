@@ -1,4 +1,4 @@
-"""Service accounts: one for each function, for batches, for each scheduled query and for builds."""
+"""Service accounts: one per function and scheduled query, one for batches, one for builds."""
 
 from __future__ import annotations
 

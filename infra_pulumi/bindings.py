@@ -1,4 +1,4 @@
-"""Roles that an account holds on a bucket, a data set, the project: each a member of its own."""
+"""Roles of an account on a bucket, a data set, the project: each a member of its own."""
 
 from __future__ import annotations
 

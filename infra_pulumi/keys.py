@@ -1,6 +1,7 @@
-"""Keys of publishers: secrets that a person created; only `download` reads them, in one version.
+"""Keys of publishers: secrets that a person created and only `download` reads.
 
-No value passes through the program, so none is in its state or in a preview.
+The stack pins the version of each. No value passes through the program, so none is in its state or
+in a preview.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Slices(_Strict, frozen=True, kw_only=True):
 
 
 class Key(_Strict, frozen=True, kw_only=True):
-    """A publisher's key: a secret of the project, sent in a header to the hosts of the contract only."""
+    """A publisher's key: a secret of the project, sent in a header to the contract's hosts only."""
 
     secret: str
     """Id of the secret in Secret Manager. The stack's configuration pins the version."""

@@ -157,7 +157,7 @@ def validate_geo_points(contract: Contract) -> Iterator[str]:
 
 
 def validate_geo_point(point: GeoPoint, floats: set[str]) -> Iterator[str]:
-    """Check that the columns are of `floats`, and that the box separates latitude from longitude."""
+    """Check that the columns are in `floats`, and that the box separates their values."""
     for name in (point.latitude, point.longitude):
         if name not in floats:
             yield f"geo_points: {name!r} is not a column of type float"

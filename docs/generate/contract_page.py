@@ -1,8 +1,8 @@
-"""Write docs/contract.md: every field of a contract, with an example per section (`nox -s renew`).
+"""Write docs/contract.md: every field of a contract, an example per section.
 
-Types, defaults and whether a field is required come from the structs of `catalog/contract/model.py`, meanings
-from the docstrings below their fields, examples from shipped contracts. The table of column types is that of
-`functions/validation/values.py`.
+`nox -s renew` runs it. Types, defaults and whether a field is required come from the structs of
+`catalog/contract/model.py`, meanings from the docstrings below their fields, examples from shipped
+contracts. The table of column types is that of `functions/validation/values.py`.
 """
 
 from __future__ import annotations
