@@ -1,12 +1,12 @@
-"""One attempt to fetch a run: try its sources, then claim the best."""
+"""One attempt to fetch a run: probe its sources, select one, then claim it."""
 
 from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import cached_property
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from catalog import object_names
 from catalog.contract import Contract, FetchSpec, Kind
@@ -16,242 +16,215 @@ from functions.core import gcs, run_history
 from functions.core.clients import Buckets
 from functions.core.contracts import own_slot
 from functions.core.errors import RetryLaterError
-from functions.core.gcs import Upload
 from functions.core.message import Message
 from functions.core.settings import Settings
-from functions.download import feed_index, source_selection
-from functions.download.http import FetchFailedError, FetchRefusedError, Limits, Validators, fetch
-from functions.download.source_selection import FetchedSource, freshest
+from functions.download.body import NotTheDataError
+from functions.download.http import FetchFailedError, FetchRefusedError
+from functions.download.source_fetcher import SourceFetcher
+from functions.download.source_selection import (
+    FetchedSource,
+    Nothing,
+    Selection,
+    SourceResult,
+    SourceState,
+    assess,
+    select,
+)
 
-if TYPE_CHECKING:
-    from functions.download.probe import SourceProbe
-from functions.download.body import DownloadedBody, NotTheDataError, refusals_as_source_errors
 
-_CHUNK_BYTES = 16 << 20
-"""Of an upload: each waits for an answer, so small ones make a large file slow."""
+@dataclass(frozen=True)
+class PreviousRun:
+    """The accepted run that a run is compared with."""
+
+    accepted: Claim | None
+    """The last accepted claim of the same slot."""
+    stored: Claim | None
+    """The same, once its split put its rows into the lake."""
 
 
+@dataclass(frozen=True)
 class DownloadAttempt:
-    """One try at fetching a run."""
+    """One attempt to fetch a run. The claim names the `next_slice`."""
 
-    def __init__(
-        self, contract: Contract, run: Run, message: Message, zones: Buckets, settings: Settings,
-        next_slice: str | None = None,
-    ) -> None:  # fmt: skip
-        """Nothing is fetched yet; the time allowed begins. The claim names the `next_slice`."""
-        self._contract = contract
-        self._next_slice = next_slice
-        self._run = run
-        self._message = message
-        self._zones = zones
-        self._origin = settings.origin(contract.dataset)
-        self._key = settings.key_headers(contract.source.key)
-        self._end = self._source_end = time.monotonic() + settings.download_seconds
-        self._attempt = uuid.uuid4().hex[:12]
-        self._compares = len(contract.source.fetch) > 1
-        self._passed: dict[str, str] = {}
-        last, split = run_history.last_accepted(zones.raw, zones.landing, contract.dataset, run) or (
-            None, False,
-        )  # fmt: skip
-        # The same bytes on a new day are that day's: only in one slot are they nothing new.
-        same = last and own_slot(contract, Run(last.run)) == own_slot(contract, run)
-        self._last = last if same and contract.kind is not Kind.SNAPSHOT else None
-        self._standing = self._last if split else None
+    contract: Contract
+    run: Run
+    message: Message
+    buckets: Buckets
+    settings: Settings
+    next_slice: str | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     def claim(self) -> tuple[Claim, bool]:
-        """The claim that now stands, and whether it is this try's.
+        """Return the claim that is now in raw, and whether it is this attempt's.
 
-        Raises RetryLaterError where a source failed in a way that may pass, and none could be read.
+        Raises RetryLaterError if a source failed in a way that may pass, and none could be read.
         """
+        deadline = time.monotonic() + self.settings.download_seconds
+        headers = self.settings.key_headers(self.contract.source.key)
+        previous = _previous_run(self.buckets, self.contract, self.run)
+        fetcher = self._fetcher(headers, previous, deadline)
         with ExitStack() as undo:
-            made = self._made(undo)
-            # From here on an error may hide a claim that stands and names what was written.
+            results = list(self._probe(fetcher, previous, undo))
+            claim = self._claim(_abandon_others(select(results), results), previous)
+            # From here on an error may hide a claim that is there and names what was written.
             written = undo.pop_all()
-        name = object_names.claim(self._contract.dataset, self._run)
-        standing = gcs.create(self._zones.raw, name, made.encode(), metadata=made.metadata)
-        won = standing == made.encode()
-        if not won or made.outcome is not Outcome.ACCEPTED:
+        name = object_names.claim(self.contract.dataset, self.run)
+        body = claim.encode()
+        existing = gcs.create(self.buckets.raw, name, body, metadata=claim.metadata)
+        won = existing == body
+        if not won or claim.outcome is not Outcome.ACCEPTED:
             written.close()
-        return Claim.decode(standing), won
+        return Claim.decode(existing), won
 
-    def _made(self, undo: ExitStack) -> Claim:
-        """The claim of this try: by the first source that gives fresh data, else by the freshest.
-
-        Never by one that is older than the last accepted: it would roll slots back.
-        """
-        failures: dict[str, str] = {}
-        stale: list[FetchedSource] = []
-        sources = self._contract.source.fetch
-        for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
-            number = len(sources) - left + 1
-            attempt = self._attempt if number == 1 else f"{self._attempt}.{number}"
-            found = FetchedSource(source.name, attempt)
-            self._source_end = time.monotonic() + (self._end - time.monotonic()) / left
-            undo.callback(found.abandon)
-            try:
-                # The last one is taken whatever it is: split refuses it, and raw has the bytes.
-                self._fetch(source, found, judged=left > 1 or bool(stale))
-            except (FetchRefusedError, NotTheDataError) as refused:
-                self._passed[source.name] = str(refused)
-            except FetchFailedError as failed:
-                self._passed[source.name] = failures[source.name] = _failure(failed)
-            else:
-                old = self._old(found)
-                if old is None:
-                    return self._chosen(found, stale)
-                self._passed[source.name] = old
-                stale.append(found)
-                continue
-            found.abandon()
-        if stale and not self._behind(best := freshest(stale)):
-            return self._chosen(best, stale)
-        refusals = [
-            f"{name}: {told}" if self._compares else told
-            for name, told in self._passed.items()
-            if name not in failures
-        ]
-        if failures:
-            raise RetryLaterError(f"{self._where}: {'; '.join([*failures.values(), *refusals])}")
-        if stale:
-            refusals.append(source_selection.REMEDIATION)
-        return self._claim(Outcome.REFUSED, reason=f"{self._where}: {'; '.join(refusals)}")
-
-    def _chosen(self, found: FetchedSource, stale: list[FetchedSource]) -> Claim:
-        """The claim for what a source gave; of the stale ones that are not it nothing is left."""
-        self._passed.pop(found.source, None)
-        for other in stale:
-            if other is not found:
-                other.abandon()
-        return self._taken(found)
-
-    def _old(self, found: FetchedSource) -> str | None:
-        """Why a source is passed over for the age of its newest report; None where it is not."""
-        if not self._compares:
-            return None
-        return self._behind(found) or source_selection.staleness(
-            self._contract, self._run, found.newest
+    def _fetcher(
+        self, headers: dict[str, str], previous: PreviousRun, deadline: float
+    ) -> SourceFetcher:
+        return SourceFetcher(
+            contract=self.contract,
+            run=self.run,
+            raw=self.buckets.raw,
+            headers=headers,
+            origin=self.settings.origin(self.contract.dataset),
+            stored=previous.stored,
+            rows_before=_rows_before(self.buckets, self.contract, self.run),
+            deadline=deadline,
         )
 
-    def _behind(self, found: FetchedSource) -> str | None:
-        """Why a source is older than the last accepted run; None where it is not."""
-        return source_selection.regression(found.newest, self._last) if self._last else None
+    def _probe(
+        self, fetcher: SourceFetcher, previous: PreviousRun, undo: ExitStack
+    ) -> Iterator[SourceResult]:
+        """Fetch the sources in order until one is fresh; each has its share of the time left."""
+        sources = self.contract.source.fetch
+        has_stale = False
+        for number, source in enumerate(sources, 1):
+            left = len(sources) - number + 1
+            fetched = FetchedSource(source.name, self.id if number == 1 else f"{self.id}.{number}")
+            undo.callback(fetched.abandon)
+            now = time.monotonic()
+            deadline = now + (fetcher.deadline - now) / left
+            # The last source is stored whatever it is: split refuses it, and raw has the bytes.
+            checked = left > 1 or has_stale
+            result = self._probe_source(fetcher, source, fetched, previous, deadline, checked)
+            yield result
+            if result.state is SourceState.FRESH:
+                return
+            has_stale = has_stale or result.state in (SourceState.STALE, SourceState.OLDER)
 
-    def _fetch(self, source: FetchSpec, found: FetchedSource, *, judged: bool) -> None:
-        """Fetch every file of a source; raise FetchRefusedError, FetchFailedError and NotTheDataError."""
-        look = self._look() if self._compares else None
-        for at, address in enumerate(source.urls or self._indexed(source)):
-            url = self._contract.address(address, self._run.requested_slot)
-            file = source.files[at] if at < len(source.files) else f"file{at}"
-            with fetch(
-                url,
-                hosts=frozenset(self._contract.source.hosts),
-                limits=self._limits(),
-                validators=self._validators(source, url),
-                headers=self._key,
-            ) as response:
-                if response.status == 304:
-                    found.unchanged = True
-                    found.newest = source_selection.newest_report(self._standing)
-                    return
-                upload = self._upload(file, found)
-                body = DownloadedBody(response, upload, url, self._contract if judged else None)
-                found.files.append(body.stored(look))
-        if look is not None:
-            with refusals_as_source_errors(judged):
-                found.newest = look.end()
-
-    def _indexed(self, source: FetchSpec) -> list[str]:
-        """The URLs that a source's index has for its feeds; raises what `_fetch` does."""
-        if source.index is None:
-            return []
-        limits = self._limits(feed_index.MOST_BYTES)
-        hosts = frozenset(self._contract.source.hosts)
-        with fetch(source.index, hosts=hosts, limits=limits, headers=self._key) as response:
-            body = b"".join(response.chunks())
+    def _probe_source(
+        self,
+        fetcher: SourceFetcher,
+        source: FetchSpec,
+        fetched: FetchedSource,
+        previous: PreviousRun,
+        deadline: float,
+        checked: bool,
+    ) -> SourceResult:
+        """Fetch one source and assess it; of one that cannot be read nothing is left in raw."""
         try:
-            return feed_index.feeds(body, source.feeds, source.index)
-        except feed_index.NoFeedError as missing:
-            raise NotTheDataError(str(missing)) from missing
+            fetcher.fetch(source, fetched, deadline, checked=checked)
+        except (FetchRefusedError, NotTheDataError) as refused:
+            result = SourceResult(fetched, SourceState.REFUSED, str(refused))
+        except FetchFailedError as failed:
+            result = SourceResult(fetched, SourceState.FAILED, _failure(failed))
+        else:
+            return assess(fetched, self.contract, self.run, previous.accepted)
+        fetched.abandon()
+        return result
 
-    def _look(self) -> SourceProbe:
-        """A look through a source; what reads files is imported by data sets with fallbacks alone."""
-        from functions.download.probe import SourceProbe
+    def _claim(self, selection: Selection, previous: PreviousRun) -> Claim:
+        """Build the claim; raises RetryLaterError if nothing was selected and it may be later."""
+        where = f"{self.contract.dataset} {self.run.name}"
+        if isinstance(selection, Nothing):
+            reason = f"{where}: {selection.reason}"
+            if selection.retry:
+                raise RetryLaterError(reason)
+            return self._record(Outcome.REFUSED, None, selection.passed_over, reason=reason)
+        source, passed_over = selection.source, selection.passed_over
+        stored = previous.stored
+        if stored and (source.unchanged or _hashes(stored) == [f.sha256 for f in source.files]):
+            return self._record(Outcome.UNCHANGED, source, passed_over, same_as=stored.run)
+        if fault := _too_short(source, self.contract):
+            return self._record(Outcome.REFUSED, source, passed_over, reason=f"{where} {fault}")
+        return self._record(Outcome.ACCEPTED, source, passed_over)
 
-        return SourceProbe(self._contract, self._run, self._end, self._rows_before, self._origin)
-
-    @cached_property
-    def _rows_before(self) -> int:
-        """Rows of the accepted run before, where the contract bounds a fall; else 0."""
-        if self._contract.bounds.drop_max is None:
-            return 0
-        before = run_history.accepted_split(self._zones.landing, self._contract.dataset, self._run)
-        return before.rows_in if before else 0
-
-    def _limits(self, most: int | None = None) -> Limits:
-        bounds = self._contract.bounds
-        return Limits(
-            max_bytes=most or bounds.bytes_max,
-            max_decoded_bytes=most or bounds.bytes_max,
-            max_ratio=bounds.ratio_max,
-            seconds=max(self._source_end - time.monotonic(), 0.001),
+    def _record(
+        self,
+        outcome: Outcome,
+        source: FetchedSource | None,
+        passed_over: dict[str, str],
+        *,
+        reason: str | None = None,
+        same_as: str | None = None,
+    ) -> Claim:
+        accepted = outcome is Outcome.ACCEPTED
+        return Claim(
+            dataset=self.contract.dataset,
+            run=self.run.name,
+            outcome=outcome,
+            origin=self.settings.origin(self.contract.dataset),
+            source=source.source if source else "",
+            fetched_at=self.message.published.isoformat(),
+            files=tuple(source.files) if source and accepted else (),
+            attempt=self.id,
+            reason=reason,
+            same_as=same_as,
+            next_slice=self.next_slice,
+            newest=source.newest.isoformat() if source and source.newest else None,
+            passed_over=passed_over,
         )
 
-    def _validators(self, source: FetchSpec, url: str) -> Validators | None:
-        """What the publisher said of the bytes that stand, for a source of one file."""
-        standing = self._standing
-        if standing is None or standing.source != source.name or len(source.urls) != 1:
-            return None
-        if standing.files[0].url != url:
-            return None
-        headers = standing.files[0].headers
-        found = Validators(headers.get("etag"), headers.get("last-modified"))
-        return found if found.etag or found.last_modified else None
 
-    def _upload(self, file: str, found: FetchedSource) -> Upload:
-        name = object_names.raw_data(self._contract.dataset, self._run, found.attempt, file)
-        upload = Upload(self._zones.raw, name, "application/octet-stream", _CHUNK_BYTES)
-        found.uploads.append(upload)
-        return upload
+def _previous_run(buckets: Buckets, contract: Contract, run: Run) -> PreviousRun:
+    """Read the last accepted run whose bytes would be the same data again.
 
-    def _taken(self, found: FetchedSource) -> Claim:
-        """The claim for what a source gave."""
-        standing = self._standing
-        same = standing is not None and [f.sha256 for f in standing.files] == [
-            f.sha256 for f in found.files
-        ]
-        if (found.unchanged or same) and standing:
-            return self._claim(Outcome.UNCHANGED, found, same_as=standing.run)
-        short = [f for f in found.files if f.bytes < self._contract.bounds.bytes_min]
-        if short:
-            reason = (
-                f"{self._where} {short[0].object.rpartition('/')[2]}: the body has "
-                f"{short[0].bytes} bytes, the contract expects at least "
-                f"{self._contract.bounds.bytes_min}; wait for the next run, or ask the publisher"
-            )
-            return self._claim(Outcome.REFUSED, found, reason=reason)
-        return self._claim(Outcome.ACCEPTED, found)
+    The same bytes on a new day are that day's: only in one slot are they nothing new.
+    """
+    found = run_history.last_accepted(buckets.raw, buckets.landing, contract.dataset, run)
+    if found is None or contract.kind is Kind.SNAPSHOT:
+        return PreviousRun(None, None)
+    claim, is_split = found
+    if own_slot(contract, Run(claim.run)) != own_slot(contract, run):
+        return PreviousRun(None, None)
+    return PreviousRun(claim, claim if is_split else None)
 
-    def _claim(
-        self, outcome: Outcome, found: FetchedSource | None = None, *, reason: str | None = None,
-        same_as: str | None = None,
-    ) -> Claim:  # fmt: skip
-        taken = found is not None and outcome is Outcome.ACCEPTED
-        return Claim(
-            dataset=self._contract.dataset, run=self._run.name, outcome=outcome,
-            origin=self._origin, source=found.source if found else "",
-            fetched_at=self._message.published.isoformat(),
-            files=tuple(found.files) if found and taken else (), attempt=self._attempt,
-            reason=reason, same_as=same_as, next_slice=self._next_slice,
-            newest=found.newest.isoformat() if found and found.newest else None,
-            passed_over=self._passed,
-        )  # fmt: skip
 
-    @property
-    def _where(self) -> str:
-        return f"{self._contract.dataset} {self._run.name}"
+def _rows_before(buckets: Buckets, contract: Contract, run: Run) -> int:
+    """Read the rows of the accepted run before, if a probe compares with them; else 0."""
+    if contract.bounds.drop_max is None or len(contract.source.fetch) < 2:
+        return 0
+    before = run_history.accepted_split(buckets.landing, contract.dataset, run)
+    return before.rows_in if before else 0
+
+
+def _abandon_others(selection: Selection, results: list[SourceResult]) -> Selection:
+    """Delete what raw has of the sources that were not selected; return the selection.
+
+    If nothing was selected, the objects go once the claim is written.
+    """
+    if not isinstance(selection, Nothing):
+        for result in results:
+            if result.fetched is not selection.source:
+                result.fetched.abandon()
+    return selection
+
+
+def _hashes(claim: Claim) -> list[str]:
+    return [file.sha256 for file in claim.files]
+
+
+def _too_short(source: FetchedSource, contract: Contract) -> str | None:
+    """Return which file is shorter than the contract's bound, and what to do; else None."""
+    bound = contract.bounds.bytes_min
+    short = next((file for file in source.files if file.bytes < bound), None)
+    if short is None:
+        return None
+    return (
+        f"{short.object.rpartition('/')[2]}: the body has {short.bytes} bytes, the contract expects "
+        f"at least {bound}; wait for the next run, or ask the publisher"
+    )
 
 
 def _failure(failed: FetchFailedError) -> str:
-    """The sentence of a failure, with the wait that the publisher asks for."""
+    """Return the text of a failure, with the wait that the publisher asks for."""
     wait = "" if failed.retry_after is None else f" (it asks to wait {failed.retry_after:g} s)"
     return f"{failed}{wait}"

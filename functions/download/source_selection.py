@@ -1,76 +1,149 @@
-"""What one of several sources gave, before it is claimed, and how old is too old.
-
-A body that may be held in memory is looked through (`functions.download.probe`).
-"""
+"""Select the source to claim among those that were fetched; nothing here reads or writes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from catalog.contract import Contract
 from catalog.records import Claim, RawFile
 from catalog.runs import Run
 from functions.core.gcs import Upload
 
-MOST_BYTES = 20_000_000
-"""Largest body that is looked through; a larger one is judged by its size and head alone."""
-
-_PIECE_BYTES = 1 << 18
-
 REMEDIATION = (
     "what stands is newer and stays; wait for the next run, or, where the publisher withdrew its "
     "newest reports for good, take the fallbacks out of the contract for one run"
 )
-"""What to do where every source that could be read is behind."""
+"""What to do if every source that could be read is behind."""
 
 
 @dataclass
 class FetchedSource:
-    """What one source gave."""
+    """The files of one source."""
 
     source: str
     attempt: str
-    """The folder of its objects: the try's own, and of a further source another."""
+    """The folder of its objects: the attempt's own, and of a further source another."""
     files: list[RawFile] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     unchanged: bool = False
     newest: datetime | None = None
-    """Its newest report, where it was looked through and the contract names a time column."""
+    """Its newest report, if it was looked through and the contract names a time column."""
 
     def abandon(self) -> None:
-        """Leave nothing of it in raw."""
+        """Delete what raw has of it."""
         for upload in self.uploads:
             upload.abandon()
         self.uploads.clear()
 
 
-class BoundedBuffer:
-    """The bytes of a body, kept while they are few enough to be looked through."""
+class SourceState(StrEnum):
+    """How a source compares with what the run needs."""
 
-    def __init__(self) -> None:
-        """Nothing is kept yet."""
-        self._kept: bytearray | None = bytearray()
+    FRESH = "fresh"
+    STALE = "stale"
+    OLDER = "older"
+    """Its newest report is before that of the last accepted run."""
+    REFUSED = "refused"
+    """It answered with something that is not the data."""
+    FAILED = "failed"
+    """It could not be read this time."""
 
-    def add(self, chunk: bytes) -> None:
-        """Keep a chunk, or give up."""
-        if self._kept is None:
-            return
-        self._kept += chunk
-        if len(self._kept) > MOST_BYTES:
-            self._kept = None
 
-    def pieces(self) -> Iterator[bytes] | None:
-        """The bytes again; None where there were too many."""
-        kept = self._kept
-        if kept is None:
-            return None
-        return (bytes(kept[at : at + _PIECE_BYTES]) for at in range(0, len(kept), _PIECE_BYTES))
+@dataclass(frozen=True)
+class SourceResult:
+    """One source, its state, and the reason for any state but fresh."""
+
+    fetched: FetchedSource
+    state: SourceState
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The first source that is fresh."""
+
+    source: FetchedSource
+    passed_over: dict[str, str]
+    """Source → why it was passed over, in the order of the contract."""
+
+
+@dataclass(frozen=True)
+class Stale:
+    """The freshest source where none is fresh."""
+
+    source: FetchedSource
+    passed_over: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No source can be claimed."""
+
+    passed_over: dict[str, str]
+    reason: str
+    retry: bool
+    """Whether a source failed in a way that may pass."""
+
+
+Selection = Fresh | Stale | Nothing
+
+
+def select(results: Sequence[SourceResult]) -> Selection:
+    """Select the first fresh source, else the freshest one that is stale.
+
+    A source that is older than the last accepted run is never selected: it would roll slots back.
+    """
+    for result in results:
+        if result.state is SourceState.FRESH:
+            return Fresh(result.fetched, _passed_over(results, result.fetched))
+    stale = [each.fetched for each in results if each.state is SourceState.STALE]
+    if stale:
+        best = max(stale, key=lambda each: each.newest or datetime.min.replace(tzinfo=UTC))
+        return Stale(best, _passed_over(results, best))
+    return _nothing(results)
+
+
+def _passed_over(
+    results: Iterable[SourceResult], selected: FetchedSource | None = None
+) -> dict[str, str]:
+    return {each.fetched.source: each.reason for each in results if each.fetched is not selected}
+
+
+def _nothing(results: Sequence[SourceResult]) -> Nothing:
+    """Build the reason from all sources: failures first, then refusals, then what to do."""
+    failures = [each.reason for each in results if each.state is SourceState.FAILED]
+    refusals = [
+        f"{each.fetched.source}: {each.reason}" if len(results) > 1 else each.reason
+        for each in results
+        if each.state is not SourceState.FAILED
+    ]
+    reasons = [*failures, *refusals]
+    if not failures and any(each.state is SourceState.OLDER for each in results):
+        reasons.append(REMEDIATION)
+    return Nothing(_passed_over(results), "; ".join(reasons), retry=bool(failures))
+
+
+def assess(
+    fetched: FetchedSource, contract: Contract, run: Run, last: Claim | None
+) -> SourceResult:
+    """Compare the newest report of a source with the last accepted run and with the limit of age.
+
+    The only source of a contract is always fresh: there is none to take instead.
+    """
+    if len(contract.source.fetch) < 2:
+        return SourceResult(fetched, SourceState.FRESH)
+    if last and (reason := regression(fetched.newest, last)):
+        return SourceResult(fetched, SourceState.OLDER, reason)
+    if reason := staleness(contract, run, fetched.newest):
+        return SourceResult(fetched, SourceState.STALE, reason)
+    return SourceResult(fetched, SourceState.FRESH)
 
 
 def staleness(contract: Contract, run: Run, newest: datetime | None) -> str | None:
-    """Why a source counts as stale; None where it does not, or nobody knows its newest report.
+    """Return why a source counts as stale; None if it does not, or its newest report is unknown.
 
     A slot that was asked for can have no report after its end.
     """
@@ -90,24 +163,19 @@ def staleness(contract: Contract, run: Run, newest: datetime | None) -> str | No
 
 
 def newest_report(claim: Claim | None) -> datetime | None:
-    """The newest report of what was claimed, where it was seen."""
+    """Return the time of the newest report that a claim names, if it names one."""
     return datetime.fromisoformat(claim.newest) if claim and claim.newest else None
 
 
-def regression(report: datetime | None, last: Claim) -> str | None:
-    """Why a source whose newest report is `report` is older than the last accepted run.
+def regression(newest: datetime | None, last: Claim) -> str | None:
+    """Return why a source is older than the last accepted run; None if it is not.
 
-    None where it is not, or where one of the two newest reports is not known.
+    None too if one of the two newest reports is unknown.
     """
-    known = newest_report(last)
-    if report is None or known is None or report >= known:
+    accepted = newest_report(last)
+    if newest is None or accepted is None or newest >= accepted:
         return None
     return (
-        f"its newest report is of {report:%Y-%m-%d %H:%M} UTC, that of the accepted run {last.run} "
-        f"of {known:%Y-%m-%d %H:%M}"
+        f"its newest report is of {newest:%Y-%m-%d %H:%M} UTC, that of the accepted run {last.run} "
+        f"of {accepted:%Y-%m-%d %H:%M}"
     )
-
-
-def freshest(found: Sequence[FetchedSource]) -> FetchedSource:
-    """Of sources whose newest reports are known the one with the newest, the first among equals."""
-    return max(found, key=lambda each: each.newest or datetime.min.replace(tzinfo=UTC))

@@ -13,6 +13,7 @@ from catalog.records import Claim, Event, Outcome
 from catalog.runs import Run
 from functions.core.errors import RetryLaterError
 from functions.core.message import Message
+from functions.download import body as downloaded
 from functions.download import source_selection
 from functions.download import step as download
 from functions.download.probe import SourceProbe
@@ -158,18 +159,18 @@ def test_what_was_accepted_is_not_rolled_back(
 def test_a_large_body_is_not_looked_through(
     desk: Desk, publishers: Publishers, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_selection, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(downloaded, "MAX_PROBED_BYTES", 1_000)
     publishers.serve(PORTAL, reports("2025-05-20"))
     _, claim = fetched(desk)
     assert (claim.source, claim.newest) == ("portal", None)
 
 
 def test_a_look_ends_with_the_time_of_the_fetch(contract: Contract) -> None:
-    copy = source_selection.BoundedBuffer()
-    copy.add(USAGE.read_bytes())
-    look = SourceProbe(contract, Run(RUN), until=0.0)
-    look.at("usage.csv", copy)
-    assert look.end() is None
+    buffer = downloaded.BoundedBuffer()
+    buffer.add(USAGE.read_bytes())
+    probe = SourceProbe(contract, Run(RUN), until=0.0)
+    probe.inspect_file("usage.csv", buffer)
+    assert probe.finish() is None
 
 
 def test_what_is_unchanged_may_be_stale(

@@ -109,7 +109,7 @@ def test_a_claimed_run_fetches_nothing(desk: Desk, publishers: Publishers) -> No
 def test_a_large_body_goes_in_chunks(
     desk: Desk, publishers: Publishers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.download.attempt._CHUNK_BYTES", 256 << 10)
+    monkeypatch.setattr("functions.download.source_fetcher._CHUNK_BYTES", 256 << 10)
     body = CSV + b"x" * 3_000_000
     publishers.serve(USAGE_URL, Answer(body))
     ingest(desk)

@@ -16,7 +16,7 @@ import sqlglot
 from sqlglot import exp
 
 from catalog.contract import Contract, load_all
-from functions.download.step import Ingest
+from functions.download.request import Ingest
 from functions.seal.replay import Request
 from functions.split.step import Replay
 from functions.sweep import resend
