@@ -1,4 +1,4 @@
-"""An index that tells where a source's files lie: a JSON document that names feeds, as GBFS has one.
+"""An index of a source's files: a JSON document that names feeds, as in GBFS.
 
 Version 1 and 2 of GBFS keep the feeds by language, version 3 does not; the first of a name counts.
 """
@@ -18,7 +18,7 @@ class NoFeedError(Exception):
 
 
 def feeds(body: bytes, names: Sequence[str], index: str) -> list[str]:
-    """The URL of each named feed; raises NoFeedError. `index` is the URL of the document."""
+    """Return the URL of each named feed; raise NoFeedError. `index` is the URL of the document."""
     where = index.partition("?")[0]
     try:
         document = json.loads(body)

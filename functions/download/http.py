@@ -158,10 +158,9 @@ class Response:
     _body: Iterator[bytes] = field(repr=False)
 
     def chunks(self) -> Iterator[bytes]:
-        """The decoded body, once, in pieces of at most `CHUNK_BYTES`; nothing for a 304.
+        """Return the decoded body, once, in pieces of at most `CHUNK_BYTES`; nothing for a 304.
 
-        Raises `FetchRefusedError` or `FetchFailedError` while streaming: what was yielded before it is not
-        a file.
+        Raises `FetchRefusedError` or `FetchFailedError` while streaming: the pieces before are no file.
         """
         return self._body
 
@@ -200,9 +199,7 @@ def fetch(
 
 
 def environment_proxy(host: str) -> str | None:
-    """The egress proxy that `HTTPS_PROXY` names for `host`, None where there is none or `NO_PROXY`
-    takes the host out.
-    """
+    """Return the egress proxy of `HTTPS_PROXY` for `host`; None without one or by `NO_PROXY`."""
     if urllib.request.proxy_bypass(host):
         return None
     proxy = urllib.request.getproxies().get("https")
@@ -218,7 +215,7 @@ def resolve_host(host: str) -> list[str]:
 
 
 def connect_address(address: str, port: int, seconds: float) -> socket.socket:
-    """A TCP connection to a literal address; raises `OSError`."""
+    """Open a TCP connection to a literal address; raise `OSError`."""
     return socket.create_connection((address, port), timeout=seconds)
 
 
@@ -349,7 +346,7 @@ class _Journey:
     network: Network
 
     def follow(self, url: str, headers: dict[str, str]) -> tuple[_Target, urllib3.BaseHTTPResponse]:
-        """The last answer after all redirects, each hop checked like the first, and where it came from."""
+        """Follow all redirects, each checked like the first; return the last target and answer."""
         context = _tls_context()
         target = _checked(url, self.hosts)
         for _ in range(self.limits.max_redirects + 1):
@@ -411,7 +408,7 @@ class _Journey:
         return manager
 
     def _dial(self, target: _Target, addresses: Sequence[str]) -> socket.socket:
-        """A connection to the first checked address that takes it; never looks a name up."""
+        """Connect to the first checked address that accepts; never look a name up."""
         refusals = []
         for address in addresses:
             self.deadline.check(target)
@@ -591,7 +588,7 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def _cause(error: HTTPError) -> str:
-    """What the socket said, without the connection's own words: those may repeat the query."""
+    """Return the socket's error without the connection's own text, which may repeat the query."""
     inner = error.args[-1] if error.args else None
     if isinstance(inner, OSError):
         return str(inner)
@@ -633,7 +630,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     until = _http_date(value)
     if until is None:
         return None
-    # The server's own clock, where it tells it: ours may differ.
+    # By the server's own clock, if it sends one: ours may differ.
     since = _http_date(headers.get("date", "")) or dt.datetime.now(dt.UTC)
     return max((until - since).total_seconds(), 0.0)
 
@@ -649,7 +646,7 @@ def _http_date(text: str) -> dt.datetime | None:
 def _body(
     raw: urllib3.BaseHTTPResponse, target: _Target, limits: Limits, deadline: _Deadline
 ) -> Iterator[bytes]:
-    """The body's generator; what the headers already forbid is refused before the first byte."""
+    """Return the body's generator; refuse before the first byte what the headers forbid."""
     if raw.status == 304:
         return iter(())
     encoding = raw.headers.get("content-encoding", "").strip().lower()
@@ -678,7 +675,7 @@ def _too_large(target: _Target, seen: str, most: int) -> FetchRefusedError:
 def _wire(
     raw: urllib3.BaseHTTPResponse, target: _Target, limits: Limits, deadline: _Deadline
 ) -> Iterator[bytes]:
-    """The bytes as they come, each read as small as the network gave it; whole, or it raises."""
+    """Yield the bytes as they come, in the network's pieces; raise if the body is not whole."""
     received = 0
     while True:
         try:
@@ -718,11 +715,11 @@ def _cut(target: _Target, seen: str) -> FetchFailedError:
 
 
 def _gunzipped(wire: Iterable[bytes], target: _Target, limits: Limits) -> Iterator[bytes]:
-    """What gzip holds, members one after another, never more than a chunk of it in memory."""
+    """Yield the content of gzip, member by member, with at most a chunk in memory."""
     decoder: zlib._Decompress | None = None
-    taken = given = 0
+    compressed = decoded = 0
     for data in wire:
-        taken += len(data)
+        compressed += len(data)
         piece = b""
         while data or len(piece) == CHUNK_BYTES:
             if decoder is None or decoder.eof:
@@ -733,32 +730,32 @@ def _gunzipped(wire: Iterable[bytes], target: _Target, limits: Limits) -> Iterat
             try:
                 piece = decoder.decompress(data, CHUNK_BYTES)
             except zlib.error as error:
-                raise _not_gzip(error, target, given) from error
+                raise _not_gzip(error, target, decoded) from error
             data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-            given += len(piece)
-            if given > max(_RATIO_FLOOR_BYTES, taken * limits.max_ratio):
-                raise _bomb(target, taken, given, limits)
+            decoded += len(piece)
+            if decoded > max(_RATIO_FLOOR_BYTES, compressed * limits.max_ratio):
+                raise _bomb(target, compressed, decoded, limits)
             if piece:
                 yield piece
     if decoder is None or not decoder.eof:
-        raise _cut(target, f"is gzip without its end, {given} bytes decoded")
+        raise _cut(target, f"is gzip without its end, {decoded} bytes decoded")
 
 
-def _bomb(target: _Target, taken: int, given: int, limits: Limits) -> FetchRefusedError:
+def _bomb(target: _Target, compressed: int, decoded: int, limits: Limits) -> FetchRefusedError:
     return FetchRefusedError(
         "decompression ratio",
-        f"{target.place}: {taken} bytes of gzip had become {given}, over the ratio of "
+        f"{target.place}: {compressed} bytes of gzip had become {decoded}, over the ratio of "
         f"{limits.max_ratio:g}; look at the file before you raise the ratio",
     )
 
 
 def _not_gzip(
-    error: zlib.error, target: _Target, given: int
+    error: zlib.error, target: _Target, decoded: int
 ) -> FetchRefusedError | FetchFailedError:
-    if given:
+    if decoded:
         return FetchFailedError(
             "corrupt body",
-            f"{target.place}: gzip broken after {given} decoded bytes: {error}; it is tried again",
+            f"{target.place}: gzip broken after {decoded} decoded bytes: {error}; it is tried again",
         )
     return FetchRefusedError(
         "encoding",

@@ -67,7 +67,7 @@ class SourceProbe:
 
     def _file(self, name: str, pool: ThreadPoolExecutor, found: LookupTable | None) -> FileReader:
         where = f"{self._contract.dataset} {self._run.name} {name}"
-        return FileReader(name, where, self._contract, pool, beside=found)
+        return FileReader(name, where, self._contract, pool, lookup=found)
 
     def _through(self, batches: Iterator[TextBatch | Block]) -> None:
         """Count rows and rejects and find the newest report, as long as there is time."""
@@ -84,7 +84,7 @@ class SourceProbe:
         for name, buffer in others:
             self._read(name, buffer, found)
         if found is not None:
-            self._through(iter([found.left()]))
+            self._through(iter([found.unmatched()]))
 
     def _joined(self) -> tuple[LookupTable | None, list[tuple[str, BoundedBuffer]]]:
         """Return the lookup table and the files that it completes."""
@@ -93,7 +93,7 @@ class SourceProbe:
         with ThreadPoolExecutor(1) as pool:
             for at, (name, buffer) in enumerate(self._buffers):
                 pieces = buffer.pieces()
-                found = pieces and self._file(name, pool, None).lying_beside(pieces)
+                found = pieces and self._file(name, pool, None).as_lookup(pieces)
                 if found:
                     return found, self._buffers[:at] + self._buffers[at + 1 :]
         return None, self._buffers

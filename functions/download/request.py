@@ -28,7 +28,7 @@ class Ingest(msgspec.Struct, frozen=True):
 
 def continues_run(request: Ingest) -> bool:
     """Return whether the slices after the one that is fetched are requested too."""
-    return request.onward or not (request.slot or (request.run and Run(request.run).asked))
+    return request.onward or not (request.slot or (request.run and Run(request.run).requested_slot))
 
 
 def resolve_run(request: Ingest, contract: Contract, message: Message) -> Run:
@@ -45,7 +45,7 @@ def resolve_run(request: Ingest, contract: Contract, message: Message) -> Run:
     _require_present(request.run or request.slot, contract, message)
     try:
         named = Run(request.run) if request.run else None
-        slot = request.slot or (named.asked if named else None)
+        slot = request.slot or (named.requested_slot if named else None)
         if slot:
             contract.calendar.parse(slot)
     except ValueError as error:

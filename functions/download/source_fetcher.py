@@ -53,7 +53,7 @@ class SourceFetcher:
         """
         probe = self._probe() if len(self.contract.source.fetch) > 1 else None
         for at, address in enumerate(source.urls or self._indexed(source, deadline)):
-            url = self.contract.address(address, self.run.asked)
+            url = self.contract.address(address, self.run.requested_slot)
             file = source.files[at] if at < len(source.files) else f"file{at}"
             with fetch(
                 url,

@@ -33,7 +33,7 @@ class FetchedSource:
     """Its newest report, if it was looked through and the contract names a time column."""
 
     def abandon(self) -> None:
-        """Delete what raw has of it."""
+        """Delete its objects in raw."""
         for upload in self.uploads:
             upload.abandon()
         self.uploads.clear()
