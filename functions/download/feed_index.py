@@ -29,8 +29,8 @@ def feeds(body: bytes, names: Sequence[str], index: str) -> list[str]:
         found.setdefault(name, url)
     for name in names:
         if name not in found:
-            known = ", ".join(found)[:500] or "none"
-            raise NoFeedError(f"{where}: the index has no feed {name!r}; it has {known}")
+            available = ", ".join(found)[:500] or "none"
+            raise NoFeedError(f"{where}: the index has no feed {name!r}; it has {available}")
     return [found[name] for name in names]
 
 
