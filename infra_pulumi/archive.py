@@ -13,6 +13,9 @@ from pathlib import Path
 _OURS = (".py", ".sql", ".html", ".css", ".js", ".svg", ".txt")
 """Suffixes of the code: modules, and the files that they read."""
 
+_AT_ROOT = ("functions/main.py", "functions/requirements.txt")
+"""Files that the functions framework expects at the archive's root."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
 _UNIX = 3
@@ -50,13 +53,13 @@ def build_archive(
 def _content(repository: Path, contracts: Iterable[Path]) -> dict[str, bytes]:
     """Return every file of the archive except the declared ones, by its name there."""
     functions = repository / "functions"
-    files = {
-        "main.py": (functions / "main.py").read_bytes(),
-        "requirements.txt": (functions / "requirements.txt").read_bytes(),
-    }
+    files = {Path(name).name: (repository / name).read_bytes() for name in _AT_ROOT}
     for package in ("functions", "catalog"):
         for path in sorted((repository / package).rglob("*")):
-            if path.suffix in _OURS:
+            if (
+                path.suffix in _OURS
+                and path.relative_to(functions.parent).as_posix() not in _AT_ROOT
+            ):
                 files[path.relative_to(repository).as_posix()] = path.read_bytes()
     files |= {f"catalog/datasets/{path.name}": path.read_bytes() for path in contracts}
     return files

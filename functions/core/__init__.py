@@ -1,1 +1,1 @@
-"""What every step uses: settings, clients, messages, storage, records and errors."""
+"""What steps share: settings, clients, messages, storage, records and errors."""

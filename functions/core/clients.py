@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import wait
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,7 @@ from functions.core.settings import Settings
 
 if TYPE_CHECKING:
     from google.cloud import bigquery, dataproc_v1, pubsub_v1, storage  # type: ignore[attr-defined]
-from dataclasses import dataclass
-
-from google.cloud.storage import Bucket
+    from google.cloud.storage import Bucket
 
 EVENTS_SECONDS = 10.0
 """How long a step waits until all its events are published: telemetry may not delay a step

@@ -1,1 +1,1 @@
-"""The commands of the local cloud: `demo`, `try`, `export`, `pages`."""
+"""The commands of the local cloud: `demo` and `try`, with their pictures and checks."""

@@ -1,1 +1,1 @@
-"""The proxy that all calls to the stand-ins pass."""
+"""The proxy that calls to storage, BigQuery, Dataproc and tokens pass."""

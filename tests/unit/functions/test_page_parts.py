@@ -11,7 +11,7 @@ from functions.serve.pages.page_builder import PageBuilder
 from functions.serve.pages.selection import Selection, select
 from functions.serve.pages.view_models import Choice, FilterView
 from functions.serve.warehouse.result import Value
-from tests.support.page_rows import CONTRACTS, DASHBOARDS, NOW, SHOWN, Warehouse, pages
+from tests.support.page_rows import CONTRACTS, DASHBOARDS, DEFINITIONS, NOW, Warehouse, pages
 
 YEARS = FilterView(
     "year", "Year", "choice", (Choice("2024", "2024", True), Choice("2023", "2023", False))
@@ -55,7 +55,7 @@ def test_a_figure_says_in_which_direction_it_moved(
 ])  # fmt: skip
 def test_a_chart_without_its_choice_needs_no_answer(name: str, chart: Chart) -> None:
     nothing = Selection(FilterSelection(), FilterSelection())
-    builder = PageBuilder(DASHBOARDS[name], SHOWN, CONTRACTS, nothing, {}, NOW)
+    builder = PageBuilder(DASHBOARDS[name], DEFINITIONS, CONTRACTS, nothing, {}, NOW)
     view = builder._chart(chart)
     assert "Nothing is chosen" in view.empty_reason
     assert (view.rows, view.headings, view.drawing) == ((), (), None)

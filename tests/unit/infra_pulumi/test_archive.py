@@ -77,6 +77,7 @@ def test_holds_code_and_contracts_alone(tmp_path: Path) -> None:
     }  # fmt: skip
     assert not [name for name in names if name.startswith("bq_sql/") and name.endswith(".sql")]
     assert set(DECLARED) <= set(names)
+    assert not {"functions/main.py", "functions/requirements.txt"} & set(names)
     assert {f"catalog/datasets/{path.name}" for path in CONTRACTS} <= set(names)
 
 
