@@ -1,4 +1,4 @@
-"""Which parts of a slot count: those that an accepted split record names and that still stand."""
+"""Read which parts of a slot count: those that exist and that an accepted split record names."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def contents(
     context = {slot: _before(contract, slot) for slot in replays}
     wanted = sorted({*replays, *(each for before in context.values() for each in before)})
     objects = _objects(bucket, contract.dataset, wanted)
-    splits = _Splits(bucket, contract.dataset, {run for found in objects.values() for run in found})
+    runs = {run for found in objects.values() for run in found}
+    splits = _Splits(bucket, contract.dataset, recorded_splits(bucket, contract.dataset, runs))
     if not contract.kind.newest_run_wins:
-        splits.fetch(run for found in objects.values() for run in found)
+        splits.fetch(runs)
     counting = {slot: _counting(contract, splits, slot, objects[slot]) for slot in wanted}
     return {
         slot: _content(bucket.name, contract, slot, replay, counting, context[slot])
@@ -64,15 +65,15 @@ _Objects = dict[Run, dict[str, int]]
 
 
 class _Splits:
-    """The split records of a data set's runs, each read when it is first asked for."""
+    """The split records of a data set's runs, each read when it is first needed."""
 
-    def __init__(self, bucket: Bucket, dataset: str, runs: set[Run]) -> None:
-        """List the names of the records that may name these runs' parts."""
+    def __init__(self, bucket: Bucket, dataset: str, keys: Iterable[SplitKey]) -> None:
+        """Begin with the keys of the records and read none of them."""
         self._bucket = bucket
         self._dataset = dataset
         self._keys: dict[Run, list[SplitKey]] = {}
         self._found: dict[Run, SplitRecord | None] = {}
-        for key in sorted(recorded_splits(bucket, dataset, runs), reverse=True):
+        for key in sorted(keys, reverse=True):
             self._keys.setdefault(key.run, []).append(key)
 
     def accepted(self, run: Run) -> SplitRecord | None:
