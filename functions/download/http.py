@@ -44,7 +44,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _TRY_LATER = frozenset({408, 425, 429})
 
-_KEPT_ACROSS_HOSTS = frozenset({"accept", "accept-language", "user-agent"})
+_HEADERS_ACROSS_HOSTS = frozenset({"accept", "accept-language", "user-agent"})
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -183,8 +183,8 @@ def fetch(
 ) -> Iterator[Response]:
     """GET `url` over HTTPS and give its response, whose body is read inside the `with`.
 
-    Only `hosts` are asked, at every hop of a redirect. `headers` of the caller's are not carried to
-    another host, except the ones that say who asks and in what language. TLS trusts what
+    Only `hosts` get requests, at every hop of a redirect. `headers` of the caller's are not sent
+    to another host, except the ones that say who asks and in what language. TLS trusts what
     `SSL_CERT_FILE` or the system says. Raises `FetchRefusedError` and `FetchFailedError`.
     """
     with _Deadline(limits.seconds, now) as deadline:
@@ -422,7 +422,7 @@ class _Journey:
 
 def _goes_along(header: str) -> bool:
     conditional = header in {"if-none-match", "if-modified-since", "accept-encoding"}
-    return conditional or header in _KEPT_ACROSS_HOSTS
+    return conditional or header in _HEADERS_ACROSS_HOSTS
 
 
 def _checked(url: str, hosts: frozenset[str]) -> _Target:
@@ -561,7 +561,7 @@ def _unreached(
         return FetchRefusedError(
             "tls",
             f"{target.place}: TLS failed: {tls.reason or tls}; nothing is fetched unverified: the "
-            "publisher must mend its certificate, or SSL_CERT_FILE lacks an authority",
+            "publisher must fix its certificate, or SSL_CERT_FILE lacks an authority",
         )
     if isinstance(error, ProxyError):
         return FetchFailedError(
@@ -579,7 +579,7 @@ def _late(target: _Target, deadline: _Deadline) -> FetchFailedError:
         deadline.check(target)
     except FetchFailedError as late:
         return late
-    raise AssertionError("asked of a deadline that has not passed")
+    raise AssertionError("the deadline has not passed")
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
@@ -760,7 +760,7 @@ def _not_gzip(
     return FetchRefusedError(
         "encoding",
         f"{target.place}: says Content-Encoding gzip and is not gzip ({error}); "
-        "the publisher must mend it, or name another URL in the contract",
+        "the publisher must fix it, or name another URL in the contract",
     )
 
 

@@ -13,7 +13,7 @@ from catalog.runs import Run
 from functions.core.gcs import Upload
 
 REMEDIATION = (
-    "what stands is newer and stays; wait for the next run, or, where the publisher withdrew its "
+    "the accepted run is newer and stays; wait for the next run, or, where the publisher withdrew its "
     "newest reports for good, take the fallbacks out of the contract for one run"
 )
 """What to do if every source that could be read is behind."""
@@ -145,7 +145,7 @@ def assess(
 def staleness(contract: Contract, run: Run, newest: datetime | None) -> str | None:
     """Return why a source counts as stale; None if it does not, or its newest report is unknown.
 
-    A slot that was asked for can have no report after its end.
+    A slot that was requested can have no report after its end.
     """
     if newest is None:
         return None

@@ -21,7 +21,7 @@ def reconcile(manifest: Manifest, receipt: Receipt) -> None:
         if fault:
             raise PermanentError(
                 f"load: {slot.dataset} {slot.slot} of batch {receipt.batch}: {fault}; nothing was "
-                "swapped: mend the job and replay the slot"
+                "swapped: fix the job and replay the slot"
             )
     _refuse_unlisted_files(manifest, receipt)
 
@@ -49,5 +49,5 @@ def _refuse_unlisted_files(manifest: Manifest, receipt: Receipt) -> None:
         if (each.dataset, each.slot) not in slots or (each.dataset, each.table) not in tables:
             raise PermanentError(
                 f"load: batch {receipt.batch} wrote {each.table} {each.slot}, which its manifest "
-                "does not name: mend the job and replay"
+                "does not name: fix the job and replay"
             )

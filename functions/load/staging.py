@@ -101,7 +101,7 @@ def _load_job(
 
 
 def _usable(clients: Clients, job: LoadJob, destination: str) -> bool:
-    """Whether a job that was made before still runs, or ended well and its table still stands."""
+    """Return whether an earlier job still runs, or succeeded and its table still exists."""
     if job.state != "DONE":
         return True
     if job.error_result:

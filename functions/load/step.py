@@ -70,13 +70,13 @@ def _receipt(message: Message, clients: Clients, settings: Settings) -> Receipt:
     return receipt
 
 
-def _event(slot: SlotParts, receipt: Receipt, stands: bool, message: Message) -> Event:
-    """Build the event of one slot; `stands` says whether the loaded rows are this receipt's."""
+def _event(slot: SlotParts, receipt: Receipt, is_current: bool, message: Message) -> Event:
+    """Build the event of one slot; `is_current` says whether the loaded rows are this receipt's."""
     counts = next(c for c in receipt.counts if (c.dataset, c.slot) == (slot.dataset, slot.slot))
     return event(
         "load",
         message,
-        "loaded" if stands else "stale",
+        "loaded" if is_current else "stale",
         subject=f"{slot.dataset} {slot.slot}",
         system=receipt.system,
         dataset=slot.dataset,

@@ -27,7 +27,7 @@ def swap(
     now: datetime,
     seconds: float,
 ) -> set[tuple[str, str]]:
-    """Swap in the slots that the ledger lacks or has older; those (data set, slot) pairs.
+    """Swap in the slots that the ledger lacks or has older; return their (data set, slot) pairs.
 
     `staged` names the tables that have rows in staging; of the others the slots become empty.
     A transaction that loses a race raises BadRequest: nothing happened, and it may be run again.

@@ -44,9 +44,9 @@ def write_manifest(
         tables=tuple(table for contract in used.values() for table in contract.lake_tables()),
         contracts={dataset: contract.for_job() for dataset, contract in used.items()},
     )
-    stands = Manifest.decode(_create(landing, manifest))
+    existing = Manifest.decode(_create(landing, manifest))
     ours = set(map(_content, slots))
-    others = {(s.dataset, s.slot) for s in stands.slots if _content(s) not in ours}
+    others = {(s.dataset, s.slot) for s in existing.slots if _content(s) not in ours}
     if others:
         slots = [
             with_newer_version(s, message) if (s.dataset, s.slot) in others else s for s in slots
@@ -59,7 +59,7 @@ def write_manifest(
 
 
 def _create(landing: Bucket, manifest: Manifest) -> bytes:
-    """Create a manifest only if absent; what now stands under its name."""
+    """Create a manifest only if absent; return the one that now has its name."""
     return gcs.create(
         landing, object_names.manifest(manifest.system, manifest.id), manifest.encode()
     )

@@ -184,8 +184,8 @@ def _slot_event(one: Candidate, sealed: str | None, manifest: str, message: Mess
     dataset, slot = one.marked.contract.dataset, one.marked.slot
     texts = {
         Verdict.REFUSED: "fewer parts count than are loaded, or no more with a newer run: the loaded "
-        "ones stand; look for held or refused splits and deleted parts",
-        Verdict.EMPTY: "no part of it counts: held, refused, gone, or none came yet and the slot before it marked it",
+        "ones stay; look for held or refused splits and deleted parts",
+        Verdict.EMPTY: "no part counts: held, refused or gone, or none came yet and an earlier slot marked this one",
     }
     text = texts.get(one.verdict)
     return event(

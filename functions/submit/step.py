@@ -104,7 +104,7 @@ def _next(
         last = used[-1].batch
         raise PermanentError(
             f"submit: {identity} failed {len(used)} times, last {last.state.name} "
-            f"({last.state_message[:500] or 'no receipt written'}): mend the job, then replay with "
+            f"({last.state_message[:500] or 'no receipt written'}): fix the job, then replay with "
             f'{{"system": "{system}", "manifest": "{identity}"}} to topic seal'
         )
     return attempts[-1].number + 1 if attempts else 1

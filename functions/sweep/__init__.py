@@ -1,1 +1,1 @@
-"""Find work that stands still and send it again; measure freshness."""
+"""Find stalled work and send it again; measure freshness."""

@@ -113,7 +113,7 @@ AFTER = [
     # what portal and mirror answer on the day after the mirror's 06-04 was accepted; what becomes
     # of it, by which source, and why not by the other
     ("stale, mirror down", reports("2025-05-20"), DOWN, "later", "", "answered 503"),
-    ("stale, mirror gone", reports("2025-05-20"), GONE, "refused", "", "what stands is newer"),
+    ("stale, mirror gone", reports("2025-05-20"), GONE, "refused", "", "the accepted run is newer"),
     ("little older, down", reports("2025-06-03"), DOWN, "later", "", "portal: its newest report"),
     ("little older, gone", reports("2025-06-03"), GONE, "refused", "", "run 20250605T032700Z of"),
     ("both older", reports("2025-06-03"), reports("2025-06-02"), "refused", "", "of 2025-06-03"),
