@@ -41,6 +41,13 @@ class Client:
     def create_dataset(self, dataset: str) -> None:
         """Do nothing: a table's data set is a part of its name."""
 
+    def delete_dataset(self, dataset: str, *, delete_contents: bool) -> None:
+        """Delete all tables of a data set; raise ValueError if they were to stay."""
+        if not delete_contents:
+            raise ValueError(f"{dataset}: only a data set with its contents is deleted here")
+        for table in self.list_tables(dataset):
+            self.delete_table(table)
+
     def create_table(self, table: bigquery.Table) -> None:
         """Create an empty table."""
         columns = [
