@@ -1,4 +1,4 @@
-"""A slot whose newest run has no good row: Spark writes no file of it, and the lake loses its rows."""
+"""A slot whose newest run has no good row: Spark writes no file for it, and the lake loses its rows."""
 
 from __future__ import annotations
 

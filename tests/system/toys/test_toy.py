@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from catalog.contract import Contract, load
+from catalog.contract import Contract
 from catalog.records import Manifest
 from local_cloud.cli import trial
 from local_cloud.cloud import LocalCloud
@@ -24,6 +24,7 @@ from local_cloud.publishers import Answer
 pytestmark = pytest.mark.timeout(600)
 
 DATASET = "harbour_gauges"
+FOLDER = "toy"
 TICKS = ("1007", "1027", "1047", "1107")
 """What the publisher shows; the last again and again: a snapshot of the same bytes is a snapshot."""
 TEN, ELEVEN = "2025-06-05T10", "2025-06-05T11"
@@ -32,18 +33,6 @@ TEN, ELEVEN = "2025-06-05T10", "2025-06-05T11"
 def at(clock: str) -> datetime:
     """A time of the day in question."""
     return datetime.fromisoformat(f"2025-06-05T{clock}:00").replace(tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def root(toy_roots: dict[str, Path]) -> Path:
-    """The folder of one's own."""
-    return toy_roots["toy"]
-
-
-@pytest.fixture(scope="module")
-def contract(root: Path) -> Contract:
-    """The contract in it."""
-    return load(root / "catalog" / "datasets" / f"{DATASET}.toml")
 
 
 @pytest.fixture(scope="module")

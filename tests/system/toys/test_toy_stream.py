@@ -20,7 +20,7 @@ import grpc
 import pytest
 
 from catalog import object_names
-from catalog.contract import Contract, load
+from catalog.contract import Contract
 from catalog.records import SplitRecord
 from local_cloud.cli import trial
 from local_cloud.cloud import LocalCloud
@@ -31,6 +31,7 @@ from local_cloud.storage.server import EVENTS_TOPIC
 pytestmark = pytest.mark.timeout(600)
 
 DATASET, TOPIC = "ferry_taps", "stream-ferry-taps"
+FOLDER = "toy_stream"
 TEN, ELEVEN = "2025-06-07T10", "2025-06-07T11"
 
 
@@ -43,18 +44,6 @@ def tap(clock: str, gate: str, fare: int = 100) -> bytes:
     """A message of a tap."""
     told = {"tap": {"at": at(clock).isoformat(), "fare": fare}, "gate": gate}
     return json.dumps(told).encode()
-
-
-@pytest.fixture(scope="module")
-def root(toy_roots: dict[str, Path]) -> Path:
-    """The folder of one's own."""
-    return toy_roots["toy_stream"]
-
-
-@pytest.fixture(scope="module")
-def contract(root: Path) -> Contract:
-    """The contract in it."""
-    return load(root / "catalog" / "datasets" / f"{DATASET}.toml")
 
 
 @pytest.fixture(scope="module")
