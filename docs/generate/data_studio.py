@@ -26,8 +26,8 @@ Written by `.venv/bin/nox -s renew` from `dashboards/` and the declarations; do 
 1. `pulumi -C infra_pulumi stack output reports` has a link for each data source: it opens a new report on that table or
    custom query, with your own credentials. Add the page's others by *Resource → Manage added data sources*.
 2. Set each field's type and default aggregation as listed below (*Resource → Manage → Edit*). *Sum* is for
-   additive columns only. *Max* is for columns with one row per figure: with all of a chart's dimensions in
-   place and its single-select controls set, there is one row behind each mark, so Max shows its value.
+   additive columns only. *Max* is for columns with one row per figure: if a chart has
+   all its dimensions and its single-select controls are set, each mark has one row, and Max shows it.
    Never choose Sum or Average there.
 3. Add charts and controls. A control acts on the charts whose source has its field: group it with the charts
    that follow it below. Never set a *single select* control to *all*: the chart would add up rows of several

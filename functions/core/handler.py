@@ -65,6 +65,7 @@ def handle(name: str, cloud_event: CloudEvent, step: Step) -> None:
     events: list[Event] = []
 
     def report(each: Event) -> None:
+        """Log an event and remember it for publishing."""
         log(each)
         events.append(each)
 

@@ -23,6 +23,7 @@ def pending_replays(landing: Bucket, contract: Contract) -> list[Marker]:
 
 def _listed(landing: Bucket, contract: Contract, folder: str) -> list[Marker]:
     def parse(name: str) -> Marker:
+        """Read a marker's name; raise if its slot is unknown."""
         marker = Marker.parse(name)
         require_slot(contract, marker.slot)
         return marker

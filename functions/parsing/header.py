@@ -48,8 +48,8 @@ class HeaderMapping:
     places: tuple[FieldPosition | None, ...]
     aliases: dict[str, str]
     unknown: dict[str, int]
-    """Name in the file that the contract does not declare → its position. Such a column is kept out
-    of the parts, and `split.events` warns of it as drift."""
+    """Name in the file that the contract does not declare → its position. The parts leave such
+    a column out, and `split.events` warns about drift."""
     missing: tuple[Column, ...]
 
 
